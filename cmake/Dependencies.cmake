@@ -1,0 +1,11 @@
+# The libraries that the program stands on; docs/dependencies.md says what each is for.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(MPI REQUIRED COMPONENTS C)
+set(HDF5_PREFER_PARALLEL OFF)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(fmt 9 REQUIRED)
+find_package(DNNL REQUIRED)
+find_package(xxHash REQUIRED)
+find_package(Threads REQUIRED)

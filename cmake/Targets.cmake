@@ -1,0 +1,48 @@
+# What every target of the project is compiled with, and the two ways to make one.
+add_library(masformer_flags INTERFACE)
+target_compile_options(masformer_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Woverloaded-virtual -Wno-missing-field-initializers $<$<BOOL:${MASFORMER_WERROR}>:-Werror>
+  -march=${MASFORMER_ARCH} -fno-math-errno -fno-trapping-math)
+target_compile_definitions(masformer_flags INTERFACE OMPI_SKIP_MPICXX=1)
+target_include_directories(masformer_flags INTERFACE ${CMAKE_SOURCE_DIR})
+if(MASFORMER_SANITIZE)
+  target_compile_options(masformer_flags INTERFACE
+    -fsanitize=${MASFORMER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(masformer_flags INTERFACE -fsanitize=${MASFORMER_SANITIZE})
+endif()
+
+# masformer_library(NAME SOURCES... LINK targets...): one of the five folders.
+function(masformer_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_library(masformer_${name} STATIC ${arg_SOURCES})
+  add_library(masformer::${name} ALIAS masformer_${name})
+  target_link_libraries(masformer_${name} PUBLIC masformer_flags fmt::fmt ${arg_LINK})
+endfunction()
+
+# masformer_test(FILE LINK targets... [RANKS n...]): a GoogleTest file. With RANKS it is started
+# by mpirun once for each number of ranks; every rank runs every test in it.
+function(masformer_test file)
+  cmake_parse_arguments(arg "" "TIMEOUT" "LINK;RANKS" ${ARGN})
+  string(REGEX REPLACE "[/.]" "_" name ${file})
+  string(REGEX REPLACE "_cpp$" "" name ${name})
+  set_property(GLOBAL APPEND PROPERTY MASFORMER_TEST_FILES ${file})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${file})
+  if(arg_RANKS)
+    target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)
+    foreach(ranks IN LISTS arg_RANKS)
+      add_test(NAME ${name}.ranks${ranks}
+        COMMAND ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${name}>)
+      set_tests_properties(${name}.ranks${ranks} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS 2
+        ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer")
+    endforeach()
+  else()
+    target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT}
+      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer")
+  endif()
+endfunction()

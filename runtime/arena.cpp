@@ -1,0 +1,82 @@
+#include "runtime/arena.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+std::int64_t round_up(std::int64_t bytes) {
+  return (bytes + Arena::alignment - 1) / Arena::alignment * Arena::alignment;
+}
+
+}  // namespace
+
+Arena::Arena(Device device, std::int64_t capacity)
+    : capacity_(round_up(capacity)), device_(device) {
+  require(device == Device::cpu, "this build has no memory on device {}", name_of(device));
+  if (capacity_ == 0) return;
+  memory_ = static_cast<std::byte*>(
+      std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(capacity_)));
+  require(memory_ != nullptr, "no {:.2f} GiB of memory to be had", double(capacity_) / (1 << 30));
+  std::memset(memory_, 0, static_cast<std::size_t>(capacity_));
+}
+
+Arena::Arena(Arena&& other) noexcept
+    : memory_(std::exchange(other.memory_, nullptr)),
+      capacity_(std::exchange(other.capacity_, 0)),
+      used_(std::exchange(other.used_, 0)),
+      device_(other.device_) {}
+
+Arena& Arena::operator=(Arena&& other) noexcept {
+  Arena taken(std::move(other));  // what stood here goes with it
+  std::swap(memory_, taken.memory_);
+  std::swap(capacity_, taken.capacity_);
+  std::swap(used_, taken.used_);
+  std::swap(device_, taken.device_);
+  return *this;
+}
+
+Arena::~Arena() {
+  std::free(memory_);
+}
+
+Tensor Arena::take(const Shape& shape, DType dtype) {
+  const Tensor tensor = at(used_, shape, dtype);
+  used_ += footprint(shape, dtype);
+  return tensor;
+}
+
+Tensor Arena::at(std::int64_t offset, const Shape& shape, DType dtype) const {
+  require(offset >= 0 && offset % alignment == 0 && offset + footprint(shape, dtype) <= capacity_,
+          "a tensor {} at byte {} does not fit an arena of {} bytes", shape.to_string(), offset,
+          capacity_);
+  return Tensor(memory_ + offset, shape, dtype, device_);
+}
+
+std::int64_t Arena::footprint(const Shape& shape, DType dtype) {
+  return round_up(shape.elements() * size_of(dtype));
+}
+
+std::int64_t OffsetAllocator::allocate(std::int64_t bytes) {
+  // An empty buffer still takes a slot, so that every offset names one buffer.
+  const std::int64_t size = std::max(round_up(bytes), Arena::alignment);
+  std::int64_t begin = 0;
+  auto next = taken_.begin();
+  while (next != taken_.end() && next->begin - begin < size) begin = (next++)->end;
+  taken_.insert(next, {begin, begin + size});
+  peak_ = std::max(peak_, begin + size);
+  return begin;
+}
+
+void OffsetAllocator::release(std::int64_t offset) {
+  const auto found = std::ranges::find(taken_, offset, &Interval::begin);
+  require(found != taken_.end(), "no buffer stands at offset {}", offset);
+  taken_.erase(found);
+}
+
+}  // namespace masformer

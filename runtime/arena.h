@@ -1,0 +1,61 @@
+// One block of device memory, taken once at start-up and handed out as tensors, so that a rank's
+// peak is known before it trains. An arena owns its memory; tensors taken from it are views.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+class Arena {
+ public:
+  static constexpr std::int64_t alignment = 64;  // bytes; every tensor starts on it
+
+  Arena() = default;  // holds nothing
+  // Takes `capacity` bytes on `device`, zero-filled. Throws Error where they are not to be had.
+  Arena(Device device, std::int64_t capacity);
+  Arena(Arena&& other) noexcept;
+  Arena& operator=(Arena&& other) noexcept;
+  ~Arena();
+
+  // The next free tensor, or one at `offset` bytes (a multiple of `alignment`) for plans that
+  // place buffers themselves. Throws Error past the capacity.
+  Tensor take(const Shape& shape, DType dtype);
+  Tensor at(std::int64_t offset, const Shape& shape, DType dtype) const;
+
+  std::int64_t capacity() const { return capacity_; }  // bytes
+  std::int64_t used() const { return used_; }          // bytes handed out by take()
+  Device device() const { return device_; }
+
+  // Bytes that a tensor takes in an arena: its own, rounded up to the alignment.
+  static std::int64_t footprint(const Shape& shape, DType dtype);
+
+ private:
+  std::byte* memory_ = nullptr;
+  std::int64_t capacity_ = 0;
+  std::int64_t used_ = 0;
+  Device device_ = Device::cpu;
+};
+
+// Places buffers of known lifetimes in one address range, first fit; pure arithmetic, so that the
+// peak of an execution is found without executing it.
+class OffsetAllocator {
+ public:
+  // The offset of a new buffer of `bytes` (rounded up to Arena::alignment).
+  std::int64_t allocate(std::int64_t bytes);
+  // Gives back what allocate() returned. Throws Error for anything else.
+  void release(std::int64_t offset);
+  std::int64_t peak() const { return peak_; }  // bytes, the end of the highest buffer ever placed
+
+ private:
+  struct Interval {
+    std::int64_t begin, end;
+  };
+  std::vector<Interval> taken_;  // sorted by begin
+  std::int64_t peak_ = 0;
+};
+
+}  // namespace masformer

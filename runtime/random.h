@@ -1,0 +1,21 @@
+// Random numbers as pure functions of what they are for, so that no layout and no order of
+// drawing changes them.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace masformer {
+
+// A well-mixed function of its arguments (the finaliser of SplitMix64, applied in turn).
+std::uint64_t mix(std::uint64_t a, std::uint64_t b);
+std::uint64_t mix(std::uint64_t a, std::string_view text);
+
+// Element `index` of a stream of standard normal numbers (Box-Muller over mix()).
+double normal(std::uint64_t stream, std::uint64_t index);
+
+// The position of `index` in a random permutation of [0, size) named by `key`: a Feistel network
+// with cycle walking. A bijection for every key; needs no memory. Requires index < size.
+std::uint64_t permute(std::uint64_t index, std::uint64_t size, std::uint64_t key);
+
+}  // namespace masformer

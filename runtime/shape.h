@@ -1,0 +1,35 @@
+// The extents of a tensor: up to four dimensions, held in place.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+namespace masformer {
+
+class Shape {
+ public:
+  static constexpr int max_dims = 4;
+
+  Shape() = default;
+  Shape(std::initializer_list<std::int64_t> extents);
+  explicit Shape(const std::vector<std::int64_t>& extents);
+
+  int dims() const { return dims_; }
+  std::int64_t operator[](int dim) const { return extents_[static_cast<std::size_t>(dim)]; }
+  std::int64_t& operator[](int dim) { return extents_[static_cast<std::size_t>(dim)]; }
+  // The product of the extents; 1 for a shape of no dimensions.
+  std::int64_t elements() const;
+  std::vector<std::int64_t> vector() const;
+  std::string to_string() const;  // "[2, 3]"
+
+  bool operator==(const Shape&) const = default;
+
+ private:
+  std::array<std::int64_t, max_dims> extents_{};
+  int dims_ = 0;
+};
+
+}  // namespace masformer

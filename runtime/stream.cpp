@@ -1,0 +1,16 @@
+#include "runtime/stream.h"
+
+#include "runtime/error.h"
+
+namespace masformer {
+
+Stream::Stream(Device device, int threads) : device_(device), threads_(threads) {
+  require(threads >= 1, "a stream needs at least one thread, not {}", threads);
+}
+
+void require_same_device(const Stream& stream, const Tensor& tensor) {
+  require(stream.device() == tensor.device(), "a tensor on {} meets a stream on {}",
+          name_of(tensor.device()), name_of(stream.device()));
+}
+
+}  // namespace masformer

@@ -1,0 +1,119 @@
+#include "runtime/tensor.h"
+
+#include <vector>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+Shape row_major_strides(const Shape& shape) {
+  Shape strides = shape;
+  std::int64_t step = 1;
+  for (int dim = shape.dims() - 1; dim >= 0; --dim) {
+    strides[dim] = step;
+    step *= shape[dim];
+  }
+  return strides;
+}
+
+// Evenly spaced elements.
+struct Run {
+  std::int64_t extent, stride;
+};
+
+// What the dimensions of a view come to in memory, from the last one outwards: neighbours that
+// continue each other are one run, and dimensions of extent 1 are none.
+std::vector<Run> runs_of(const Shape& shape, const Shape& strides) {
+  std::vector<Run> runs = {{1, 1}};
+  for (int dim = shape.dims() - 1; dim >= 0; --dim) {
+    Run& run = runs.back();
+    if (shape[dim] == 1) continue;
+    if (strides[dim] == run.extent * run.stride) {
+      run.extent *= shape[dim];
+    } else {
+      runs.push_back({shape[dim], strides[dim]});
+    }
+  }
+  return runs;
+}
+
+}  // namespace
+
+std::int64_t size_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+    case DType::i32:
+      return 4;
+    case DType::f64:
+      return 8;
+  }
+  fail("unknown dtype {}", static_cast<int>(dtype));
+}
+
+std::string_view name_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "fp32";
+    case DType::f64:
+      return "fp64";
+    case DType::i32:
+      return "int32";
+  }
+  fail("unknown dtype {}", static_cast<int>(dtype));
+}
+
+std::string_view name_of(Device device) {
+  return device == Device::cpu ? "cpu" : "cuda";
+}
+
+Tensor::Tensor(void* data, Shape shape, DType dtype, Device device)
+    : data_(data),
+      shape_(shape),
+      strides_(row_major_strides(shape)),
+      dtype_(dtype),
+      device_(device) {}
+
+bool Tensor::contiguous() const {
+  return elements() == 0 || runs_of(shape_, strides_).size() == 1;
+}
+
+Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t count) const {
+  require(dim >= 0 && dim < dims() && begin >= 0 && count >= 0 && begin + count <= shape_[dim],
+          "slice [{}, {}) of dimension {} does not lie in {}", begin, begin + count, dim,
+          shape_.to_string());
+  Tensor part = *this;
+  part.data_ = static_cast<char*>(data_) + begin * strides_[dim] * size_of(dtype_);
+  part.shape_[dim] = count;
+  return part;
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  require(shape.elements() == elements(), "{} can't be seen as {}", shape_.to_string(),
+          shape.to_string());
+  Tensor view = *this;
+  view.shape_ = shape;
+  view.strides_ = row_major_strides(shape);
+  if (elements() == 0) return view;
+  // Each new dimension, from the last, takes its share of the innermost run that is left.
+  const std::vector<Run> runs = runs_of(shape_, strides_);
+  auto next = runs.begin();
+  Run left = *next++;
+  for (int dim = shape.dims() - 1; dim >= 0; --dim) {
+    const std::int64_t extent = shape[dim];
+    if (left.extent == 1 && extent > 1 && next != runs.end()) left = *next++;
+    const bool dense = dim < shape.dims() - 1 || left.stride == 1;
+    require(left.extent % extent == 0 && dense, "{} with gaps can't be seen as {}",
+            shape_.to_string(), shape.to_string());
+    view.strides_[dim] = left.stride;
+    left = {left.extent / extent, left.stride * extent};
+  }
+  return view;
+}
+
+void Tensor::check_type(DType wanted) const {
+  require(dtype_ == wanted, "a tensor of {} is used as one of {}", name_of(dtype_),
+          name_of(wanted));
+}
+
+}  // namespace masformer
