@@ -1,0 +1,103 @@
+#include "model/attention_layer.h"
+
+#include <fmt/format.h>
+
+#include "runtime/ops/attention.h"
+#include "runtime/ops/elementwise.h"
+#include "runtime/ops/linear.h"
+
+namespace masformer {
+namespace {
+
+std::string name_of_block(int index) {
+  return fmt::format("transformer.h.{}.", index);
+}
+
+}  // namespace
+
+AttentionLayer::AttentionLayer(const ModelConfig& config, int index, int tensor_ranks,
+                               MicroBatchShape shape, ParameterDeclarer& parameters,
+                               BufferDeclarer& buffers)
+    : span_(config.spans[static_cast<std::size_t>(index)]),
+      scale_(config.attention_scale),
+      heads_(config.heads / tensor_ranks),
+      head_dim_(config.head_dim()),
+      norm_(config, name_of_block(index) + "ln_1", shape.tokens(), Pass::backward_weight,
+            parameters, buffers) {
+  const std::int64_t h = config.hidden;
+  const std::int64_t local = heads_ * head_dim_;
+  const std::int64_t tokens = shape.tokens();
+  const std::string name = name_of_block(index) + "attn.attention.";
+  qkv_weight_ = parameters.split_rows(
+      {name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight"}, {h, h},
+      Initial::normal);
+  out_weight_ = parameters.split_columns(name + "out_proj.weight", {h, h});
+  out_bias_ = parameters.replicated(name + "out_proj.bias", {h}, Initial::zeros);
+
+  using enum Pass;
+  const Shape statistics{shape.samples, heads_, shape.sequence};
+  qkv_ = buffers.add("qkv", {tokens, 3 * local}, forward, backward_input);
+  attended_ = buffers.add("attended", {tokens, local}, forward, backward_weight);
+  lse_ = buffers.add("lse", statistics, forward, backward_input);
+  attended_gradient_ =
+      buffers.add("attended gradient", {tokens, local}, backward_input, backward_input);
+  delta_ = buffers.add("delta", statistics, backward_input, backward_input);
+  qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * local}, backward_input, backward_weight);
+}
+
+void AttentionLayer::forward(LayerRun& run) const {
+  const Tensor normed = norm_.forward(run);
+  const Tensor qkv = run.buffers[qkv_];
+  linear(run.stream, normed, run.parameters[qkv_weight_].value, {}, qkv);
+  attention(run.stream, {.q = heads_of(run.batch, qkv, 0),
+                         .k = heads_of(run.batch, qkv, 1),
+                         .v = heads_of(run.batch, qkv, 2),
+                         .mask = {span_},
+                         .scale = scale_,
+                         .out = heads_of(run.batch, run.buffers[attended_]),
+                         .lse = run.buffers[lse_]});
+  linear(run.stream, run.buffers[attended_], run.parameters[out_weight_].value, {}, run.output);
+  run.tensor.all_reduce(run.output, Reduction::sum).wait();
+  add_residual(run.stream, run.input, run.parameters[out_bias_].value, run.output);
+}
+
+void AttentionLayer::backward_input(LayerRun& run) const {
+  const Tensor qkv = run.buffers[qkv_];
+  const Tensor qkv_gradient = run.buffers[qkv_gradient_];
+  linear_backward_input(run.stream, run.output_gradient, run.parameters[out_weight_].value,
+                        run.buffers[attended_gradient_]);
+  attention_backward(run.stream, {.q = heads_of(run.batch, qkv, 0),
+                                  .k = heads_of(run.batch, qkv, 1),
+                                  .v = heads_of(run.batch, qkv, 2),
+                                  .mask = {span_},
+                                  .scale = scale_,
+                                  .out = heads_of(run.batch, run.buffers[attended_]),
+                                  .lse = run.buffers[lse_],
+                                  .dout = heads_of(run.batch, run.buffers[attended_gradient_]),
+                                  .delta = run.buffers[delta_],
+                                  .dq = heads_of(run.batch, qkv_gradient, 0),
+                                  .dk = heads_of(run.batch, qkv_gradient, 1),
+                                  .dv = heads_of(run.batch, qkv_gradient, 2)});
+  const Tensor normed_gradient = norm_.normed_gradient(run);
+  linear_backward_input(run.stream, qkv_gradient, run.parameters[qkv_weight_].value,
+                        normed_gradient);
+  run.tensor.all_reduce(normed_gradient, Reduction::sum).wait();
+  norm_.backward(run, run.output_gradient);
+}
+
+void AttentionLayer::backward_weight(LayerRun& run) const {
+  linear_backward_weight(run.stream, run.output_gradient, run.buffers[attended_],
+                         run.parameters[out_weight_].gradient, run.parameters[out_bias_].gradient);
+  linear_backward_weight(run.stream, run.buffers[qkv_gradient_], norm_.normed(run),
+                         run.parameters[qkv_weight_].gradient, {});
+}
+
+Tensor AttentionLayer::heads_of(const MicroBatch& batch, Tensor fused, int third) const {
+  return heads_of(batch, fused.slice(1, third * heads_ * head_dim_, heads_ * head_dim_));
+}
+
+Tensor AttentionLayer::heads_of(const MicroBatch& batch, Tensor attended) const {
+  return attended.reshape({batch.samples, batch.sequence, heads_, head_dim_});
+}
+
+}  // namespace masformer

@@ -1,0 +1,39 @@
+// h + attention(ln_1 h) under the layer's span. The heads are split over the tensor axis: q, k and
+// v are column-parallel, the output projection row-parallel (Megatron-LM, arXiv 1909.08053).
+//
+// Shapes: T tokens, H hidden, t tensor ranks.
+#pragma once
+
+#include "model/layer_norm_part.h"
+
+namespace masformer {
+
+class AttentionLayer final : public Layer {
+ public:
+  // `index`: the block's number in the model.
+  AttentionLayer(const ModelConfig& config, int index, int tensor_ranks, MicroBatchShape shape,
+                 ParameterDeclarer& parameters, BufferDeclarer& buffers);
+
+  void forward(LayerRun& run) const override;
+  void backward_input(LayerRun& run) const override;
+  void backward_weight(LayerRun& run) const override;
+
+ private:
+  // Heads [samples, sequence, heads / t, head dim] of a third of a fused [T, 3 H/t] buffer.
+  Tensor heads_of(const MicroBatch& batch, Tensor fused, int third) const;
+  Tensor heads_of(const MicroBatch& batch, Tensor attended) const;
+
+  Span span_;
+  float scale_;
+  std::int64_t heads_, head_dim_;
+  LayerNormPart norm_;
+  ParameterId qkv_weight_, out_weight_, out_bias_;
+  BufferId qkv_;                // [T, 3 H/t]
+  BufferId attended_;           // [T, H/t]
+  BufferId lse_;                // [samples, heads/t, sequence]
+  BufferId attended_gradient_;  // [T, H/t]
+  BufferId delta_;              // as lse
+  BufferId qkv_gradient_;       // [T, 3 H/t]
+};
+
+}  // namespace masformer

@@ -1,0 +1,29 @@
+// wte[token] + wpe[position]: the first layer. The table of tokens is split by rows over the
+// tensor axis; each rank looks up its own words and a sum joins them.
+#pragma once
+
+#include "model/layer.h"
+
+namespace masformer {
+
+class EmbeddingLayer final : public Layer {
+ public:
+  EmbeddingLayer(const ModelConfig& config, int tensor_rank, int tensor_ranks,
+                 ParameterDeclarer& parameters);
+
+  void forward(LayerRun& run) const override;
+  void backward_input(LayerRun&) const override {}  // tokens have no gradient
+  void backward_weight(LayerRun& run) const override;
+
+  ParameterId token_table() const { return tokens_; }
+
+ private:
+  ParameterId tokens_, positions_;
+  std::int64_t first_word_;
+};
+
+// The table of tokens [padded vocabulary / t, hidden], for the embedding and for a head tied to it.
+ParameterId declare_token_table(const ModelConfig& config, int tensor_ranks,
+                                ParameterDeclarer& parameters);
+
+}  // namespace masformer

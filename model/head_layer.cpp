@@ -1,0 +1,86 @@
+#include "model/head_layer.h"
+
+#include <algorithm>
+
+#include "runtime/ops/linear.h"
+
+namespace masformer {
+namespace {
+
+VocabularyShard vocabulary_shard(const ModelConfig& config, int tensor_rank, int tensor_ranks) {
+  const Part part = equal_part(padded_vocab(config.vocab, tensor_ranks), tensor_ranks, tensor_rank);
+  return {part.begin, std::clamp<std::int64_t>(config.vocab - part.begin, 0, part.count)};
+}
+
+}  // namespace
+
+HeadLayer::HeadLayer(const ModelConfig& config, int tensor_rank, int tensor_ranks,
+                     MicroBatchShape shape, ParameterId weight, ParameterDeclarer& parameters,
+                     BufferDeclarer& buffers)
+    : tokens_(shape.tokens()),
+      shard_(vocabulary_shard(config, tensor_rank, tensor_ranks)),
+      weight_(weight),
+      norm_(config, "transformer.ln_f", shape.tokens(), Pass::backward_input, parameters, buffers) {
+  const std::int64_t rows = std::min(max_chunk, tokens_);
+  const std::int64_t columns = padded_vocab(config.vocab, tensor_ranks) / tensor_ranks;
+  using enum Pass;
+  logits_ = buffers.add_evaluated("logits", {rows, columns}, backward_input, backward_input);
+  statistics_ =
+      buffers.add_evaluated("logit statistics", {3, rows}, backward_input, backward_input);
+}
+
+void HeadLayer::forward(LayerRun& run) const {
+  norm_.forward(run);
+  if (!run.evaluation) return;
+  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk) {
+    Chunk part = chunk(run, begin);
+    loss(run, part);
+  }
+}
+
+void HeadLayer::backward_input(LayerRun& run) const {
+  const Parameter& weight = run.parameters[weight_];
+  const Tensor normed_gradient = norm_.normed_gradient(run);
+  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk) {
+    Chunk part = chunk(run, begin);
+    loss(run, part);
+    cross_entropy_backward(run.stream, part.logits, shard_, part.labels, part.sum,
+                           run.batch.loss_scale);
+    const Tensor logits_gradient = part.logits;
+    linear_backward_input(run.stream, logits_gradient, weight.value,
+                          normed_gradient.slice(0, begin, part.labels.dim(0)));
+    linear_backward_weight(run.stream, logits_gradient, part.normed, weight.gradient, {});
+  }
+  run.tensor.all_reduce(normed_gradient, Reduction::sum).wait();
+  norm_.backward(run, {});
+}
+
+HeadLayer::Chunk HeadLayer::chunk(const LayerRun& run, std::int64_t begin) const {
+  const std::int64_t count = std::min(max_chunk, tokens_ - begin);
+  const auto row = [&](std::int64_t index) {
+    return run.buffers[statistics_]
+        .reshape({run.buffers[statistics_].elements()})
+        .slice(0, index * count, count);
+  };
+  return {.normed = norm_.normed(run).slice(0, begin, count),
+          .labels = run.batch.labels.slice(0, begin, count),
+          .logits = run.buffers[logits_].slice(0, 0, count),
+          .max = row(0),
+          .sum = row(1),
+          .target = row(2)};
+}
+
+void HeadLayer::loss(LayerRun& run, Chunk& chunk) const {
+  linear(run.stream, chunk.normed, run.parameters[weight_].value, {}, chunk.logits);
+  softmax_max(run.stream, chunk.logits, shard_, chunk.max);
+  run.tensor.all_reduce(chunk.max, Reduction::max).wait();
+  softmax_sum(run.stream, chunk.logits, shard_, chunk.labels, chunk.max, chunk.sum, chunk.target);
+  // The sums and the targets lie side by side: one message.
+  const std::int64_t count = chunk.sum.dim(0);
+  const Tensor both(chunk.sum.raw(), {2 * count}, DType::f32, chunk.sum.device());
+  run.tensor.all_reduce(both, Reduction::sum).wait();
+  *run.loss +=
+      cross_entropy(run.stream, chunk.labels, chunk.max, chunk.sum, chunk.target, chunk.sum);
+}
+
+}  // namespace masformer

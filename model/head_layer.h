@@ -1,0 +1,43 @@
+// The last layer: logits = ln_f(h) W^T and their cross-entropy, over a vocabulary that the tensor
+// ranks hold by parts. Logits exist for a chunk of tokens at a time and are never kept, so all of
+// the backward that needs them, W's gradient included, happens in backward_input; in training
+// the loss is found there as well, and in evaluation by the forward.
+//
+// Shapes: T tokens, C tokens of a chunk, H hidden, V padded vocabulary / t.
+#pragma once
+
+#include "model/layer_norm_part.h"
+#include "runtime/ops/cross_entropy.h"
+
+namespace masformer {
+
+class HeadLayer final : public Layer {
+ public:
+  // `weight`: the parameter [V, H] of the tied table or of the head's own.
+  HeadLayer(const ModelConfig& config, int tensor_rank, int tensor_ranks, MicroBatchShape shape,
+            ParameterId weight, ParameterDeclarer& parameters, BufferDeclarer& buffers);
+
+  void forward(LayerRun& run) const override;
+  void backward_input(LayerRun& run) const override;
+  void backward_weight(LayerRun&) const override {}
+
+  // Tokens whose logits are held at once.
+  static constexpr std::int64_t max_chunk = 256;
+
+ private:
+  struct Chunk {
+    Tensor normed, labels, logits, max, sum, target;
+  };
+  Chunk chunk(const LayerRun& run, std::int64_t begin) const;
+  // Fills chunk.logits and adds the chunk's loss to run.loss; chunk.sum becomes the log-sum-exp.
+  void loss(LayerRun& run, Chunk& chunk) const;
+
+  std::int64_t tokens_;
+  VocabularyShard shard_;
+  ParameterId weight_;
+  LayerNormPart norm_;
+  BufferId logits_;      // [C, V]
+  BufferId statistics_;  // [3, C]: the largest logit, then the sum of exponentials and the target's
+};
+
+}  // namespace masformer

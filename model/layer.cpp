@@ -1,0 +1,18 @@
+#include "model/layer.h"
+
+#include <utility>
+
+namespace masformer {
+
+BufferId BufferDeclarer::add(std::string name, Shape shape, Pass born, Pass last) {
+  all_->push_back({std::move(name), shape, DType::f32, {layer_, born}, {layer_, last}, layer_});
+  return all_->size() - 1;
+}
+
+BufferId BufferDeclarer::add_evaluated(std::string name, Shape shape, Pass born, Pass last) {
+  const BufferId id = add(std::move(name), shape, born, last);
+  all_->back().evaluated = true;
+  return id;
+}
+
+}  // namespace masformer

@@ -1,0 +1,78 @@
+// What a stage is made of. A layer maps activations [tokens, hidden] to activations [tokens,
+// hidden], forward and backward; the backward comes in two passes, for inputs and for weights, so
+// that a schedule may put work between them.
+//
+// A layer is a value that describes: it declares its parameters and buffers when it is made, and
+// finds them in the LayerRun of each pass.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/activation_plan.h"
+#include "model/config.h"
+#include "model/parameters.h"
+#include "parallel/communicator.h"
+#include "runtime/stream.h"
+
+namespace masformer {
+
+// The part of a step that goes through the pipeline at once: T = samples * sequence tokens.
+struct MicroBatch {
+  std::int64_t samples = 0;
+  std::int64_t sequence = 0;
+  Tensor tokens, labels, positions;  // [T] int32; a label below 0 predicts nothing
+  // The derivative of the step's loss by a token's: one over the predicted tokens of the whole
+  // step, over all data ranks.
+  float loss_scale = 0;
+};
+
+// What a layer works with in one pass over one micro-batch.
+struct LayerRun {
+  const Stream& stream;
+  Communicator& tensor;
+  ParameterSet& parameters;
+  const MicroBatch& batch;
+  bool evaluation = false;
+  Tensor input{}, output{};                    // [T, hidden]; none at the model's ends
+  Tensor output_gradient{}, input_gradient{};  // the same
+  std::vector<Tensor> buffers{};               // by BufferId
+  double* loss = nullptr;  // the head adds the sum of the tokens' losses, in nats
+};
+
+// Where a layer declares its buffers. Names are for people: memory tables and messages.
+class BufferDeclarer {
+ public:
+  BufferDeclarer(int layer, std::vector<BufferDeclaration>& all) : layer_(layer), all_(&all) {}
+
+  // Written by the pass `born`, last read by the pass `last` of the same layer.
+  BufferId add(std::string name, Shape shape, Pass born, Pass last);
+  // The same for a scratch buffer that evaluation's forward needs too.
+  BufferId add_evaluated(std::string name, Shape shape, Pass born, Pass last);
+
+ private:
+  int layer_;
+  std::vector<BufferDeclaration>* all_;
+};
+
+// T = samples * sequence of the micro-batches that a layer is made for.
+struct MicroBatchShape {
+  std::int64_t samples = 1;
+  std::int64_t sequence = 1;
+
+  std::int64_t tokens() const { return samples * sequence; }
+};
+
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  virtual void forward(LayerRun& run) const = 0;
+  // Writes run.input_gradient from run.output_gradient.
+  virtual void backward_input(LayerRun& run) const = 0;
+  // Adds to the gradients of the weights; after backward_input of the same micro-batch.
+  virtual void backward_weight(LayerRun& run) const = 0;
+};
+
+}  // namespace masformer

@@ -1,0 +1,28 @@
+// h + W2 gelu(W1 ln_2(h) + b1) + b2. The first product is column-parallel, the second row-parallel
+// (Megatron-LM, arXiv 1909.08053).
+//
+// Shapes: T tokens, H hidden, F ffn, t tensor ranks.
+#pragma once
+
+#include "model/layer_norm_part.h"
+
+namespace masformer {
+
+class MlpLayer final : public Layer {
+ public:
+  // `index`: the block's number in the model.
+  MlpLayer(const ModelConfig& config, int index, int tensor_ranks, MicroBatchShape shape,
+           ParameterDeclarer& parameters, BufferDeclarer& buffers);
+
+  void forward(LayerRun& run) const override;
+  void backward_input(LayerRun& run) const override;
+  void backward_weight(LayerRun& run) const override;
+
+ private:
+  LayerNormPart norm_;
+  ParameterId in_weight_, in_bias_, out_weight_, out_bias_;
+  BufferId before_gelu_, after_gelu_;  // [T, F/t]
+  BufferId before_gelu_gradient_;      // [T, F/t]
+};
+
+}  // namespace masformer

@@ -1,0 +1,40 @@
+// From summed gradients to new weights: global-norm clipping, AdamW, and the learning rate's
+// course.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "model/parameters.h"
+#include "parallel/communicators.h"
+#include "runtime/stream.h"
+
+namespace masformer {
+
+struct OptimizerConfig {
+  double lr = 3e-4;   // at the end of the warm-up
+  double min_lr = 0;  // at the last step
+  std::int64_t warmup_steps = 0;
+  std::int64_t steps = 1;  // of the whole run
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
+  double weight_decay = 0.1;  // of matrices; none on norms and biases
+  double clip = 1;            // largest global gradient norm; 0 leaves gradients as they are
+};
+
+// Of step `step`, from 1: linear to `lr` over the warm-up, then half a cosine to `min_lr` at the
+// last step.
+double learning_rate(const OptimizerConfig& config, std::int64_t step);
+
+// Sums gradients over the data axis, and those of a token table that first and last stage share
+// over these two. Afterwards every copy of a parameter has the same gradient. Collective.
+void reduce_gradients(ParameterSet& parameters, const std::optional<ParameterId>& shared_table,
+                      const Communicators& communicators);
+
+// The norm of all gradients of the model, each parameter counted once. Collective over the world.
+double gradient_norm(const Stream& stream, const ParameterSet& parameters, Communicator& world);
+
+// One AdamW update with gradients scaled to the clipping norm.
+void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
+            double gradient_norm, ParameterSet& parameters);
+
+}  // namespace masformer

@@ -1,0 +1,125 @@
+#include "model/parameters.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+#include "runtime/random.h"
+
+namespace masformer {
+namespace {
+
+// The index in the global tensor of the first element of the slab's row `row`.
+std::int64_t global_row_start(const LogicalTensor& tensor, std::int64_t row) {
+  if (tensor.global_shape.size() == 1) return tensor.slab.offset[0] + row;
+  return (tensor.slab.offset[0] + row) * tensor.global_shape[1] + tensor.slab.offset[1];
+}
+
+void fill(const Stream& stream, const LogicalTensor& tensor, Initial initial, std::uint64_t seed,
+          double deviation, Tensor rows) {
+  const std::uint64_t key = mix(seed, tensor.name);
+  const std::int64_t columns = rows.dims() == 2 ? rows.dim(1) : 1;
+  auto* const data = rows.data<float>();
+#pragma omp parallel for num_threads(stream.threads())
+  for (std::int64_t row = 0; row < rows.dim(0); ++row) {
+    const auto start = static_cast<std::uint64_t>(global_row_start(tensor, row));
+    for (std::int64_t column = 0; column < columns; ++column) {
+      data[row * columns + column] =
+          initial == Initial::normal
+              ? static_cast<float>(deviation *
+                                   normal(key, start + static_cast<std::uint64_t>(column)))
+              : (initial == Initial::ones ? 1.0f : 0.0f);
+    }
+  }
+}
+
+}  // namespace
+
+Tensor Parameter::rows(const Tensor& stored, const LogicalTensor& tensor) const {
+  return stored.slice(0, tensor.first_row, tensor.slab.shape[0]);
+}
+
+std::int64_t footprint(const std::vector<ParameterDeclaration>& declarations) {
+  std::int64_t bytes = 0;
+  for (const auto& declaration : declarations) {
+    bytes += Arena::footprint(declaration.shape, DType::f32);
+  }
+  return bytes;
+}
+
+ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> declarations,
+                           Purpose purpose)
+    : weights_(device, footprint(declarations)) {
+  if (purpose == Purpose::training) {
+    gradients_ = Arena(device, footprint(declarations));
+    moments_ = Arena(device, 2 * footprint(declarations));
+  }
+  for (auto& declaration : declarations) {
+    Parameter parameter;
+    parameter.master = weights_.take(declaration.shape, DType::f32);
+    parameter.value = parameter.master;
+    if (purpose == Purpose::training) {
+      parameter.gradient = gradients_.take(declaration.shape, DType::f32);
+      parameter.m = moments_.take(declaration.shape, DType::f32);
+      parameter.v = moments_.take(declaration.shape, DType::f32);
+    }
+    parameter.declaration = std::move(declaration);
+    parameters_.push_back(std::move(parameter));
+  }
+  all_gradients_ = gradients_.at(0, {gradients_.used() / size_of(DType::f32)}, DType::f32);
+}
+
+void ParameterSet::initialise(const Stream& stream, std::uint64_t seed, double deviation) {
+  for (const Parameter& parameter : parameters_) {
+    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      fill(stream, tensor, parameter.declaration.initial, seed, deviation,
+           parameter.rows(parameter.master, tensor));
+    }
+  }
+}
+
+ParameterId ParameterDeclarer::split_rows(const std::vector<std::string>& names,
+                                          std::vector<std::int64_t> shape, Initial initial,
+                                          std::int64_t padded_rows) {
+  const Part part = equal_part(std::max(padded_rows, shape[0]), mesh_.tensor, at_.tensor);
+  ParameterDeclaration declaration;
+  declaration.initial = initial;
+  for (const std::string& name : names) {
+    Hyperslab slab = whole(shape);
+    slab.offset[0] = std::min(part.begin, shape[0]);
+    slab.shape[0] = std::min(part.begin + part.count, shape[0]) - slab.offset[0];
+    const auto stacked = static_cast<std::int64_t>(declaration.tensors.size()) * part.count;
+    declaration.tensors.push_back({name, shape, slab, stacked});
+  }
+  std::vector<std::int64_t> stored = shape;
+  stored[0] = part.count * std::ssize(names);
+  declaration.shape = Shape(stored);
+  return add(std::move(declaration), true);
+}
+
+ParameterId ParameterDeclarer::split_columns(const std::string& name,
+                                             std::vector<std::int64_t> shape) {
+  const Part part = equal_part(shape[1], mesh_.tensor, at_.tensor);
+  ParameterDeclaration declaration;
+  declaration.initial = Initial::normal;
+  declaration.shape = {shape[0], part.count};
+  declaration.tensors.push_back({name, shape, {{0, part.begin}, {shape[0], part.count}}, 0});
+  return add(std::move(declaration), true);
+}
+
+ParameterId ParameterDeclarer::replicated(const std::string& name, std::vector<std::int64_t> shape,
+                                          Initial initial) {
+  ParameterDeclaration declaration;
+  declaration.initial = initial;
+  declaration.shape = Shape(shape);
+  declaration.tensors.push_back({name, shape, whole(shape), 0});
+  return add(std::move(declaration), false);
+}
+
+ParameterId ParameterDeclarer::add(ParameterDeclaration declaration, bool split) {
+  declaration.decay = declaration.shape.dims() > 1;
+  declaration.primary = at_.data == 0 && at_.context == 0 && (split || at_.tensor == 0);
+  declarations_.push_back(std::move(declaration));
+  return declarations_.size() - 1;
+}
+
+}  // namespace masformer

@@ -1,0 +1,105 @@
+// The trainable tensors of one rank: declared as plain data, then held in arenas.
+//
+// A stored matrix may hold several logical tensors as ranges of its rows (q, k and v are one
+// product); checkpoints and other formats see the logical ones alone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "parallel/mesh.h"
+#include "parallel/sharding.h"
+#include "runtime/arena.h"
+#include "runtime/stream.h"
+
+namespace masformer {
+
+enum class Initial : std::uint8_t { normal, zeros, ones };
+
+struct LogicalTensor {
+  std::string name;  // as in Hugging Face's GPT-Neo
+  std::vector<std::int64_t> global_shape;
+  Hyperslab slab;              // this rank's part of it; without padding
+  std::int64_t first_row = 0;  // where it starts in the stored matrix
+};
+
+struct ParameterDeclaration {
+  Shape shape;  // as stored on this rank, padding included
+  std::vector<LogicalTensor> tensors;
+  Initial initial = Initial::zeros;
+  bool decay = false;  // weight decay; none on norms and biases
+  // Whether this rank's copy is the one that counts: for the gradient norm, and for checkpoints.
+  bool primary = true;
+};
+
+using ParameterId = std::size_t;
+
+enum class Purpose : std::uint8_t { training, evaluation };
+
+struct Parameter {
+  ParameterDeclaration declaration;
+  Tensor value;     // what layers compute with: the master itself in fp32
+  Tensor master;    // fp32; what the optimizer updates and checkpoints hold
+  Tensor gradient;  // fp32; micro-batches add to it in their order
+  Tensor m, v;      // AdamW's moments, fp32
+
+  // The rows of one of the tensors above that a logical tensor takes.
+  Tensor rows(const Tensor& stored, const LogicalTensor& tensor) const;
+};
+
+class ParameterSet {
+ public:
+  // Allocates and zeroes everything; for evaluation the weights alone, the other tensors are empty.
+  ParameterSet(Device device, std::vector<ParameterDeclaration> declarations, Purpose purpose);
+
+  Parameter& operator[](ParameterId id) { return parameters_[id]; }
+  const Parameter& operator[](ParameterId id) const { return parameters_[id]; }
+  auto begin() { return parameters_.begin(); }
+  auto end() { return parameters_.end(); }
+  auto begin() const { return parameters_.begin(); }
+  auto end() const { return parameters_.end(); }
+
+  // Every element a pure function of (seed, tensor's name, its place in the global tensor), so that
+  // no layout changes the start: normal numbers times `deviation`, zeros, or ones.
+  void initialise(const Stream& stream, std::uint64_t seed, double deviation);
+  // All gradients as one tensor: what is zeroed and reduced at once.
+  Tensor gradients() const { return all_gradients_; }
+
+ private:
+  Arena weights_, gradients_, moments_;
+  Tensor all_gradients_;
+  std::vector<Parameter> parameters_;
+};
+
+// Bytes that a set of these declarations takes, for one of value, gradient, m and v.
+std::int64_t footprint(const std::vector<ParameterDeclaration>& declarations);
+
+// Makes declarations for the rank at one coordinate of a mesh. The ranks of the tensor axis hold
+// equal parts of what is split, and copies of the rest.
+class ParameterDeclarer {
+ public:
+  ParameterDeclarer(const Mesh& mesh, const Coordinate& at) : mesh_(mesh), at_(at) {}
+
+  // One matrix [rows, columns] a name, stacked, each split by rows (column-parallel weights and
+  // their biases; a matrix of no columns is a vector). Rows are padded to `padded_rows`.
+  ParameterId split_rows(const std::vector<std::string>& names, std::vector<std::int64_t> shape,
+                         Initial initial, std::int64_t padded_rows = 0);
+  // Split by columns: row-parallel weights.
+  ParameterId split_columns(const std::string& name, std::vector<std::int64_t> shape);
+  // A copy on every tensor rank.
+  ParameterId replicated(const std::string& name, std::vector<std::int64_t> shape, Initial initial);
+  // Marks a parameter as the copy of one that another stage holds.
+  void mark_copy(ParameterId id) { declarations_[id].primary = false; }
+
+  const std::vector<ParameterDeclaration>& declarations() const { return declarations_; }
+
+ private:
+  ParameterId add(ParameterDeclaration declaration, bool split);
+
+  Mesh mesh_;
+  Coordinate at_;
+  std::vector<ParameterDeclaration> declarations_;
+};
+
+}  // namespace masformer

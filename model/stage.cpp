@@ -1,0 +1,119 @@
+#include "model/stage.h"
+
+#include <utility>
+
+#include "runtime/error.h"
+#include "runtime/ops/elementwise.h"
+
+namespace masformer {
+
+Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
+             Communicator& tensor)
+    : description_(std::move(description)),
+      stream_(stream),
+      tensor_(tensor),
+      plan_(std::move(plan)),
+      memory_(plan_memory(description_, plan_)),
+      parameters_(stream.device(), description_.parameters, plan_.purpose),
+      activations_(stream.device(), plan_.peak()),
+      batches_(stream.device(), memory_.batch),
+      sent_gradients_(stream.device(), description_.sent_gradient_bytes()) {
+  const MicroBatchShape& shape = description_.shape;
+  const Shape ids{shape.tokens()};
+  for (int i = 0; i < plan_.micro_batches; ++i) {
+    micro_batches_.push_back({shape.samples, shape.sequence, batches_.take(ids, DType::i32),
+                              batches_.take(ids, DType::i32), batches_.take(ids, DType::i32)});
+  }
+  if (!description_.first) {
+    sent_gradient_ = sent_gradients_.take({shape.tokens(), description_.hidden}, DType::f32);
+  }
+}
+
+void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
+                            const std::int32_t* positions) {
+  MicroBatch& batch = micro_batches_[static_cast<std::size_t>(index)];
+  const auto fill = [&](Tensor to, const std::int32_t* from) {
+    copy(stream_, Tensor(const_cast<std::int32_t*>(from), to.shape(), DType::i32, Device::cpu), to);
+  };
+  fill(batch.tokens, tokens);
+  fill(batch.labels, labels);
+  fill(batch.positions, positions);
+}
+
+void Stage::begin_training(std::int64_t predicted_tokens) {
+  require(predicted_tokens > 0, "a step predicts no token");
+  evaluating_ = false;
+  loss_sum_ = 0;
+  for (MicroBatch& batch : micro_batches_) {
+    batch.loss_scale = static_cast<float>(1.0 / static_cast<double>(predicted_tokens));
+  }
+  fill_zero(stream_, parameters_.gradients());
+}
+
+void Stage::begin_evaluation() {
+  evaluating_ = true;
+  loss_sum_ = 0;
+}
+
+Tensor Stage::input(const Action& action) {
+  return buffer(action.micro_batch, description_.boundary.front());
+}
+
+Tensor Stage::output(const Action& action) {
+  return buffer(action.micro_batch, description_.boundary.back());
+}
+
+Tensor Stage::input_gradient(const Action&) {
+  return sent_gradient_;
+}
+
+Tensor Stage::output_gradient(const Action& action) {
+  return buffer(action.micro_batch, description_.gradient.back());
+}
+
+void Stage::run(const Action& action) {
+  LayerRun run{.stream = stream_,
+               .tensor = tensor_,
+               .parameters = parameters_,
+               .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
+               .evaluation = evaluating_,
+               .loss = &loss_sum_};
+  for (BufferId id = 0; id < description_.buffers.size(); ++id) {
+    run.buffers.push_back(buffer(action.micro_batch, id));
+  }
+  const auto at = [&](const std::optional<BufferId>& id) {
+    return id ? run.buffers[*id] : Tensor();
+  };
+  for (const Moment& moment : moments(action.kind, description_.depth())) {
+    const auto layer = static_cast<std::size_t>(moment.layer);
+    run.input = at(description_.boundary[layer]);
+    run.output = at(description_.boundary[layer + 1]);
+    run.output_gradient = at(description_.gradient[layer + 1]);
+    run.input_gradient = layer == 0 ? sent_gradient_ : at(description_.gradient[layer]);
+    switch (moment.pass) {
+      case Pass::forward:
+        description_.layers[layer]->forward(run);
+        break;
+      case Pass::backward_input:
+        description_.layers[layer]->backward_input(run);
+        break;
+      case Pass::backward_weight:
+        description_.layers[layer]->backward_weight(run);
+        break;
+    }
+  }
+}
+
+Tensor Stage::buffer(int micro_batch, BufferId id) const {
+  const ActivationPlan& plan = evaluating_ ? plan_.evaluation : plan_.training;
+  const std::int64_t offset = plan.offset(micro_batch, id);
+  if (offset < 0) return {};
+  const BufferDeclaration& declared = description_.buffers[id];
+  return activations_.at(offset, declared.shape, declared.dtype);
+}
+
+Tensor Stage::buffer(int micro_batch, const std::optional<BufferId>& id) const {
+  return id ? buffer(micro_batch, *id) : Tensor();
+}
+
+}  // namespace masformer

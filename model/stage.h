@@ -1,0 +1,116 @@
+// One pipeline stage: the layers of one rank, their parameters, and the memory they work in.
+//
+// StageDescription is pure: it says what a rank will hold and how much memory that takes, for any
+// rank of any mesh. Stage holds it, and computes what a schedule asks for.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "model/activation_plan.h"
+#include "model/layer.h"
+#include "parallel/executor.h"
+#include "parallel/partition.h"
+#include "runtime/arena.h"
+
+namespace masformer {
+
+struct StageDescription {
+  // Blocks `range` of the model for the rank at `at`; the first stage embeds, the last has the
+  // head.
+  StageDescription(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
+                   LayerRange range, MicroBatchShape shape);
+
+  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<ParameterDeclaration> parameters;
+  std::vector<BufferDeclaration> buffers;
+  // boundary[i] is the buffer between layer i - 1 and layer i, gradient[i] its gradient; none at
+  // the model's ends.
+  std::vector<std::optional<BufferId>> boundary, gradient;
+  MicroBatchShape shape;
+  std::int64_t hidden;
+  bool first, last;
+  // The token table, where first and last stage are two and share it.
+  std::optional<ParameterId> shared_table;
+
+  int depth() const { return static_cast<int>(layers.size()); }
+  // [tokens, hidden] in bytes: the gradient on its way to the previous stage, kept apart from the
+  // plan since its sending outlasts its micro-batch.
+  std::int64_t sent_gradient_bytes() const;
+
+ private:
+  void declare_boundaries();
+};
+
+// What a stage is going to run, for one step of training and one of evaluation.
+struct StagePlan {
+  Purpose purpose = Purpose::training;
+  int micro_batches = 1;
+  ActivationPlan training;  // of no actions where the purpose is evaluation
+  ActivationPlan evaluation;
+
+  std::int64_t peak() const { return std::max(training.peak(), evaluation.peak()); }
+};
+
+// Replays the actions that the two schedules have for this stage.
+StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_batches,
+                     const std::vector<Action>& training, const std::vector<Action>& evaluation);
+
+// What one rank's memory holds, in bytes.
+struct MemoryTable {
+  std::int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0, batch = 0;
+
+  std::int64_t total() const { return weights + gradients + optimizer + activations + batch; }
+};
+
+MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan);
+
+class Stage final : public PipelineStage {
+ public:
+  // Takes all the memory that the plan says. `tensor` and `stream` outlive the stage.
+  Stage(StageDescription description, StagePlan plan, const Stream& stream, Communicator& tensor);
+
+  ParameterSet& parameters() { return parameters_; }
+  const StageDescription& description() const { return description_; }
+  const MemoryTable& memory() const { return memory_; }
+
+  // Micro-batch `index` of the step to come; the vectors are [tokens].
+  void set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
+                       const std::int32_t* positions);
+  // Starts a step: zeroes the gradients and the loss. `predicted_tokens` is the whole step's, over
+  // all data ranks.
+  void begin_training(std::int64_t predicted_tokens);
+  // Starts an evaluation: zeroes the loss.
+  void begin_evaluation();
+  // The sum of the step's losses so far, in nats; 0 on all but the last stage.
+  double loss_sum() const { return loss_sum_; }
+
+  Tensor input(const Action& action) override;
+  Tensor output(const Action& action) override;
+  Tensor input_gradient(const Action& action) override;
+  Tensor output_gradient(const Action& action) override;
+  void run(const Action& action) override;
+
+  // Where a micro-batch's buffer stands in the current step; empty where the step never needs it.
+  Tensor buffer(int micro_batch, BufferId id) const;
+
+ private:
+  Tensor buffer(int micro_batch, const std::optional<BufferId>& id) const;
+
+  StageDescription description_;
+  const Stream& stream_;
+  Communicator& tensor_;
+  StagePlan plan_;
+  MemoryTable memory_;
+  ParameterSet parameters_;
+  Arena activations_, batches_, sent_gradients_;
+  Tensor sent_gradient_;
+  std::vector<MicroBatch> micro_batches_;
+  bool evaluating_ = false;
+  double loss_sum_ = 0;
+};
+
+}  // namespace masformer
