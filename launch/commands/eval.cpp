@@ -1,0 +1,126 @@
+// masformer eval
+#include <fmt/format.h>
+
+#include "launch/collectively.h"
+#include "launch/commands.h"
+#include "launch/evaluation.h"
+#include "launch/model_state.h"
+#include "launch/mpi_main.h"
+
+namespace masformer {
+namespace {
+
+struct EvalOptions {
+  Options run;
+  std::string checkpoint;
+  std::string split = "held-out";
+  bool json = false;
+};
+
+OptionTable describe(EvalOptions& options) {
+  OptionTable table;
+  table.add("checkpoint", options.checkpoint, {.value = "PATH", .help = "A checkpoint's folder."});
+  table.add_flag("json", options.json, "Print one JSON object: loss, tokens.");
+  describe_data(table, options.run);
+  table.add(
+      "eval.split", options.split,
+      {.value = "NAME", .help = "The documents to take.", .choices = {"all", "train", "held-out"}});
+  table.add("eval.windows", options.run.eval.windows,
+            {.value = "N", .help = "Windows from the split's start; 0: all.", .minimum = 0});
+  table.add(
+      "train.sequence", options.run.train.sequence,
+      {.value = "N", .help = "Tokens of a window. The checkpoint's, if not given.", .minimum = 1});
+  table.add("train.micro_batch", options.run.train.micro_batch,
+            {.value = "N", .help = "Windows that go through a stage at once.", .minimum = 1});
+  describe_parallel(table, options.run);
+  describe_runtime(table, options.run);
+  return table;
+}
+
+// The plan of an evaluation: the checkpoint's model under the layout that was asked for.
+RunPlan decide(const EvalOptions& options, const CheckpointReader& checkpoint, int ranks) {
+  const ModelConfig model =
+      model_from_json(checkpoint.manifest().attributes.value("model", nlohmann::json()));
+  Options run = options.run;
+  run.model.layers = model.layers;
+  run.model.hidden = model.hidden;
+  run.model.heads = model.heads;
+  run.model.ffn = model.ffn;
+  run.model.positions = model.positions;
+  run.model.spans = to_string(model.spans);
+  run.model.tied = model.tied;
+  const auto& p = run.parallel;
+  const std::int64_t copies =
+      std::max<std::int64_t>(ranks / (p.tensor * p.pipeline * p.context), 1);
+  run.train.global_batch = run.train.micro_batch * copies * p.pipeline;
+  RunPlan plan = make_run_plan(run, ranks, model.vocab);
+  plan.model = model;
+  return plan;
+}
+
+TokenStore open_store(const EvalOptions& options, std::int64_t vocab) {
+  TokenStore store(options.run.data.path);
+  if (store.largest_id() >= vocab) {
+    refuse("{} holds token {}, beyond the checkpoint's vocabulary of {}", options.run.data.path,
+           store.largest_id(), vocab);
+  }
+  return store;
+}
+
+ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable& table) {
+  const auto world = session.world();
+  CheckpointReader checkpoint = collectively(*world, [&] {
+    if (options.checkpoint.empty() || options.run.data.path.empty()) {
+      refuse("eval needs --checkpoint CHECKPOINT and --data.path STORE");
+    }
+    return CheckpointReader(options.checkpoint);
+  });
+  const auto damaged = damaged_files(*world, options.checkpoint, checkpoint.manifest());
+  if (!damaged.empty()) {
+    throw AgreedError(fmt::format("checkpoint {} is damaged: {}", options.checkpoint, damaged[0]));
+  }
+  collectively(*world, [&] {
+    const auto& attributes = checkpoint.manifest().attributes;
+    auto record = attributes.value("options", std::map<std::string, std::string>());
+    std::erase_if(record, [](const auto& entry) {
+      return entry.first != "train.sequence" && entry.first != "data.held_out";
+    });
+    table.apply_record(record);
+  });
+  RunPlan plan = collectively(*world, [&] { return decide(options, checkpoint, world->size()); });
+  const TokenStore store =
+      collectively(*world, [&] { return open_store(options, plan.model.vocab); });
+  Job job(session, std::move(plan), Purpose::evaluation, options.run.runtime.threads);
+  collectively(*world, [&] { load_weights(checkpoint, job.stage.parameters()); });
+  const Split split(store, parse_split(options.split), options.run.data.held_out);
+  const Evaluation result = evaluate(job, split, options.run.eval.windows);
+  if (!job.first()) return ExitCode::done;
+  if (options.json) {
+    fmt::print("{}\n", nlohmann::json{{"loss", result.loss}, {"tokens", result.tokens}}.dump());
+  } else {
+    fmt::print("loss {:.6f} nats a token over {} tokens of {} ({})\n", result.loss, result.tokens,
+               options.run.data.path, options.split);
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode eval_command(const Arguments& arguments) {
+  return run_on_ranks([&](const MpiSession& session) {
+    EvalOptions options;
+    options.run.eval.windows = 0;
+    OptionTable table = describe(options);
+    const auto world = session.world();
+    if (asks_for_help(arguments)) {
+      if (world->rank() == 0) {
+        fmt::print("masformer eval --checkpoint CHECKPOINT --data.path STORE\n{}", table.help());
+      }
+      return ExitCode::done;
+    }
+    collectively(*world, [&] { table.parse(arguments); });
+    return eval(session, options, table);
+  });
+}
+
+}  // namespace masformer

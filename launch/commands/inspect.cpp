@@ -1,0 +1,117 @@
+// masformer inspect
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "launch/commands.h"
+#include "launch/option_table.h"
+#include "parallel/checkpoint/checkpoint.h"
+#include "parallel/checkpoint/compare.h"
+#include "parallel/self_communicator.h"
+
+namespace masformer {
+namespace {
+
+struct InspectOptions {
+  std::vector<std::string> checkpoint;
+  std::string compare;
+  bool json = false, verify = false;
+};
+
+OptionTable describe(InspectOptions& options) {
+  OptionTable table;
+  table.add_positional("CHECKPOINT", options.checkpoint,
+                       {.help = "A checkpoint's folder: RUN_DIR/checkpoints/step-..."});
+  table.add_flag("json", options.json, "Print one JSON object.");
+  table.add_flag("verify", options.verify, "Read every file and check its digest.");
+  table.add("compare", options.compare,
+            {.value = "OTHER",
+             .help = "Another checkpoint: the norm of the difference over its norm, for each "
+                     "tensor."});
+  return table;
+}
+
+nlohmann::json summary(const Manifest& manifest) {
+  nlohmann::json tensors = nlohmann::json::object();
+  for (const auto& [name, tensor] : manifest.tensors) tensors[name] = tensor.shape;
+  nlohmann::json files = nlohmann::json::object();
+  for (const auto& [name, file] : manifest.files) {
+    files[name] = {{"bytes", file.bytes}, {"xxh3_128", file.digest}};
+  }
+  return {{"attributes", manifest.attributes}, {"tensors", tensors}, {"files", files}};
+}
+
+void print_summary(const std::string& path, const Manifest& manifest) {
+  std::int64_t bytes = 0;
+  std::int64_t elements = 0;
+  for (const auto& [name, file] : manifest.files) bytes += file.bytes;
+  for (const auto& [name, tensor] : manifest.tensors) {
+    fmt::print("  {:<60} {:>20} in {} {}\n", name, Shape(tensor.shape).to_string(),
+               tensor.pieces.size(), tensor.pieces.size() == 1 ? "piece" : "pieces");
+    elements += tensor.elements();
+  }
+  fmt::print("{}: {} tensors, {} numbers, {} files, {:.1f} MiB\n", path, manifest.tensors.size(),
+             elements, manifest.files.size(), static_cast<double>(bytes) / (1 << 20));
+  for (const char* const key : {"kind", "step", "tokens", "mesh", "model"}) {
+    if (!manifest.attributes.contains(key)) continue;
+    const auto& value = manifest.attributes[key];
+    fmt::print("  {:<10} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+}
+
+ExitCode verify(const std::string& path, const Manifest& manifest) {
+  SelfCommunicator self;
+  const auto damaged = damaged_files(self, path, manifest);
+  for (const std::string& file : damaged) fmt::print(stderr, "{}/{}\n", path, file);
+  if (!damaged.empty()) return ExitCode::failure;
+  fmt::print(stderr, "{}: {} files verified\n", path, manifest.files.size());
+  return ExitCode::done;
+}
+
+ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& options) {
+  CheckpointReader other(options.compare);
+  const std::map<std::string, double> differences = compare(checkpoint, other);
+  double worst = 0;
+  for (const auto& [name, difference] : differences) {
+    // A NaN is worse than any number, and stays.
+    if (!(difference <= worst)) worst = difference;
+  }
+  if (options.json) {
+    fmt::print("{}\n", nlohmann::json{{"tensors", differences}, {"worst", worst}}.dump());
+    return ExitCode::done;
+  }
+  for (const auto& [name, difference] : differences) {
+    fmt::print("  {:<60} {:.3e}\n", name, difference);
+  }
+  fmt::print("worst {:.3e}\n", worst);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode inspect_command(const Arguments& arguments) {
+  InspectOptions options;
+  OptionTable table = describe(options);
+  if (asks_for_help(arguments)) {
+    fmt::print("masformer inspect CHECKPOINT\n{}", table.help());
+    return ExitCode::done;
+  }
+  table.parse(arguments);
+  if (options.checkpoint.size() != 1) refuse("inspect takes one checkpoint's folder");
+  const std::string& path = options.checkpoint[0];
+  CheckpointReader checkpoint(path);
+  if (options.verify) {
+    const ExitCode code = verify(path, checkpoint.manifest());
+    if (code != ExitCode::done) return code;
+  }
+  if (!options.compare.empty()) return compare_with(checkpoint, options);
+  if (options.json) {
+    fmt::print("{}\n", summary(checkpoint.manifest()).dump());
+  } else {
+    print_summary(path, checkpoint.manifest());
+  }
+  return ExitCode::done;
+}
+
+}  // namespace masformer

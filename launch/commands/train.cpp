@@ -1,0 +1,55 @@
+// masformer train
+#include <fmt/format.h>
+
+#include "launch/collectively.h"
+#include "launch/commands.h"
+#include "launch/mpi_main.h"
+#include "launch/signals.h"
+#include "launch/trainer.h"
+
+namespace masformer {
+namespace {
+
+TokenStore open_store(const Options& options) {
+  if (options.data.path.empty()) {
+    refuse("data.path is not set: name a token store, from masformer prepare");
+  }
+  return TokenStore(options.data.path);
+}
+
+RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
+  RunPlan plan = make_run_plan(options, ranks, store.vocabulary());
+  if (store.largest_id() >= plan.model.vocab) {
+    refuse("{} holds token {}, beyond model.vocab={}: raise model.vocab to {}", options.data.path,
+           store.largest_id(), plan.model.vocab, store.largest_id() + 1);
+  }
+  return plan;
+}
+
+ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table) {
+  const auto world = session.world();
+  const TokenStore store = collectively(*world, [&] { return open_store(options); });
+  RunPlan plan = collectively(*world, [&] { return decide(options, store, world->size()); });
+  return Trainer(session, options, table, store, std::move(plan)).run();
+}
+
+}  // namespace
+
+ExitCode train_command(const Arguments& arguments) {
+  note_stop_signals();  // before MPI starts, so that none finds its default, death
+  return run_on_ranks([&](const MpiSession& session) {
+    Options options;
+    OptionTable table = describe(options);
+    const auto world = session.world();
+    if (asks_for_help(arguments)) {
+      if (world->rank() == 0) {
+        fmt::print("masformer train [--config FILE] [--section.key value ...]\n{}", table.help());
+      }
+      return ExitCode::done;
+    }
+    collectively(*world, [&] { table.parse(arguments); });
+    return train(session, options, table);
+  });
+}
+
+}  // namespace masformer

@@ -1,0 +1,55 @@
+#include "launch/console.h"
+
+#include <cmath>
+#include <cstdio>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace masformer {
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(std::ceil(seconds));
+  if (whole >= 3600) return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+  if (whole >= 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} s", whole);
+}
+
+Console::Console(const std::string& live, std::int64_t every, std::int64_t first_step,
+                 std::int64_t last_step)
+    : live_(live == "on" || (live == "auto" && isatty(STDOUT_FILENO) == 1)),
+      every_(every),
+      first_step_(first_step),
+      last_step_(last_step),
+      begin_(std::chrono::steady_clock::now()) {}
+
+Console::~Console() {
+  if (line_open_) std::puts("");
+}
+
+void Console::step(const StepMetrics& m) {
+  const bool due = m.step % every_ == 0 || m.step == first_step_ || m.step == last_step_;
+  if (!live_ && !due && !m.eval_loss) return;
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
+  const double per_step = passed.count() / static_cast<double>(m.step - first_step_ + 1);
+  const std::string text = fmt::format(
+      "step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  {} left", m.step, last_step_, m.loss,
+      m.eval_loss ? fmt::format("  held-out {:.4f}", *m.eval_loss) : "", m.tokens_per_second,
+      duration(per_step * static_cast<double>(last_step_ - m.step)));
+  if (!live_) {
+    std::puts(text.c_str());
+  } else {
+    std::fputs(("\r\033[K" + text).c_str(), stdout);
+    line_open_ = true;
+  }
+  std::fflush(stdout);
+}
+
+void Console::say(const std::string& text) {
+  if (line_open_) std::puts("");
+  line_open_ = false;
+  std::puts(text.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace masformer

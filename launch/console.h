@@ -1,0 +1,35 @@
+// What a person sees while a run goes on: one line that changes in place on a terminal, plain lines
+// elsewhere. Rank 0's alone.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "launch/metrics.h"
+
+namespace masformer {
+
+class Console {
+ public:
+  // `live`: "on", "off", or "auto" for whether standard output is a terminal. `every`: steps
+  // between plain lines.
+  Console(const std::string& live, std::int64_t every, std::int64_t first_step,
+          std::int64_t last_step);
+  ~Console();
+
+  void step(const StepMetrics& metrics);
+  // A line of its own, which the live line does not overwrite.
+  void say(const std::string& text);
+
+ private:
+  bool live_;
+  bool line_open_ = false;
+  std::int64_t every_, first_step_, last_step_;
+  std::chrono::steady_clock::time_point begin_;
+};
+
+// "3 h 05 min", "4 min 10 s", "12 s".
+std::string duration(double seconds);
+
+}  // namespace masformer

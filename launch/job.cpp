@@ -1,0 +1,71 @@
+#include "launch/job.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "launch/collectively.h"
+#include "runtime/peak.h"
+
+namespace masformer {
+namespace {
+
+int cores() {
+  return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+}
+
+int choose_threads(std::int64_t wanted, int ranks_on_this_host) {
+  if (wanted > 0) return static_cast<int>(wanted);
+  if (const char* const openmp = std::getenv("OMP_NUM_THREADS")) {
+    return std::max(std::atoi(openmp), 1);
+  }
+  return std::max(cores() / ranks_on_this_host, 1);
+}
+
+}  // namespace
+
+Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, std::int64_t threads)
+    : plan(std::move(plan_)),
+      groups(make_communicators(session.world(), plan.mesh)),
+      stream(Device::cpu, choose_threads(threads, session.ranks_on_this_host())),
+      stage(make_stage(purpose)),
+      peak_flops(measure_peak(session.ranks_on_this_host())) {}
+
+Stage Job::make_stage(Purpose purpose) {
+  return collectively(*groups.world, [&] {
+    StageDescription description = plan.describe_stage(groups.at);
+    StagePlan stage_plan = plan.plan_stage(description, groups.at, purpose);
+    return Stage(std::move(description), std::move(stage_plan), stream, *groups.tensor);
+  });
+}
+
+double Job::measure_peak(int ranks_on_this_host) {
+  constexpr double seconds = 0.05;
+  // Ranks that share cores share what these can do.
+  const double wanted = static_cast<double>(stream.threads()) * ranks_on_this_host;
+  const double share = std::min(1.0, cores() / wanted);
+  return sum_over(world(), share * measure_peak_flops(1, seconds) * stream.threads());
+}
+
+void Job::feed(const Batch& batch) {
+  const std::int64_t tokens = plan.micro_batch.tokens();
+  for (int i = 0; i < plan.micro_batches; ++i) {
+    const std::int64_t begin = i * tokens;
+    stage.set_micro_batch(i, batch.tokens.data() + begin, batch.labels.data() + begin,
+                          batch.positions.data() + begin);
+  }
+}
+
+StepTiming Job::run_training(std::int64_t predicted_tokens) {
+  stage.begin_training(predicted_tokens);
+  return execute(plan.training, *groups.pipe, stage);
+}
+
+StepTiming Job::run_evaluation() {
+  stage.begin_evaluation();
+  return execute(plan.evaluation, *groups.pipe, stage);
+}
+
+}  // namespace masformer

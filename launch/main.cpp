@@ -1,0 +1,77 @@
+// masformer COMMAND ...: see `masformer --help`.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "launch/commands.h"
+
+namespace masformer {
+namespace {
+
+struct Command {
+  const char* name;
+  const char* usage;
+  const char* what;
+  ExitCode (*run)(const Arguments&);
+};
+
+constexpr std::array commands{
+    Command{"prepare", "--input PATH... --output tokens.h5", "text to a token store, once",
+            prepare_command},
+    Command{"train", "[--config F] [--section.key value ...]",
+            "train; under mpirun or srun, one process a rank", train_command},
+    Command{"run", "-n N [mpirun's options] -- train ...",
+            "start mpirun with good settings, and stop it cleanly", run_command},
+    Command{"eval", "--checkpoint CHECKPOINT --data.path STORE",
+            "the loss of a checkpoint on a token store", eval_command},
+    Command{"inspect", "CHECKPOINT [--verify] [--compare OTHER]", "what a checkpoint holds",
+            inspect_command},
+};
+
+void print_usage(std::FILE* to) {
+  fmt::print(to, "masformer trains transformers of mixed attention spans over many devices.\n\n");
+  for (const Command& command : commands) {
+    fmt::print(to, "  masformer {:<8} {:<44} {}\n", command.name, command.usage, command.what);
+  }
+  fmt::print(to,
+             "\n`masformer COMMAND --help` lists a command's options.\nExit status: 0 done, 1 a "
+             "failure, 2 unusable options or input, 3 interrupted after a clean checkpoint.\n");
+}
+
+ExitCode dispatch(const Arguments& words) {
+  if (words.empty()) {
+    print_usage(stderr);
+    return ExitCode::unusable;
+  }
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    print_usage(stdout);
+    return ExitCode::done;
+  }
+  const auto found = std::ranges::find_if(
+      commands, [&](const Command& command) { return words[0] == command.name; });
+  if (found == commands.end()) refuse("there is no command {}: see masformer --help", words[0]);
+  return found->run({words.begin() + 1, words.end()});
+}
+
+}  // namespace
+
+bool asks_for_help(const Arguments& arguments) {
+  return std::ranges::count(arguments, "--help") + std::ranges::count(arguments, "-h") > 0;
+}
+
+}  // namespace masformer
+
+int main(int argc, char** argv) {
+  using masformer::ExitCode;
+  try {
+    return static_cast<int>(masformer::dispatch({argv + 1, argv + argc}));
+  } catch (const masformer::UsageError& error) {
+    fmt::print(stderr, "masformer: {}\n", error.what());
+    return static_cast<int>(ExitCode::unusable);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "masformer: {}\n", error.what());
+    return static_cast<int>(ExitCode::failure);
+  }
+}

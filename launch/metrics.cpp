@@ -1,0 +1,68 @@
+#include "launch/metrics.h"
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_kept(const std::string& line, std::int64_t last_step) {
+  const auto object = nlohmann::json::parse(line, nullptr, false);
+  return object.is_object() && object.contains("step") && object["step"].is_number_integer() &&
+         object["step"].get<std::int64_t>() <= last_step;
+}
+
+// Rewrites the file without what comes after `last_step`; a crash leaves the old file or the new.
+void cut(const fs::path& path, std::int64_t last_step) {
+  std::ifstream old(path);
+  if (!old) return;
+  const fs::path temporary = path.string() + ".cut";
+  std::ofstream kept(temporary, std::ios::trunc);
+  for (std::string line; std::getline(old, line);) {
+    if (is_kept(line, last_step)) kept << line << '\n';
+  }
+  kept.close();
+  require(kept.good(), "{} can't be written: {}", temporary.string(), std::strerror(errno));
+  fs::rename(temporary, path);
+}
+
+}  // namespace
+
+MetricsWriter::MetricsWriter(fs::path path, std::int64_t last_step) : path_(std::move(path)) {
+  cut(path_, last_step);
+  stream_.open(path_, std::ios::app);
+  require(stream_.good(), "{} can't be written: {}", path_.string(), std::strerror(errno));
+}
+
+void MetricsWriter::write(const StepMetrics& m) {
+  nlohmann::ordered_json line = {{"step", m.step},
+                                 {"loss", m.loss},
+                                 {"grad_norm", m.grad_norm},
+                                 {"lr", m.lr},
+                                 {"tokens", m.tokens},
+                                 {"step_seconds", m.step_seconds},
+                                 {"tokens_per_second", m.tokens_per_second},
+                                 {"model_flops_per_second", m.model_flops_per_second},
+                                 {"mfu", m.mfu},
+                                 {"mfu_dense", m.mfu_dense},
+                                 {"sent_bytes",
+                                  {{"tensor", m.sent_tensor},
+                                   {"pipeline", m.sent_pipeline},
+                                   {"context", m.sent_context},
+                                   {"data", m.sent_data}}},
+                                 {"peak_memory_bytes", m.peak_memory_bytes},
+                                 {"bubble", m.bubble}};
+  if (m.eval_loss) line["eval_loss"] = *m.eval_loss;
+  stream_ << line.dump() << std::endl;
+  require(stream_.good(), "{} can't be written: {}", path_.string(), std::strerror(errno));
+}
+
+}  // namespace masformer

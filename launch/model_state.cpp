@@ -1,0 +1,125 @@
+#include "launch/model_state.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+constexpr const char* position_table = "transformer.wpe.weight";
+
+void add_piece(std::vector<TensorPiece>& pieces, const std::string& prefix,
+               const Parameter& parameter, const Tensor& stored, const LogicalTensor& tensor) {
+  pieces.push_back(
+      {prefix + tensor.name, tensor.global_shape, tensor.slab, parameter.rows(stored, tensor)});
+}
+
+void check_shape(const Manifest& manifest, const std::string& name,
+                 const std::vector<std::int64_t>& wanted) {
+  const auto found = manifest.tensors.find(name);
+  require(found != manifest.tensors.end(), "the checkpoint has no tensor {}", name);
+  require(found->second.shape == wanted, "the checkpoint's {} is {}, this model's {}", name,
+          Shape(found->second.shape).to_string(), Shape(wanted).to_string());
+}
+
+void load(CheckpointReader& checkpoint, const std::string& prefix, const Parameter& parameter,
+          const Tensor& stored, const LogicalTensor& tensor) {
+  check_shape(checkpoint.manifest(), prefix + tensor.name, tensor.global_shape);
+  checkpoint.read(prefix + tensor.name, tensor.slab, parameter.rows(stored, tensor));
+}
+
+// Rows [0, rows) of a table of positions from one that may be shorter.
+void load_positions(CheckpointReader& checkpoint, Tensor table) {
+  const auto found = checkpoint.manifest().tensors.find(position_table);
+  require(found != checkpoint.manifest().tensors.end(), "the checkpoint has no tensor {}",
+          position_table);
+  const std::vector<std::int64_t>& stored = found->second.shape;
+  require(stored.size() == 2 && stored[0] > 0 && stored[1] == table.dim(1),
+          "the checkpoint's {} is {}, this model's {}", position_table, Shape(stored).to_string(),
+          table.shape().to_string());
+  for (std::int64_t row = 0; row < table.dim(0); row += stored[0]) {
+    const std::int64_t count = std::min(stored[0], table.dim(0) - row);
+    checkpoint.read(position_table, {{0, 0}, {count, stored[1]}}, table.slice(0, row, count));
+  }
+}
+
+}  // namespace
+
+std::vector<TensorPiece> training_pieces(const ParameterSet& parameters) {
+  std::vector<TensorPiece> pieces;
+  for (const Parameter& parameter : parameters) {
+    if (!parameter.declaration.primary) continue;
+    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      add_piece(pieces, "", parameter, parameter.master, tensor);
+      add_piece(pieces, "optimizer.m.", parameter, parameter.m, tensor);
+      add_piece(pieces, "optimizer.v.", parameter, parameter.v, tensor);
+    }
+  }
+  return pieces;
+}
+
+std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters) {
+  std::vector<TensorPiece> pieces;
+  for (const Parameter& parameter : parameters) {
+    if (!parameter.declaration.primary) continue;
+    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      add_piece(pieces, "", parameter, parameter.gradient, tensor);
+    }
+  }
+  return pieces;
+}
+
+void load_training(CheckpointReader& checkpoint, ParameterSet& parameters) {
+  for (const Parameter& parameter : parameters) {
+    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      load(checkpoint, "", parameter, parameter.master, tensor);
+      load(checkpoint, "optimizer.m.", parameter, parameter.m, tensor);
+      load(checkpoint, "optimizer.v.", parameter, parameter.v, tensor);
+    }
+  }
+}
+
+void load_weights(CheckpointReader& checkpoint, ParameterSet& parameters) {
+  for (const Parameter& parameter : parameters) {
+    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      if (tensor.name == position_table) {
+        load_positions(checkpoint, parameter.master);
+      } else {
+        load(checkpoint, "", parameter, parameter.master, tensor);
+      }
+    }
+  }
+}
+
+nlohmann::json to_json(const ModelConfig& config) {
+  return {{"layers", config.layers},
+          {"hidden", config.hidden},
+          {"heads", config.heads},
+          {"ffn", config.ffn},
+          {"vocab", config.vocab},
+          {"positions", config.positions},
+          {"spans", to_string(config.spans)},
+          {"attention_scale", config.attention_scale},
+          {"tied", config.tied},
+          {"epsilon", config.epsilon}};
+}
+
+ModelConfig model_from_json(const nlohmann::json& model) {
+  try {
+    return {.layers = model.at("layers"),
+            .hidden = model.at("hidden"),
+            .heads = model.at("heads"),
+            .ffn = model.at("ffn"),
+            .vocab = model.at("vocab"),
+            .positions = model.at("positions"),
+            .spans = parse_spans(model.at("spans").get<std::string>()),
+            .attention_scale = model.at("attention_scale"),
+            .tied = model.at("tied"),
+            .epsilon = model.at("epsilon")};
+  } catch (const nlohmann::json::exception& error) {
+    fail("the checkpoint does not describe a model: {}", error.what());
+  }
+}
+
+}  // namespace masformer

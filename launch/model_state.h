@@ -1,0 +1,34 @@
+// Between a stage's parameters and the named tensors of checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "model/config.h"
+#include "model/parameters.h"
+#include "parallel/checkpoint/checkpoint.h"
+
+namespace masformer {
+
+// The tensors whose counting copy this rank holds: weights by their name, and AdamW's moments as
+// optimizer.m.NAME and optimizer.v.NAME. Views of the parameters.
+std::vector<TensorPiece> training_pieces(const ParameterSet& parameters);
+// The gradients, by their weights' names.
+std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters);
+
+// Fill the parameters, copies included. Throw Error where a tensor is missing or has another shape.
+void load_training(CheckpointReader& checkpoint, ParameterSet& parameters);
+// Weights alone. Positions beyond those of the checkpoint repeat its own from the start, as
+// Longformer does (Beltagy et al., arXiv 2004.05150, section 5).
+void load_weights(CheckpointReader& checkpoint, ParameterSet& parameters);
+
+// The model, as a checkpoint's attribute "model" tells it to other programs.
+nlohmann::json to_json(const ModelConfig& config);
+// Throws Error where the attribute is missing or not such.
+ModelConfig model_from_json(const nlohmann::json& model);
+
+}  // namespace masformer

@@ -1,0 +1,180 @@
+// The three sources of options, read by Boost.Program_options as texts; the table's entries give
+// them their types.
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <numeric>
+
+#include <boost/program_options.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "launch/option_table.h"
+#include "runtime/error.h"
+
+extern char** environ;
+
+namespace po = boost::program_options;
+
+namespace masformer {
+namespace {
+
+std::string environment_name(const std::string& option) {
+  std::string name = "MASFORMER_" + option;
+  for (char& c : name) {
+    c = c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return name;
+}
+
+// Levenshtein's distance, for "did you mean".
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({change, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+class OptionTable::Parser {
+ public:
+  explicit Parser(OptionTable& table) : table_(table) {
+    for (const Entry& entry : table.entries_) describe(entry);
+    if (table.config_allowed_) known_.add_options()("config", po::value<std::string>());
+  }
+
+  void run(const std::vector<std::string>& arguments) {
+    collect("the command line", [&] { return read_arguments(arguments); });
+    collect("the environment", [&] { return read_environment(); });
+    const auto config = texts_.find("config");
+    if (config != texts_.end()) {
+      const std::string file = config->second.back();
+      collect(file, [&] { return read_file(file); });
+    }
+    for (Entry& entry : table_.entries_) assign(entry);
+    if (!violations_.empty()) refuse("{}", fmt::join(violations_, "\n"));
+  }
+
+ private:
+  void describe(const Entry& entry) {
+    if (entry.flag) {
+      known_.add_options()(entry.name.c_str(), "");
+    } else if (entry.list) {
+      known_.add_options()(entry.name.c_str(), po::value<std::vector<std::string>>()->multitoken());
+    } else {
+      known_.add_options()(entry.name.c_str(), po::value<std::string>());
+    }
+    if (entry.positional) positional_.add(entry.name.c_str(), -1);
+  }
+
+  po::basic_parsed_options<char> read_arguments(const std::vector<std::string>& arguments) const {
+    using namespace po::command_line_style;
+    return po::command_line_parser(arguments)
+        .options(known_)
+        .positional(positional_)
+        .style(allow_long | long_allow_adjacent | long_allow_next)
+        .allow_unregistered()
+        .run();
+  }
+
+  po::basic_parsed_options<char> read_environment() {
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+      check_environment(std::string(*variable).substr(0, std::string(*variable).find('=')));
+    }
+    return po::parse_environment(known_, [this](const std::string& variable) {
+      for (const Entry& entry : table_.entries_) {
+        const bool in_section = entry.name.find('.') != std::string::npos;
+        if (in_section && environment_name(entry.name) == variable) return entry.name;
+      }
+      return std::string();
+    });
+  }
+
+  // A variable of one of our sections that names no option is a slip of the pen.
+  void check_environment(const std::string& variable) {
+    bool section = false;
+    for (const Entry& entry : table_.entries_) {
+      const auto dot = entry.name.find('.');
+      if (dot == std::string::npos) continue;
+      if (environment_name(entry.name) == variable) return;
+      section |= variable.starts_with(environment_name(entry.name.substr(0, dot + 1)));
+    }
+    if (section && table_.config_allowed_) {
+      violations_.push_back(fmt::format("the environment: {} names no option", variable));
+    }
+  }
+
+  po::basic_parsed_options<char> read_file(const std::string& file) const {
+    std::ifstream stream(file);
+    if (!stream) refuse("{}: no configuration file can be read there", file);
+    return po::parse_config_file(stream, known_, true);
+  }
+
+  template <class Read>
+  void collect(const std::string& source, Read read) {
+    try {
+      std::map<std::string, std::vector<std::string>> found;
+      for (const auto& option : read().options) {
+        if (option.unregistered || option.string_key.empty()) {
+          report_unknown(source, option);
+          continue;
+        }
+        auto& texts = found[option.string_key];
+        const Entry* const entry = table_.find(option.string_key);
+        const bool many = entry != nullptr && (entry->list || entry->flag);
+        if (!texts.empty() && !many) {
+          violations_.push_back(
+              fmt::format("{}: {} is given more than once", source, option.string_key));
+        }
+        texts.insert(texts.end(), option.value.begin(), option.value.end());
+        if (option.value.empty()) texts.emplace_back();
+      }
+      texts_.insert(found.begin(), found.end());  // an earlier source wins
+    } catch (const po::error& error) {
+      violations_.push_back(fmt::format("{}: {}", source, error.what()));
+    } catch (const UsageError& error) {
+      violations_.emplace_back(error.what());
+    }
+  }
+
+  void report_unknown(const std::string& source, const po::basic_option<char>& option) {
+    const std::string name = option.string_key.empty()
+                                 ? fmt::format("{}", fmt::join(option.value, " "))
+                                 : option.string_key;
+    std::string nearest;
+    for (const Entry& entry : table_.entries_) {
+      const std::size_t away = distance(entry.name, name);
+      if (away <= 3 && (nearest.empty() || away < distance(nearest, name))) nearest = entry.name;
+    }
+    violations_.push_back(fmt::format("{}: there is no option {}{}", source, name,
+                                      nearest.empty() ? "" : ": did you mean " + nearest + "?"));
+  }
+
+  void assign(Entry& entry) {
+    const auto found = texts_.find(entry.name);
+    if (found == texts_.end()) return;
+    entry.set = true;
+    const std::string wrong = entry.assign(found->second);
+    if (!wrong.empty()) violations_.push_back(wrong);
+  }
+
+  OptionTable& table_;
+  po::options_description known_;
+  po::positional_options_description positional_;
+  std::map<std::string, std::vector<std::string>> texts_;
+  std::vector<std::string> violations_;
+};
+
+void OptionTable::parse(const std::vector<std::string>& arguments) {
+  Parser(*this).run(arguments);
+}
+
+}  // namespace masformer

@@ -1,0 +1,32 @@
+// RUN_DIR: who may write there, and what becomes of what stands there already.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace masformer {
+
+// One job at a time works in a run's folder. Held by rank 0.
+class RunDirectory {
+ public:
+  // Creates the folder and locks it. Throws UsageError where it can't be written, or another job
+  // holds it.
+  explicit RunDirectory(std::filesystem::path path);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+
+  // Renames what a run here left after `step` to names that no run looks at: checkpoints become
+  // set-aside-N-step-*; from step 0, metrics become set-aside-N-metrics.jsonl. Returns whether
+  // there was anything.
+  bool set_aside_after(std::int64_t step) const;
+
+ private:
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+}  // namespace masformer

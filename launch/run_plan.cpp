@@ -1,0 +1,158 @@
+#include "launch/run_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+// Runs `part` and keeps what it refuses.
+template <class Part>
+void gather(std::vector<std::string>& violations, Part part) {
+  try {
+    part();
+  } catch (const UsageError& error) {
+    violations.emplace_back(error.what());
+  }
+}
+
+Mesh make_mesh(const Options& options, int ranks, std::vector<std::string>& violations) {
+  const auto& p = options.parallel;
+  const std::int64_t model = p.tensor * p.pipeline * p.context;
+  const std::int64_t data = p.data > 0 ? p.data : std::max<std::int64_t>(ranks / model, 1);
+  if (model * data != ranks) {
+    violations.push_back(fmt::format(
+        "parallel.tensor={} x parallel.pipeline={} x parallel.context={}{} does not make {} ranks: "
+        "start a multiple of {}, or change the layout",
+        p.tensor, p.pipeline, p.context,
+        p.data > 0 ? fmt::format(" x parallel.data={}", p.data) : "", ranks,
+        p.data > 0 ? model * data : model));
+    return {};
+  }
+  return {.pipe = static_cast<int>(p.pipeline),
+          .data = static_cast<int>(data),
+          .context = static_cast<int>(p.context),
+          .tensor = static_cast<int>(p.tensor)};
+}
+
+int count_micro_batches(const Options& options, const Mesh& mesh,
+                        std::vector<std::string>& violations) {
+  const auto& t = options.train;
+  if (t.global_batch % (t.micro_batch * mesh.data) == 0) {
+    return static_cast<int>(t.global_batch / (t.micro_batch * mesh.data));
+  }
+  violations.push_back(fmt::format(
+      "train.global_batch={} is not a multiple of train.micro_batch={} x parallel.data={}: make it "
+      "{}, or change the others",
+      t.global_batch, t.micro_batch, mesh.data,
+      (t.global_batch / (t.micro_batch * mesh.data) + 1) * t.micro_batch * mesh.data));
+  return 1;
+}
+
+OptimizerConfig make_optimizer(const Options& options) {
+  const auto& t = options.train;
+  return {.lr = t.lr,
+          .min_lr = t.min_lr,
+          .warmup_steps = t.warmup_steps,
+          .steps = t.steps,
+          .beta1 = t.beta1,
+          .beta2 = t.beta2,
+          .epsilon = t.epsilon,
+          .weight_decay = t.weight_decay,
+          .clip = t.clip};
+}
+
+}  // namespace
+
+ModelConfig make_model(const Options& options, std::int64_t store_vocab,
+                       std::vector<std::string>& violations) {
+  const auto& m = options.model;
+  ModelConfig model;
+  if (!m.spans.empty()) gather(violations, [&] { model.spans = parse_spans(m.spans); });
+  const std::int64_t named = model.spans.empty() ? 4 : std::ssize(model.spans);
+  model.layers = static_cast<int>(m.layers > 0 ? m.layers : named);
+  if (m.spans.empty()) model.spans.assign(static_cast<std::size_t>(model.layers), Span{});
+  model.hidden = m.hidden;
+  model.heads = m.heads;
+  model.ffn = m.ffn > 0 ? m.ffn : 4 * m.hidden;
+  model.vocab = m.vocab > 0 ? m.vocab : store_vocab;
+  model.positions = m.positions > 0 ? m.positions : options.train.sequence;
+  model.tied = m.tied;
+  if (m.attention_scale != "1") {
+    model.attention_scale =
+        static_cast<float>(1 / std::sqrt(static_cast<double>(model.hidden / model.heads)));
+  }
+  if (options.train.sequence > model.positions) {
+    violations.push_back(fmt::format(
+        "train.sequence={} is longer than model.positions={}: raise the one or lower the other",
+        options.train.sequence, model.positions));
+  }
+  return model;
+}
+
+RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab) {
+  std::vector<std::string> found;
+  RunPlan plan;
+  plan.mesh = make_mesh(options, ranks, found);
+  plan.model = make_model(options, store_vocab, found);
+  std::ranges::move(violations(plan.model, plan.mesh), std::back_inserter(found));
+  gather(found, [&] {
+    plan.partition = make_partition(options.parallel.partition, plan.model.layers, plan.mesh.pipe);
+  });
+  plan.micro_batches = count_micro_batches(options, plan.mesh, found);
+  if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
+
+  plan.micro_batch = {options.train.micro_batch, options.train.sequence};
+  plan.global_batch = options.train.global_batch;
+  plan.optimizer = make_optimizer(options);
+  plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
+  plan.evaluation = forward_only(plan.mesh.pipe, plan.micro_batches);
+  validate(plan.training);
+  validate(plan.evaluation);
+  return plan;
+}
+
+StageDescription RunPlan::describe_stage(const Coordinate& at) const {
+  return StageDescription(model, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
+                          micro_batch);
+}
+
+StagePlan RunPlan::plan_stage(const StageDescription& stage, const Coordinate& at,
+                              Purpose purpose) const {
+  const auto index = static_cast<std::size_t>(at.pipe);
+  return masformer::plan_stage(stage, purpose, micro_batches, training.actions[index],
+                               evaluation.actions[index]);
+}
+
+std::string describe(const RunPlan& plan) {
+  constexpr double mib = 1 << 20;
+  std::string text = fmt::format(
+      "model     {} layers, hidden {}, {} heads, ffn {}, vocabulary {}, positions {}\n"
+      "          spans {}; {} parameters\n"
+      "layout    {}; {} micro-batches of {} x {} tokens a data rank\n",
+      plan.model.layers, plan.model.hidden, plan.model.heads, plan.model.ffn, plan.model.vocab,
+      plan.model.positions, to_string(plan.model.spans), parameter_count(plan.model),
+      plan.mesh.to_string(), plan.micro_batches, plan.micro_batch.samples,
+      plan.micro_batch.sequence);
+  text += fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9}   MiB a rank\n", "stage",
+                      "weights", "gradients", "optimizer", "activations", "total");
+  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+    const Coordinate at{.pipe = pipe};
+    const StageDescription stage = plan.describe_stage(at);
+    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, at, Purpose::training));
+    const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];
+    text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f}\n",
+                        fmt::format("{}: layers {}-{}", pipe, range.begin, range.end - 1),
+                        double(memory.weights) / mib, double(memory.gradients) / mib,
+                        double(memory.optimizer) / mib, double(memory.activations) / mib,
+                        double(memory.total()) / mib);
+  }
+  return text;
+}
+
+}  // namespace masformer

@@ -1,0 +1,218 @@
+#include "launch/trainer.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "launch/collectively.h"
+#include "launch/evaluation.h"
+#include "launch/model_state.h"
+#include "launch/signals.h"
+#include "model/flops.h"
+
+namespace masformer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+LoaderOptions loader_options(const Options& options, const Job& job) {
+  return {.sequence = options.train.sequence,
+          .global_batch = options.train.global_batch,
+          .shard = job.groups.at.data,
+          .shards = job.plan.mesh.data,
+          .seed = static_cast<std::uint64_t>(options.train.seed)};
+}
+
+std::int64_t largest(Communicator& world, std::int64_t value) {
+  auto number = static_cast<double>(value);
+  world.all_reduce(Tensor(&number, {1}, DType::f64, Device::cpu), Reduction::max).wait();
+  return static_cast<std::int64_t>(number);
+}
+
+}  // namespace
+
+Trainer::Trainer(const MpiSession& session, const Options& options, const OptionTable& table,
+                 const TokenStore& store, RunPlan plan)
+    : options_(options),
+      table_(table),
+      job_(session, std::move(plan), Purpose::training, options.runtime.threads),
+      train_(store, SplitKind::train, options.data.held_out),
+      held_out_(store, SplitKind::held_out, options.data.held_out),
+      loader_(collectively(job_.world(),
+                           [&] { return Loader(train_, loader_options(options, job_)); })),
+      data_digest_(collectively(job_.world(), [&] { return store.digest(); })) {
+  prepare_output();
+  start_ = start_run(job_, options_, table_, directory_.get(), data_digest_);
+  on_first_rank(job_.world(), [&] {
+    metrics_ = std::make_unique<MetricsWriter>(directory_->metrics(), start_.step);
+    for (const std::string& note : start_.notes) say(note);
+  });
+  saved_step_ = start_.step;
+  prefetcher_ = std::make_unique<Prefetcher>(loader_, start_.step, options_.train.steps);
+  peak_memory_ = largest(job_.world(), job_.stage.memory().total());
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::prepare_output() {
+  on_first_rank(job_.world(), [&] {
+    directory_ = std::make_unique<RunDirectory>(options_.run.dir);
+    fmt::print("{}", describe(job_.plan));
+    fmt::print("data      {}: {} tokens to train on, {} held out; {} windows an epoch\n",
+               options_.data.path, train_.tokens(), held_out_.tokens(), loader_.windows());
+    fmt::print("threads   {} a rank\noutput    {}: metrics.jsonl, checkpoints/\n",
+               job_.stream.threads(), options_.run.dir);
+    std::fflush(stdout);
+  });
+}
+
+ExitCode Trainer::run() {
+  const std::int64_t last = options_.train.steps;
+  if (start_.step >= last) {
+    say(fmt::format("the run is complete: {} of train.steps={} are done", start_.step, last));
+    return ExitCode::done;
+  }
+  if (job_.first()) {
+    console_ =
+        std::make_unique<Console>(options_.log.live, options_.log.every, start_.step + 1, last);
+  }
+  for (std::int64_t number = start_.step + 1; number <= last; ++number) {
+    const Clock::time_point begin = Clock::now();
+    const StepResult result = step(number);
+    after_step(number, result, seconds_since(begin));
+    if (result.stop && number < last) {
+      save(number);
+      say(fmt::format("stopped by a signal after step {}; the same command goes on from there",
+                      number));
+      return ExitCode::interrupted;
+    }
+  }
+  save(last);
+  say(fmt::format("done: {} steps; metrics and checkpoints are in {}", last, options_.run.dir));
+  return ExitCode::done;
+}
+
+Trainer::StepResult Trainer::step(std::int64_t number) {
+  sent_before_ = sent_bytes();
+  job_.feed(prefetcher_->next());
+  const std::int64_t predicted = job_.plan.global_batch * job_.plan.micro_batch.sequence;
+  const StepTiming timing = job_.run_training(predicted);
+  ParameterSet& parameters = job_.stage.parameters();
+  reduce_gradients(parameters, job_.stage.description().shared_table, job_.groups);
+  if (number == options_.train.dump_gradients_at) dump_gradients(number);
+
+  StepResult result = join(timing);
+  result.loss /= static_cast<double>(predicted);
+  result.norm = gradient_norm(job_.stream, parameters, job_.world());
+  if (!std::isfinite(result.loss) || !std::isfinite(result.norm)) {
+    throw AgreedError(fmt::format(
+        "step {} has loss {} and gradient norm {}: nothing of it was kept; lower train.lr, or "
+        "raise train.warmup_steps",
+        number, result.loss, result.norm));
+  }
+  update(job_.stream, job_.plan.optimizer, number, result.norm, parameters);
+  return result;
+}
+
+Trainer::StepResult Trainer::join(const StepTiming& timing) {
+  const bool has_loss = job_.stage.description().last && job_.groups.at.tensor == 0;
+  std::array<double, 4> sums{has_loss ? job_.stage.loss_sum() : 0.0, stop_requested() ? 1.0 : 0.0,
+                             timing.waiting_seconds, timing.total_seconds};
+  job_.world()
+      .all_reduce(Tensor(sums.data(), {std::ssize(sums)}, DType::f64, Device::cpu), Reduction::sum)
+      .wait();
+  return {.loss = sums[0], .bubble = sums[2] / sums[3], .stop = sums[1] > 0};
+}
+
+void Trainer::after_step(std::int64_t number, const StepResult& result, double seconds) {
+  StepMetrics metrics = measure(number, result, seconds);
+  const bool last = number == options_.train.steps;
+  const bool evaluated = options_.eval.every > 0 && (number % options_.eval.every == 0 || last) &&
+                         window_count(held_out_.tokens(), job_.plan.micro_batch.sequence) > 0;
+  if (evaluated) metrics.eval_loss = evaluate(job_, held_out_, options_.eval.windows).loss;
+  if (job_.first()) {
+    metrics_->write(metrics);
+    console_->step(metrics);
+  }
+  if (options_.checkpoint.every > 0 && number % options_.checkpoint.every == 0) save(number);
+}
+
+StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, double seconds) {
+  std::array<double, 4> sent{};
+  const auto now = sent_bytes();
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    sent[i] = static_cast<double>(now[i] - sent_before_[i]);
+  }
+  job_.world()
+      .all_reduce(Tensor(sent.data(), {std::ssize(sent)}, DType::f64, Device::cpu), Reduction::sum)
+      .wait();
+  const RunPlan& plan = job_.plan;
+  const std::int64_t sequence = plan.micro_batch.sequence;
+  const auto batch = static_cast<double>(plan.global_batch);
+  const double visible = batch * training_flops(plan.model, sequence, PairCount::visible);
+  const double dense = batch * training_flops(plan.model, sequence, PairCount::dense);
+  return {.step = number,
+          .loss = result.loss,
+          .grad_norm = result.norm,
+          .lr = learning_rate(plan.optimizer, number),
+          .tokens = number * plan.global_batch * sequence,
+          .step_seconds = seconds,
+          .tokens_per_second = batch * static_cast<double>(sequence) / seconds,
+          .model_flops_per_second = visible / seconds,
+          .mfu = visible / seconds / job_.peak_flops,
+          .mfu_dense = dense / seconds / job_.peak_flops,
+          .sent_tensor = static_cast<std::int64_t>(sent[0]),
+          .sent_pipeline = static_cast<std::int64_t>(sent[1]),
+          .sent_context = static_cast<std::int64_t>(sent[2]),
+          .sent_data = static_cast<std::int64_t>(sent[3]),
+          .peak_memory_bytes = peak_memory_,
+          .bubble = plan.mesh.pipe > 1 ? result.bubble : 0};
+}
+
+std::array<std::int64_t, 4> Trainer::sent_bytes() const {
+  const Communicators& groups = job_.groups;
+  return {groups.tensor->sent_bytes(), groups.pipe->sent_bytes() + groups.ends->sent_bytes(),
+          groups.context->sent_bytes(), groups.data->sent_bytes()};
+}
+
+void Trainer::save(std::int64_t number) {
+  if (saved_step_ == number) return;
+  const std::filesystem::path directory = checkpoint_path(options_.run.dir, number);
+  write_checkpoint(job_.world(), directory,
+                   checkpoint_attributes(table_, job_, number, data_digest_),
+                   training_pieces(job_.stage.parameters()));
+  saved_step_ = number;
+  on_first_rank(job_.world(), [&] {
+    prune_checkpoints(options_.run.dir, static_cast<int>(options_.checkpoint.keep));
+  });
+}
+
+void Trainer::dump_gradients(std::int64_t number) {
+  const std::filesystem::path folder = std::filesystem::path(options_.run.dir) / "gradients";
+  on_first_rank(job_.world(), [&] { std::filesystem::create_directories(folder); });
+  nlohmann::json attributes = checkpoint_attributes(table_, job_, number, data_digest_);
+  attributes["kind"] = "gradients";
+  write_checkpoint(job_.world(), folder / fmt::format("step-{:08}", number), attributes,
+                   gradient_pieces(job_.stage.parameters()));
+}
+
+void Trainer::say(const std::string& text) {
+  if (!job_.first()) return;
+  if (console_) {
+    console_->say(text);
+  } else {
+    fmt::print("{}\n", text);
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace masformer
