@@ -1,0 +1,53 @@
+// A whole model on one rank, without MPI: the oracle that every layout is held against.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "model/optimizer.h"
+#include "model/stage.h"
+#include "parallel/communicators.h"
+#include "parallel/schedule.h"
+#include "parallel/self_communicator.h"
+
+namespace masformer::test {
+
+// The groups of a job of one rank.
+inline Communicators alone() {
+  return make_communicators(std::make_unique<SelfCommunicator>(), Mesh{});
+}
+
+// One rank's stage of a model with the schedules that it runs.
+struct StageUnderTest {
+  Schedule training, evaluation;
+  Stage stage;
+
+  StageUnderTest(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
+                 const Partition& partition, MicroBatchShape shape, Schedule schedule,
+                 const Stream& stream, Communicator& tensor)
+      : training(std::move(schedule)),
+        evaluation(forward_only(mesh.pipe, training.micro_batches)),
+        stage(make(config, mesh, at, partition, shape, stream, tensor)) {}
+
+ private:
+  Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
+             const Partition& partition, MicroBatchShape shape, const Stream& stream,
+             Communicator& tensor) {
+    const auto index = static_cast<std::size_t>(at.pipe);
+    StageDescription description(config, mesh, at, partition[index], shape);
+    StagePlan plan = plan_stage(description, Purpose::training, training.micro_batches,
+                                training.actions[index], evaluation.actions[index]);
+    return Stage(std::move(description), std::move(plan), stream, tensor);
+  }
+};
+
+// Positions 0 ... sequence - 1, `samples` times.
+inline std::vector<std::int32_t> positions(std::int64_t samples, std::int64_t sequence) {
+  std::vector<std::int32_t> all;
+  for (std::int64_t i = 0; i < samples * sequence; ++i) {
+    all.push_back(static_cast<std::int32_t>(i % sequence));
+  }
+  return all;
+}
+
+}  // namespace masformer::test

@@ -1,0 +1,149 @@
+// Tensors for tests: filled with numbers that depend on a seed alone, read back as doubles, and
+// compared by norm with references written in double.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "runtime/arena.h"
+#include "runtime/random.h"
+#include "runtime/tensor.h"
+
+namespace masformer::test {
+
+using Numbers = std::vector<double>;  // row-major
+
+// A tensor with memory of its own; passes as the view that ops take.
+class OwnedTensor {
+ public:
+  explicit OwnedTensor(const Shape& shape, DType dtype = DType::f32)
+      : arena_(Device::cpu, Arena::footprint(shape, dtype)), view_(arena_.take(shape, dtype)) {}
+
+  operator Tensor() const { return view_; }  // NOLINT: it stands wherever a Tensor does
+  const Tensor* operator->() const { return &view_; }
+
+ private:
+  Arena arena_;
+  Tensor view_;
+};
+
+// Calls visit(float&, row-major index) for each element, whatever the strides.
+template <class T = float, class Visit>
+void for_each_element(const Tensor& tensor, const Visit& visit) {
+  for (std::int64_t i = 0; i < tensor.elements(); ++i) {
+    std::int64_t rest = i, offset = 0;
+    for (int dim = tensor.dims() - 1; dim >= 0; --dim) {
+      offset += rest % tensor.dim(dim) * tensor.stride(dim);
+      rest /= tensor.dim(dim);
+    }
+    visit(tensor.data<T>()[offset], i);
+  }
+}
+
+inline Numbers values(const Tensor& tensor) {
+  Numbers result(static_cast<std::size_t>(tensor.elements()));
+  for_each_element(tensor,
+                   [&](float& x, std::int64_t i) { result[static_cast<std::size_t>(i)] = x; });
+  return result;
+}
+
+inline void set(const Tensor& tensor, const std::function<double(std::int64_t)>& value) {
+  for_each_element(tensor, [&](float& x, std::int64_t i) { x = static_cast<float>(value(i)); });
+}
+
+inline void set_normals(const Tensor& tensor, std::uint64_t seed, double deviation = 1,
+                        double mean = 0) {
+  set(tensor, [&](std::int64_t i) {
+    return mean + deviation * normal(seed, static_cast<std::uint64_t>(i));
+  });
+}
+
+inline OwnedTensor normals(const Shape& shape, std::uint64_t seed, double deviation = 1,
+                           double mean = 0) {
+  OwnedTensor tensor(shape);
+  set_normals(tensor, seed, deviation, mean);
+  return tensor;
+}
+
+// NaN throughout: what an op forgets to write, or reads unasked, shows.
+inline OwnedTensor poisoned(const Shape& shape) {
+  OwnedTensor tensor(shape);
+  set(tensor, [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
+  return tensor;
+}
+
+inline OwnedTensor filled(const Shape& shape, const Numbers& numbers) {
+  OwnedTensor tensor(shape);
+  set(tensor, [&](std::int64_t i) { return numbers[static_cast<std::size_t>(i)]; });
+  return tensor;
+}
+
+inline OwnedTensor integers(std::int64_t count,
+                            const std::function<std::int64_t(std::int64_t)>& value) {
+  OwnedTensor tensor({count}, DType::i32);
+  for_each_element<std::int32_t>(
+      tensor, [&](std::int32_t& x, std::int64_t i) { x = static_cast<std::int32_t>(value(i)); });
+  return tensor;
+}
+
+// The norm of the difference over the norm of `expected`; the former where the latter is 0.
+// NaN where any number is.
+inline double difference(const Numbers& actual, const Numbers& expected) {
+  if (actual.size() != expected.size()) return std::numeric_limits<double>::quiet_NaN();
+  double apart = 0, norm = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    apart += (actual[i] - expected[i]) * (actual[i] - expected[i]);
+    norm += expected[i] * expected[i];
+  }
+  return std::sqrt(norm > 0 ? apart / norm : apart);
+}
+
+inline double difference(const Tensor& actual, const Numbers& expected) {
+  return difference(values(actual), expected);
+}
+
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  return a.elements() == 0 ||
+         std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.bytes())) == 0;
+}
+
+// How many elements are NaN.
+inline std::int64_t poison_left(const Tensor& tensor) {
+  std::int64_t count = 0;
+  for_each_element(tensor, [&](float& x, std::int64_t) { count += std::isnan(x) ? 1 : 0; });
+  return count;
+}
+
+inline double dot(const Numbers& a, const Numbers& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+inline Numbers sum(Numbers a, const Numbers& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+  return a;
+}
+
+// The gradient of `function` at `point` by central differences.
+inline Numbers numeric_gradient(const std::function<double(const Numbers&)>& function,
+                                Numbers point) {
+  constexpr double step = 1e-5;
+  Numbers gradient(point.size());
+  for (std::size_t i = 0; i < point.size(); ++i) {
+    const double middle = point[i];
+    point[i] = middle + step;
+    const double above = function(point);
+    point[i] = middle - step;
+    gradient[i] = (above - function(point)) / (2 * step);
+    point[i] = middle;
+  }
+  return gradient;
+}
+
+}  // namespace masformer::test

@@ -1,0 +1,10 @@
+// All ranks of a test that mpirun started (support/mpi_main.cpp owns it).
+#pragma once
+
+#include "parallel/communicator.h"
+
+namespace masformer::test {
+
+Communicator& world();
+
+}  // namespace masformer::test
