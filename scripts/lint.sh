@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Reads all C++ files with clang-format, all sources with clang-tidy (rules: .clang-format and
+# .clang-tidy), and the shell scripts with shellcheck where that is installed. The last line says
+# how many of the three passed and failed.
+#
+# clang-tidy reads a source again only where it, a header or the rules have changed since it passed.
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+readonly passed_folder=$root/build/lint
+
+# files PATTERN...: those of the tree, committed or to be.
+files() { git ls-files --cached --others --exclude-standard -- "$@"; }
+
+format() { files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run --Werror; }
+
+# tidy_one FILE: prints what is found. max-nodes bounds the analyzer's search of paths, which takes
+# two thirds of the time by default.
+tidy_one() {
+  local mark=$passed_folder/${1#"$root"/} found
+  [ "$mark" -nt "$1" ] && [ "$mark" -nt "$newest_rule" ] && return
+  if found=$(clang-tidy --quiet -p "$root/build/dev" \
+    --extra-arg={-Xclang,-analyzer-config,-Xclang,max-nodes=20000} "$1" 2>&1); then
+    mkdir -p "${mark%/*}" && touch "$mark"
+  else
+    printf '%s\n' "$found" && return 1
+  fi
+}
+
+tidy() {
+  # shellcheck disable=SC2012
+  newest_rule=$root/$(files '*.h' .clang-tidy | xargs ls -t | sed -n 1p)
+  export root passed_folder newest_rule
+  export -f tidy_one
+  # shellcheck disable=SC2016
+  awk -F '"' '$2 == "file" { print $4 }' build/dev/compile_commands.json \
+    | xargs -P "$(nproc)" -I {} bash -c 'tidy_one "$1"' tidy {}
+}
+
+# check NAME: runs it and counts.
+check() {
+  say "$1"
+  if "$1"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
+main() {
+  local passed=0 failed=0
+  cd "$root"
+  need build test lint
+  quietly configure-dev.log cmake --preset dev
+  check format
+  check tidy
+  ! command -v shellcheck >/dev/null || check shell
+  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" = 0 ]
+}
+
+main "$@"

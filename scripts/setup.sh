@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# What quickstart, test and the scripts share: messages, Debian packages, builds. To be sourced.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly root
+
+say() { printf '\n== %s\n' "$*"; }
+
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+# quietly LOG COMMAND...: its output goes to build/logs/LOG, and to the screen where it fails.
+quietly() {
+  local log=$root/build/logs/$1 status=0
+  shift
+  mkdir -p "${log%/*}"
+  "$@" </dev/null >"$log" 2>&1 || status=$?
+  [ "$status" = 0 ] || { cat "$log" >&2; fail "exit status $status of: $*"; }
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    fail "neither root nor sudo. As root: $*"
+  fi
+}
+
+# packages_of SECTION...: the packages in those sections of scripts/packages.txt.
+packages_of() {
+  awk -v wanted=" $* " '
+    /^\[/ { taken = index(wanted, " " substr($1, 2, length($1) - 2) " ") }
+    taken && /^[a-z0-9]/ { print $1 }' "$root/scripts/packages.txt"
+}
+
+# missing_of PACKAGE...: those that are not installed.
+missing_of() {
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] \
+      || printf '%s\n' "$package"
+  done
+}
+
+# apt_install PACKAGE...: from the network. Documentation is kept even where the system's dpkg is
+# set to leave it out, as container images do.
+apt_install() {
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  say "installing $*"
+  quietly apt-update.log as_root "${apt[@]}" update
+  quietly apt-install.log as_root "${apt[@]}" install --no-install-recommends --reinstall \
+    -o Dpkg::Options::=--path-include='/usr/share/doc/python3*' "$@"
+}
+
+# need SECTION...: installs what is missing of these sections; needs no network where nothing is.
+need() {
+  local packages missing
+  mapfile -t packages < <(packages_of "$@")
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    say "this is no Debian: make sure yourself that what these packages hold is there"
+    printf '%s\n' "${packages[*]}"
+    return
+  fi
+  mapfile -t missing < <(missing_of "${packages[@]}")
+  if [ "${#missing[@]}" = 0 ]; then
+    say "the Debian packages are there"
+  else
+    apt_install "${missing[@]}"
+  fi
+}
+
+# build PRESET [TARGET]: configures and builds, all targets by default.
+build() {
+  say "building build/$1 (preset $1)"
+  cd "$root" || exit
+  quietly "configure-$1.log" cmake --preset "$1"
+  cmake --build --preset "$1" --target "${2:-all}" </dev/null
+}
