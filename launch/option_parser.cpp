@@ -19,6 +19,8 @@ namespace po = boost::program_options;
 namespace masformer {
 namespace {
 
+constexpr const char* command_line = "the command line";
+
 std::string environment_name(const std::string& option) {
   std::string name = "MASFORMER_" + option;
   for (char& c : name) {
@@ -52,7 +54,7 @@ class OptionTable::Parser {
   }
 
   void run(const std::vector<std::string>& arguments) {
-    collect("the command line", [&] { return read_arguments(arguments); });
+    collect(command_line, [&] { return read_arguments(arguments); });
     collect("the environment", [&] { return read_environment(); });
     const auto config = texts_.find("config");
     if (config != texts_.end()) {
@@ -129,8 +131,10 @@ class OptionTable::Parser {
         }
         auto& texts = found[option.string_key];
         const Entry* const entry = table_.find(option.string_key);
-        const bool many = entry != nullptr && (entry->list || entry->flag);
-        if (!texts.empty() && !many) {
+        const bool list = entry != nullptr && entry->list;
+        // On the command line a later word corrects an earlier one; in a file it is a mistake.
+        if (source == command_line && !list) texts.clear();
+        if (!texts.empty() && !list) {
           violations_.push_back(
               fmt::format("{}: {} is given more than once", source, option.string_key));
         }

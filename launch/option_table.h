@@ -2,7 +2,8 @@
 // checkpoints and the rules of resuming all follow from the declaration.
 //
 // Option `section.key` is --section.key on the command line, `key` under [section] in the file, and
-// MASFORMER_SECTION_KEY in the environment; the first of these that sets it wins.
+// MASFORMER_SECTION_KEY in the environment. The command line wins over the environment, and that
+// over the file; on the command line the last word on an option holds.
 #pragma once
 
 #include <cstdint>
