@@ -1,0 +1,57 @@
+// Softmax attention under a span's mask, blocked with online softmax (FlashAttention-2, arXiv
+// 2307.08691): S x S scores are never held, and blocks that the mask hides are never visited, so a
+// windowed layer's time and memory grow with S w.
+//
+// Shapes: B batch, S queries, K keys, N query heads, M key/value heads (N a multiple of M; head n
+// reads key/value head n M / N), D head dim. All fp32. q, k, v and their gradients may be slices
+// of wider rows (last dimension contiguous). Query i stands at position query_offset + i of its
+// sequence, key j at key_offset + j; positions decide what is visible.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/span.h"
+#include "runtime/stream.h"
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+struct AttentionMask {
+  Span span;
+  std::int64_t query_offset = 0;
+  std::int64_t key_offset = 0;
+};
+
+struct AttentionForward {
+  Tensor q;     // [B, S, N, D]
+  Tensor k, v;  // [B, K, M, D]
+  AttentionMask mask;
+  float scale = 1;
+  Tensor out;  // [B, S, N, D], written; zeros for a query that sees none of the keys
+  Tensor lse;  // [B, N, S], written: log of the sum of exp(scale q.k); -infinity if none is seen
+};
+
+// out_i = sum_j softmax_j(scale q_i.k_j) v_j over the visible keys j. Partial results over
+// disjoint sets of keys merge by their lse.
+void attention(const Stream& stream, const AttentionForward& args);
+
+struct AttentionBackward {
+  Tensor q;     // [B, S, N, D]
+  Tensor k, v;  // [B, K, M, D]
+  AttentionMask mask;
+  float scale = 1;
+  Tensor out;    // [B, S, N, D], from the forward
+  Tensor lse;    // [B, N, S], from the forward
+  Tensor dout;   // [B, S, N, D]
+  Tensor delta;  // [B, N, S], scratch: the row sums of dout out
+  Tensor dq;     // [B, S, N, D], written
+  Tensor dk;     // [B, K, M, D], written
+  Tensor dv;     // [B, K, M, D], written
+};
+
+// With p = exp(scale q.k - lse), ds = p (dout.v - delta):
+//   dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dv_j = sum_i p_ij dout_i.
+// Bits do not depend on the number of threads.
+void attention_backward(const Stream& stream, const AttentionBackward& args);
+
+}  // namespace masformer

@@ -1,0 +1,85 @@
+// The inner loops of the CPU attention: products of small matrices of which one has its columns in
+// vector lanes, and the copies that bring rows into that form.
+//
+// A tile is R <= tile_rows rows by tile_lanes columns and stays in registers while it is summed. A
+// matrix "in lanes" is [n, tile_lanes] with rows `stride` floats apart.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/ops/vector_math.h"
+#include "runtime/tensor.h"
+
+namespace masformer::cpu {
+
+inline constexpr int tile_vectors = 2;
+inline constexpr int tile_rows = accumulators / tile_vectors;
+inline constexpr int tile_lanes = tile_vectors * lanes;
+
+// Rows of floats, `stride` apart.
+template <class Float>
+struct Rows {
+  Float* data = nullptr;
+  std::int64_t stride = 0;
+
+  Float* operator[](std::int64_t row) const { return data + row * stride; }
+  Rows from(std::int64_t row) const { return {data + row * stride, stride}; }
+  operator Rows<const Float>() const { return {data, stride}; }
+};
+
+// The rows [tokens, D] of one head of x [B, tokens, heads, D].
+inline Rows<float> head_rows(const Tensor& x, std::int64_t batch, std::int64_t head) {
+  return {x.data<float>() + batch * x.stride(0) + head * x.stride(2), x.stride(1)};
+}
+
+// c [rows, lanes] = a [rows, steps] b [steps, lanes].
+void multiply(Rows<const float> a, Rows<const float> b, std::int64_t rows, std::int64_t steps,
+              Rows<float> c);
+
+// c [rows, lanes] = c factor + a^T b, for a [steps, rows], b [steps, lanes]; factor [lanes], or
+// null for 1.
+void multiply_add(Rows<const float> a, Rows<const float> b, std::int64_t rows, std::int64_t steps,
+                  const float* factor, Rows<float> c);
+
+// to [rows, columns] = scale from; columns up to `padded` become 0.
+void pack(Rows<const float> from, std::int64_t rows, std::int64_t columns, float scale,
+          std::int64_t padded, Rows<float> to);
+
+// Asks the caches for [rows, columns]: heads lie strewn over pages, where hardware doesn't
+// prefetch. Also before writing, where asking for ownership at once was measured three times
+// slower.
+inline void prefetch(Rows<const float> from, std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t line = 64 / sizeof(float);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t column = 0; column < columns; column += line) {
+      __builtin_prefetch(from[row] + column);
+    }
+  }
+}
+
+// to [columns, lanes] = scale from^T, for from [rows <= tile_lanes, columns]; lanes past `rows`
+// become 0.
+void pack_in_lanes(Rows<const float> from, std::int64_t rows, std::int64_t columns, float scale,
+                   Rows<float> to);
+
+// to [rows <= tile_lanes, columns] = factor from^T, for from [columns, lanes], factor [lanes].
+void unpack_from_lanes(Rows<const float> from, std::int64_t rows, std::int64_t columns,
+                       const float* factor, Rows<float> to);
+
+// An array of floats that starts on a cache line.
+class AlignedFloats {
+ public:
+  explicit AlignedFloats(std::int64_t size)
+      : lines_(static_cast<std::size_t>((size + line_size - 1) / line_size)) {}
+  float* data() { return lines_.data()->values; }
+
+ private:
+  static constexpr std::int64_t line_size = 16;
+  struct alignas(64) Line {
+    float values[line_size];
+  };
+  std::vector<Line> lines_;
+};
+
+}  // namespace masformer::cpu

@@ -1,0 +1,39 @@
+// What every op asks of its operands before a backend sees them.
+#pragma once
+
+#include <string_view>
+
+#include "runtime/error.h"
+#include "runtime/stream.h"
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+class OperandCheck {
+ public:
+  // `op` names the op in messages and outlives the check.
+  OperandCheck(std::string_view op, const Stream& stream) : op_(op), stream_(stream) {}
+
+  // `tensor` is of `dtype` and `shape`; its rows may lie apart, as in a slice of wider ones.
+  void rows(std::string_view name, const Tensor& tensor, const Shape& shape,
+            DType dtype = DType::f32) const {
+    require_same_device(stream_, tensor);
+    require(tensor.dtype() == dtype && tensor.shape() == shape, "{}: {} is {} {}, not {} {}", op_,
+            name, name_of(tensor.dtype()), tensor.shape().to_string(), name_of(dtype),
+            shape.to_string());
+  }
+
+  // The same, in one piece.
+  void contiguous(std::string_view name, const Tensor& tensor, const Shape& shape,
+                  DType dtype = DType::f32) const {
+    rows(name, tensor, shape, dtype);
+    require(tensor.contiguous() || tensor.elements() == 0, "{}: {} {} has gaps between its rows",
+            op_, name, shape.to_string());
+  }
+
+ private:
+  std::string_view op_;
+  const Stream& stream_;
+};
+
+}  // namespace masformer

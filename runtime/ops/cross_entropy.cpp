@@ -1,0 +1,62 @@
+#include "runtime/ops/cross_entropy.h"
+
+#include <string_view>
+
+#include "runtime/ops/backend_cpu.h"
+#include "runtime/ops/check.h"
+#include "runtime/ops/dispatch.h"
+
+namespace masformer {
+namespace {
+
+// The checks that all three steps over logits share.
+OperandCheck check_logits(std::string_view op, const Stream& stream, const Tensor& logits,
+                          VocabularyShard shard) {
+  const OperandCheck check(op, stream);
+  check.rows("logits", logits, {logits.dim(0), logits.dim(1)});
+  require(shard.first >= 0 && shard.valid >= 0 && shard.valid <= logits.dim(1),
+          "{}: {} words from {} don't fit logits {}", op, shard.valid, shard.first,
+          logits.shape().to_string());
+  return check;
+}
+
+}  // namespace
+
+void softmax_max(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor max) {
+  const OperandCheck check = check_logits("softmax_max", stream, logits, shard);
+  check.contiguous("max", max, {logits.dim(0)});
+  backend(stream, cpu::softmax_max)(stream, logits, shard, max);
+}
+
+void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor labels,
+                 Tensor max, Tensor sum, Tensor target) {
+  const OperandCheck check = check_logits("softmax_sum", stream, logits, shard);
+  const Shape tokens = {logits.dim(0)};
+  check.contiguous("labels", labels, tokens, DType::i32);
+  check.contiguous("max", max, tokens);
+  check.contiguous("sum", sum, tokens);
+  check.contiguous("target", target, tokens);
+  backend(stream, cpu::softmax_sum)(stream, logits, shard, labels, max, sum, target);
+}
+
+double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
+                     Tensor lse) {
+  const Shape tokens = {labels.dim(0)};
+  const OperandCheck check("cross_entropy", stream);
+  check.contiguous("labels", labels, tokens, DType::i32);
+  check.contiguous("max", max, tokens);
+  check.contiguous("sum", sum, tokens);
+  check.contiguous("target", target, tokens);
+  check.contiguous("lse", lse, tokens);
+  return backend(stream, cpu::cross_entropy)(stream, labels, max, sum, target, lse);
+}
+
+void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
+                            Tensor labels, Tensor lse, float scale) {
+  const OperandCheck check = check_logits("cross_entropy_backward", stream, logits, shard);
+  check.contiguous("labels", labels, {logits.dim(0)}, DType::i32);
+  check.contiguous("lse", lse, {logits.dim(0)});
+  backend(stream, cpu::cross_entropy_backward)(stream, logits, shard, labels, lse, scale);
+}
+
+}  // namespace masformer

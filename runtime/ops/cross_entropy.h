@@ -1,0 +1,42 @@
+// Softmax cross-entropy over a vocabulary that may be split by columns between ranks, in three
+// steps with a reduction between each (vocabulary parallelism, Megatron-LM, arXiv 1909.08053):
+//
+//   m = max over ranks of softmax_max            lse = m + log s,  s = sum over ranks
+//   loss = lse - z, z = sum over ranks           dlogits = scale (exp(logits - lse) - [label])
+//
+// Shapes: T tokens, V columns of this rank's shard, of which the first `valid` are words and the
+// rest padding, which no result sees. Logits fp32, rows may be longer than V (sliced). Column v is
+// word first + v. Labels [T] int32; a label below 0 predicts nothing: loss 0, gradient 0.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/stream.h"
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+struct VocabularyShard {
+  std::int64_t first = 0;  // the word of column 0
+  std::int64_t valid = 0;  // columns that are words
+};
+
+// max [T]: the largest valid logit of each row; -infinity for an empty shard.
+void softmax_max(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor max);
+
+// sum [T] = sum of exp(logits - max) over the shard; target [T] = the label's logit where it lies
+// in the shard, else 0. `max` is the one over all ranks.
+void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor labels,
+                 Tensor max, Tensor sum, Tensor target);
+
+// The sum over tokens of max + log(sum) - target, in double, labels below 0 left out. Writes lse
+// [T] = max + log(sum). Waits for the stream.
+double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
+                     Tensor lse);
+
+// In place: logits [T, V] become scale (exp(logits - lse) - [column is the label]); padding
+// columns and rows without a label become 0.
+void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
+                            Tensor labels, Tensor lse, float scale);
+
+}  // namespace masformer

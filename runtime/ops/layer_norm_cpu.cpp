@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "runtime/ops/backend_cpu.h"
+#include "runtime/ops/layer_norm.h"
+#include "runtime/ops/parallel_cpu.h"
+
+namespace masformer::cpu {
+namespace {
+
+struct Moments {
+  float mean, rstd;
+};
+
+Moments moments(const float* x, std::int64_t features, float epsilon) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t h = 0; h < features; ++h) sum += x[h];
+  const float mean = sum / static_cast<float>(features);
+  float squares = 0;
+#pragma omp simd reduction(+ : squares)
+  for (std::int64_t h = 0; h < features; ++h) squares += (x[h] - mean) * (x[h] - mean);
+  return {mean, 1.0f / std::sqrt(squares / static_cast<float>(features) + epsilon)};
+}
+
+// One thread's sums over its tokens, [2, H]: dy xhat, then dy. Tokens are summed in fp32 over a
+// block and blocks in double, so that long sequences lose nothing.
+class ParameterSums {
+ public:
+  static constexpr std::int64_t block = 32;  // tokens
+
+  explicit ParameterSums(std::int64_t features)
+      : recent_(static_cast<std::size_t>(2 * features)), total_(recent_.size()) {}
+
+  float* dweight() { return recent_.data(); }
+  float* dbias() { return recent_.data() + recent_.size() / 2; }
+  void close_block() {
+    for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += double(recent_[i]);
+    std::ranges::fill(recent_, 0.0f);
+  }
+  const std::vector<double>& total() const { return total_; }
+
+ private:
+  std::vector<float> recent_;
+  std::vector<double> total_;
+};
+
+// One token: g = dy weight, dx = residual + rstd (g - mean(g) - xhat mean(g xhat)). `dx` may be
+// `dy` or `residual`: each element is read before it is written.
+void backward_row(const LayerNormBackward& args, std::int64_t t, ParameterSums& sums) {
+  const std::int64_t features = args.x.dim(1);
+  const float* dy = args.dy.data<float>() + t * features;
+  const float* x = args.x.data<float>() + t * features;
+  const float* weight = args.weight.data<float>();
+  const float* residual = args.residual ? args.residual.data<float>() + t * features : nullptr;
+  float* dx = args.dx.data<float>() + t * features;
+  float* dweight = sums.dweight();
+  float* dbias = sums.dbias();
+  const float mean = args.mean.data<float>()[t];
+  const float rstd = args.rstd.data<float>()[t];
+
+  float g_sum = 0, g_xhat_sum = 0;
+#pragma omp simd reduction(+ : g_sum, g_xhat_sum)
+  for (std::int64_t h = 0; h < features; ++h) {
+    const float g = dy[h] * weight[h];
+    g_sum += g;
+    g_xhat_sum += g * ((x[h] - mean) * rstd);
+  }
+  const float g_mean = g_sum / static_cast<float>(features);
+  const float g_xhat_mean = g_xhat_sum / static_cast<float>(features);
+#pragma omp simd
+  for (std::int64_t h = 0; h < features; ++h) {
+    const float xhat = (x[h] - mean) * rstd;
+    const float gradient = rstd * (dy[h] * weight[h] - g_mean - xhat * g_xhat_mean);
+    dweight[h] += dy[h] * xhat;
+    dbias[h] += dy[h];
+    dx[h] = residual == nullptr ? gradient : residual[h] + gradient;
+  }
+}
+
+void add_in_thread_order(const std::vector<ParameterSums>& sums, Tensor dweight, Tensor dbias) {
+  const std::int64_t features = dweight.dim(0);
+  for (std::int64_t h = 0; h < features; ++h) {
+    double weight_sum = 0, bias_sum = 0;
+    for (const ParameterSums& thread : sums) {
+      weight_sum += thread.total()[static_cast<std::size_t>(h)];
+      bias_sum += thread.total()[static_cast<std::size_t>(features + h)];
+    }
+    dweight.data<float>()[h] += static_cast<float>(weight_sum);
+    dbias.data<float>()[h] += static_cast<float>(bias_sum);
+  }
+}
+
+}  // namespace
+
+void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y,
+                Tensor mean, Tensor rstd) {
+  const std::int64_t features = x.dim(1);
+  const float* w = weight.data<float>();
+  const float* b = bias.data<float>();
+  for_each_part(stream, x.dim(0), 1, [&](Part tokens, int) {
+    for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+      const float* x_t = x.data<float>() + t * features;
+      float* y_t = y.data<float>() + t * features;
+      const Moments row = moments(x_t, features, epsilon);
+#pragma omp simd
+      for (std::int64_t h = 0; h < features; ++h) {
+        y_t[h] = (x_t[h] - row.mean) * row.rstd * w[h] + b[h];
+      }
+      mean.data<float>()[t] = row.mean;
+      rstd.data<float>()[t] = row.rstd;
+    }
+  });
+}
+
+void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
+  std::vector<ParameterSums> sums(static_cast<std::size_t>(stream.threads()),
+                                  ParameterSums(args.x.dim(1)));
+  for_each_part(stream, args.x.dim(0), 1, [&](Part tokens, int part) {
+    ParameterSums& own = sums[static_cast<std::size_t>(part)];
+    for (std::int64_t begin = tokens.begin; begin < tokens.end; begin += ParameterSums::block) {
+      const std::int64_t end = std::min(tokens.end, begin + ParameterSums::block);
+      for (std::int64_t t = begin; t < end; ++t) backward_row(args, t, own);
+      own.close_block();
+    }
+  });
+  add_in_thread_order(sums, args.dweight, args.dbias);
+}
+
+}  // namespace masformer::cpu

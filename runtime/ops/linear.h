@@ -1,0 +1,22 @@
+// y = x W^T + b, and its gradients.
+//
+// Shapes: T tokens, I input features, O output features; all fp32. x, y and their gradients may
+// be column slices of wider matrices (last dimension contiguous).
+#pragma once
+
+#include "runtime/stream.h"
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+// y [T, O] = x [T, I] weight^T [O, I] + bias [O]. An empty `bias` is none.
+void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y);
+
+// dx [T, I] = dy [T, O] weight [O, I].
+void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx);
+
+// dweight [O, I] += dy^T x; dbias [O] += the sum of dy over tokens. An empty `dbias` is none.
+void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
+                            Tensor dbias);
+
+}  // namespace masformer

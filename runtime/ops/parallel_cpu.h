@@ -1,0 +1,36 @@
+// Work split between the threads of a CPU stream, so that who does what depends on their number
+// alone and results come out the same every time.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "runtime/stream.h"
+
+namespace masformer::cpu {
+
+// Elements [begin, end), the share of thread `part` of a stream.
+struct Part {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+// Share `part` of [0, size) cut into `parts`; borders are multiples of `grain`.
+inline Part part_of(std::int64_t size, std::int64_t parts, std::int64_t part, std::int64_t grain) {
+  const std::int64_t grains = (size + grain - 1) / grain;
+  return {std::min(size, grains * part / parts * grain),
+          std::min(size, grains * (part + 1) / parts * grain)};
+}
+
+// Floats in a cache line: neighbours cut at a multiple of it don't write to one line.
+constexpr std::int64_t line_floats = 16;
+
+// Calls work(Part, index) for each of the stream's threads, at once. `work` must not throw.
+template <class Work>
+void for_each_part(const Stream& stream, std::int64_t size, std::int64_t grain, const Work& work) {
+  const int parts = stream.threads();
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+  for (int part = 0; part < parts; ++part) work(part_of(size, parts, part, grain), part);
+}
+
+}  // namespace masformer::cpu

@@ -1,0 +1,144 @@
+#include "runtime/span.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+constexpr std::int64_t max_repeats = 1 << 16;  // of one entry of a list; more is a slip of the pen
+
+std::optional<std::int64_t> parse_count(std::string_view digits) {
+  std::int64_t value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value);
+  if (error != std::errc() || stop != end || value < 1) return std::nullopt;
+  return value;
+}
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+// One entry of a list, "window:256*16", appended as often as it says.
+void append_entry(std::string_view entry, std::string_view list, std::vector<Span>& spans) {
+  const std::size_t star = entry.find('*');
+  std::optional<std::int64_t> repeats = 1;
+  if (star != std::string_view::npos) repeats = parse_count(entry.substr(star + 1));
+  if (!repeats || *repeats > max_repeats) {
+    refuse("\"{}\" in the spans \"{}\" does not say how often: write a number from 1 to {} after *",
+           entry, list, max_repeats);
+  }
+  if (entry.empty())
+    refuse("the spans \"{}\" have an empty entry: write full*8,window:256*16", list);
+  spans.insert(spans.end(), static_cast<std::size_t>(*repeats), parse_span(entry.substr(0, star)));
+}
+
+}  // namespace
+
+std::int64_t first_visible(const Span& span, std::int64_t query) {
+  switch (span.kind) {
+    case Span::Kind::full:
+      return 0;
+    case Span::Kind::window:
+      return std::max<std::int64_t>(0, query - span.size + 1);
+    case Span::Kind::block:
+      return std::max<std::int64_t>(0, (query / span.size - 1) * span.size);
+  }
+  fail("unknown kind of span {}", static_cast<int>(span.kind));
+}
+
+PositionRange visible_keys(const Span& span, PositionRange queries) {
+  if (queries.size() <= 0) return {queries.begin, queries.begin};
+  return {first_visible(span, queries.begin), queries.end};
+}
+
+PositionRange seeing_queries(const Span& span, PositionRange keys, std::int64_t sequence) {
+  if (keys.size() <= 0 || keys.begin >= sequence) return {keys.begin, keys.begin};
+  std::int64_t low = keys.begin + 1;  // query keys.begin sees its own key
+  std::int64_t high = sequence;
+  while (low < high) {  // first_visible never decreases: bisect for the first that sees none
+    const std::int64_t middle = low + (high - low) / 2;
+    if (first_visible(span, middle) < keys.end) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return {keys.begin, low};
+}
+
+Visibility visibility(const Span& span, PositionRange queries, PositionRange keys) {
+  const PositionRange visible = visible_keys(span, queries);
+  if (keys.size() <= 0 || visible.size() <= 0) return Visibility::none;
+  if (keys.end <= visible.begin || keys.begin >= visible.end) return Visibility::none;
+  const bool no_future = keys.end - 1 <= queries.begin;
+  const bool no_past = first_visible(span, queries.end - 1) <= keys.begin;
+  return no_future && no_past ? Visibility::all : Visibility::partly;
+}
+
+std::int64_t visible_pairs(const Span& span, std::int64_t sequence) {
+  std::int64_t pairs = 0;
+  for (std::int64_t query = 0; query < sequence; ++query) {
+    pairs += query - first_visible(span, query) + 1;
+  }
+  return pairs;
+}
+
+Span parse_span(std::string_view text) {
+  const auto size_after = [&](std::string_view prefix) -> std::optional<std::int64_t> {
+    if (text.substr(0, prefix.size()) != prefix) return std::nullopt;
+    return parse_count(text.substr(prefix.size()));
+  };
+  if (text == "full") return {};
+  if (const auto size = size_after("window:")) return {Span::Kind::window, *size};
+  if (const auto size = size_after("block:")) return {Span::Kind::block, *size};
+  refuse("\"{}\" is no attention span: write full, window:w or block:b, with w, b at least 1",
+         text);
+}
+
+std::string to_string(const Span& span) {
+  switch (span.kind) {
+    case Span::Kind::full:
+      return "full";
+    case Span::Kind::window:
+      return fmt::format("window:{}", span.size);
+    case Span::Kind::block:
+      return fmt::format("block:{}", span.size);
+  }
+  fail("unknown kind of span {}", static_cast<int>(span.kind));
+}
+
+std::vector<Span> parse_spans(std::string_view text) {
+  std::vector<Span> spans;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    append_entry(trimmed(text.substr(begin, end - begin)), text, spans);
+    begin = end + 1;
+  }
+  return spans;
+}
+
+std::string to_string(const std::vector<Span>& spans) {
+  std::string text;
+  for (std::size_t begin = 0; begin < spans.size();) {
+    std::size_t end = begin + 1;
+    while (end < spans.size() && spans[end] == spans[begin] &&
+           end - begin < static_cast<std::size_t>(max_repeats)) {
+      ++end;
+    }
+    if (begin > 0) text += ',';
+    text += to_string(spans[begin]);
+    if (end - begin > 1) text += fmt::format("*{}", end - begin);
+    begin = end;
+  }
+  return text;
+}
+
+}  // namespace masformer

@@ -1,0 +1,229 @@
+// How fast each op is at the shapes of a 124M-parameter model (768 wide, 12 heads, 50257 words),
+// as a share of what the cores could do at best.
+//
+//   masformer_ops_benchmark [THREADS [SECONDS]]   threads of the stream; seconds for each op
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "runtime/ops/adamw.h"
+#include "runtime/ops/attention.h"
+#include "runtime/ops/cross_entropy.h"
+#include "runtime/ops/elementwise.h"
+#include "runtime/ops/embedding.h"
+#include "runtime/ops/gelu.h"
+#include "runtime/ops/layer_norm.h"
+#include "runtime/ops/linear.h"
+#include "runtime/peak.h"
+#include "tests/support/tensors.h"
+
+namespace masformer {
+namespace {
+
+using test::OwnedTensor;
+
+constexpr std::int64_t tokens = 1024, hidden = 768, ffn = 3072, heads = 12, head_dim = 64;
+constexpr std::int64_t words = 50257, vocabulary = 50304;  // padded
+
+class Benchmark {
+ public:
+  Benchmark(int threads, double seconds)
+      : stream_(Device::cpu, threads), seconds_(seconds), peak_(measure_peak_flops(threads, 1.0)) {
+    fmt::print("{} threads, fp32 peak {:.1f} GFLOP/s\n\n", threads, peak_ * 1e-9);
+    fmt::print("{:<34}{:>10}{:>12}{:>8}\n", "op", "ms", "GFLOP/s", "peak");
+  }
+
+  const Stream& stream() const { return stream_; }
+
+  // An op that computes: `flops` in each run.
+  void computes(const std::string& name, double flops, const std::function<void()>& run) const {
+    const double time = best_time(run);
+    fmt::print("{:<34}{:>10.3f}{:>12.1f}{:>7.1f}%\n", name, time * 1e3, flops / time * 1e-9,
+               100 * flops / time / peak_);
+  }
+
+  // An op that reads and writes: `bytes` in each run.
+  void moves(const std::string& name, std::int64_t bytes, const std::function<void()>& run) const {
+    const double time = best_time(run);
+    fmt::print("{:<34}{:>10.3f}{:>12.1f} GB/s\n", name, time * 1e3, double(bytes) / time * 1e-9);
+  }
+
+ private:
+  // Of the fastest run: what other programs took meanwhile doesn't count.
+  double best_time(const std::function<void()>& run) const {
+    using Clock = std::chrono::steady_clock;
+    const auto since = [](Clock::time_point from) {
+      return std::chrono::duration<double>(Clock::now() - from).count();
+    };
+    run();
+    double best = std::numeric_limits<double>::infinity();
+    const auto start = Clock::now();
+    for (int runs = 0; runs < 3 || since(start) < seconds_; ++runs) {
+      const auto run_start = Clock::now();
+      run();
+      best = std::min(best, since(run_start));
+    }
+    return best;
+  }
+
+  Stream stream_;
+  double seconds_;
+  double peak_;
+};
+
+// A few thousand normals over and over: drawing millions would take longer than measuring.
+OwnedTensor numbers(const Shape& shape, double deviation = 1) {
+  static const test::Numbers drawn = test::values(test::normals({4099}, 1));
+  OwnedTensor tensor(shape);
+  float* data = tensor->data<float>();
+  for (std::int64_t i = 0; i < tensor->elements(); ++i) {
+    data[i] = static_cast<float>(deviation * drawn[static_cast<std::size_t>(i % 4099)]);
+  }
+  return tensor;
+}
+
+OwnedTensor token_ids() {
+  return test::integers(tokens, [](std::int64_t t) {
+    return static_cast<std::int64_t>(mix(1, static_cast<std::uint64_t>(t)) % words);
+  });
+}
+
+void measure_linear(const Benchmark& b, const std::string& name, std::int64_t inputs,
+                    std::int64_t outputs) {
+  const OwnedTensor x = numbers({tokens, inputs}), y = numbers({tokens, outputs});
+  const OwnedTensor weight = numbers({outputs, inputs}, 0.02), bias = numbers({outputs});
+  const OwnedTensor dx({tokens, inputs}), dweight({outputs, inputs}), dbias({outputs});
+  const double flops = 2.0 * double(tokens * inputs) * double(outputs);
+  const std::string shape = fmt::format("{} {}x{}", name, inputs, outputs);
+  b.computes(shape, flops, [&] { linear(b.stream(), x, weight, bias, y); });
+  b.computes(shape + " dx", flops, [&] { linear_backward_input(b.stream(), y, weight, dx); });
+  b.computes(shape + " dw", flops,
+             [&] { linear_backward_weight(b.stream(), y, x, dweight, dbias); });
+}
+
+void measure_attention(const Benchmark& b, const std::string& span) {
+  const Shape shape = {1, tokens, heads, head_dim}, rows = {1, heads, tokens};
+  const OwnedTensor qkv = numbers({tokens, 3 * hidden});
+  const auto part = [&](std::int64_t i) {
+    return qkv->slice(1, i * hidden, hidden).reshape(shape);
+  };
+  const OwnedTensor out(shape), dout = numbers(shape), lse(rows), delta(rows);
+  const OwnedTensor dq(shape), dk(shape), dv(shape);
+  const AttentionMask mask = {.span = parse_span(span)};
+  constexpr float scale = 0.125f;
+  // Two products of a query and a key row forward, five backward.
+  const double product = 2.0 * double(visible_pairs(mask.span, tokens) * heads * head_dim);
+  b.computes("attention " + span, 2 * product, [&] {
+    attention(b.stream(), {.q = part(0),
+                           .k = part(1),
+                           .v = part(2),
+                           .mask = mask,
+                           .scale = scale,
+                           .out = out,
+                           .lse = lse});
+  });
+  b.computes("attention " + span + " backward", 5 * product, [&] {
+    attention_backward(b.stream(), {.q = part(0),
+                                    .k = part(1),
+                                    .v = part(2),
+                                    .mask = mask,
+                                    .scale = scale,
+                                    .out = out,
+                                    .lse = lse,
+                                    .dout = dout,
+                                    .delta = delta,
+                                    .dq = dq,
+                                    .dk = dk,
+                                    .dv = dv});
+  });
+}
+
+void measure_block_ops(const Benchmark& b) {
+  const Shape narrow = {tokens, hidden}, wide = {tokens, ffn};
+  const OwnedTensor x = numbers(narrow), y = numbers(narrow), dx(narrow);
+  const OwnedTensor weight = numbers({hidden}), bias = numbers({hidden});
+  const OwnedTensor mean({tokens}), rstd({tokens}), dweight({hidden}), dbias({hidden});
+  const Stream& stream = b.stream();
+  b.moves("layer_norm", 2 * x->bytes(),
+          [&] { layer_norm(stream, x, weight, bias, 1e-5f, y, mean, rstd); });
+  b.moves("layer_norm backward", 4 * x->bytes(), [&] {
+    layer_norm_backward(stream, {.dy = y,
+                                 .x = x,
+                                 .weight = weight,
+                                 .mean = mean,
+                                 .rstd = rstd,
+                                 .residual = y,
+                                 .dx = dx,
+                                 .dweight = dweight,
+                                 .dbias = dbias});
+  });
+  b.moves("add_residual", 3 * x->bytes(), [&] { add_residual(stream, x, bias, dx); });
+  const OwnedTensor u = numbers(wide, 2), v = numbers(wide), w(wide);
+  b.moves("gelu", 2 * u->bytes(), [&] { gelu(stream, u, w); });
+  b.moves("gelu backward", 3 * u->bytes(), [&] { gelu_backward(stream, u, v, w); });
+}
+
+void measure_vocabulary_ops(const Benchmark& b) {
+  const OwnedTensor ids = token_ids(), x = numbers({tokens, hidden});
+  const OwnedTensor table = numbers({vocabulary, hidden});
+  const Stream& stream = b.stream();
+  b.moves("embedding", 2 * x->bytes(), [&] { embedding(stream, ids, table, 0, false, x); });
+  b.moves("embedding backward", 3 * x->bytes(),
+          [&] { embedding_backward(stream, ids, x, 0, table); });
+  const OwnedTensor logits = numbers({tokens, vocabulary}), lse({tokens});
+  const OwnedTensor max({tokens}), sum({tokens}), target({tokens});
+  const VocabularyShard shard = {0, words};
+  b.moves("softmax_max", logits->bytes(), [&] { softmax_max(stream, logits, shard, max); });
+  b.moves("softmax_sum", logits->bytes(),
+          [&] { softmax_sum(stream, logits, shard, ids, max, sum, target); });
+  b.moves("cross_entropy", 5 * lse->bytes(),
+          [&] { cross_entropy(stream, ids, max, sum, target, lse); });
+  b.moves("cross_entropy backward", 2 * logits->bytes(),
+          [&] { cross_entropy_backward(stream, logits, shard, ids, lse, 1e-3f); });
+}
+
+void measure_parameter_ops(const Benchmark& b) {
+  const Shape shape = {std::int64_t{1} << 24};  // 64 MiB each: beyond most caches
+  const OwnedTensor gradient = numbers(shape), master = numbers(shape), m(shape), v(shape);
+  const AdamWStep step = {.learning_rate = 1e-4f, .weight_decay = 0.1f};
+  const Stream& stream = b.stream();
+  b.moves("adamw", 7 * m->bytes(), [&] { adamw(stream, step, gradient, master, m, v); });
+  b.moves("sum_of_squares", m->bytes(), [&] { sum_of_squares(stream, gradient); });
+  b.moves("copy", 2 * m->bytes(), [&] { copy(stream, gradient, m); });
+  b.moves("fill_zero", m->bytes(), [&] { fill_zero(stream, m); });
+}
+
+void measure_all(int threads, double seconds) {
+  const Benchmark benchmark(threads, seconds);
+  measure_linear(benchmark, "qkv", hidden, 3 * hidden);
+  measure_linear(benchmark, "projection", hidden, hidden);
+  measure_linear(benchmark, "up", hidden, ffn);
+  measure_linear(benchmark, "down", ffn, hidden);
+  measure_linear(benchmark, "head", hidden, vocabulary);
+  measure_attention(benchmark, "full");
+  measure_attention(benchmark, "window:256");
+  measure_block_ops(benchmark);
+  measure_vocabulary_ops(benchmark);
+  measure_parameter_ops(benchmark);
+}
+
+}  // namespace
+}  // namespace masformer
+
+int main(int argc, char** argv) {
+  try {
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    masformer::measure_all(!arguments.empty() ? std::stoi(arguments[0]) : 2,
+                           arguments.size() > 1 ? std::stod(arguments[1]) : 0.5);
+    return 0;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\nusage: masformer_ops_benchmark [THREADS [SECONDS]]\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,180 @@
+#include "runtime/ops/cross_entropy.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "runtime/error.h"
+#include "tests/support/tensors.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+
+struct Case {
+  std::int64_t tokens, words, shards;
+  int threads;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.tokens << " tokens, " << c.words << " words, shards " << c.shards << ", threads "
+             << c.threads;
+}
+
+struct Result {
+  double loss = 0;
+  Numbers dlogits;  // [T, words]
+};
+
+constexpr float scale = 0.37f;
+
+// Every fifth token predicts nothing.
+std::int64_t label_of(std::int64_t token, std::int64_t words) {
+  if (token % 5 == 4) return -100;
+  return mix(3, static_cast<std::uint64_t>(token)) % static_cast<std::uint64_t>(words);
+}
+
+double reference_loss(const Numbers& logits, std::int64_t tokens, std::int64_t words) {
+  double loss = 0;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    if (label_of(t, words) < 0) continue;
+    const double* row = logits.data() + t * words;
+    const double max = *std::max_element(row, row + words);
+    double total = 0;
+    for (std::int64_t v = 0; v < words; ++v) total += std::exp(row[v] - max);
+    loss += max + std::log(total) - row[label_of(t, words)];
+  }
+  return loss;
+}
+
+class CrossEntropy : public testing::TestWithParam<Case> {
+ protected:
+  const Case c = GetParam();
+  const Stream stream{Device::cpu, c.threads};
+  const OwnedTensor logits = normals({c.tokens, c.words}, 1, 3, 4);
+  const OwnedTensor labels =
+      integers(c.tokens, [this](std::int64_t t) { return label_of(t, c.words); });
+  // Columns of a shard: all shards are equally wide, the last ones hold padding.
+  const std::int64_t columns = (c.words + c.shards - 1) / c.shards + 2;
+
+  VocabularyShard shard(std::int64_t rank) const {
+    const std::int64_t first = rank * columns;
+    return {first, std::clamp(c.words - first, std::int64_t{0}, columns)};
+  }
+
+  // As ranks would do it: each its columns, with a reduction after each step by hand.
+  Result run() const {
+    std::vector<OwnedTensor> wide;
+    std::vector<Tensor> parts;
+    for (std::int64_t rank = 0; rank < c.shards; ++rank) {
+      wide.push_back(poisoned({c.tokens, columns + 3}));  // padding is poison, too
+      parts.push_back(wide.back()->slice(1, 2, columns));
+      const VocabularyShard s = shard(rank);
+      set(parts.back().slice(1, 0, s.valid), [&](std::int64_t i) {
+        return logits->data<float>()[i / s.valid * c.words + s.first + i % s.valid];
+      });
+    }
+    const Shape tokens = {c.tokens};
+    const OwnedTensor max = filled(tokens, Numbers(static_cast<std::size_t>(c.tokens), -INFINITY));
+    const OwnedTensor sum(tokens), target(tokens), lse = poisoned(tokens);
+    const OwnedTensor max_part = poisoned(tokens), sum_part = poisoned(tokens);
+    const OwnedTensor target_part = poisoned(tokens);
+    for (std::int64_t rank = 0; rank < c.shards; ++rank) {
+      softmax_max(stream, parts[static_cast<std::size_t>(rank)], shard(rank), max_part);
+      set(max, [&](std::int64_t t) { return std::max(values(max)[t], values(max_part)[t]); });
+    }
+    for (std::int64_t rank = 0; rank < c.shards; ++rank) {
+      softmax_sum(stream, parts[static_cast<std::size_t>(rank)], shard(rank), labels, max, sum_part,
+                  target_part);
+      set(sum, [&](std::int64_t t) { return values(sum)[t] + values(sum_part)[t]; });
+      set(target, [&](std::int64_t t) { return values(target)[t] + values(target_part)[t]; });
+    }
+    Result result{cross_entropy(stream, labels, max, sum, target, lse),
+                  Numbers(static_cast<std::size_t>(c.tokens * c.words))};
+    for (std::int64_t rank = 0; rank < c.shards; ++rank) {
+      const Tensor& part = parts[static_cast<std::size_t>(rank)];
+      cross_entropy_backward(stream, part, shard(rank), labels, lse, scale);
+      const Tensor whole = wide[static_cast<std::size_t>(rank)];
+      EXPECT_EQ(poison_left(whole), 3 * c.tokens) << "padding must become 0, the rest stay";
+      const VocabularyShard s = shard(rank);
+      for_each_element(part, [&](float& x, std::int64_t i) {
+        const std::int64_t t = i / columns, v = i % columns;
+        if (v >= s.valid) {
+          EXPECT_EQ(x, 0.0f);
+        } else {
+          result.dlogits[static_cast<std::size_t>(t * c.words + s.first + v)] = x;
+        }
+      });
+    }
+    return result;
+  }
+};
+
+TEST_P(CrossEntropy, EqualsTheEquationAndItsSlope) {
+  const Result result = run();
+  const double expected = reference_loss(values(logits), c.tokens, c.words);
+  EXPECT_NEAR(result.loss, expected, 3e-7 * (expected + double(c.tokens)));
+  const auto at = [&](const Numbers& p) { return scale * reference_loss(p, c.tokens, c.words); };
+  if (c.tokens * c.words <= 1500) {
+    EXPECT_LT(difference(result.dlogits, numeric_gradient(at, values(logits))), 5e-6);
+  }
+  // Each row of the gradient sums to 0: the probabilities to 1, less the label's 1.
+  for (std::int64_t t = 0; t < c.tokens; ++t) {
+    double row = 0;
+    for (std::int64_t v = 0; v < c.words; ++v) {
+      row += result.dlogits[static_cast<std::size_t>(t * c.words + v)];
+    }
+    EXPECT_NEAR(row, 0, 3e-6) << "token " << t;
+  }
+}
+
+TEST_P(CrossEntropy, GivesTheSameBitsTwice) {
+  const Result first = run(), second = run();
+  EXPECT_EQ(first.loss, second.loss);
+  EXPECT_EQ(first.dlogits, second.dlogits);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, CrossEntropy,
+                         testing::Values(Case{1, 2, 1, 1}, Case{3, 17, 1, 2}, Case{3, 17, 2, 1},
+                                         Case{7, 33, 4, 3}, Case{5, 257, 2, 2}, Case{5, 257, 4, 1},
+                                         Case{6, 5, 4, 2},  // the last shard holds padding alone
+                                         Case{33, 5003, 1, 2}, Case{33, 5003, 4, 3},
+                                         Case{0, 17, 2, 2}));
+
+TEST(CrossEntropyShard, WithoutWordsYieldsNothing) {
+  const Stream stream(Device::cpu, 2);
+  const OwnedTensor logits = poisoned({3, 8}), max = poisoned({3}), sum = poisoned({3});
+  const OwnedTensor target = poisoned({3}), global_max = normals({3}, 1);
+  const OwnedTensor labels = integers(3, [](std::int64_t t) { return t - 1; });
+  softmax_max(stream, logits, {16, 0}, max);
+  EXPECT_EQ(values(max), Numbers(3, -INFINITY));
+  softmax_sum(stream, logits, {16, 0}, labels, global_max, sum, target);
+  EXPECT_EQ(values(sum), Numbers(3, 0));
+  EXPECT_EQ(values(target), Numbers(3, 0));
+  cross_entropy_backward(stream, logits, {16, 0}, labels, global_max, 1);
+  EXPECT_EQ(values(logits), Numbers(24, 0));
+  EXPECT_THROW(softmax_max(stream, logits, {0, 9}, max), Error);
+}
+
+TEST(CrossEntropyLarge, LogitsDoNotOverflow) {
+  const Stream stream(Device::cpu);
+  const OwnedTensor logits = filled({1, 17}, Numbers(17, 3000)), max({1}), sum({1}), target({1});
+  const OwnedTensor labels = integers(1, [](std::int64_t) { return 16; }), lse({1});
+  softmax_max(stream, logits, {0, 17}, max);
+  softmax_sum(stream, logits, {0, 17}, labels, max, sum, target);
+  EXPECT_NEAR(cross_entropy(stream, labels, max, sum, target, lse), std::log(17.0), 1e-6);
+}
+
+TEST(CrossEntropyNan, IsNotHidden) {
+  const Stream stream(Device::cpu);
+  const OwnedTensor logits = normals({1, 40}, 1), max({1}), sum({1}), target({1});
+  logits->data<float>()[21] = NAN;
+  softmax_max(stream, logits, {0, 40}, max);
+  softmax_sum(stream, logits, {0, 40}, integers(1, [](std::int64_t) { return 2; }), max, sum,
+              target);
+  EXPECT_EQ(poison_left(sum), 1);
+}
+
+}  // namespace
+}  // namespace masformer

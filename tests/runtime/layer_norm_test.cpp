@@ -1,0 +1,142 @@
+#include "runtime/ops/layer_norm.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/tensors.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+
+constexpr float epsilon = 1e-5f;
+
+Numbers reference(std::int64_t tokens, std::int64_t features, const Numbers& x,
+                  const Numbers& weight, const Numbers& bias) {
+  Numbers y;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const double* row = x.data() + t * features;
+    double mean = 0, variance = 0;
+    for (std::int64_t h = 0; h < features; ++h) mean += row[h] / double(features);
+    for (std::int64_t h = 0; h < features; ++h) {
+      variance += (row[h] - mean) * (row[h] - mean) / double(features);
+    }
+    for (std::size_t h = 0; h < static_cast<std::size_t>(features); ++h) {
+      y.push_back((row[h] - mean) / std::sqrt(variance + epsilon) * weight[h] + bias[h]);
+    }
+  }
+  return y;
+}
+
+struct Case {
+  std::int64_t tokens, features;
+  int threads;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.tokens << "x" << c.features << ", threads " << c.threads;
+}
+
+class LayerNorm : public testing::TestWithParam<Case> {
+ protected:
+  const Case c = GetParam();
+  const Stream stream{Device::cpu, c.threads};
+  const Shape matrix = {c.tokens, c.features};
+  const OwnedTensor x = normals(matrix, 1, 2, 0.5), dy = normals(matrix, 4);
+  const OwnedTensor weight = normals({c.features}, 2), bias = normals({c.features}, 3);
+  const OwnedTensor mean = poisoned({c.tokens}), rstd = poisoned({c.tokens});
+  const OwnedTensor y = poisoned(matrix), residual = normals(matrix, 5);
+
+  LayerNormBackward backward_args(Tensor dx, Tensor dweight, Tensor dbias) const {
+    return {.dy = dy,
+            .x = x,
+            .weight = weight,
+            .mean = mean,
+            .rstd = rstd,
+            .residual = residual,
+            .dx = dx,
+            .dweight = dweight,
+            .dbias = dbias};
+  }
+};
+
+TEST_P(LayerNorm, EqualsTheEquation) {
+  layer_norm(stream, x, weight, bias, epsilon, y, mean, rstd);
+  const Numbers expected = reference(c.tokens, c.features, values(x), values(weight), values(bias));
+  EXPECT_LT(difference(y, expected), 5e-7);
+  EXPECT_EQ(poison_left(mean) + poison_left(rstd), 0);
+}
+
+TEST_P(LayerNorm, BackwardIsTheSlope) {
+  if (c.tokens * c.features > 800) GTEST_SKIP() << "too large for finite differences";
+  layer_norm(stream, x, weight, bias, epsilon, y, mean, rstd);
+  const OwnedTensor dx = poisoned(matrix), dweight = normals({c.features}, 6);
+  const OwnedTensor dbias = normals({c.features}, 7);
+  const Numbers dweight_before = values(dweight), dbias_before = values(dbias);
+  layer_norm_backward(stream, backward_args(dx, dweight, dbias));
+
+  const Numbers dy_ = values(dy), x_ = values(x), weight_ = values(weight), bias_ = values(bias);
+  const auto loss = [&](const Numbers& at_x, const Numbers& at_weight, const Numbers& at_bias) {
+    return dot(dy_, reference(c.tokens, c.features, at_x, at_weight, at_bias));
+  };
+  const Numbers slope_x =
+      numeric_gradient([&](const Numbers& p) { return loss(p, weight_, bias_); }, x_);
+  const Numbers slope_weight =
+      numeric_gradient([&](const Numbers& p) { return loss(x_, p, bias_); }, weight_);
+  const Numbers slope_bias =
+      numeric_gradient([&](const Numbers& p) { return loss(x_, weight_, p); }, bias_);
+  EXPECT_LT(difference(dx, sum(values(residual), slope_x)), 1e-6);
+  EXPECT_LT(difference(dweight, sum(dweight_before, slope_weight)), 1e-6);
+  EXPECT_LT(difference(dbias, sum(dbias_before, slope_bias)), 1e-6);
+}
+
+TEST_P(LayerNorm, WorksInPlaceWithTheSameBits) {
+  layer_norm(stream, x, weight, bias, epsilon, y, mean, rstd);
+  const OwnedTensor dx = poisoned(matrix), dweight({c.features}), dbias({c.features});
+  const OwnedTensor dweight_again({c.features}), dbias_again({c.features});
+  layer_norm_backward(stream, backward_args(dx, dweight, dbias));
+  layer_norm_backward(stream, backward_args(residual, dweight_again, dbias_again));
+  EXPECT_TRUE(same_bits(dx, residual));
+  EXPECT_TRUE(same_bits(dweight, dweight_again));
+  EXPECT_TRUE(same_bits(dbias, dbias_again));
+
+  // Without a residual, onto dy.
+  LayerNormBackward args = backward_args(dx, dweight, dbias);
+  args.residual = Tensor();
+  layer_norm_backward(stream, args);
+  args.dx = dy;
+  layer_norm_backward(stream, args);
+  EXPECT_TRUE(same_bits(dx, dy));
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, LayerNorm,
+                         testing::Values(Case{1, 2, 1}, Case{1, 3, 2}, Case{3, 17, 1},
+                                         Case{5, 33, 3}, Case{17, 33, 2}, Case{3, 257, 3},
+                                         Case{65, 7, 1}, Case{70, 11, 3}, Case{257, 129, 2},
+                                         Case{0, 33, 2}));
+
+TEST(LayerNormLarge, SumsOverManyTokensLoseNothing) {
+  const std::int64_t tokens = 20000, features = 8;
+  const Stream stream(Device::cpu, 2);
+  const Shape matrix = {tokens, features};
+  const OwnedTensor x = normals(matrix, 1), dy = normals(matrix, 2, 1, 1);
+  const OwnedTensor weight = normals({features}, 3), dx(matrix), mean({tokens}), rstd({tokens});
+  const OwnedTensor dweight({features}), dbias({features});
+  layer_norm(stream, x, weight, weight, epsilon, dx, mean, rstd);
+  layer_norm_backward(stream, {.dy = dy,
+                               .x = x,
+                               .weight = weight,
+                               .mean = mean,
+                               .rstd = rstd,
+                               .residual = {},
+                               .dx = dx,
+                               .dweight = dweight,
+                               .dbias = dbias});
+  Numbers expected(static_cast<std::size_t>(features));
+  const Numbers dy_ = values(dy);
+  for (std::size_t i = 0; i < dy_.size(); ++i) expected[i % expected.size()] += dy_[i];
+  EXPECT_LT(difference(dbias, expected), 1e-7);
+}
+
+}  // namespace
+}  // namespace masformer

@@ -1,0 +1,147 @@
+// Every answer about a mask against the definition, pair by pair.
+#include "runtime/span.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+using std::int64_t;
+
+// The definitions in span.h, word for word.
+bool sees(const Span& span, int64_t query, int64_t key) {
+  if (key > query) return false;
+  if (span.kind == Span::Kind::window) return key > query - span.size;
+  if (span.kind == Span::Kind::block) return key / span.size + 1 >= query / span.size;
+  return true;
+}
+
+class SpanTest : public testing::TestWithParam<const char*> {
+ protected:
+  static constexpr int64_t sequence = 41;
+  Span span_ = parse_span(GetParam());
+
+  // Whether any pair, and whether every pair, of queries x keys is visible.
+  struct Pairs {
+    bool any = false;
+    bool all = true;
+  };
+  Pairs pairs(PositionRange queries, PositionRange keys) const {
+    Pairs found;
+    for (int64_t query = queries.begin; query < queries.end; ++query) {
+      for (int64_t key = keys.begin; key < keys.end; ++key) {
+        found.any |= sees(span_, query, key);
+        found.all &= sees(span_, query, key);
+      }
+    }
+    return found;
+  }
+
+  template <class Work>
+  static void for_each_range(const Work& work) {
+    for (int64_t begin = 0; begin <= sequence; ++begin) {
+      for (int64_t end = begin; end <= sequence; ++end) work(PositionRange{begin, end});
+    }
+  }
+};
+
+TEST_P(SpanTest, FirstVisibleIsTheFirstKeySeenAndNeverDecreases) {
+  int64_t before = 0;
+  for (int64_t query = 0; query < sequence; ++query) {
+    const int64_t first = first_visible(span_, query);
+    for (int64_t key = 0; key < sequence; ++key) {
+      EXPECT_EQ(first <= key && key <= query, sees(span_, query, key)) << query << ' ' << key;
+    }
+    EXPECT_GE(first, before);
+    before = first;
+  }
+}
+
+TEST_P(SpanTest, RangesHoldExactlyTheKeysSeenAndTheQueriesThatSee) {
+  for_each_range([&](PositionRange range) {
+    const PositionRange keys = visible_keys(span_, range);
+    const PositionRange queries = seeing_queries(span_, range, sequence);
+    for (int64_t i = 0; i < sequence; ++i) {
+      const PositionRange one{i, i + 1};
+      EXPECT_EQ(keys.begin <= i && i < keys.end, pairs(range, one).any);
+      EXPECT_EQ(queries.begin <= i && i < queries.end, pairs(one, range).any);
+    }
+    EXPECT_GE(keys.size(), 0);
+    EXPECT_GE(queries.size(), 0);
+  });
+}
+
+TEST_P(SpanTest, VisibilityTellsNonePartlyAndAll) {
+  for_each_range([&](PositionRange queries) {
+    for (int64_t begin = 0; begin < sequence; begin += 3) {
+      for (int64_t size : {0, 1, 2, 7, 20}) {
+        const PositionRange keys{begin, std::min(begin + size, sequence)};
+        const Pairs found = pairs(queries, keys);
+        const Visibility want = !found.any  ? Visibility::none
+                                : found.all ? Visibility::all
+                                            : Visibility::partly;
+        ASSERT_EQ(visibility(span_, queries, keys), want)
+            << queries.begin << ".." << queries.end << " x " << keys.begin << ".." << keys.end;
+      }
+    }
+  });
+}
+
+TEST_P(SpanTest, PairsAreCounted) {
+  int64_t count = 0;
+  for (int64_t query = 0; query < sequence; ++query) {
+    EXPECT_EQ(visible_pairs(span_, query), count);
+    for (int64_t key = 0; key < sequence; ++key) count += sees(span_, query, key) ? 1 : 0;
+  }
+}
+
+TEST_P(SpanTest, TextReadsBack) {
+  EXPECT_EQ(to_string(span_), GetParam());
+  EXPECT_EQ(parse_span(to_string(span_)), span_);
+}
+
+INSTANTIATE_TEST_SUITE_P(Spans, SpanTest,
+                         testing::Values("full", "window:1", "window:2", "window:9", "window:40",
+                                         "window:100", "block:1", "block:2", "block:8", "block:13",
+                                         "block:41", "block:1000"));
+
+TEST(SpanList, ExpandsAndIsWrittenShortest) {
+  const Span full, window{Span::Kind::window, 256}, block{Span::Kind::block, 64};
+  const std::vector<Span> spans = parse_spans("full*2, window:256,window:256*2,block:64,full*1");
+  EXPECT_EQ(spans, (std::vector<Span>{full, full, window, window, window, block, full}));
+  EXPECT_EQ(to_string(spans), "full*2,window:256*3,block:64,full");
+  EXPECT_EQ(parse_spans(to_string(spans)), spans);
+  EXPECT_EQ(parse_spans("full*8,window:256*16").size(), 24U);
+}
+
+TEST(SpanList, RefusalsQuoteTheTextAndNameTheForms) {
+  const auto refusal = [](const std::string& text) -> std::string {
+    try {
+      parse_spans(text);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "(none)";
+  };
+  for (const char* text : {"window:0", "windw:5", "window:", "window:-3", "window:5x", "block",
+                           "block:0", "Full", "full:3", "window:99999999999999999999"}) {
+    EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;
+    EXPECT_NE(refusal(text).find("full, window:w or block:b"), std::string::npos) << text;
+  }
+  for (const char* text : {"full*0", "full*", "full*-1", "full*2*2", "full*99999999"}) {
+    EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;
+    EXPECT_NE(refusal(text).find("after *"), std::string::npos) << text;
+  }
+  for (const char* text : {"", "full,,full", "full,", " ,full"}) {
+    EXPECT_NE(refusal(text).find("empty entry"), std::string::npos) << text;
+  }
+}
+
+}  // namespace
+}  // namespace masformer
