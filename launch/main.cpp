@@ -1,6 +1,7 @@
 // masformer COMMAND ...: see `masformer --help`.
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -65,6 +66,7 @@ bool asks_for_help(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   using masformer::ExitCode;
+  std::signal(SIGXFSZ, SIG_IGN);  // so that a file size limit is an error with a message
   try {
     return static_cast<int>(masformer::dispatch({argv + 1, argv + argc}));
   } catch (const masformer::UsageError& error) {

@@ -79,9 +79,10 @@ class OptionTable::Parser {
 
   po::basic_parsed_options<char> read_arguments(const std::vector<std::string>& arguments) const {
     using namespace po::command_line_style;
-    return po::command_line_parser(arguments)
-        .options(known_)
-        .positional(positional_)
+    po::command_line_parser parser(arguments);
+    // Without a place for them, free words come back as options without a name.
+    if (positional_.max_total_count() > 0) parser.positional(positional_);
+    return parser.options(known_)
         .style(allow_long | long_allow_adjacent | long_allow_next)
         .allow_unregistered()
         .run();
@@ -124,11 +125,16 @@ class OptionTable::Parser {
   void collect(const std::string& source, Read read) {
     try {
       std::map<std::string, std::vector<std::string>> found;
+      bool after_unknown = false;
       for (const auto& option : read().options) {
-        if (option.unregistered || option.string_key.empty()) {
-          report_unknown(source, option);
+        const bool nameless = option.string_key.empty();
+        if (option.unregistered || nameless) {
+          // A word behind an unknown option is its value.
+          if (!nameless || !after_unknown) report_unknown(source, option);
+          after_unknown = !nameless;
           continue;
         }
+        after_unknown = false;
         auto& texts = found[option.string_key];
         const Entry* const entry = table_.find(option.string_key);
         const bool list = entry != nullptr && entry->list;

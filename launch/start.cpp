@@ -143,8 +143,7 @@ Start start_run(Job& job, const Options& options, const OptionTable& table,
                     : begin_anew(job, options);
   start.notes.insert(start.notes.begin(), notes.begin(), notes.end());
   on_first_rank(job.world(), [&] {
-    // What `auto` resumes from is the newest good one; damaged newer ones are replaced in time.
-    if (options.checkpoint.resume == "auto") return;
+    // What stays beyond this step would be taken for newer than what this run is going to save.
     if (directory->set_aside_after(start.step)) {
       start.notes.push_back(fmt::format("set aside what stood in {} beyond step {}",
                                         directory->path().string(), start.step));

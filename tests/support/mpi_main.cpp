@@ -30,7 +30,9 @@ class RankedPrinter : public testing::EmptyTestEventListener {
 
 }  // namespace
 
-Communicator& world() { return *the_world; }
+Communicator& world() {
+  return *the_world;
+}
 
 }  // namespace masformer::test
 

@@ -1,0 +1,168 @@
+// Stopping and resuming, through the program: bit for bit under the same layout, within the
+// design's bounds under another, and from the newest complete checkpoint after a kill.
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "runtime/random.h"
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Training square{.tensor = 2, .pipeline = 2};
+
+Training with(Training training, std::vector<std::string> options) {
+  training.options = std::move(options);
+  return training;
+}
+
+// Waits until the run has done `steps` steps.
+void wait_for_steps(const Scratch& scratch, const std::string& run_dir, std::size_t steps) {
+  for (int i = 0; i < 6000 && metrics(scratch, run_dir).size() < steps; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+TEST(Resume, IsBitIdenticalAfterASignal) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "whole", square).status, 0);
+  Process stopped(training_words(scratch, "stopped", square));
+  wait_for_steps(scratch, "stopped", 5);
+  stopped.signal(SIGTERM);
+  const Finished first = stopped.wait();
+  ASSERT_EQ(first.status, 3) << first.output;
+  const std::size_t done = metrics(scratch, "stopped").size();
+  EXPECT_LT(done, 20u);
+  const Finished second = train(scratch, "stopped", square);
+  ASSERT_EQ(second.status, 0) << second.output;
+  EXPECT_EQ(timeless_metrics(scratch, "stopped"), timeless_metrics(scratch, "whole"));
+  EXPECT_EQ(worst_difference(checkpoint(scratch, "stopped", 20), checkpoint(scratch, "whole", 20)),
+            0);
+}
+
+TEST(Resume, CutsMetricsBackToTheCheckpoint) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "whole", square).status, 0);
+  const Training half = with(square, {"--checkpoint.every", "10"});
+  ASSERT_EQ(train(scratch, "run", half).status, 0);
+  fs::remove_all(checkpoint(scratch, "run", 20));
+  std::ofstream(scratch.path("run") / "metrics.jsonl", std::ios::app) << "{\"step\": 2";
+  ASSERT_EQ(train(scratch, "run", half).status, 0);
+  EXPECT_EQ(timeless_metrics(scratch, "run"), timeless_metrics(scratch, "whole"));
+}
+
+TEST(Resume, ContinuesUnderAnotherLayoutAndBack) {
+  const Scratch scratch;
+  const Training one{};
+  ASSERT_EQ(train(scratch, "whole", one).status, 0);
+  const std::vector<Training> layouts{square, one, {.pipeline = 2}, {.tensor = 2, .data = 2}};
+  int step = 0;
+  for (const Training& layout : layouts) {
+    step += 5;
+    // `train.steps` shapes the learning rate, so each part is cut from the same whole.
+    const Training part = with(layout, {"--checkpoint.every", "5"});
+    ASSERT_EQ(train(scratch, "parts", part).status, 0);
+    for (int later = step + 5; later <= 20; later += 5) {
+      fs::remove_all(checkpoint(scratch, "parts", later));
+    }
+  }
+  const auto whole = metrics(scratch, "whole");
+  const auto parts = metrics(scratch, "parts");
+  ASSERT_EQ(parts.size(), 20u);
+  for (std::size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(parts[i]["step"], i + 1);
+    const double ratio = parts[i]["loss"].get<double>() / whole[i]["loss"].get<double>();
+    EXPECT_NEAR(ratio, 1, 5e-6) << "step " << i + 1;
+  }
+}
+
+TEST(Resume, SurvivesKillsAtAnyMoment) {
+  const Scratch scratch;
+  const Training busy = with(square, {"--checkpoint.every", "1", "--checkpoint.keep", "2"});
+  ASSERT_EQ(train(scratch, "whole", square).status, 0);
+  int killed = 0;
+  for (std::uint64_t attempt = 0; attempt < 30; ++attempt) {
+    Process process(training_words(scratch, "killed", busy));
+    const std::size_t target = metrics(scratch, "killed").size() + 1 + attempt % 2;
+    wait_for_steps(scratch, "killed", std::min<std::size_t>(target, 20));
+    std::this_thread::sleep_for(std::chrono::microseconds(mix(99, attempt) % 30000));
+    run({"pkill", "-KILL", "-f", scratch.path("killed").string()});
+    if (process.wait().status == 0) break;
+    ++killed;
+  }
+  EXPECT_GT(killed, 3);
+  ASSERT_EQ(train(scratch, "killed", busy).status, 0);
+  EXPECT_EQ(timeless_metrics(scratch, "killed"), timeless_metrics(scratch, "whole"));
+  EXPECT_EQ(worst_difference(checkpoint(scratch, "killed", 20), checkpoint(scratch, "whole", 20)),
+            0);
+  for (const auto& entry : fs::directory_iterator(scratch.path("killed") / "checkpoints")) {
+    EXPECT_TRUE(entry.path().filename().string().starts_with("step-")) << entry.path();
+  }
+}
+
+TEST(Resume, PassesOverADamagedCheckpoint) {
+  const Scratch scratch;
+  const Training saving = with(square, {"--checkpoint.every", "5"});
+  ASSERT_EQ(train(scratch, "whole", saving).status, 0);
+  ASSERT_EQ(train(scratch, "run", saving).status, 0);
+  const fs::path shard = checkpoint(scratch, "run", 20) / "shard-00002.h5";
+  std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(fs::file_size(shard) / 2));
+  const char flipped = static_cast<char>(~file.peek());
+  file.write(&flipped, 1);
+  file.close();
+  const Finished verified =
+      run({program(), "inspect", checkpoint(scratch, "run", 20).string(), "--verify"});
+  EXPECT_EQ(verified.status, 1);
+  EXPECT_NE(verified.output.find("shard-00002.h5"), std::string::npos) << verified.output;
+  const Finished again = train(scratch, "run", saving);
+  EXPECT_EQ(again.status, 0);
+  EXPECT_NE(again.output.find("passes over a damaged checkpoint"), std::string::npos)
+      << again.output;
+  EXPECT_EQ(timeless_metrics(scratch, "run"), timeless_metrics(scratch, "whole"));
+}
+
+TEST(Resume, KeepsTheNewestCheckpoints) {
+  const Scratch scratch;
+  ASSERT_EQ(
+      train(scratch, "run", with({}, {"--checkpoint.every", "4", "--checkpoint.keep", "2"})).status,
+      0);
+  EXPECT_FALSE(fs::exists(checkpoint(scratch, "run", 12)));
+  EXPECT_TRUE(fs::exists(checkpoint(scratch, "run", 16)));
+  EXPECT_TRUE(fs::exists(checkpoint(scratch, "run", 20)));
+}
+
+TEST(Resume, NoneSetsTheOldRunAside) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "run", {}).status, 0);
+  const auto before = timeless_metrics(scratch, "run");
+  const Finished anew = train(scratch, "run", with({}, {"--checkpoint.resume", "none"}));
+  ASSERT_EQ(anew.status, 0) << anew.output;
+  EXPECT_EQ(timeless_metrics(scratch, "run"), before);
+  EXPECT_TRUE(fs::exists(scratch.path("run") / "set-aside-1-metrics.jsonl"));
+  EXPECT_TRUE(fs::exists(scratch.path("run") / "checkpoints" / "set-aside-1-step-00000020"));
+}
+
+TEST(Init, StartsANewRunFromWeightsAlone) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "base", {}).status, 0);
+  const std::string from = checkpoint(scratch, "base", 20).string();
+  const Training longer =
+      with({}, {"--checkpoint.init", from, "--train.steps", "3", "--model.spans",
+                "full,window:4,window:4,full", "--train.sequence", "96", "--train.lr", "0"});
+  const Finished finished = train(scratch, "longer", longer);
+  ASSERT_EQ(finished.status, 0) << finished.output;
+  const auto lines = metrics(scratch, "longer");
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_LT(lines[0]["loss"].get<double>(), 4.5);  // a fresh model begins at log 257 = 5.5
+}
+
+}  // namespace
+}  // namespace masformer::test

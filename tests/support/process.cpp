@@ -1,0 +1,90 @@
+#include "tests/support/process.h"
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/error.h"
+
+namespace masformer::test {
+namespace {
+
+[[noreturn]] void become(std::vector<std::string> words,
+                         const std::map<std::string, std::string>& environment, int output) {
+  setpgid(0, 0);  // so that a kill reaches what the program started
+  dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+  dup2(output, STDOUT_FILENO);
+  dup2(output, STDERR_FILENO);
+  for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
+  std::vector<char*> raw;
+  for (std::string& word : words) raw.push_back(word.data());
+  raw.push_back(nullptr);
+  execvp(raw[0], raw.data());
+  _exit(127);
+}
+
+}  // namespace
+
+Process::Process(const std::vector<std::string>& words,
+                 const std::map<std::string, std::string>& environment) {
+  std::array<int, 2> ends{};
+  require(pipe2(ends.data(), O_CLOEXEC) == 0, "no pipe can be made");
+  pid_ = fork();
+  require(pid_ >= 0, "no process can be started");
+  if (pid_ == 0) become(words, environment, ends[1]);
+  close(ends[1]);
+  output_ = ends[0];
+}
+
+Process::~Process() {
+  if (pid_ > 0) {
+    kill(-pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  close(output_);
+}
+
+void Process::signal(int number) const {
+  kill(pid_, number);
+}
+
+Finished Process::wait(double seconds) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
+  Finished finished;
+  std::array<char, 4096> block{};
+  for (;;) {
+    const std::chrono::duration<double, std::milli> left = deadline - Clock::now();
+    pollfd descriptor{output_, POLLIN, 0};
+    if (left.count() <= 0 || poll(&descriptor, 1, static_cast<int>(left.count()) + 1) == 0) {
+      finished.output += "\n[no end in time]";
+      return finished;  // the destructor kills it
+    }
+    const ssize_t count = read(output_, block.data(), block.size());
+    if (count <= 0) break;
+    finished.output.append(block.data(), static_cast<std::size_t>(count));
+  }
+  int status = 0;
+  waitpid(pid_, &status, 0);
+  pid_ = -1;
+  finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return finished;
+}
+
+Finished run(const std::vector<std::string>& words,
+             const std::map<std::string, std::string>& environment) {
+  return Process(words, environment).wait();
+}
+
+std::string program() {
+  const char* const path = std::getenv("MASFORMER_BINARY");
+  require(path != nullptr, "MASFORMER_BINARY is not set: run the tests by ctest");
+  return path;
+}
+
+}  // namespace masformer::test
