@@ -1,0 +1,29 @@
+#include "parallel/checkpoint/hdf5_handle.h"
+
+namespace masformer::checkpoint {
+namespace {
+
+herr_t keep_description(unsigned /*depth*/, const H5E_error2_t* entry, void* text) {
+  if (entry->desc != nullptr) *static_cast<std::string*>(text) = entry->desc;
+  return 0;
+}
+
+}  // namespace
+
+Hdf5Quiet::Hdf5Quiet() {
+  H5Eget_auto2(H5E_DEFAULT, &printer_, &printer_data_);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+Hdf5Quiet::~Hdf5Quiet() {
+  H5Eset_auto2(H5E_DEFAULT, printer_, printer_data_);
+}
+
+std::string hdf5_complaint() {
+  std::string text = "HDF5 gives no reason";
+  // Downward: from the call that was made to where it failed, which comes last.
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_description, &text);
+  return text;
+}
+
+}  // namespace masformer::checkpoint

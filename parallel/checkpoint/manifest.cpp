@@ -1,0 +1,71 @@
+#include "parallel/checkpoint/manifest.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <system_error>
+
+#include "parallel/checkpoint/file.h"
+#include "parallel/checkpoint/manifest_text.h"
+#include "parallel/checkpoint/names.h"
+#include "runtime/error.h"
+
+namespace masformer {
+
+using namespace checkpoint;
+
+namespace {
+
+// What is wrong with one file; "" where nothing is.
+std::string complaint_about(const std::filesystem::path& path, const StoredFile& stored) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return "missing";
+  try {
+    const FileDescriptor file(path, O_RDONLY);
+    if (const std::int64_t bytes = file.bytes(); bytes != stored.bytes) {
+      return fmt::format("{} bytes, {} were written", bytes, stored.bytes);
+    }
+    return digest_of(file) == stored.digest ? "" : "digest differs";
+  } catch (const std::exception& problem) {
+    return problem.what();
+  }
+}
+
+}  // namespace
+
+std::int64_t StoredTensor::elements() const {
+  return whole(shape).elements();
+}
+
+Manifest read_manifest(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / manifest_name;
+  const std::string text = read_text(path);
+  try {
+    return parse_manifest(text);
+  } catch (const std::exception& problem) {
+    fail("{}: {}", path.string(), problem.what());
+  }
+}
+
+std::vector<std::string> damaged_files(Communicator& world, const std::filesystem::path& directory,
+                                       const Manifest& manifest) {
+  std::vector<std::string> mine;
+  int number = 0;
+  for (const auto& [name, stored] : manifest.files) {
+    if (number++ % world.size() != world.rank()) continue;
+    const std::string complaint = complaint_about(directory / name, stored);
+    if (!complaint.empty()) mine.push_back(name + ": " + complaint);
+  }
+  // A path that is not UTF-8 must not stop one rank while the others wait.
+  constexpr auto replace = nlohmann::json::error_handler_t::replace;
+  std::vector<std::string> all;
+  for (const std::string& text :
+       world.all_gather(nlohmann::json(mine).dump(-1, ' ', false, replace))) {
+    const auto theirs = nlohmann::json::parse(text).get<std::vector<std::string>>();
+    all.insert(all.end(), theirs.begin(), theirs.end());
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+}  // namespace masformer

@@ -1,0 +1,111 @@
+#include "parallel/checkpoint/reader.h"
+
+#include <map>
+
+#include <fmt/ranges.h>
+
+#include "parallel/checkpoint/cover.h"
+#include "parallel/checkpoint/hdf5_handle.h"
+#include "parallel/checkpoint/shard_file.h"
+#include "runtime/error.h"
+
+namespace masformer {
+
+using namespace checkpoint;
+
+namespace {
+
+// Many enough for the shards that one rank's parts come from, few enough for any limit on files.
+constexpr std::size_t most_open_files = 64;
+
+Hdf5File open_shard(const std::filesystem::path& path) {
+  const Hdf5Properties access(H5Pcreate(H5P_FILE_ACCESS));
+  // A committed checkpoint does not change, and not every file system has locks.
+  const bool unlocked = H5Pset_file_locking(access.get(), false, true) >= 0;
+  Hdf5File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()));
+  require(unlocked && file, "can't open {}: {}", path.string(), hdf5_complaint());
+  return file;
+}
+
+// The data set of a piece, which must be what the manifest says of it.
+Hdf5Dataset open_dataset(const Hdf5File& file, const StoredPiece& piece) {
+  Hdf5Dataset dataset(H5Dopen2(file.get(), piece.dataset.c_str(), H5P_DEFAULT));
+  require(static_cast<bool>(dataset), "{}: can't open {}: {}", piece.file, piece.dataset,
+          hdf5_complaint());
+  const Hdf5Type type(H5Dget_type(dataset.get()));
+  const Hdf5Space space(H5Dget_space(dataset.get()));
+  std::vector<hsize_t> extents(dataset_extents(piece.slab.shape).size());
+  const bool same = H5Tequal(type.get(), H5T_IEEE_F32LE) > 0 &&
+                    H5Sget_simple_extent_ndims(space.get()) == static_cast<int>(extents.size()) &&
+                    H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr) >= 0 &&
+                    extents == dataset_extents(piece.slab.shape);
+  require(same, "{}: {} is not fp32 of [{}], as the manifest has it", piece.file, piece.dataset,
+          fmt::join(piece.slab.shape, ", "));
+  return dataset;
+}
+
+// `part` of the tensor, selected in memory or in a file that holds `box` of the tensor.
+Hdf5Space select(const Hyperslab& box, const Hyperslab& part) {
+  const std::vector<hsize_t> extents = dataset_extents(box.shape);
+  const std::vector<hsize_t> count = dataset_extents(part.shape);
+  std::vector<hsize_t> start(extents.size(), 0);
+  for (std::size_t dim = 0; dim < box.offset.size(); ++dim) {
+    start[dim] = static_cast<hsize_t>(part.offset[dim] - box.offset[dim]);
+  }
+  Hdf5Space space(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr));
+  const bool selected = H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr,
+                                            count.data(), nullptr) >= 0;
+  require(selected, "can't select {} of {}: {}", to_string(part), to_string(box), hdf5_complaint());
+  return space;
+}
+
+void check_destination(const std::string& name, const Hyperslab& slab, const Tensor& data) {
+  require(data.dtype() == DType::f32 && data.device() == Device::cpu && data.contiguous() &&
+              data.shape() == Shape(slab.shape),
+          "{}: {} is read into {} of {} on {}, and not a contiguous fp32 one on the CPU", name,
+          to_string(slab), data.shape().to_string(), name_of(data.dtype()), name_of(data.device()));
+}
+
+}  // namespace
+
+struct CheckpointReader::Files {
+  std::map<std::string, Hdf5File> open;
+
+  const Hdf5File& get(const std::filesystem::path& directory, const std::string& name) {
+    if (const auto found = open.find(name); found != open.end()) return found->second;
+    if (open.size() >= most_open_files) open.clear();
+    return open.emplace(name, open_shard(directory / name)).first->second;
+  }
+};
+
+CheckpointReader::CheckpointReader(std::filesystem::path directory)
+    : directory_(std::move(directory)),
+      manifest_(read_manifest(directory_)),
+      files_(std::make_unique<Files>()) {}
+
+CheckpointReader::~CheckpointReader() = default;
+CheckpointReader::CheckpointReader(CheckpointReader&&) noexcept = default;
+CheckpointReader& CheckpointReader::operator=(CheckpointReader&&) noexcept = default;
+
+void CheckpointReader::read(const std::string& name, const Hyperslab& slab, Tensor data) {
+  const auto found = manifest_.tensors.find(name);
+  require(found != manifest_.tensors.end(), "{} has no tensor {}", directory_.string(), name);
+  const StoredTensor& tensor = found->second;
+  require(lies_in(slab, tensor.shape), "{}: {} of {} does not lie in [{}]", directory_.string(),
+          to_string(slab), name, fmt::join(tensor.shape, ", "));
+  check_destination(name, slab, data);
+  const Hdf5Quiet quiet;
+  for (const StoredPiece& piece : tensor.pieces) {
+    const auto part = intersect(piece.slab, slab);
+    if (!part) continue;
+    const Hdf5Dataset dataset = open_dataset(files_->get(directory_, piece.file), piece);
+    const Hdf5Space memory = select(slab, *part);
+    const Hdf5Space stored = select(piece.slab, *part);
+    require(H5Dread(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), stored.get(), H5P_DEFAULT,
+                    data.raw()) >= 0,
+            "{}: can't read {}: {}", (directory_ / piece.file).string(), piece.dataset,
+            hdf5_complaint());
+  }
+}
+
+}  // namespace masformer

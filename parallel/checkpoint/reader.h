@@ -1,0 +1,39 @@
+// Loading from a checkpoint.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "parallel/checkpoint/manifest.h"
+#include "parallel/sharding.h"
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+// Reads hyperslabs of a checkpoint, whatever layout wrote it. Files are opened as they are needed
+// and kept open; one thread of a rank uses it. Verify with damaged_files() first: HDF5 itself does
+// not notice flipped bytes.
+class CheckpointReader {
+ public:
+  explicit CheckpointReader(std::filesystem::path directory);  // throws Error as read_manifest()
+  ~CheckpointReader();
+  CheckpointReader(CheckpointReader&&) noexcept;
+  CheckpointReader& operator=(CheckpointReader&&) noexcept;
+  CheckpointReader(const CheckpointReader&) = delete;
+  CheckpointReader& operator=(const CheckpointReader&) = delete;
+
+  const std::filesystem::path& directory() const { return directory_; }
+  const Manifest& manifest() const { return manifest_; }
+  // Fills `data` (contiguous fp32 on the CPU, of slab.shape). Throws Error where there is no such
+  // tensor, or the slab does not lie in it.
+  void read(const std::string& name, const Hyperslab& slab, Tensor data);
+
+ private:
+  struct Files;
+  std::filesystem::path directory_;
+  Manifest manifest_;
+  std::unique_ptr<Files> files_;
+};
+
+}  // namespace masformer

@@ -1,0 +1,44 @@
+// One rank's shard: an HDF5 file with a contiguous fp32 data set for each piece.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "parallel/checkpoint/file.h"
+#include "parallel/checkpoint/hdf5_handle.h"
+#include "parallel/checkpoint/manifest.h"
+#include "parallel/checkpoint/shard_driver.h"
+#include "runtime/tensor.h"
+
+namespace masformer::checkpoint {
+
+// Writes a shard. Throws Error that names the file where that fails.
+class ShardWriter {
+ public:
+  // `bytes`: of all pieces that will come, for the message about a full disk.
+  ShardWriter(const std::filesystem::path& path, std::int64_t bytes);
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
+
+  // Straight from the tensor's memory. `slab` (not empty) and `global_shape` become attributes.
+  void write(const std::string& dataset, const std::vector<std::int64_t>& global_shape,
+             const Hyperslab& slab, const Tensor& data);
+  // Ends the file. Returns when it is durable.
+  StoredFile finish();
+
+ private:
+  void check(bool holds, const std::string& what) const;
+
+  Hdf5Quiet quiet_;
+  FileDescriptor descriptor_;
+  std::int64_t bytes_;
+  ShardSink sink_;
+  Hdf5File file_;  // uses the sink: closed before it goes
+};
+
+// The extents of a data set for a piece: a tensor of no dimensions is stored as one of [1].
+std::vector<hsize_t> dataset_extents(const std::vector<std::int64_t>& shape);
+
+}  // namespace masformer::checkpoint

@@ -1,0 +1,86 @@
+#include "parallel/checkpoint/shard_plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/ranges.h>
+
+#include "parallel/checkpoint/cover.h"
+#include "parallel/checkpoint/manifest_text.h"
+#include "runtime/error.h"
+
+namespace masformer::checkpoint {
+namespace {
+
+using Tensors = std::map<std::string, StoredTensor>;
+
+void check_name(const std::string& name) {
+  const auto bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < ' '; };
+  require(!name.empty() && name != "." && std::none_of(name.begin(), name.end(), bad),
+          "\"{}\" can't name a tensor: '/' and control characters are not allowed", name);
+}
+
+void check_piece(const TensorPiece& piece) {
+  check_name(piece.name);
+  require(checked_elements(piece.global_shape).has_value(), "{}: [{}] is not a shape", piece.name,
+          fmt::join(piece.global_shape, ", "));
+  require(lies_in(piece.slab, piece.global_shape), "{}: {} does not lie in [{}]", piece.name,
+          to_string(piece.slab), fmt::join(piece.global_shape, ", "));
+  if (piece.slab.elements() == 0) return;
+  require(piece.data.dtype() == DType::f32 && piece.data.device() == Device::cpu,
+          "{}: checkpoints take fp32 from the CPU, not {} from {}", piece.name,
+          name_of(piece.data.dtype()), name_of(piece.data.device()));
+  require(piece.data && piece.data.contiguous() && piece.data.shape() == Shape(piece.slab.shape),
+          "{}: the data is {}, and not a contiguous [{}]", piece.name,
+          piece.data.shape().to_string(), fmt::join(piece.slab.shape, ", "));
+}
+
+// The entry of a tensor, which all pieces must agree on the shape of.
+StoredTensor& entry(Tensors& tensors, const std::string& name,
+                    const std::vector<std::int64_t>& shape) {
+  StoredTensor& known = tensors.try_emplace(name, StoredTensor{shape, {}}).first->second;
+  require(known.shape == shape, "{} is [{}] in one piece and [{}] in another", name,
+          fmt::join(known.shape, ", "), fmt::join(shape, ", "));
+  return known;
+}
+
+// The tensor's own name, or one with a suffix where the shard has that already.
+std::string dataset_name(const std::string& tensor, std::set<std::string>& taken) {
+  std::string name = "/" + tensor;
+  for (int copy = 2; !taken.insert(name).second; ++copy) name = fmt::format("/{}~{}", tensor, copy);
+  return name;
+}
+
+}  // namespace
+
+ShardPlan plan_shard(const std::string& file, const std::vector<TensorPiece>& pieces) {
+  ShardPlan plan;
+  std::set<std::string> taken;
+  for (const TensorPiece& piece : pieces) {
+    check_piece(piece);
+    StoredTensor& tensor = entry(plan.tensors, piece.name, piece.global_shape);
+    std::string& dataset = plan.datasets.emplace_back();
+    if (piece.slab.elements() == 0) continue;
+    dataset = dataset_name(piece.name, taken);
+    tensor.pieces.push_back({file, dataset, piece.slab});
+    plan.bytes += piece.data.bytes();
+  }
+  return plan;
+}
+
+Manifest merge_plans(const nlohmann::json& attributes, const std::vector<std::string>& plans) {
+  Manifest manifest;
+  if (!attributes.is_null()) manifest.attributes = attributes;
+  require(manifest.attributes.is_object(), "a checkpoint's attributes must be an object, not {}",
+          attributes.type_name());
+  for (const std::string& plan : plans) {
+    for (const auto& [name, tensor] : parse_tensors(plan)) {
+      std::vector<StoredPiece>& all = entry(manifest.tensors, name, tensor.shape).pieces;
+      all.insert(all.end(), tensor.pieces.begin(), tensor.pieces.end());
+    }
+  }
+  check_cover(manifest.tensors);
+  return manifest;
+}
+
+}  // namespace masformer::checkpoint

@@ -1,0 +1,30 @@
+// Who stores what: decided and checked before anything is written.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "parallel/checkpoint/manifest.h"
+#include "parallel/checkpoint/writer.h"
+
+namespace masformer::checkpoint {
+
+// One rank's part of a checkpoint.
+struct ShardPlan {
+  std::map<std::string, StoredTensor> tensors;  // with this rank's pieces alone
+  std::vector<std::string> datasets;            // of each piece, in order; "" where it is empty
+  std::int64_t bytes = 0;                       // of data
+};
+
+// Throws Error where a piece is not what writer.h asks for.
+ShardPlan plan_shard(const std::string& file, const std::vector<TensorPiece>& pieces);
+
+// The manifest of all ranks' tensors, as text (manifest_text.h), without files. Throws Error where
+// an element would be stored twice or not at all.
+Manifest merge_plans(const nlohmann::json& attributes, const std::vector<std::string>& plans);
+
+}  // namespace masformer::checkpoint

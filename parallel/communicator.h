@@ -1,0 +1,52 @@
+// A group of ranks that talk to each other. Operations are started in the same order by all
+// ranks of the group, by one thread of each, and return events: nothing is promised about the
+// tensors before the event is waited for. Tensors are contiguous; the dtypes are fp32, fp64, int32.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "parallel/event.h"
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+enum class Reduction { sum, max };
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  // In place. Every rank gets the same bits; the order of the sum depends on the group's size and
+  // the tensor's size alone.
+  virtual Event all_reduce(Tensor x, Reduction reduction) = 0;
+  virtual Event broadcast(Tensor x, int root) = 0;
+  // Point to point; messages between two ranks arrive in the order of sending.
+  virtual Event send(Tensor x, int to) = 0;
+  virtual Event receive(Tensor x, int from) = 0;
+
+  // The control plane: small texts and barriers. These return when done.
+  // All ranks' texts in the order of ranks, on every rank.
+  virtual std::vector<std::string> all_gather(const std::string& text) = 0;
+  virtual void barrier() = 0;
+
+  // Bytes that this rank has handed to the transport since the start: the tensor's size for a
+  // send, and for the root of a broadcast to others; 2 (size - 1) / size of it, rounded down, for
+  // an all-reduce, as a ring moves it. The control plane is left out.
+  virtual std::int64_t sent_bytes() const = 0;
+};
+
+// Waits for the sum of one number over all ranks.
+double sum_over(Communicator& group, double value);
+
+// Every rank says what is wrong with it, or nothing (""). Where any rank has something to say, all
+// ranks throw UsageError (AgreedError where `failure`) with each distinct complaint once, and the
+// ranks that made it. Call it before the first collective that a refused rank would miss.
+void agree(Communicator& group, const std::string& complaint, bool failure = false);
+
+}  // namespace masformer

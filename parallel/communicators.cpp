@@ -1,0 +1,61 @@
+#include "parallel/communicators.h"
+
+#include <utility>
+#include <vector>
+
+#include "parallel/mpi_communicator.h"
+#include "parallel/self_communicator.h"
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+std::unique_ptr<Communicator> make_group(const Communicator& world, const std::vector<int>& members,
+                                         int tag) {
+  if (members.size() == 1) return std::make_unique<SelfCommunicator>();
+  return make_mpi_group(world, members, tag);
+}
+
+std::vector<int> first_and_last(const std::vector<int>& stages, int rank) {
+  if (rank != stages.front() && rank != stages.back()) return {rank};
+  if (stages.size() == 1) return {rank};
+  return {stages.front(), stages.back()};
+}
+
+}  // namespace
+
+Communicator& Communicators::along(Axis axis) const {
+  switch (axis) {
+    case Axis::pipe:
+      return *pipe;
+    case Axis::data:
+      return *data;
+    case Axis::context:
+      return *context;
+    case Axis::tensor:
+      return *tensor;
+  }
+  fail("unknown axis {}", static_cast<int>(axis));
+}
+
+Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh& mesh) {
+  require(world->size() == mesh.size(), "the mesh {} is for {} ranks, and the job has {}",
+          mesh.to_string(), mesh.size(), world->size());
+  const int rank = world->rank();
+  // Every rank makes its groups in this order, so no two groups wait for each other in a circle.
+  const auto group = [&](Axis axis) {
+    return make_group(*world, mesh.group(rank, axis), static_cast<int>(axis));
+  };
+  Communicators made;
+  made.at = mesh.coordinate(rank);
+  made.tensor = group(Axis::tensor);
+  made.context = group(Axis::context);
+  made.data = group(Axis::data);
+  made.pipe = group(Axis::pipe);
+  const int ends_tag = 1 + static_cast<int>(Axis::tensor);
+  made.ends = make_group(*world, first_and_last(mesh.group(rank, Axis::pipe), rank), ends_tag);
+  made.world = std::move(world);
+  return made;
+}
+
+}  // namespace masformer

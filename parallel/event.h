@@ -1,0 +1,34 @@
+// The end of something that was started: a send, a receive, a collective.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+namespace masformer {
+
+// What a transport has to say about an operation under way.
+class PendingOperation {
+ public:
+  // Waits, if nobody did; lets go of the operation while an exception passes, which ends the job.
+  virtual ~PendingOperation() = default;
+  virtual void wait() = 0;
+  virtual bool done() = 0;  // also lets the transport make progress
+};
+
+// A move-only handle; empty means already done. The tensors of the operation must stay alive and
+// unchanged (or, for results, unread) until wait() has returned. Whoever holds the event waits.
+class [[nodiscard]] Event {
+ public:
+  Event() = default;
+  explicit Event(std::unique_ptr<PendingOperation> pending) : pending_(std::move(pending)) {}
+
+  void wait() {
+    if (const auto pending = std::move(pending_)) pending->wait();
+  }
+  bool done() { return !pending_ || pending_->done(); }
+
+ private:
+  std::unique_ptr<PendingOperation> pending_;
+};
+
+}  // namespace masformer

@@ -1,0 +1,114 @@
+#include "parallel/executor.h"
+
+#include <chrono>
+#include <utility>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+class Execution {
+ public:
+  Execution(const Schedule& schedule, Communicator& pipe, PipelineStage& stage);
+  StepTiming run();
+
+ private:
+  void free_buffers(const Action& action);
+  void receive_input(const Action& action);
+  void send_result(const Action& action);
+  void wait(Event& event);
+
+  Event& output_send(const Action& action) {
+    const int place = action.chunk * schedule_.micro_batches + action.micro_batch;
+    return output_sends_[static_cast<std::size_t>(place)];
+  }
+  Event& gradient_send(const Action& action) {
+    return gradient_sends_[static_cast<std::size_t>(action.chunk)];
+  }
+
+  const Schedule& schedule_;
+  Communicator& pipe_;
+  PipelineStage& stage_;
+  const std::vector<Action>& actions_;
+  bool evaluation_;
+  std::vector<Event> output_sends_;    // [chunk, micro-batch]
+  std::vector<Event> gradient_sends_;  // [chunk], the last one
+  double waiting_seconds_ = 0;
+};
+
+const std::vector<Action>& actions_of(const Schedule& schedule, const Communicator& pipe) {
+  require(pipe.size() == schedule.stages && std::ssize(schedule.actions) == schedule.stages,
+          "a schedule of {} stages can't run on {} ranks", schedule.stages, pipe.size());
+  return schedule.actions[static_cast<std::size_t>(pipe.rank())];
+}
+
+Execution::Execution(const Schedule& schedule, Communicator& pipe, PipelineStage& stage)
+    : schedule_(schedule),
+      pipe_(pipe),
+      stage_(stage),
+      actions_(actions_of(schedule, pipe)),
+      evaluation_(is_evaluation(schedule)),
+      output_sends_(static_cast<std::size_t>(schedule.chunks * schedule.micro_batches)),
+      gradient_sends_(static_cast<std::size_t>(schedule.chunks)) {}
+
+StepTiming Execution::run() {
+  const Clock::time_point start = Clock::now();
+  for (const Action& action : actions_) {
+    free_buffers(action);
+    receive_input(action);
+    stage_.run(action);
+    send_result(action);
+  }
+  for (Event& event : output_sends_) wait(event);
+  for (Event& event : gradient_sends_) wait(event);
+  return {seconds_since(start), waiting_seconds_};
+}
+
+// A backward overwrites its micro-batch's output and the chunk's last gradient, so both must have
+// left. validate() simulates nothing laxer than this, so a validated schedule can't hang here.
+void Execution::free_buffers(const Action& action) {
+  if (action.kind != ActionKind::backward && action.kind != ActionKind::backward_input) return;
+  wait(output_send(action));
+  wait(gradient_send(action));
+}
+
+void Execution::receive_input(const Action& action) {
+  const auto from = receives_from(schedule_, pipe_.rank(), action);
+  if (!from) return;
+  const bool forward = action.kind == ActionKind::forward;
+  Event arrival =
+      pipe_.receive(forward ? stage_.input(action) : stage_.output_gradient(action), *from);
+  wait(arrival);
+}
+
+void Execution::send_result(const Action& action) {
+  const auto to = sends_to(schedule_, pipe_.rank(), action);
+  if (!to) return;
+  if (action.kind == ActionKind::forward) {
+    output_send(action) = pipe_.send(stage_.output(action), *to);
+    if (evaluation_) wait(output_send(action));
+  } else {
+    gradient_send(action) = pipe_.send(stage_.input_gradient(action), *to);
+  }
+}
+
+void Execution::wait(Event& event) {
+  const Clock::time_point start = Clock::now();
+  event.wait();
+  waiting_seconds_ += seconds_since(start);
+}
+
+}  // namespace
+
+StepTiming execute(const Schedule& schedule, Communicator& pipe, PipelineStage& stage) {
+  return Execution(schedule, pipe, stage).run();
+}
+
+}  // namespace masformer

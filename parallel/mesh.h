@@ -1,0 +1,37 @@
+// A layout as a value: how many ranks stand along each axis, and which rank stands where.
+//
+// Tensor ranks are innermost, since they talk most and should share the fastest links; pipeline
+// ranks are outermost:  rank = ((pipe * data + d) * context + c) * tensor + t.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace masformer {
+
+enum class Axis { pipe, data, context, tensor };
+
+struct Coordinate {
+  int pipe = 0, data = 0, context = 0, tensor = 0;
+
+  int along(Axis axis) const;
+  bool operator==(const Coordinate&) const = default;
+};
+
+struct Mesh {
+  int pipe = 1, data = 1, context = 1, tensor = 1;
+
+  int size() const { return pipe * data * context * tensor; }
+  int extent(Axis axis) const;
+  // Both throw Error for what lies outside the mesh.
+  Coordinate coordinate(int rank) const;
+  int rank(const Coordinate& at) const;
+  // The ranks that differ from `rank` along `axis` alone, itself among them, in the order of their
+  // coordinate.
+  std::vector<int> group(int rank, Axis axis) const;
+
+  std::string to_string() const;  // "pipeline 2 x data 1 x context 1 x tensor 2"
+  bool operator==(const Mesh&) const = default;
+};
+
+}  // namespace masformer

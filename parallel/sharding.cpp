@@ -1,0 +1,46 @@
+#include "parallel/sharding.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+
+namespace masformer {
+
+std::int64_t Hyperslab::elements() const {
+  std::int64_t product = 1;
+  for (const std::int64_t extent : shape) product *= extent;
+  return product;
+}
+
+Hyperslab whole(const std::vector<std::int64_t>& shape) {
+  return {std::vector<std::int64_t>(shape.size(), 0), shape};
+}
+
+std::optional<Hyperslab> intersect(const Hyperslab& a, const Hyperslab& b) {
+  require(a.offset.size() == b.offset.size(),
+          "a box of {} dimensions can't meet one of {}: they lie in different tensors",
+          a.offset.size(), b.offset.size());
+  Hyperslab shared;
+  for (std::size_t dim = 0; dim < a.offset.size(); ++dim) {
+    const std::int64_t begin = std::max(a.offset[dim], b.offset[dim]);
+    const std::int64_t end = std::min(a.offset[dim] + a.shape[dim], b.offset[dim] + b.shape[dim]);
+    if (begin >= end) return std::nullopt;
+    shared.offset.push_back(begin);
+    shared.shape.push_back(end - begin);
+  }
+  return shared;
+}
+
+Part equal_part(std::int64_t extent, int shards, int index) {
+  require(shards >= 1 && index >= 0 && index < shards, "there is no shard {} of {}", index, shards);
+  require(extent % shards == 0, "{} can't be split into {} equal parts", extent, shards);
+  const std::int64_t count = extent / shards;
+  return {index * count, count};
+}
+
+std::int64_t padded(std::int64_t extent, std::int64_t multiple) {
+  require(extent >= 0 && multiple >= 1, "{} can't be padded to a multiple of {}", extent, multiple);
+  return (extent + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace masformer
