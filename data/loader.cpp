@@ -1,0 +1,72 @@
+#include "data/loader.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+#include "runtime/random.h"
+
+namespace masformer {
+
+std::int64_t window_count(std::int64_t tokens, std::int64_t sequence) {
+  return std::max<std::int64_t>(tokens - 1, 0) / sequence;
+}
+
+void append_window(const Split& split, std::int64_t sequence, std::int64_t index, Batch& batch) {
+  // The last label is the first token of the next window.
+  const auto count = static_cast<std::size_t>(sequence) + 1;
+  std::vector<std::int32_t> tokens(count);
+  std::vector<std::int32_t> documents(count);
+  split.read(index * sequence, tokens, documents);
+  batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end() - 1);
+  batch.labels.insert(batch.labels.end(), tokens.begin() + 1, tokens.end());
+  batch.documents.insert(batch.documents.end(), documents.begin(), documents.end() - 1);
+  for (std::int32_t position = 0; position < sequence; ++position) {
+    batch.positions.push_back(position);
+  }
+  batch.samples += 1;
+  batch.sequence = sequence;
+}
+
+SampleOrder::SampleOrder(std::uint64_t seed, std::int64_t windows)
+    : seed_(mix(seed, "samples")), windows_(windows) {}
+
+std::int64_t SampleOrder::window(std::int64_t sample) const {
+  const auto number = static_cast<std::uint64_t>(sample);
+  const auto windows = static_cast<std::uint64_t>(windows_);
+  const std::uint64_t epoch = number / windows;
+  return static_cast<std::int64_t>(permute(number % windows, windows, mix(seed_, epoch)));
+}
+
+Loader::Loader(const Split& split, const LoaderOptions& options)
+    : split_(&split),
+      options_(options),
+      windows_(options.sequence > 0 ? window_count(split.tokens(), options.sequence) : 0),
+      order_(options.seed, windows_) {
+  if (options.sequence < 1)
+    refuse("a sequence of {} tokens: at least 1 is needed", options.sequence);
+  if (options.global_batch < 1 || options.shards < 1 ||
+      options.global_batch % options.shards != 0) {
+    refuse("{} samples a step can't be shared evenly by {} data shards", options.global_batch,
+           options.shards);
+  }
+  require(options.shard >= 0 && options.shard < options.shards, "there is no shard {} of {}",
+          options.shard, options.shards);
+  if (windows_ == 0) {
+    refuse(
+        "{} tokens in {} documents are too few for one sample of {} tokens and the one behind "
+        "it: shorten the sequence, or take more text",
+        split.tokens(), split.documents(), options.sequence);
+  }
+}
+
+Batch Loader::load(std::int64_t step) const {
+  const std::int64_t mine = options_.global_batch / options_.shards;
+  const std::int64_t first = step * options_.global_batch + options_.shard * mine;
+  Batch batch;
+  for (std::int64_t sample = first; sample < first + mine; ++sample) {
+    append_window(*split_, options_.sequence, order_.window(sample), batch);
+  }
+  return batch;
+}
+
+}  // namespace masformer

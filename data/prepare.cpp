@@ -1,0 +1,149 @@
+#include "data/prepare.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <system_error>
+
+#include <fmt/ranges.h>
+
+#include "data/text_reader.h"
+#include "data/token_store.h"
+#include "data/tokenizer.h"
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What is wrong with the inputs, collected so that all of it is told at once.
+class Problems {
+ public:
+  void add(std::string problem) { problems_.push_back(std::move(problem)); }
+  bool any() const { return !problems_.empty(); }
+  [[noreturn]] void refuse_all() const {
+    constexpr std::size_t most = 20;  // a wrong folder may hold thousands
+    const std::size_t shown = std::min(problems_.size(), most);
+    const std::string more =
+        shown < problems_.size() ? fmt::format("\n... and {} more", problems_.size() - shown) : "";
+    refuse("{}{}", fmt::join(problems_.begin(), problems_.begin() + static_cast<long>(shown), "\n"),
+           more);
+  }
+
+ private:
+  std::vector<std::string> problems_;
+};
+
+// The files that the options name, in the order of their paths, each once.
+class FileFinder {
+ public:
+  FileFinder(const PrepareOptions& options, Problems& problems)
+      : options_(options), problems_(problems) {}
+
+  std::vector<fs::path> find() {
+    for (const fs::path& input : options_.inputs) add_input(input);
+    std::sort(files_.begin(), files_.end());
+    files_.erase(std::unique(files_.begin(), files_.end()), files_.end());
+    return std::move(files_);
+  }
+
+ private:
+  void add_input(const fs::path& input) {
+    std::error_code error;
+    const fs::file_status status = fs::status(input, error);
+    if (!fs::exists(status)) {
+      problems_.add(fmt::format("can't read {}: {}", input.string(), error.message()));
+    } else if (fs::is_directory(status)) {
+      add_folder(input);
+    } else {
+      files_.push_back(input.lexically_normal());
+    }
+  }
+
+  void add_folder(const fs::path& folder) {
+    std::error_code error;
+    fs::directory_iterator entries(folder, error);
+    for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+      add_entry(*entries);
+    }
+    if (error) problems_.add(fmt::format("can't read {}: {}", folder.string(), error.message()));
+  }
+
+  // Errors at one entry (a link that leads nowhere) mean that it is neither file nor folder.
+  void add_entry(const fs::directory_entry& entry) {
+    std::error_code ignored;
+    if (entry.is_directory(ignored)) {
+      if (!entry.is_symlink(ignored)) add_folder(entry.path());
+    } else if (entry.is_regular_file(ignored) && has_suffix(entry.path()) &&
+               !fs::equivalent(entry.path(), options_.output, ignored)) {
+      files_.push_back(entry.path().lexically_normal());
+    }
+  }
+
+  bool has_suffix(const fs::path& file) const {
+    const std::string name = file.filename().string();
+    return options_.suffixes.empty() ||
+           std::any_of(options_.suffixes.begin(), options_.suffixes.end(),
+                       [&](const std::string& suffix) { return name.ends_with(suffix); });
+  }
+
+  const PrepareOptions& options_;
+  Problems& problems_;
+  std::vector<fs::path> files_;
+};
+
+// Nats a token, of tokens drawn independently with these counts: log N - sum c log c / N.
+double entropy(const std::vector<std::int64_t>& counts, std::int64_t tokens) {
+  double sum = 0;
+  for (const std::int64_t count : counts) {
+    const auto c = static_cast<double>(count);
+    if (count > 0) sum += c * std::log(c);
+  }
+  const auto n = static_cast<double>(tokens);
+  return std::log(n) - sum / n;
+}
+
+}  // namespace
+
+PrepareResult prepare(const PrepareOptions& options) {
+  if (options.separator.find('\n') != std::string::npos) {
+    refuse("a separator is one line, and this one holds a line break");
+  }
+  require(options.block_bytes > 0, "blocks of {} bytes", options.block_bytes);
+  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options.tokenizer);
+  TokenStoreWriter writer(options.output, tokenizer->name(), tokenizer->vocabulary());
+  Problems problems;
+  const std::vector<fs::path> files = FileFinder(options, problems).find();
+
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(tokenizer->vocabulary()));
+  std::vector<std::uint32_t> ids;
+  const auto add_document = [&](std::string_view text) {
+    ids.clear();
+    tokenizer->encode(text, ids);
+    ids.push_back(tokenizer->end_of_document());
+    for (const std::uint32_t id : ids) ++counts[id];
+    writer.add_document(ids);
+  };
+  for (const fs::path& file : files) {
+    try {
+      data::read_documents(file, {options.separator, options.block_bytes}, add_document);
+    } catch (const UsageError& error) {
+      problems.add(error.what());
+    }
+  }
+  if (problems.any()) problems.refuse_all();
+  if (writer.documents() == 0) {
+    std::vector<std::string> names;
+    for (const fs::path& input : options.inputs) names.push_back(input.string());
+    refuse(
+        "no document in {} ({} files were read): name files that hold text, or folders with such "
+        "files, and check the suffixes",
+        fmt::join(names, ", "), files.size());
+  }
+  writer.commit();
+  return {static_cast<std::int64_t>(files.size()), writer.documents(), writer.tokens(),
+          entropy(counts, writer.tokens())};
+}
+
+}  // namespace masformer

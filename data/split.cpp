@@ -1,0 +1,78 @@
+#include "data/split.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+bool is_held_out(std::size_t document, double fraction) {
+  const auto d = static_cast<double>(document);
+  return std::floor((d + 1) * fraction) > std::floor(d * fraction);
+}
+
+}  // namespace
+
+SplitKind parse_split(std::string_view text) {
+  if (text == "all") return SplitKind::all;
+  if (text == "train") return SplitKind::train;
+  if (text == "held-out") return SplitKind::held_out;
+  refuse("there is no split \"{}\": use all, train or held-out", text);
+}
+
+Split::Split(const TokenStore& store, SplitKind kind, double held_out) : store_(&store) {
+  if (!(held_out >= 0 && held_out < 1)) {
+    refuse("a held-out share of {} is not in [0, 1): 0.01 holds out one document of a hundred",
+           held_out);
+  }
+  const std::vector<std::uint64_t>& documents = store.documents();
+  for (std::size_t d = 0; d < documents.size(); ++d) {
+    const bool wanted =
+        kind == SplitKind::all || is_held_out(d, held_out) == (kind == SplitKind::held_out);
+    if (!wanted) continue;
+    const auto begin = static_cast<std::int64_t>(documents[d]);
+    const auto end =
+        d + 1 < documents.size() ? static_cast<std::int64_t>(documents[d + 1]) : store.tokens();
+    pieces_.push_back({tokens_, begin, static_cast<std::int32_t>(d)});
+    tokens_ += end - begin;
+  }
+}
+
+std::int64_t Split::tokens() const {
+  return tokens_;
+}
+std::int64_t Split::documents() const {
+  return static_cast<std::int64_t>(pieces_.size());
+}
+
+void Split::read(std::int64_t begin, std::span<std::int32_t> out,
+                 std::span<std::int32_t> document) const {
+  const std::int64_t end = begin + static_cast<std::int64_t>(out.size());
+  require(begin >= 0 && end <= tokens_, "tokens [{}, {}) lie outside a split of {} tokens", begin,
+          end, tokens_);
+  require(document.empty() || document.size() == out.size(), "{} tokens, but {} document numbers",
+          out.size(), document.size());
+  auto piece = std::upper_bound(pieces_.begin(), pieces_.end(), begin,
+                                [](std::int64_t at, const Piece& p) { return at < p.begin; });
+  if (piece != pieces_.begin()) --piece;
+  for (std::int64_t at = begin; at < end;) {
+    const std::int64_t shift = piece->in_store - piece->begin;
+    const std::int64_t run = at;
+    // Documents that are neighbours in the store, too, are read at once.
+    do {
+      const std::int32_t number = piece->document;
+      ++piece;
+      const std::int64_t stop = piece == pieces_.end() ? end : std::min(end, piece->begin);
+      if (!document.empty()) {
+        std::fill(document.begin() + (at - begin), document.begin() + (stop - begin), number);
+      }
+      at = stop;
+    } while (at < end && piece->in_store - piece->begin == shift);
+    store_->read(run + shift, out.subspan(static_cast<std::size_t>(run - begin),
+                                          static_cast<std::size_t>(at - run)));
+  }
+}
+
+}  // namespace masformer

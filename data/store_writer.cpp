@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <cstring>
+#include <fcntl.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include "data/file.h"
+#include "data/store_layout.h"
+#include "data/token_store.h"
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t block_bytes = std::size_t{1} << 20;
+
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// The name under which a store is written until it is complete.
+fs::path temporary_name(const fs::path& path) {
+  return folder_of(path) / fmt::format(".{}.writing-{}", path.filename().string(), ::getpid());
+}
+
+void check_place(const fs::path& path) {
+  if (!fs::is_directory(folder_of(path))) {
+    refuse("can't write {}: there is no folder {}; create it first", path.string(),
+           folder_of(path).string());
+  }
+  if (!path.has_filename() || fs::is_directory(path)) {
+    refuse("can't write {}: it is a folder; name a file in it", path.string());
+  }
+}
+
+// Appends `ids`, each in the bytes of a Stored.
+template <class Stored>
+void append_as(std::span<const std::uint32_t> ids, std::vector<std::byte>& bytes) {
+  std::size_t at = bytes.size();
+  bytes.resize(at + ids.size() * sizeof(Stored));
+  for (const std::uint32_t id : ids) {
+    const auto stored = static_cast<Stored>(id);
+    std::memcpy(bytes.data() + at, &stored, sizeof stored);
+    at += sizeof stored;
+  }
+}
+
+}  // namespace
+
+// Contiguous datasets can't grow, so the tokens wait in a file without a name (the system frees it
+// however the program ends) until their number is known.
+struct TokenStoreWriter::State {
+  State(fs::path store_path, std::string tokenizer, std::int64_t vocabulary);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  void flush();
+  void copy_tokens(data::File& store, std::int64_t offset) const;
+
+  fs::path path;
+  fs::path temporary;
+  data::StoreLayout layout;
+  data::File waiting;
+  std::int64_t waiting_bytes = 0;
+  std::vector<std::byte> buffer;  // behind those that wait in the file
+  bool committed = false;
+};
+
+TokenStoreWriter::State::State(fs::path store_path, std::string tokenizer, std::int64_t vocabulary)
+    : path(std::move(store_path)), temporary(temporary_name(path)) {
+  constexpr std::int64_t ids_of_16_bits = 65536;
+  layout.token_bytes = vocabulary <= ids_of_16_bits ? 2 : 4;
+  layout.vocabulary = vocabulary;
+  layout.tokenizer = std::move(tokenizer);
+  check_place(path);
+  waiting = data::File(temporary, O_RDWR | O_CREAT | O_TRUNC);
+  fs::remove(temporary);
+}
+
+TokenStoreWriter::State::~State() {
+  std::error_code ignored;
+  if (!committed) fs::remove(temporary, ignored);
+}
+
+void TokenStoreWriter::State::flush() {
+  waiting.write_at(waiting_bytes, buffer);
+  waiting_bytes += static_cast<std::int64_t>(buffer.size());
+  buffer.clear();
+}
+
+void TokenStoreWriter::State::copy_tokens(data::File& store, std::int64_t offset) const {
+  std::vector<std::byte> block(block_bytes);
+  for (std::int64_t at = 0; at < waiting_bytes;) {
+    const auto size = std::min(block.size(), static_cast<std::size_t>(waiting_bytes - at));
+    const std::span<std::byte> part(block.data(), size);
+    waiting.read_at(at, part);
+    store.write_at(offset + at, part);
+    at += static_cast<std::int64_t>(size);
+  }
+}
+
+TokenStoreWriter::TokenStoreWriter(fs::path path, std::string tokenizer, std::int64_t vocabulary)
+    : state_(std::make_unique<State>(std::move(path), std::move(tokenizer), vocabulary)) {}
+TokenStoreWriter::~TokenStoreWriter() = default;
+
+void TokenStoreWriter::add_document(std::span<const std::uint32_t> ids) {
+  State& s = *state_;
+  require(!s.committed, "{} is complete: no document can be added", s.path.string());
+  require(!ids.empty(), "document {} of {} has no tokens", documents(), s.path.string());
+  const std::int64_t largest = *std::max_element(ids.begin(), ids.end());
+  require(largest < s.layout.vocabulary,
+          "id {} in document {} of {} is beyond the vocabulary of {}", largest, documents(),
+          s.path.string(), s.layout.vocabulary);
+  s.layout.largest_id = std::max(s.layout.largest_id, largest);
+  s.layout.documents.push_back(static_cast<std::uint64_t>(s.layout.tokens));
+  s.layout.tokens += static_cast<std::int64_t>(ids.size());
+  s.layout.token_bytes == 2 ? append_as<std::uint16_t>(ids, s.buffer)
+                            : append_as<std::uint32_t>(ids, s.buffer);
+  if (s.buffer.size() >= block_bytes) s.flush();
+}
+
+void TokenStoreWriter::commit() {
+  State& s = *state_;
+  require(!s.committed, "{} is already complete", s.path.string());
+  if (s.layout.tokens == 0) {
+    refuse("{} would hold no tokens: prepare it from text that isn't empty", s.path.string());
+  }
+  s.flush();
+  const std::int64_t offset = data::create_store(s.temporary, s.layout);
+  data::File store(s.temporary, O_RDWR);
+  s.copy_tokens(store, offset);
+  store.sync();
+  std::error_code error;
+  fs::rename(s.temporary, s.path, error);
+  if (error) fail("can't write {}: {}", s.path.string(), error.message());
+  s.committed = true;
+  data::sync_folder(folder_of(s.path));
+}
+
+std::int64_t TokenStoreWriter::tokens() const {
+  return state_->layout.tokens;
+}
+std::int64_t TokenStoreWriter::documents() const {
+  return static_cast<std::int64_t>(state_->layout.documents.size());
+}
+
+}  // namespace masformer

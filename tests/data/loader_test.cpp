@@ -1,0 +1,145 @@
+// Windows, their order, and each shard's part of a step.
+#include "data/loader.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "tests/data/sample_store.h"
+
+namespace masformer::test {
+namespace {
+
+void append(Batch& to, const Batch& from) {
+  to.samples += from.samples;
+  to.sequence = from.sequence;
+  const auto join = [](auto& a, const auto& b) { a.insert(a.end(), b.begin(), b.end()); };
+  join(to.tokens, from.tokens);
+  join(to.labels, from.labels);
+  join(to.positions, from.positions);
+  join(to.documents, from.documents);
+}
+
+void expect_equal(const Batch& a, const Batch& b) {
+  EXPECT_EQ(a.samples, b.samples);
+  EXPECT_EQ(a.sequence, b.sequence);
+  EXPECT_EQ(a.tokens, b.tokens);
+  EXPECT_EQ(a.labels, b.labels);
+  EXPECT_EQ(a.positions, b.positions);
+  EXPECT_EQ(a.documents, b.documents);
+}
+
+TEST(WindowCount, EachWindowNeedsTheTokenBehindIt) {
+  for (const std::int64_t s : {1, 2, 8, 100}) {
+    for (std::int64_t tokens = 0; tokens <= 3 * s + 2; ++tokens) {
+      std::int64_t naive = 0;
+      while ((naive + 1) * s + 1 <= tokens) ++naive;
+      EXPECT_EQ(window_count(tokens, s), naive) << tokens << " tokens, windows of " << s;
+    }
+  }
+}
+
+class LoaderTest : public testing::Test {
+ protected:
+  static constexpr std::int64_t sequence = 8;
+  const SampleStore sample = make_store({5, 1, 30, 3, 17, 40, 2, 9, 21});
+  const TokenStore store{sample.path};
+  const Split split{store, SplitKind::all, 0.0};
+
+  Loader loader(int shard, int shards, std::int64_t global_batch = 6,
+                std::uint64_t seed = 1) const {
+    return Loader(split, {sequence, global_batch, shard, shards, seed});
+  }
+  // Window k, cut from the plain list of tokens.
+  Batch naive_window(std::int64_t k) const {
+    Batch batch;
+    batch.samples = 1;
+    batch.sequence = sequence;
+    for (std::int64_t i = 0; i < sequence; ++i) {
+      const auto at = static_cast<std::size_t>(k * sequence + i);
+      batch.tokens.push_back(sample.tokens[at]);
+      batch.labels.push_back(sample.tokens[at + 1]);
+      batch.positions.push_back(static_cast<std::int32_t>(i));
+      batch.documents.push_back(sample.document[at]);
+    }
+    return batch;
+  }
+};
+
+TEST_F(LoaderTest, WindowsHoldWhatTheTokensSay) {
+  const std::int64_t windows = loader(0, 1).windows();
+  EXPECT_EQ(windows, 127 / 8);  // 128 tokens: the last window lacks the token behind it
+  for (std::int64_t k = 0; k < windows; ++k) {
+    Batch batch;
+    append_window(split, sequence, k, batch);
+    expect_equal(batch, naive_window(k));
+  }
+  Batch batch;
+  EXPECT_THROW(append_window(split, sequence, windows, batch), Error);
+}
+
+TEST_F(LoaderTest, EachWindowComesOnceAnEpochInAnOrderOfItsOwn) {
+  for (const std::int64_t windows : {1, 2, 15, 1000}) {
+    const SampleOrder order(7, windows);
+    std::vector<std::vector<std::int64_t>> epochs(3);
+    for (std::int64_t n = 0; n < 3 * windows; ++n) {
+      epochs[static_cast<std::size_t>(n / windows)].push_back(order.window(n));
+    }
+    std::vector<std::int64_t> all(static_cast<std::size_t>(windows));
+    std::iota(all.begin(), all.end(), 0);
+    for (const auto& epoch : epochs) {
+      EXPECT_TRUE(std::is_permutation(epoch.begin(), epoch.end(), all.begin()));
+    }
+    if (windows < 15) continue;
+    EXPECT_NE(epochs[0], all);
+    EXPECT_NE(epochs[0], epochs[1]);
+    EXPECT_NE(epochs[1], epochs[2]);
+    const SampleOrder other(8, windows);
+    EXPECT_NE(other.window(0) * windows + other.window(1), epochs[0][0] * windows + epochs[0][1]);
+  }
+}
+
+TEST_F(LoaderTest, StepsFollowTheOrderAcrossEpochs) {
+  const Loader whole = loader(0, 1);
+  const SampleOrder order(1, whole.windows());
+  for (std::int64_t step = 0; step < 10; ++step) {  // 60 samples of 15 windows: four epochs
+    Batch naive;
+    for (std::int64_t n = 6 * step; n < 6 * step + 6; ++n) {
+      append(naive, naive_window(order.window(n)));
+    }
+    expect_equal(whole.load(step), naive);
+  }
+}
+
+TEST_F(LoaderTest, ShardsTogetherAreTheWholeBatch) {
+  const Loader whole = loader(0, 1);
+  for (const int shards : {2, 3, 6}) {
+    for (const std::int64_t step : {4, 0, 3, 1000000007}) {  // any step, in any order
+      Batch joined;
+      for (int shard = 0; shard < shards; ++shard) {
+        append(joined, loader(shard, shards).load(step));
+      }
+      expect_equal(joined, whole.load(step));
+    }
+  }
+}
+
+TEST_F(LoaderTest, SeedsDiffer) {
+  EXPECT_NE(loader(0, 1, 6, 1).load(0).tokens, loader(0, 1, 6, 2).load(0).tokens);
+}
+
+TEST_F(LoaderTest, RefusesWhatHasNoBatch) {
+  const auto refusal = [&](const LoaderOptions& options) {
+    return message_of<UsageError>([&] { Loader(split, options); });
+  };
+  EXPECT_NE(refusal({128, 1, 0, 1, 0}).find("128 tokens in 9 documents"), std::string::npos);
+  EXPECT_NE(refusal({8, 5, 0, 2, 0}).find("5 samples"), std::string::npos);
+  EXPECT_NE(refusal({8, 0, 0, 1, 0}).find("0 samples"), std::string::npos);
+  EXPECT_NE(refusal({0, 1, 0, 1, 0}).find("sequence of 0"), std::string::npos);
+  EXPECT_THROW(loader(2, 2), Error);
+  EXPECT_EQ(Loader(split, {127, 1, 0, 1, 0}).windows(), 1);
+}
+
+}  // namespace
+}  // namespace masformer::test

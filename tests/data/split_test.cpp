@@ -1,0 +1,109 @@
+// Training and held-out documents, against a naive construction.
+#include "data/split.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "tests/data/sample_store.h"
+
+namespace masformer::test {
+namespace {
+
+struct Naive {
+  std::vector<std::int32_t> tokens;
+  std::vector<std::int32_t> document;
+};
+
+// Bresenham's line: the sum of the shares passes a whole number at each document held out.
+Naive naive_split(const SampleStore& sample, SplitKind kind, double fraction) {
+  Naive split;
+  for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
+    const int d = sample.document[i];
+    const bool held_out = std::floor((d + 1) * fraction) - std::floor(d * fraction) > 0;
+    if (kind == SplitKind::all || held_out == (kind == SplitKind::held_out)) {
+      split.tokens.push_back(sample.tokens[i]);
+      split.document.push_back(d);
+    }
+  }
+  return split;
+}
+
+std::vector<int> lengths(int documents) {
+  std::vector<int> result(static_cast<std::size_t>(documents));
+  for (int d = 0; d < documents; ++d) result[static_cast<std::size_t>(d)] = 1 + d * d % 7;
+  return result;
+}
+
+class Splits : public testing::TestWithParam<std::tuple<int, double>> {};
+
+TEST_P(Splits, HaveExactSharesAndReadAsTheConcatenation) {
+  const auto [documents, fraction] = GetParam();
+  const SampleStore sample = make_store(lengths(documents));
+  const TokenStore store(sample.path);
+  const Split all(store, SplitKind::all, fraction);
+  const Split train(store, SplitKind::train, fraction);
+  const Split held_out(store, SplitKind::held_out, fraction);
+  EXPECT_EQ(all.documents(), documents);
+  EXPECT_EQ(held_out.documents(), static_cast<std::int64_t>(std::floor(documents * fraction)));
+  EXPECT_EQ(train.documents() + held_out.documents(), documents);
+  EXPECT_EQ(train.tokens() + held_out.tokens(), store.tokens());
+
+  const std::pair<const Split*, SplitKind> splits[] = {
+      {&all, SplitKind::all}, {&train, SplitKind::train}, {&held_out, SplitKind::held_out}};
+  for (const auto& [split, kind] : splits) {
+    const Naive naive = naive_split(sample, kind, fraction);
+    ASSERT_EQ(split->tokens(), static_cast<std::int64_t>(naive.tokens.size()));
+    for (std::size_t begin = 0; begin <= naive.tokens.size(); ++begin) {
+      for (std::size_t count : {std::size_t{1}, std::size_t{5}, naive.tokens.size() - begin}) {
+        count = std::min(count, naive.tokens.size() - begin);
+        std::vector<std::int32_t> tokens(count), document(count);
+        split->read(static_cast<std::int64_t>(begin), tokens, document);
+        const auto at = static_cast<std::ptrdiff_t>(begin);
+        ASSERT_TRUE(std::equal(tokens.begin(), tokens.end(), naive.tokens.begin() + at));
+        ASSERT_TRUE(std::equal(document.begin(), document.end(), naive.document.begin() + at));
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shares, Splits,
+                         testing::Combine(testing::Values(1, 2, 7, 40),
+                                          testing::Values(0.0, 0.01, 0.1, 1.0 / 3, 0.5, 0.9)));
+
+TEST(Split, SharesAreSpreadEvenly) {
+  const SampleStore sample = make_store(lengths(100));
+  const TokenStore store(sample.path);
+  const Split held_out(store, SplitKind::held_out, 0.25);
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(held_out.tokens()));
+  std::vector<std::int32_t> document(tokens.size());
+  held_out.read(0, tokens, document);
+  for (const std::int32_t d : document) EXPECT_EQ(d % 4, 3);
+}
+
+TEST(Split, RefusesToReadOutside) {
+  const SampleStore sample = make_store({4, 4});
+  const TokenStore store(sample.path);
+  const Split split(store, SplitKind::train, 0.5);
+  std::vector<std::int32_t> out(3), wrong(2);
+  EXPECT_NO_THROW(split.read(1, out));
+  EXPECT_THROW(split.read(2, out), Error);
+  EXPECT_THROW(split.read(-1, out), Error);
+  EXPECT_THROW(split.read(0, out, wrong), Error);
+}
+
+TEST(Split, RefusesUnusableNamesAndShares) {
+  const SampleStore sample = make_store({4});
+  const TokenStore store(sample.path);
+  EXPECT_EQ(parse_split("all"), SplitKind::all);
+  EXPECT_EQ(parse_split("train"), SplitKind::train);
+  EXPECT_EQ(parse_split("held-out"), SplitKind::held_out);
+  EXPECT_NE(message_of<UsageError>([] { parse_split("test"); }).find("\"test\""),
+            std::string::npos);
+  for (const double share : {-0.1, 1.0, std::nan("")}) {
+    EXPECT_THROW(Split(store, SplitKind::all, share), UsageError) << share;
+  }
+}
+
+}  // namespace
+}  // namespace masformer::test
