@@ -30,8 +30,8 @@ class Hdf5Handle {
   Close close_;
 };
 
-// How files are opened here: without locks, which neither a private new file nor one that never
-// changes needs, and which not every file system offers.
+// How files are opened for reading: without locks, which a file that never changes does not need,
+// and which not every file system offers.
 Hdf5Handle unlocked_access();
 
 // While one lives, HDF5 prints nothing.

@@ -2,6 +2,7 @@
 // and the writer; docs/token-store-format.md describes the format.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -25,8 +26,15 @@ struct StoreLayout {
 // Reads all but the tokens. Throws UsageError that names the file and what is wrong with it.
 StoreLayout read_store_layout(const std::filesystem::path& path);
 
-// Creates a complete store at `path`, in which only the tokens are still to be written: returns the
-// offset in bytes at which they belong. `layout.offset` is not used. Throws Error.
-std::int64_t create_store(const std::filesystem::path& path, const StoreLayout& layout);
+// A store's file but for the tokens, which belong at byte `offset`. `bytes` begin the file; where
+// they reach beyond the offset, what stands behind the tokens is in its place, too.
+struct StoreFrame {
+  std::vector<std::byte> bytes;
+  std::int64_t offset = 0;
+};
+
+// Made in memory: HDF5 does not survive it when its own writing fails, as it does on a full disk.
+// `layout.offset` is not used.
+StoreFrame frame_store(const StoreLayout& layout);
 
 }  // namespace masformer::data

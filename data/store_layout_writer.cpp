@@ -7,8 +7,8 @@
 namespace masformer::data {
 namespace {
 
-void check(bool done, const std::filesystem::path& path) {
-  if (!done) fail("can't write {}: HDF5 says: {}", path.string(), hdf5_reason());
+void check(bool done) {
+  require(done, "HDF5 can't describe the token store: {}", hdf5_reason());
 }
 
 bool write_attribute(hid_t file, const char* name, hid_t type, hid_t memory, const void* value) {
@@ -40,32 +40,53 @@ Hdf5Handle create_dataset(hid_t file, const char* name, hid_t type, std::size_t 
           H5Dclose};
 }
 
+// Keeps the file in `bytes`, which HDF5 resizes and never frees.
+Hdf5Handle memory_access(std::vector<std::byte>& bytes) {
+  H5FD_file_image_callbacks_t callbacks{};
+  callbacks.image_malloc = [](size_t size, H5FD_file_image_op_t, void* out) -> void* {
+    auto& file = *static_cast<std::vector<std::byte>*>(out);
+    file.resize(size);
+    return file.data();
+  };
+  callbacks.image_realloc = [](void*, size_t size, H5FD_file_image_op_t, void* out) -> void* {
+    auto& file = *static_cast<std::vector<std::byte>*>(out);
+    file.resize(size);
+    return file.data();
+  };
+  callbacks.image_free = [](void*, H5FD_file_image_op_t, void*) -> herr_t { return 0; };
+  callbacks.udata_copy = [](void* out) { return out; };
+  callbacks.udata_free = [](void*) -> herr_t { return 0; };
+  callbacks.udata = &bytes;
+  constexpr std::size_t growth = 1;  // exact: no bytes behind the last that is used
+  Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  check(H5Pset_fapl_core(access.id(), growth, false) >= 0 &&
+        H5Pset_file_image_callbacks(access.id(), &callbacks) >= 0);
+  return access;
+}
+
 }  // namespace
 
-std::int64_t create_store(const std::filesystem::path& path, const StoreLayout& layout) {
+StoreFrame frame_store(const StoreLayout& layout) {
   const QuietHdf5 quiet;
-  Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, unlocked_access().id()),
-                  H5Fclose);
-  check(static_cast<bool>(file), path);
-  check(write_text(file.id(), "format", store_format) &&
-            write_integer(file.id(), "version", store_version) &&
-            write_text(file.id(), "tokenizer", layout.tokenizer) &&
-            write_integer(file.id(), "vocabulary", layout.vocabulary) &&
-            write_integer(file.id(), "largest_id", layout.largest_id),
-        path);
+  StoreFrame frame;
+  const Hdf5Handle access = memory_access(frame.bytes);
+  Hdf5Handle file(H5Fcreate("token store", H5F_ACC_TRUNC, H5P_DEFAULT, access.id()), H5Fclose);
+  check(file && write_text(file.id(), "format", store_format) &&
+        write_integer(file.id(), "version", store_version) &&
+        write_text(file.id(), "tokenizer", layout.tokenizer) &&
+        write_integer(file.id(), "vocabulary", layout.vocabulary) &&
+        write_integer(file.id(), "largest_id", layout.largest_id));
   Hdf5Handle documents =
       create_dataset(file.id(), "documents", H5T_STD_U64LE, layout.documents.size());
   check(documents && H5Dwrite(documents.id(), H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                              layout.documents.data()) >= 0,
-        path);
+                              layout.documents.data()) >= 0);
   Hdf5Handle tokens =
       create_dataset(file.id(), "tokens", layout.token_bytes == 2 ? H5T_STD_U16LE : H5T_STD_U32LE,
                      static_cast<std::size_t>(layout.tokens));
-  check(static_cast<bool>(tokens), path);
-  const haddr_t offset = H5Dget_offset(tokens.id());
-  check(offset != HADDR_UNDEF, path);
-  check(documents.close() && tokens.close() && file.close(), path);
-  return static_cast<std::int64_t>(offset);
+  const haddr_t offset = tokens ? H5Dget_offset(tokens.id()) : HADDR_UNDEF;
+  check(offset != HADDR_UNDEF && documents.close() && tokens.close() && file.close());
+  frame.offset = static_cast<std::int64_t>(offset);
+  return frame;
 }
 
 }  // namespace masformer::data

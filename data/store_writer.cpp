@@ -129,9 +129,10 @@ void TokenStoreWriter::commit() {
     refuse("{} would hold no tokens: prepare it from text that isn't empty", s.path.string());
   }
   s.flush();
-  const std::int64_t offset = data::create_store(s.temporary, s.layout);
-  data::File store(s.temporary, O_RDWR);
-  s.copy_tokens(store, offset);
+  const data::StoreFrame frame = data::frame_store(s.layout);
+  data::File store(s.temporary, O_RDWR | O_CREAT | O_TRUNC);
+  store.write_at(0, frame.bytes);
+  s.copy_tokens(store, frame.offset);
   store.sync();
   std::error_code error;
   fs::rename(s.temporary, s.path, error);

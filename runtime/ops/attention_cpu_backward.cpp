@@ -3,15 +3,14 @@
 // the order of key blocks, whichever thread works on which, so that bits don't depend on threads.
 // As in the forward, powers are of 2: q is packed with scale log2(e) in it.
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <limits>
-#include <thread>
 #include <vector>
 
 #include <omp.h>
 
 #include "runtime/ops/attention_cpu_mask.h"
+#include "runtime/ops/attention_cpu_relay.h"
 #include "runtime/ops/attention_cpu_tile.h"
 #include "runtime/ops/backend_cpu.h"
 
@@ -76,33 +75,6 @@ struct Workspace {
   float lse[query_block] = {};  // of base 2; infinity for a query that sees nothing
   float delta[query_block] = {};
   PositionRange seen[query_block] = {};  // the keys that each query sees
-};
-
-// Keeps the order in which key blocks add to dq: block b of a head waits, step by step, until block
-// b - 1 has passed. Work is handed out head by head, so that a head's rows stay in the caches, and
-// by ascending block, so that the one waited for is always running.
-class Relay {
- public:
-  Relay(int64_t blocks, int64_t heads)
-      : blocks_(blocks), passed_(static_cast<std::size_t>(blocks * heads)) {}
-
-  // The next piece of work: head * blocks + block.
-  int64_t take() { return next_.fetch_add(1, std::memory_order_relaxed); }
-
-  void wait_for_previous(int64_t item, int64_t step) const {
-    if (item % blocks_ == 0) return;
-    const auto& passed = passed_[static_cast<std::size_t>(item - 1)];
-    while (passed.load(std::memory_order_acquire) <= step) std::this_thread::yield();
-  }
-  // All steps before `step` of `item` are done.
-  void pass(int64_t item, int64_t step) {
-    passed_[static_cast<std::size_t>(item)].store(step, std::memory_order_release);
-  }
-
- private:
-  int64_t blocks_;
-  std::atomic<int64_t> next_ = 0;
-  std::vector<std::atomic<int64_t>> passed_;
 };
 
 float* row_values(const Tensor& x, int64_t batch, int64_t head) {  // of x [B, N, S]

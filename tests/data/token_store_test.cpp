@@ -54,6 +54,7 @@ TEST(TokenStore, IsReadFromSeveralThreads) {
   const TokenStore store(sample.path);
   std::vector<std::vector<std::int32_t>> seen(4);
   std::vector<std::thread> threads;
+  threads.reserve(seen.size());
   for (auto& tokens : seen) threads.emplace_back([&] { tokens = read_all(store); });
   for (std::thread& thread : threads) thread.join();
   for (const auto& tokens : seen) EXPECT_EQ(tokens, sample.tokens);

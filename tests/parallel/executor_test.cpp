@@ -201,7 +201,7 @@ TEST(Executor, RunsWhateverIsValid) {
   for (int trial = 0; trial < 12; ++trial) {
     const bool wide = trial % 2 == 0;
     Schedule schedule = wide ? two_chunks(world().size(), 3) : gpipe(world().size(), 5);
-    for (int swap = 0; swap < 40; ++swap) {
+    for (int swap = 0; swap < 60; ++swap) {
       Schedule next = schedule;
       auto& actions = next.actions[below(next.actions.size())];
       const std::size_t at = below(actions.size() - 1);
@@ -212,7 +212,7 @@ TEST(Executor, RunsWhateverIsValid) {
            (wide ? two_chunks(world().size(), 3).actions : gpipe(world().size(), 5).actions);
     expect_right(schedule, trial % 4 < 2 ? small_size : mebibyte / 16);
   }
-  EXPECT_GE(ran, 10) << "the shuffled schedules are no others";
+  EXPECT_GE(ran, 6) << "most shuffled schedules are no others";
 }
 
 TEST(Executor, CountsTheTimeSpentWaiting) {

@@ -78,8 +78,6 @@ struct Three {
       v = view(v_memory, c.layout, c.key_shape());
     }
   }
-  Three(const Three&) = delete;
-  Three& operator=(const Three&) = delete;
 
   Field q_memory, k_memory, v_memory;
   Tensor q, k, v;
