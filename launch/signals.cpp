@@ -1,28 +1,34 @@
 #include "launch/signals.h"
 
 #include <csignal>
+#include <ctime>
 #include <initializer_list>
 
 namespace masformer {
 namespace {
 
-volatile std::sig_atomic_t requested = 0;
-
-extern "C" void note_stop(int) {
-  requested = 1;
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaddset(&set, signal);
+  return set;
 }
 
 }  // namespace
 
-void note_stop_signals() {
-  struct sigaction action {};
-  action.sa_handler = note_stop;
-  action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
+void hold_stop_signals() {
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
 bool stop_requested() {
-  return requested != 0;
+  // A pending signal is left pending: that is the memory of the request.
+  sigset_t pending;
+  sigpending(&pending);
+  const sigset_t set = stop_signals();
+  sigset_t both;
+  sigandset(&both, &pending, &set);
+  return sigisemptyset(&both) == 0;
 }
 
 }  // namespace masformer

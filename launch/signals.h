@@ -1,11 +1,16 @@
 // The signals that ask a run to stop: SIGUSR1, which mpirun passes on to its ranks, SIGTERM, which
 // Slurm sends, and SIGINT.
+//
+// They are blocked and looked for between steps; no handler ever runs. oneDNN's generated kernels
+// did not survive a handler's frame on their stack: the heap was found corrupted soon after.
 #pragma once
 
 namespace masformer {
 
-// From now on these signals are noted and do nothing else.
-void note_stop_signals();
+// From now on these signals wait to be looked for, in this thread and in all that it starts. Call
+// it before there are other threads.
+void hold_stop_signals();
+// Whether one has come; from then on true.
 bool stop_requested();
 
 }  // namespace masformer

@@ -36,7 +36,7 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
 }  // namespace
 
 ExitCode train_command(const Arguments& arguments) {
-  note_stop_signals();  // before MPI starts, so that none finds its default, death
+  hold_stop_signals();  // before MPI starts its threads
   return run_on_ranks([&](const MpiSession& session) {
     Options options;
     OptionTable table = describe(options);
