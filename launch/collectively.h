@@ -12,7 +12,8 @@
 namespace masformer {
 
 // Runs `work` on every rank of `world` and returns what it returned here. Where it throws on any
-// rank, all ranks throw: UsageError if a rank did, else Error. `work` must not communicate.
+// rank, all ranks throw: AgreedUsageError if a rank threw UsageError, else AgreedError. `work` must
+// not communicate.
 template <class Work>
 auto collectively(Communicator& world, Work work) {
   using Result = std::invoke_result_t<Work>;

@@ -27,8 +27,9 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   const std::int64_t available = window_count(split.tokens(), sequence);
   const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
   if (end == 0) {
-    refuse("the split has {} tokens, too few for a window of train.sequence={} and the token after",
-           split.tokens(), sequence);
+    throw AgreedUsageError(fmt::format(
+        "the split has {} tokens, too few for a window of train.sequence={} and the token after",
+        split.tokens(), sequence));
   }
   const std::int64_t samples = job.plan.micro_batches * job.plan.micro_batch.samples;
   const int data_ranks = job.plan.mesh.data;

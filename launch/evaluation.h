@@ -14,7 +14,7 @@ struct Evaluation {
 };
 
 // Over the first `windows` windows of the split (0: all), which the data ranks share. Collective;
-// all ranks get the result. Throws UsageError where the split has no whole window.
+// all ranks get the result. Throws AgreedUsageError where the split has no whole window.
 Evaluation evaluate(Job& job, const Split& split, std::int64_t windows);
 
 }  // namespace masformer

@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include <omp.h>
+
 #include "launch/collectively.h"
 #include "runtime/peak.h"
 
@@ -21,7 +23,8 @@ int choose_threads(std::int64_t wanted, int ranks_on_this_host) {
   if (const char* const openmp = std::getenv("OMP_NUM_THREADS")) {
     return std::max(std::atoi(openmp), 1);
   }
-  return std::max(cores() / ranks_on_this_host, 1);
+  // Binding may have left this rank fewer cores than its share.
+  return std::min(omp_get_num_procs(), std::max(cores() / ranks_on_this_host, 1));
 }
 
 }  // namespace

@@ -32,6 +32,8 @@ class MetricsWriter {
 
   // Appends a line; it reaches the file before this returns. Throws Error where it can't.
   void write(const StepMetrics& metrics);
+  // Returns when all lines are on the disk. Throws Error where they can't get there.
+  void sync() const;
 
  private:
   std::filesystem::path path_;

@@ -70,6 +70,12 @@ std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters) {
   return pieces;
 }
 
+void require_training(const CheckpointReader& checkpoint) {
+  const std::string kind = checkpoint.manifest().attributes.value("kind", "something else");
+  if (kind == "training") return;
+  refuse("{} holds {}, not the state of a training run", checkpoint.directory().string(), kind);
+}
+
 void load_training(CheckpointReader& checkpoint, ParameterSet& parameters) {
   for (const Parameter& parameter : parameters) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {

@@ -20,6 +20,10 @@ std::vector<TensorPiece> training_pieces(const ParameterSet& parameters);
 // The gradients, by their weights' names.
 std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters);
 
+// Throws UsageError where the checkpoint holds anything but a training run's state: a gradient
+// dump.
+void require_training(const CheckpointReader& checkpoint);
+
 // Fill the parameters, copies included. Throw Error where a tensor is missing or has another shape.
 void load_training(CheckpointReader& checkpoint, ParameterSet& parameters);
 // Weights alone. Positions beyond those of the checkpoint repeat its own from the start, as

@@ -1,6 +1,11 @@
 #include "launch/mpi_main.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "launch/collectively.h"
+#include "launch/commands.h"
 
 namespace masformer {
 namespace {
@@ -9,22 +14,56 @@ void report(const Communicator& world, const std::exception& error) {
   if (world.rank() == 0) fmt::print(stderr, "masformer: {}\n", error.what());
 }
 
+[[noreturn]] void give_up(const Communicator& world, const std::exception& error, ExitCode code) {
+  fmt::print(stderr, "masformer: rank {}: {}\n", world.rank(), error.what());
+  MpiSession::abort(static_cast<int>(code));
+}
+
+// Each rank reads its own environment and its own copy of the file: on several hosts they may
+// differ.
+void check_same_options(Communicator& world, const OptionTable& options) {
+  using Record = std::map<std::string, std::string>;
+  const Record own = options.record();
+  const Record first = nlohmann::json::parse(world.all_gather(nlohmann::json(own).dump())[0]);
+  collectively(world, [&] {
+    std::vector<std::string> different;
+    for (const auto& [name, value] : own) {
+      if (first.at(name) == value) continue;
+      different.push_back(fmt::format("{}={} here, but {} on rank 0: give all ranks the same", name,
+                                      value, first.at(name)));
+    }
+    if (!different.empty()) refuse("{}", fmt::join(different, "\n"));
+  });
+}
+
+ExitCode start(const MpiSession& session, Communicator& world,
+               const std::vector<std::string>& arguments, const RankCommand& command) {
+  if (asks_for_help(arguments)) {
+    if (world.rank() == 0) fmt::print("{}\n{}", command.usage, command.options.help());
+    return ExitCode::done;
+  }
+  collectively(world, [&] { command.options.parse(arguments); });
+  check_same_options(world, command.options);
+  return command.run(session);
+}
+
 }  // namespace
 
-ExitCode run_on_ranks(const std::function<ExitCode(const MpiSession&)>& body) {
+ExitCode run_on_ranks(const std::vector<std::string>& arguments, const RankCommand& command) {
   const MpiSession session(nullptr, nullptr);
   const auto world = session.world();
   try {
-    return body(session);
-  } catch (const UsageError& error) {
+    return start(session, *world, arguments, command);
+  } catch (const AgreedUsageError& error) {
     report(*world, error);
     return ExitCode::unusable;
   } catch (const AgreedError& error) {
     report(*world, error);
     return ExitCode::failure;
+  } catch (const UsageError& error) {
+    give_up(*world, error, ExitCode::unusable);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "masformer: rank {}: {}\n", world->rank(), error.what());
-    MpiSession::abort(static_cast<int>(ExitCode::failure));
+    give_up(*world, error, ExitCode::failure);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -19,6 +20,7 @@ bool read_number(const std::string& text, T& value) {
 }
 
 std::string check_range(const std::string& name, const OptionInfo& info, double value) {
+  if (!std::isfinite(value)) return fmt::format("{}={} is not a finite number", name, value);
   if (value < info.minimum) {
     return fmt::format("{}={} is too small: at least {}", name, value, info.minimum);
   }

@@ -5,13 +5,17 @@ namespace {
 
 constexpr auto fixed = OnResume::must_match;
 
+// Bounds that no real run reaches, and that keep products of them within 64 bits.
+constexpr double most_ranks = 1 << 20, most_layers = 1 << 16, widest = 1 << 24, longest = 1 << 28;
+
 void describe_optimizer(OptionTable& table, Options& o) {
   table.add("train.lr", o.train.lr,
             {.value = "X", .help = "Learning rate at the end of the warm-up.", .minimum = 0});
   table.add("train.min_lr", o.train.min_lr,
             {.value = "X",
-             .help = "Learning rate at the last step, which half a cosine leads to.",
-             .minimum = 0});
+             .help = "Learning rate at the last step, which half a cosine leads to. -1: a tenth of "
+                     "train.lr.",
+             .minimum = -1});
   table.add("train.warmup_steps", o.train.warmup_steps,
             {.value = "N", .help = "Steps of linear warm-up.", .minimum = 0});
   table.add(
@@ -22,15 +26,16 @@ void describe_optimizer(OptionTable& table, Options& o) {
   table.add("train.beta2", o.train.beta2,
             {.value = "X", .help = "AdamW's second moment.", .minimum = 0, .maximum = 0.999999});
   table.add("train.epsilon", o.train.epsilon,
-            {.value = "X", .help = "AdamW's epsilon.", .minimum = 0});
+            {.value = "X", .help = "AdamW's epsilon.", .minimum = 1e-30});
   table.add("train.clip", o.train.clip,
             {.value = "X", .help = "Largest global gradient norm; 0 does not clip.", .minimum = 0});
 }
 
 void describe_output(OptionTable& table, Options& o) {
-  table.add(
-      "eval.every", o.eval.every,
-      {.value = "N", .help = "Steps between losses on held-out text; 0: never.", .minimum = 0});
+  table.add("eval.every", o.eval.every,
+            {.value = "N",
+             .help = "Steps between losses on held-out text, the last step included; 0: never.",
+             .minimum = 0});
   table.add("eval.windows", o.eval.windows,
             {.value = "N", .help = "Held-out windows for each; 0: all.", .minimum = 0});
   table.add(
@@ -62,24 +67,34 @@ void describe_model(OptionTable& table, Options& o) {
             {.value = "N",
              .help = "Blocks. 0: as many as model.spans names, else 4.",
              .on_resume = fixed,
-             .minimum = 0});
+             .minimum = 0,
+             .maximum = most_layers});
   table.add("model.hidden", o.model.hidden,
-            {.value = "N", .help = "Width.", .on_resume = fixed, .minimum = 1});
+            {.value = "N", .help = "Width.", .on_resume = fixed, .minimum = 1, .maximum = widest});
   table.add("model.heads", o.model.heads,
-            {.value = "N", .help = "Attention heads.", .on_resume = fixed, .minimum = 1});
+            {.value = "N",
+             .help = "Attention heads.",
+             .on_resume = fixed,
+             .minimum = 1,
+             .maximum = widest});
   table.add("model.ffn", o.model.ffn,
             {.value = "N",
              .help = "Inner width of the MLP. 0: 4 model.hidden.",
              .on_resume = fixed,
-             .minimum = 0});
-  table.add(
-      "model.vocab", o.model.vocab,
-      {.value = "N", .help = "Words. 0: the token store's.", .on_resume = fixed, .minimum = 0});
+             .minimum = 0,
+             .maximum = widest});
+  table.add("model.vocab", o.model.vocab,
+            {.value = "N",
+             .help = "Words. 0: the token store's.",
+             .on_resume = fixed,
+             .minimum = 0,
+             .maximum = longest});
   table.add("model.positions", o.model.positions,
             {.value = "N",
              .help = "Longest sequence, tokens. 0: train.sequence.",
              .on_resume = fixed,
-             .minimum = 0});
+             .minimum = 0,
+             .maximum = longest});
   table.add("model.spans", o.model.spans,
             {.value = "LIST",
              .help = "A span for each layer: full, window:W, block:B; *N repeats, as in "
@@ -98,17 +113,25 @@ void describe_model(OptionTable& table, Options& o) {
 }
 
 void describe_parallel(OptionTable& table, Options& o) {
-  table.add("parallel.tensor", o.parallel.tensor,
-            {.value = "N", .help = "Ranks that split each layer.", .minimum = 1});
+  table.add(
+      "parallel.tensor", o.parallel.tensor,
+      {.value = "N", .help = "Ranks that split each layer.", .minimum = 1, .maximum = most_ranks});
   table.add("parallel.pipeline", o.parallel.pipeline,
-            {.value = "N", .help = "Stages that the layers are divided into.", .minimum = 1});
+            {.value = "N",
+             .help = "Stages that the layers are divided into.",
+             .minimum = 1,
+             .maximum = most_ranks});
   table.add("parallel.context", o.parallel.context,
-            {.value = "N", .help = "Ranks that split each sequence; 1 for now.", .minimum = 1});
+            {.value = "N",
+             .help = "Ranks that split each sequence; 1 for now.",
+             .minimum = 1,
+             .maximum = most_ranks});
   table.add("parallel.data", o.parallel.data,
             {.value = "N",
              .help = "Copies of the model, each with its part of the batch. 0: what is left of the "
                      "ranks.",
-             .minimum = 0});
+             .minimum = 0,
+             .maximum = most_ranks});
   table.add("parallel.schedule", o.parallel.schedule,
             {.value = "NAME", .help = "The pipeline's schedule.", .choices = {"gpipe", "1f1b"}});
   table.add("parallel.partition", o.parallel.partition,
@@ -121,14 +144,22 @@ void describe_train(OptionTable& table, Options& o) {
   table.add("train.steps", o.train.steps,
             {.value = "N", .help = "Steps of the whole run.", .minimum = 1});
   table.add("train.sequence", o.train.sequence,
-            {.value = "N", .help = "Tokens of a sample.", .on_resume = fixed, .minimum = 1});
+            {.value = "N",
+             .help = "Tokens of a sample.",
+             .on_resume = fixed,
+             .minimum = 1,
+             .maximum = longest});
   table.add("train.global_batch", o.train.global_batch,
             {.value = "N",
              .help = "Samples of a step, over all ranks.",
              .on_resume = fixed,
-             .minimum = 1});
+             .minimum = 1,
+             .maximum = longest});
   table.add("train.micro_batch", o.train.micro_batch,
-            {.value = "N", .help = "Samples that go through a stage at once.", .minimum = 1});
+            {.value = "N",
+             .help = "Samples that go through a stage at once.",
+             .minimum = 1,
+             .maximum = longest});
   describe_optimizer(table, o);
   table.add("train.seed", o.train.seed,
             {.value = "N",

@@ -24,7 +24,7 @@ struct Options {
   } parallel;
   struct {
     std::int64_t steps = 1000, sequence = 1024, global_batch = 8, micro_batch = 1;
-    double lr = 6e-4, min_lr = 6e-5;
+    double lr = 6e-4, min_lr = -1;
     std::int64_t warmup_steps = 20;
     double weight_decay = 0.1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, clip = 1;
     std::int64_t seed = 1;

@@ -19,6 +19,13 @@ RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_ / "checkpoints", error);
   if (error) refuse("run.dir={} can't be written: {}", path_.string(), error.message());
+  const fs::path probe = path_ / "checkpoints" / ".probe";
+  const int written = open(probe.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (written < 0) {
+    refuse("{} can't be written: {}", probe.parent_path().string(), std::strerror(errno));
+  }
+  close(written);
+  fs::remove(probe, error);
   const fs::path file = path_ / ".lock";
   lock_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) refuse("run.dir={} can't be written: {}", path_.string(), std::strerror(errno));

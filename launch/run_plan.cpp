@@ -54,10 +54,23 @@ int count_micro_batches(const Options& options, const Mesh& mesh,
   return 1;
 }
 
+void check_training(const Options& options, std::vector<std::string>& violations) {
+  const auto& t = options.train;
+  if (t.min_lr > t.lr) {
+    violations.push_back(
+        fmt::format("train.min_lr={} is above train.lr={}: lower it, or leave it out for a tenth",
+                    t.min_lr, t.lr));
+  }
+  if (t.dump_gradients_at > t.steps) {
+    violations.push_back(fmt::format("train.dump_gradients_at={} lies beyond train.steps={}",
+                                     t.dump_gradients_at, t.steps));
+  }
+}
+
 OptimizerConfig make_optimizer(const Options& options) {
   const auto& t = options.train;
   return {.lr = t.lr,
-          .min_lr = t.min_lr,
+          .min_lr = t.min_lr < 0 ? t.lr / 10 : t.min_lr,
           .warmup_steps = t.warmup_steps,
           .steps = t.steps,
           .beta1 = t.beta1,
@@ -105,6 +118,7 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
     plan.partition = make_partition(options.parallel.partition, plan.model.layers, plan.mesh.pipe);
   });
   plan.micro_batches = count_micro_batches(options, plan.mesh, found);
+  check_training(options, found);
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
   plan.micro_batch = {options.train.micro_batch, options.train.sequence};

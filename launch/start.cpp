@@ -58,7 +58,8 @@ void check_undamaged(Communicator& world, const fs::path& directory) {
   const Manifest manifest = collectively(world, [&] { return read_manifest(directory); });
   const auto damaged = damaged_files(world, directory, manifest);
   if (!damaged.empty()) {
-    fail("checkpoint {} is damaged:\n{}", directory.string(), fmt::join(damaged, "\n"));
+    throw AgreedError(
+        fmt::format("checkpoint {} is damaged:\n{}", directory.string(), fmt::join(damaged, "\n")));
   }
 }
 
@@ -67,9 +68,7 @@ Start resume(Job& job, const OptionTable& table, const fs::path& directory,
   return collectively(job.world(), [&] {
     CheckpointReader reader(directory);
     const nlohmann::json& attributes = reader.manifest().attributes;
-    if (attributes.value("kind", "") != "training") {
-      refuse("{} is no checkpoint of a training run", directory.string());
-    }
+    require_training(reader);
     const auto violations = forbidden_changes(attributes, job, table, data_digest);
     if (!violations.empty()) {
       refuse(
@@ -80,7 +79,6 @@ Start resume(Job& job, const OptionTable& table, const fs::path& directory,
     load_training(reader, job.stage.parameters());
     Start start;
     start.step = attributes.at("step");
-    start.tokens = attributes.at("tokens");
     start.notes.push_back(fmt::format("resumes from {}, written by {}", directory.string(),
                                       attributes.value("mesh", "an unknown layout")));
     return start;
@@ -91,6 +89,7 @@ Start begin_from_weights(Job& job, const fs::path& directory) {
   check_undamaged(job.world(), directory);
   return collectively(job.world(), [&] {
     CheckpointReader reader(directory);
+    require_training(reader);
     load_weights(reader, job.stage.parameters());
     return Start{.notes = {fmt::format("takes its weights from {}", directory.string())}};
   });
@@ -144,9 +143,12 @@ Start start_run(Job& job, const Options& options, const OptionTable& table,
   start.notes.insert(start.notes.begin(), notes.begin(), notes.end());
   on_first_rank(job.world(), [&] {
     // What stays beyond this step would be taken for newer than what this run is going to save.
-    if (directory->set_aside_after(start.step)) {
+    // Of a run that goes on from another one's checkpoint, nothing here is a part.
+    const bool foreign =
+        checkpoint && !fs::equivalent(checkpoint->parent_path(), directory->path() / "checkpoints");
+    if (directory->set_aside_after(foreign ? 0 : start.step)) {
       start.notes.push_back(fmt::format("set aside what stood in {} beyond step {}",
-                                        directory->path().string(), start.step));
+                                        directory->path().string(), foreign ? 0 : start.step));
     }
   });
   return start;

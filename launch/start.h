@@ -15,7 +15,6 @@ namespace masformer {
 
 struct Start {
   std::int64_t step = 0;           // steps that are done
-  std::int64_t tokens = 0;         // that they consumed
   std::vector<std::string> notes;  // for a person
 };
 

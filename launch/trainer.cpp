@@ -50,6 +50,7 @@ Trainer::Trainer(const MpiSession& session, const Options& options, const Option
       loader_(collectively(job_.world(),
                            [&] { return Loader(train_, loader_options(options, job_)); })),
       data_digest_(collectively(job_.world(), [&] { return store.digest(); })) {
+  check_held_out();
   prepare_output();
   start_ = start_run(job_, options_, table_, directory_.get(), data_digest_);
   on_first_rank(job_.world(), [&] {
@@ -62,6 +63,15 @@ Trainer::Trainer(const MpiSession& session, const Options& options, const Option
 }
 
 Trainer::~Trainer() = default;
+
+void Trainer::check_held_out() const {
+  const std::int64_t sequence = options_.train.sequence;
+  if (options_.eval.every == 0 || window_count(held_out_.tokens(), sequence) > 0) return;
+  throw AgreedUsageError(fmt::format(
+      "eval.every={}, but the held-out documents have {} tokens, too few for train.sequence={}: "
+      "raise data.held_out={}, or leave eval.every at 0",
+      options_.eval.every, held_out_.tokens(), sequence, options_.data.held_out));
+}
 
 void Trainer::prepare_output() {
   on_first_rank(job_.world(), [&] {
@@ -136,8 +146,7 @@ Trainer::StepResult Trainer::join(const StepTiming& timing) {
 void Trainer::after_step(std::int64_t number, const StepResult& result, double seconds) {
   StepMetrics metrics = measure(number, result, seconds);
   const bool last = number == options_.train.steps;
-  const bool evaluated = options_.eval.every > 0 && (number % options_.eval.every == 0 || last) &&
-                         window_count(held_out_.tokens(), job_.plan.micro_batch.sequence) > 0;
+  const bool evaluated = options_.eval.every > 0 && (number % options_.eval.every == 0 || last);
   if (evaluated) metrics.eval_loss = evaluate(job_, held_out_, options_.eval.windows).loss;
   if (job_.first()) {
     metrics_->write(metrics);
@@ -186,6 +195,8 @@ std::array<std::int64_t, 4> Trainer::sent_bytes() const {
 
 void Trainer::save(std::int64_t number) {
   if (saved_step_ == number) return;
+  // A checkpoint is never newer than the metrics that lead to it, not even after a power loss.
+  on_first_rank(job_.world(), [&] { metrics_->sync(); });
   const std::filesystem::path directory = checkpoint_path(options_.run.dir, number);
   write_checkpoint(job_.world(), directory,
                    checkpoint_attributes(table_, job_, number, data_digest_),

@@ -36,6 +36,7 @@ class Trainer {
     double loss = 0, norm = 0, bubble = 0;
     bool stop = false;
   };
+  void check_held_out() const;
   void prepare_output();
   StepResult step(std::int64_t number);
   StepMetrics measure(std::int64_t number, const StepResult& result, double seconds);

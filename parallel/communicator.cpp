@@ -48,7 +48,7 @@ void agree(Communicator& group, const std::string& complaint, bool failure) {
   const std::string message = join_complaints(group.all_gather(complaint));
   if (message.empty()) return;
   if (failure) throw AgreedError(message);
-  throw UsageError(message);
+  throw AgreedUsageError(message);
 }
 
 }  // namespace masformer

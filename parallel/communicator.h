@@ -45,8 +45,8 @@ class Communicator {
 double sum_over(Communicator& group, double value);
 
 // Every rank says what is wrong with it, or nothing (""). Where any rank has something to say, all
-// ranks throw UsageError (AgreedError where `failure`) with each distinct complaint once, and the
-// ranks that made it. Call it before the first collective that a refused rank would miss.
+// ranks throw AgreedUsageError (AgreedError where `failure`) with each distinct complaint once, and
+// the ranks that made it. Call it before the first collective that a refused rank would miss.
 void agree(Communicator& group, const std::string& complaint, bool failure = false);
 
 }  // namespace masformer

@@ -35,6 +35,12 @@ class AgreedError : public Error {
   using Error::Error;
 };
 
+// The same for what can't be used.
+class AgreedUsageError : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));

@@ -73,7 +73,9 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
     if (options.checkpoint.empty() || options.run.data.path.empty()) {
       refuse("eval needs --checkpoint CHECKPOINT and --data.path STORE");
     }
-    return CheckpointReader(options.checkpoint);
+    CheckpointReader reader(options.checkpoint);
+    require_training(reader);
+    return reader;
   });
   const auto damaged = damaged_files(*world, options.checkpoint, checkpoint.manifest());
   if (!damaged.empty()) {
@@ -107,20 +109,13 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
 }  // namespace
 
 ExitCode eval_command(const Arguments& arguments) {
-  return run_on_ranks([&](const MpiSession& session) {
-    EvalOptions options;
-    options.run.eval.windows = 0;
-    OptionTable table = describe(options);
-    const auto world = session.world();
-    if (asks_for_help(arguments)) {
-      if (world->rank() == 0) {
-        fmt::print("masformer eval --checkpoint CHECKPOINT --data.path STORE\n{}", table.help());
-      }
-      return ExitCode::done;
-    }
-    collectively(*world, [&] { table.parse(arguments); });
-    return eval(session, options, table);
-  });
+  EvalOptions options;
+  options.run.eval.windows = 0;
+  OptionTable table = describe(options);
+  return run_on_ranks(
+      arguments, {.usage = "masformer eval --checkpoint CHECKPOINT --data.path STORE",
+                  .options = table,
+                  .run = [&](const MpiSession& session) { return eval(session, options, table); }});
 }
 
 }  // namespace masformer

@@ -6,14 +6,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <initializer_list>
+#include <optional>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -23,13 +25,17 @@
 namespace masformer {
 namespace {
 
-volatile pid_t child = 0;
-volatile std::sig_atomic_t signals_seen = 0;
+using Clock = std::chrono::steady_clock;
 
-// The first signal asks for the clean stop, a second one ends the job at once.
-extern "C" void pass_on(int) {
-  signals_seen = signals_seen + 1;
-  if (child > 0) kill(child, signals_seen == 1 ? SIGUSR1 : SIGTERM);
+// What a person or a batch system sends to end the job, and the end of the child.
+sigset_t watched_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&set, signal);
+  struct sigaction hang_up {};
+  sigaction(SIGHUP, nullptr, &hang_up);
+  if (hang_up.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);  // nohup had it ignored
+  return set;
 }
 
 struct RunWords {
@@ -64,8 +70,7 @@ void set_default(const char* name, const std::string& value) {
   setenv(name, value.c_str(), 0);
 }
 
-void prepare_environment(int ranks) {
-  const int cores = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+void prepare_environment() {
   if (geteuid() == 0) {
     set_default("OMPI_ALLOW_RUN_AS_ROOT", "1");
     set_default("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
@@ -74,37 +79,61 @@ void prepare_environment(int ranks) {
   set_default("OMPI_MCA_hwloc_base_binding_policy", "none");
   set_default("OMPI_MCA_btl_base_warn_component_unused", "0");
   set_default("OMP_WAIT_POLICY", "passive");
-  set_default("OMP_NUM_THREADS", std::to_string(std::max(cores / ranks, 1)));
   // The ranks write to a pipe; only the wrapper knows whether a person is watching.
   set_default("MASFORMER_LOG_LIVE", isatty(STDOUT_FILENO) == 1 ? "on" : "off");
 }
 
-[[noreturn]] void become_mpirun(const RunWords& words) {
+// mpirun gives ranks on other hosts only what it is told to.
+Arguments passed_on_environment() {
+  Arguments words;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string name = std::string(*variable).substr(0, std::string(*variable).find('='));
+    if (!name.starts_with("MASFORMER_") && !name.starts_with("OMP_")) continue;
+    words.insert(words.end(), {"-x", name});
+  }
+  return words;
+}
+
+[[noreturn]] void become_mpirun(const RunWords& words, const sigset_t& signals_before) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  Arguments line{"mpirun", "--quiet",           "-n", std::to_string(words.ranks),
-                 "-x",     "OMP_NUM_THREADS",   "-x", "OMP_WAIT_POLICY",
-                 "-x",     "MASFORMER_LOG_LIVE"};
+  Arguments line{"mpirun", "--quiet", "-n", std::to_string(words.ranks)};
+  const Arguments passed_on = passed_on_environment();
+  line.insert(line.end(), passed_on.begin(), passed_on.end());
   line.insert(line.end(), words.mpirun.begin(), words.mpirun.end());
   line.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
   line.insert(line.end(), words.program.begin(), words.program.end());
   std::vector<char*> raw;
   for (std::string& word : line) raw.push_back(word.data());
   raw.push_back(nullptr);
+  sigprocmask(SIG_SETMASK, &signals_before, nullptr);
   execvp("mpirun", raw.data());
   fmt::print(stderr, "masformer: mpirun can't be started: {}: install OpenMPI\n",
              std::strerror(errno));
   _exit(static_cast<int>(ExitCode::failure));
 }
 
-ExitCode wait_for_child() {
+ExitCode exit_code(int status) {
+  if (!WIFEXITED(status) || WEXITSTATUS(status) > 3) return ExitCode::failure;
+  return static_cast<ExitCode>(WEXITSTATUS(status));
+}
+
+// Waits for mpirun. The first signal asks the ranks for the clean stop, again every second, since
+// mpirun loses what comes before its ranks are up; a later one ends the job at once.
+ExitCode watch(pid_t child, const sigset_t& signals) {
+  constexpr std::chrono::seconds doubled{1};  // one Ctrl-C may arrive twice
+  std::optional<Clock::time_point> asked;
   int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return ExitCode::failure;
+  while (waitpid(child, &status, WNOHANG) != child) {
+    const timespec second{1, 0};
+    const int signal = sigtimedwait(&signals, nullptr, &second);
+    if (signal == SIGCHLD) continue;
+    const bool from_outside = signal > 0;
+    if (from_outside && asked && Clock::now() - *asked > doubled) kill(child, SIGTERM);
+    if (from_outside && !asked) asked = Clock::now();
+    if (asked) kill(child, SIGUSR1);
   }
-  if (!WIFEXITED(status)) return ExitCode::failure;
-  const int code = WEXITSTATUS(status);
-  return code <= 3 ? static_cast<ExitCode>(code) : ExitCode::failure;
+  return exit_code(status);
 }
 
 }  // namespace
@@ -117,19 +146,19 @@ ExitCode run_command(const Arguments& arguments) {
         "masformer run -n N [mpirun's options] -- train ...\n\n"
         "Starts N ranks by mpirun. Ctrl-C or SIGTERM stops them after the step, with a checkpoint "
         "(exit status 3); a second one ends them at once.\n"
-        "Sets, unless set already: no binding to cores, oversubscription, OMP_NUM_THREADS = cores "
-        "/ N, OMP_WAIT_POLICY=passive.\n");
+        "Sets, unless set already: no binding to cores, oversubscription, "
+        "OMP_WAIT_POLICY=passive. Passes MASFORMER_* and OMP_* on to ranks on other hosts.\n");
     return ExitCode::done;
   }
   const RunWords words = read_words(arguments);
-  prepare_environment(words.ranks);
-  struct sigaction action {};
-  action.sa_handler = pass_on;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
-  child = fork();
+  prepare_environment();
+  const sigset_t signals = watched_signals();
+  sigset_t before;
+  sigprocmask(SIG_BLOCK, &signals, &before);
+  const pid_t child = fork();
   if (child < 0) fail("no process can be started: {}", std::strerror(errno));
-  if (child == 0) become_mpirun(words);
-  return wait_for_child();
+  if (child == 0) become_mpirun(words, before);
+  return watch(child, signals);
 }
 
 }  // namespace masformer

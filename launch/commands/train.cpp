@@ -37,19 +37,13 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
 
 ExitCode train_command(const Arguments& arguments) {
   hold_stop_signals();  // before MPI starts its threads
-  return run_on_ranks([&](const MpiSession& session) {
-    Options options;
-    OptionTable table = describe(options);
-    const auto world = session.world();
-    if (asks_for_help(arguments)) {
-      if (world->rank() == 0) {
-        fmt::print("masformer train [--config FILE] [--section.key value ...]\n{}", table.help());
-      }
-      return ExitCode::done;
-    }
-    collectively(*world, [&] { table.parse(arguments); });
-    return train(session, options, table);
-  });
+  Options options;
+  OptionTable table = describe(options);
+  return run_on_ranks(
+      arguments,
+      {.usage = "masformer train [--config FILE] [--section.key value ...]",
+       .options = table,
+       .run = [&](const MpiSession& session) { return train(session, options, table); }});
 }
 
 }  // namespace masformer

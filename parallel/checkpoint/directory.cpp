@@ -121,10 +121,10 @@ std::optional<FoundCheckpoint> find_newest(Communicator& world, const fs::path& 
     found.skipped.push_back(step_name(step) + ": " + complaint);
   }
   if (found.skipped.empty()) return std::nullopt;
-  fail(
+  throw AgreedError(fmt::format(
       "no checkpoint in {} is undamaged:\n  {}\nmove them away to start afresh, or name another "
       "one to resume from",
-      folder_of(run_dir).string(), fmt::join(found.skipped, "\n  "));
+      folder_of(run_dir).string(), fmt::join(found.skipped, "\n  ")));
 }
 
 void prune_checkpoints(const fs::path& run_dir, int keep) {
@@ -137,13 +137,6 @@ void prune_checkpoints(const fs::path& run_dir, int keep) {
   for (const auto& [step, path] : found) {
     if (surplus-- == 0) break;
     remove_checkpoint(path);
-  }
-}
-
-void remove_later_checkpoints(const fs::path& run_dir, std::int64_t step) {
-  const auto found = list_checkpoints(run_dir);
-  for (auto later = found.upper_bound(step); later != found.end(); ++later) {
-    remove_checkpoint(later->second);
   }
 }
 

@@ -34,8 +34,4 @@ std::optional<FoundCheckpoint> find_newest(Communicator& world,
 // directory.
 void prune_checkpoints(const std::filesystem::path& run_dir, int keep);
 
-// Removes the checkpoints of steps after `step`: those of a run that was taken back to it, which
-// would otherwise count as newer than what follows. As safe as prune_checkpoints().
-void remove_later_checkpoints(const std::filesystem::path& run_dir, std::int64_t step);
-
 }  // namespace masformer

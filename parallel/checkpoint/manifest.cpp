@@ -39,6 +39,9 @@ std::int64_t StoredTensor::elements() const {
 
 Manifest read_manifest(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory / manifest_name;
+  if (!std::filesystem::exists(path)) {
+    refuse("{}: there is no checkpoint: {} is missing", directory.string(), manifest_name);
+  }
   const std::string text = read_text(path);
   try {
     return parse_manifest(text);

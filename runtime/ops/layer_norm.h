@@ -11,8 +11,8 @@
 namespace masformer {
 
 // y [T, H] from x [T, H], weight [H], bias [H]; keeps mean [T] and rstd [T] for the backward.
-void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, float epsilon,
-                Tensor y, Tensor mean, Tensor rstd);
+void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y,
+                Tensor mean, Tensor rstd);
 
 struct LayerNormBackward {
   Tensor dy;          // [T, H]
