@@ -17,6 +17,8 @@ class Console {
   Console(const std::string& live, std::int64_t every, std::int64_t first_step,
           std::int64_t last_step);
   ~Console();
+  Console(const Console&) = delete;
+  Console& operator=(const Console&) = delete;
 
   void step(const StepMetrics& metrics);
   // A line of its own, which the live line does not overwrite.

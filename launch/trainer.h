@@ -27,6 +27,8 @@ class Trainer {
   Trainer(const MpiSession& session, const Options& options, const OptionTable& table,
           const TokenStore& store, RunPlan plan);
   ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   // Trains to the last step, or to a signal.
   ExitCode run();

@@ -19,6 +19,8 @@ class Arena {
   Arena(Device device, std::int64_t capacity);
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&& other) noexcept;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
   ~Arena();
 
   // The next free tensor, or one at `offset` bytes (a multiple of `alignment`) for plans that

@@ -57,7 +57,7 @@ std::vector<std::string> damaged_files(Communicator& world, const std::filesyste
   for (const auto& [name, stored] : manifest.files) {
     if (number++ % world.size() != world.rank()) continue;
     const std::string complaint = complaint_about(directory / name, stored);
-    if (!complaint.empty()) mine.push_back(name + ": " + complaint);
+    if (!complaint.empty()) mine.push_back(fmt::format("{}: {}", name, complaint));
   }
   // A path that is not UTF-8 must not stop one rank while the others wait.
   constexpr auto replace = nlohmann::json::error_handler_t::replace;

@@ -39,8 +39,9 @@ struct Manifest {
   std::map<std::string, StoredFile> files;
 };
 
-// Throws Error that names the file where it is missing, damaged, not a manifest, or inconsistent: a
-// piece outside its tensor, an element stored twice or not at all, a file that is not listed.
+// Throws UsageError where there is none, and Error that names the file where it is damaged, not a
+// manifest, or inconsistent: a piece outside its tensor, an element stored twice or not at all, a
+// file that is not listed.
 Manifest read_manifest(const std::filesystem::path& directory);
 
 // The names of the files whose size or digest is not what the manifest says, each with what is

@@ -19,6 +19,7 @@ class ShardWriter {
  public:
   // `bytes`: of all pieces that will come, for the message about a full disk.
   ShardWriter(const std::filesystem::path& path, std::int64_t bytes);
+  ~ShardWriter() = default;
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
 
