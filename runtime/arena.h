@@ -15,7 +15,8 @@ class Arena {
   static constexpr std::int64_t alignment = 64;  // bytes; every tensor starts on it
 
   Arena() = default;  // holds nothing
-  // Takes `capacity` bytes on `device`, zero-filled. Throws Error where they are not to be had.
+  // Takes `capacity` bytes on `device`, zero-filled. Throws Error where the
+  // system refuses them; one that overcommits kills the process instead.
   Arena(Device device, std::int64_t capacity);
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&& other) noexcept;

@@ -1,8 +1,9 @@
 // A layer's attention span, and the mask that it stands for (MASFormer, arXiv 2310.12442).
 //
 // A span answers one question: which keys does a query see? Everything else about a mask is
-// derived from that answer: what the kernels skip, what the FLOP count and the balancer's costs
-// are, and which keys a context rank must fetch. A new span is one more case in first_visible().
+// derived from that answer: what the kernels skip and what the FLOP count is; the balancer's
+// costs and the keys that a context rank must fetch are to come from it, too. A new span is one
+// more case in first_visible().
 //
 //   full       keys [0, i]                    causal attention
 //   window:w   keys (i - w, i]                w keys, the query's own among them
