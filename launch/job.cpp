@@ -1,14 +1,18 @@
 #include "launch/job.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
+#include <nlohmann/json.hpp>
 #include <omp.h>
 
 #include "launch/collectively.h"
+#include "launch/host_memory.h"
 #include "runtime/peak.h"
 
 namespace masformer {
@@ -27,6 +31,24 @@ int choose_threads(std::int64_t wanted, int ranks_on_this_host) {
   return std::min(omp_get_num_procs(), std::max(cores() / ranks_on_this_host, 1));
 }
 
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+// Refuses, on all ranks, what one of their machines has no memory for. Collective.
+void check_host_memory(Communicator& world, std::int64_t planned) {
+  const std::string host = host_name();
+  const auto own = nlohmann::json{host, planned, available_host_memory()}.dump();
+  std::vector<MemoryDemand> ranks;
+  for (const std::string& text : world.all_gather(own)) {
+    const auto rank = nlohmann::json::parse(text);
+    ranks.push_back({rank[0], rank[1], rank[2]});
+  }
+  agree(world, memory_shortage(ranks, host));
+}
+
 }  // namespace
 
 Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, std::int64_t threads)
@@ -37,9 +59,10 @@ Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, std::int64_t
       peak_flops(measure_peak(session.ranks_on_this_host())) {}
 
 Stage Job::make_stage(Purpose purpose) {
+  StageDescription description = plan.describe_stage(groups.at);
+  StagePlan stage_plan = plan.plan_stage(description, groups.at, purpose);
+  check_host_memory(*groups.world, plan_memory(description, stage_plan).total());
   return collectively(*groups.world, [&] {
-    StageDescription description = plan.describe_stage(groups.at);
-    StagePlan stage_plan = plan.plan_stage(description, groups.at, purpose);
     return Stage(std::move(description), std::move(stage_plan), stream, *groups.tensor);
   });
 }

@@ -10,7 +10,8 @@ namespace masformer {
 
 class Job {
  public:
-  // Takes the stage's memory; throws Error on all ranks where one has not got it. Collective.
+  // Takes the stage's memory; throws AgreedUsageError on all ranks where a machine has not got it.
+  // Collective.
   // `threads`: of each op; 0 stands for OMP_NUM_THREADS, else cores over the ranks on this host.
   Job(const MpiSession& session, RunPlan plan, Purpose purpose, std::int64_t threads);
 

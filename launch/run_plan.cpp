@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -80,8 +81,8 @@ OptimizerConfig make_optimizer(const Options& options) {
           .clip = t.clip};
 }
 
-}  // namespace
-
+// The model that the options describe, with what is derived filled in. Adds to `violations` what
+// can't be read.
 ModelConfig make_model(const Options& options, std::int64_t store_vocab,
                        std::vector<std::string>& violations) {
   const auto& m = options.model;
@@ -100,19 +101,20 @@ ModelConfig make_model(const Options& options, std::int64_t store_vocab,
     model.attention_scale =
         static_cast<float>(1 / std::sqrt(static_cast<double>(model.hidden / model.heads)));
   }
-  if (options.train.sequence > model.positions) {
-    violations.push_back(fmt::format(
-        "train.sequence={} is longer than model.positions={}: raise the one or lower the other",
-        options.train.sequence, model.positions));
-  }
   return model;
 }
 
-RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab) {
-  std::vector<std::string> found;
+// `found`: what is wrong already.
+RunPlan decide(const Options& options, int ranks, ModelConfig model,
+               std::vector<std::string> found) {
   RunPlan plan;
+  plan.model = std::move(model);
   plan.mesh = make_mesh(options, ranks, found);
-  plan.model = make_model(options, store_vocab, found);
+  if (options.train.sequence > plan.model.positions) {
+    found.push_back(fmt::format(
+        "train.sequence={} is longer than model.positions={}: raise the one or lower the other",
+        options.train.sequence, plan.model.positions));
+  }
   std::ranges::move(violations(plan.model, plan.mesh), std::back_inserter(found));
   gather(found, [&] {
     plan.partition = make_partition(options.parallel.partition, plan.model.layers, plan.mesh.pipe);
@@ -129,6 +131,18 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
   validate(plan.training);
   validate(plan.evaluation);
   return plan;
+}
+
+}  // namespace
+
+RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab) {
+  std::vector<std::string> found;
+  ModelConfig model = make_model(options, store_vocab, found);
+  return decide(options, ranks, std::move(model), std::move(found));
+}
+
+RunPlan make_run_plan(const Options& options, int ranks, ModelConfig model) {
+  return decide(options, ranks, std::move(model), {});
 }
 
 StageDescription RunPlan::describe_stage(const Coordinate& at) const {

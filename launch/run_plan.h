@@ -33,10 +33,8 @@ struct RunPlan {
 // `store_vocab`: the token store's, for model.vocab=0. Throws UsageError with every violation, one
 // a line.
 RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab);
-
-// The model alone, with what is derived filled in. Adds to `violations` what can't be read.
-ModelConfig make_model(const Options& options, std::int64_t store_vocab,
-                       std::vector<std::string>& violations);
+// The same for a model that is given, whatever the options say of one.
+RunPlan make_run_plan(const Options& options, int ranks, ModelConfig model);
 
 // The start-up page: layout, partition, parameters, memory per rank.
 std::string describe(const RunPlan& plan);

@@ -85,11 +85,21 @@ Start resume(Job& job, const OptionTable& table, const fs::path& directory,
   });
 }
 
+// A head of its own is a weight like others: neither dropped nor made up in silence.
+void check_head(const CheckpointReader& reader, const ModelConfig& model) {
+  const bool tied =
+      model_from_json(reader.manifest().attributes.value("model", nlohmann::json())).tied;
+  if (tied == model.tied) return;
+  refuse("{} holds a model with model.tied={}, and model.tied={} is asked for: give it the same",
+         reader.directory().string(), tied, model.tied);
+}
+
 Start begin_from_weights(Job& job, const fs::path& directory) {
   check_undamaged(job.world(), directory);
   return collectively(job.world(), [&] {
     CheckpointReader reader(directory);
     require_training(reader);
+    check_head(reader, job.plan.model);
     load_weights(reader, job.stage.parameters());
     return Start{.notes = {fmt::format("takes its weights from {}", directory.string())}};
   });

@@ -14,6 +14,7 @@
 #include "launch/model_state.h"
 #include "launch/signals.h"
 #include "model/flops.h"
+#include "runtime/ops/elementwise.h"
 
 namespace masformer {
 namespace {
@@ -30,6 +31,13 @@ LoaderOptions loader_options(const Options& options, const Job& job) {
           .shard = job.groups.at.data,
           .shards = job.plan.mesh.data,
           .seed = static_cast<std::uint64_t>(options.train.seed)};
+}
+
+// One rank reads the whole store, for all.
+std::string digest_on_first_rank(Communicator& world, const TokenStore& store) {
+  std::string digest;
+  on_first_rank(world, [&] { digest = store.digest(); });
+  return world.all_gather(digest)[0];
 }
 
 std::int64_t largest(Communicator& world, std::int64_t value) {
@@ -49,7 +57,7 @@ Trainer::Trainer(const MpiSession& session, const Options& options, const Option
       held_out_(store, SplitKind::held_out, options.data.held_out),
       loader_(collectively(job_.world(),
                            [&] { return Loader(train_, loader_options(options, job_)); })),
-      data_digest_(collectively(job_.world(), [&] { return store.digest(); })) {
+      data_digest_(digest_on_first_rank(job_.world(), store)) {
   check_held_out();
   prepare_output();
   start_ = start_run(job_, options_, table_, directory_.get(), data_digest_);
@@ -148,10 +156,10 @@ void Trainer::after_step(std::int64_t number, const StepResult& result, double s
   const bool last = number == options_.train.steps;
   const bool evaluated = options_.eval.every > 0 && (number % options_.eval.every == 0 || last);
   if (evaluated) metrics.eval_loss = evaluate(job_, held_out_, options_.eval.windows).loss;
-  if (job_.first()) {
+  on_first_rank(job_.world(), [&] {
     metrics_->write(metrics);
     console_->step(metrics);
-  }
+  });
   if (options_.checkpoint.every > 0 && number % options_.checkpoint.every == 0) save(number);
 }
 
@@ -195,6 +203,7 @@ std::array<std::int64_t, 4> Trainer::sent_bytes() const {
 
 void Trainer::save(std::int64_t number) {
   if (saved_step_ == number) return;
+  collectively(job_.world(), [&] { check_finite(number); });
   // A checkpoint is never newer than the metrics that lead to it, not even after a power loss.
   on_first_rank(job_.world(), [&] { metrics_->sync(); });
   const std::filesystem::path directory = checkpoint_path(options_.run.dir, number);
@@ -202,9 +211,26 @@ void Trainer::save(std::int64_t number) {
                    checkpoint_attributes(table_, job_, number, data_digest_),
                    training_pieces(job_.stage.parameters()));
   saved_step_ = number;
-  on_first_rank(job_.world(), [&] {
+  if (job_.first()) prune();
+}
+
+void Trainer::check_finite(std::int64_t number) const {
+  for (const Parameter& parameter : job_.stage.parameters()) {
+    if (std::isfinite(sum_of_squares(job_.stream, parameter.master))) continue;
+    fail(
+        "after step {} {} is not finite: it was not saved; go on from an older checkpoint with "
+        "another train.lr",
+        number, parameter.declaration.tensors.front().name);
+  }
+}
+
+void Trainer::prune() {
+  try {
     prune_checkpoints(options_.run.dir, static_cast<int>(options_.checkpoint.keep));
-  });
+  } catch (const std::exception& error) {
+    // The new checkpoint stands; an old one too many does not end a run.
+    say(fmt::format("old checkpoints were not removed: {}", error.what()));
+  }
 }
 
 void Trainer::dump_gradients(std::int64_t number) {

@@ -46,6 +46,9 @@ class Trainer {
   // Sums over the world: the loss, how many ranks were asked to stop, and the idle share.
   StepResult join(const StepTiming& timing);
   void save(std::int64_t number);
+  // Throws Error where a weight is not: such a checkpoint would only hide the older ones.
+  void check_finite(std::int64_t number) const;
+  void prune();
   void dump_gradients(std::int64_t number);
   std::array<std::int64_t, 4> sent_bytes() const;
   void say(const std::string& text);

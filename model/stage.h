@@ -74,6 +74,7 @@ class Stage final : public PipelineStage {
   Stage(StageDescription description, StagePlan plan, const Stream& stream, Communicator& tensor);
 
   ParameterSet& parameters() { return parameters_; }
+  const ParameterSet& parameters() const { return parameters_; }
   const StageDescription& description() const { return description_; }
   const MemoryTable& memory() const { return memory_; }
 

@@ -39,23 +39,14 @@ OptionTable describe(EvalOptions& options) {
 
 // The plan of an evaluation: the checkpoint's model under the layout that was asked for.
 RunPlan decide(const EvalOptions& options, const CheckpointReader& checkpoint, int ranks) {
-  const ModelConfig model =
+  ModelConfig model =
       model_from_json(checkpoint.manifest().attributes.value("model", nlohmann::json()));
   Options run = options.run;
-  run.model.layers = model.layers;
-  run.model.hidden = model.hidden;
-  run.model.heads = model.heads;
-  run.model.ffn = model.ffn;
-  run.model.positions = model.positions;
-  run.model.spans = to_string(model.spans);
-  run.model.tied = model.tied;
   const auto& p = run.parallel;
   const std::int64_t copies =
       std::max<std::int64_t>(ranks / (p.tensor * p.pipeline * p.context), 1);
   run.train.global_batch = run.train.micro_batch * copies * p.pipeline;
-  RunPlan plan = make_run_plan(run, ranks, model.vocab);
-  plan.model = model;
-  return plan;
+  return make_run_plan(run, ranks, std::move(model));
 }
 
 TokenStore open_store(const EvalOptions& options, std::int64_t vocab) {
