@@ -113,7 +113,17 @@ Arguments passed_on_environment() {
   _exit(static_cast<int>(ExitCode::failure));
 }
 
+// A rank holds the stop signal back before it does anything else, so what died of it had not begun.
+bool stopped_before_it_began(int status) {
+  return (WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1) ||
+         (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGUSR1);
+}
+
 ExitCode exit_code(int status) {
+  if (stopped_before_it_began(status)) {
+    fmt::print(stderr, "masformer: stopped before the ranks were up; nothing has changed\n");
+    return ExitCode::interrupted;
+  }
   if (!WIFEXITED(status) || WEXITSTATUS(status) > 3) return ExitCode::failure;
   return static_cast<ExitCode>(WEXITSTATUS(status));
 }

@@ -150,6 +150,25 @@ TEST(Resume, NoneSetsTheOldRunAside) {
   EXPECT_TRUE(fs::exists(scratch.path("run") / "checkpoints" / "set-aside-1-step-00000020"));
 }
 
+TEST(Resume, FromAnotherRunSetsAsideAllThatStoodHere) {
+  const Scratch scratch;
+  const auto saving = [](const std::string& name, const std::string& value) {
+    return with({}, {"--checkpoint.every", "10", name, value});
+  };
+  ASSERT_EQ(train(scratch, "whole", saving("--train.seed", "1")).status, 0);
+  ASSERT_EQ(train(scratch, "run", saving("--train.seed", "2")).status, 0);
+  const std::string other = checkpoint(scratch, "whole", 10).string();
+  const Finished finished = train(scratch, "run", saving("--checkpoint.resume", other));
+  ASSERT_EQ(finished.status, 0) << finished.output;
+  EXPECT_NE(finished.output.find("set aside what stood in"), std::string::npos) << finished.output;
+  EXPECT_TRUE(fs::exists(scratch.path("run") / "checkpoints" / "set-aside-1-step-00000010"));
+  // Steps 11 to 20 are those of the other run.
+  auto expected = timeless_metrics(scratch, "whole");
+  expected.erase(expected.begin(), expected.begin() + 10);
+  EXPECT_EQ(timeless_metrics(scratch, "run"), expected);
+  EXPECT_EQ(worst_difference(checkpoint(scratch, "run", 20), checkpoint(scratch, "whole", 20)), 0);
+}
+
 TEST(Init, StartsANewRunFromWeightsAlone) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "base", {}).status, 0);

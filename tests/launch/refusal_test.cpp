@@ -1,0 +1,162 @@
+// What the program must not do, and what it says instead.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+void expect_refused(const Finished& finished, const std::string& message) {
+  EXPECT_EQ(finished.status, 2) << finished.output;
+  const auto first = finished.output.find(message);
+  ASSERT_NE(first, std::string::npos) << message << "\nnot in\n" << finished.output;
+  EXPECT_EQ(finished.output.find(message, first + 1), std::string::npos) << "said twice:\n"
+                                                                         << finished.output;
+}
+
+struct Case {
+  std::vector<std::string> options;
+  Training layout;
+  std::vector<std::string> messages;
+};
+
+TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
+  const Scratch scratch;
+  const std::vector<Case> refusals{
+      {{"--model.heads", "3"}, {}, {"model.heads=3 does not divide model.hidden=32: pick one of"}},
+      {{"--model.layrs", "3"}, {}, {"there is no option model.layrs: did you mean model.layers?"}},
+      {{"--train.seed", "x"}, {}, {"train.seed=x is not a whole number"}},
+      {{"--train.micro_batch", "3"},
+       {},
+       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: make it "
+        "9"}},
+      {{},
+       {.tensor = 3},
+       {"parallel.tensor=3 does not divide model.heads=4: pick one of 1, 2, 4",
+        "parallel.tensor=3 does not divide model.ffn=128"}},
+      {{"--parallel.context", "2"}, {.tensor = 2}, {"does not make 2 ranks"}},
+      {{"--parallel.partition", "3,2"}, {.pipeline = 2}, {"3,2"}},
+      {{"--model.vocab", "200"},
+       {},
+       {"holds token 256, beyond model.vocab=200: raise model.vocab to 257"}},
+      {{"--parallel.schedule", "zigzag"},
+       {},
+       {"parallel.schedule=zigzag is not known: pick one of gpipe, 1f1b"}},
+      {{"--model.positions", "8"}, {}, {"train.sequence=48 is longer than model.positions=8"}},
+      {{"--config", "/nowhere.ini"}, {}, {"/nowhere.ini: no configuration file can be read"}},
+      {{"--checkpoint.resume", "/nowhere"}, {.tensor = 2}, {"/nowhere: there is no checkpoint"}},
+      {{"--checkpoint.init", "/nowhere"}, {.tensor = 2}, {"/nowhere: there is no checkpoint"}},
+      {{"--parallel.tensor", "4294967296"}, {}, {"parallel.tensor=4294967296 is too large"}},
+      {{"--train.lr", "nan"}, {}, {"train.lr=nan is not a finite number"}},
+      {{"--train.min_lr", "1"}, {}, {"train.min_lr=1 is above train.lr=0.003"}},
+      {{"--train.dump_gradients_at", "21"}, {}, {"train.dump_gradients_at=21 lies beyond"}},
+      {{"--model.hidden", "4096", "--model.positions", "268435456"},
+       {.tensor = 2},
+       {"the 2 ranks on ", " GiB of memory, of which "}},
+      {{"--eval.every", "1", "--data.held_out", "0"},
+       {.tensor = 2},
+       {"eval.every=1, but the held-out"}},
+  };
+  for (const Case& refusal : refusals) {
+    Training training = refusal.layout;
+    training.options = refusal.options;
+    const Finished finished = train(scratch, "refused", training);
+    for (const std::string& message : refusal.messages) expect_refused(finished, message);
+  }
+}
+
+TEST(Refusal, RefusesToResumeWhatMayNotChange) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "run", {}).status, 0);
+  std::vector<std::string> words =
+      training_words(scratch, "run", {.options = {"--train.seed", "5", "--data.held_out", "0.25"}});
+  *(std::find(words.begin(), words.end(), "--model.hidden") + 1) = "64";
+  const Finished finished = run(words);
+  EXPECT_EQ(finished.status, 2) << finished.output;
+  for (const char* const message :
+       {"model.hidden=64, but the run began with 32", "train.seed=5, but the run began with 1",
+        "data.held_out=0.25, but the run began with 0.05"}) {
+    EXPECT_NE(finished.output.find(message), std::string::npos) << finished.output;
+  }
+}
+
+TEST(Refusal, ReadsTheEnvironmentAndTheFileInOrder) {
+  const Scratch scratch;
+  std::ofstream(scratch.path("c.ini")) << "[train]\nseed = 3\nlr = 1e-3\n[eval]\nwindows = 5\n";
+  const std::vector<std::string> words{
+      program(),      "train", "--config",       scratch.path("c.ini").string(),
+      "--train.seed", "x",     "--eval.windows", "y"};
+  const Finished both = run(words, {{"MASFORMER_TRAIN_LR", "z"}, {"MASFORMER_TRAIN_SEED", "w"}});
+  EXPECT_EQ(both.status, 2);
+  for (const char* const message :
+       {"train.seed=x is not", "train.lr=z is not", "eval.windows=y is not"}) {
+    EXPECT_NE(both.output.find(message), std::string::npos) << both.output;
+  }
+  const Finished typo = run({program(), "train"}, {{"MASFORMER_TRAIN_STEPZ", "3"}});
+  EXPECT_EQ(typo.status, 2);
+  EXPECT_NE(typo.output.find("MASFORMER_TRAIN_STEPZ names no option"), std::string::npos)
+      << typo.output;
+}
+
+TEST(Refusal, RanksWithOptionsOfTheirOwnAreFoundOut) {
+  const Scratch scratch;
+  std::vector<std::string> train = training_words(scratch, "run", {.data = 2});
+  train.erase(train.begin() + 1, std::find(train.begin(), train.end(), "train"));
+  std::vector<std::string> words{MASFORMER_SOURCE_DIR "/tests/support/mpirun"};
+  for (const char* const seed : {"7", "8"}) {
+    if (words.size() > 1) words.push_back(":");
+    if (words.size() > 1) words.push_back("-n");
+    words.insert(words.end(), {"1", "env", std::string("MASFORMER_TRAIN_SEED=") + seed});
+    words.insert(words.end(), train.begin(), train.end());
+  }
+  expect_refused(run(words), "rank 1: train.seed=8 here, but 7 on rank 0");
+}
+
+TEST(Refusal, GradientsAreNoWeights) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "run", {.options = {"--train.dump_gradients_at", "1"}}).status, 0);
+  const std::string dump = (scratch.path("run") / "gradients" / "step-00000001").string();
+  const std::string message = dump + " holds gradients, not the state of a training run";
+  for (const char* const option : {"--checkpoint.init", "--checkpoint.resume"}) {
+    expect_refused(train(scratch, "other", {.tensor = 2, .options = {option, dump}}), message);
+  }
+  expect_refused(
+      run({program(), "eval", "--checkpoint", dump, "--data.path", scratch.store().string()}),
+      message);
+}
+
+TEST(Refusal, AHeadIsNeitherDroppedNorMadeUp) {
+  const Scratch scratch;
+  const std::vector<std::string> untied{"--model.tied", "false", "--train.steps", "1"};
+  ASSERT_EQ(train(scratch, "untied", {.options = untied}).status, 0);
+  const std::string from = checkpoint(scratch, "untied", 1).string();
+  expect_refused(train(scratch, "tied", {.options = {"--checkpoint.init", from}}),
+                 "holds a model with model.tied=false, and model.tied=true is asked for");
+}
+
+TEST(Refusal, FailsCleanlyOnAFullDisk) {
+  const Scratch scratch;
+  const fs::path small = scratch.path("small");
+  fs::create_directories(small);
+  if (run({"mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", small.string()}).status != 0) {
+    GTEST_SKIP() << "no small file system can be mounted here";
+  }
+  const Finished finished = train(scratch, "small", {.tensor = 2, .pipeline = 2});
+  std::string left;
+  for (const auto& entry : fs::directory_iterator(small / "checkpoints")) {
+    left += entry.path().filename().string() + " ";
+  }
+  run({"umount", small.string()});
+  EXPECT_EQ(finished.status, 1) << finished.output;
+  EXPECT_NE(finished.output.find("No space left on device"), std::string::npos) << finished.output;
+  EXPECT_EQ(left, "");
+}
+
+}  // namespace
+}  // namespace masformer::test

@@ -1,0 +1,80 @@
+// How `masformer run` and plain mpirun end a job that is asked to stop.
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+// More steps than any of these tests waits for.
+const Training endless{.tensor = 2, .options = {"--train.steps", "1000000"}};
+
+void wait_for_a_step(const Scratch& scratch) {
+  for (int i = 0; i < 6000 && metrics(scratch, "run").empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+class Stop : public testing::TestWithParam<int> {};
+
+TEST_P(Stop, EndsWithACheckpoint) {
+  const Scratch scratch;
+  Process process(training_words(scratch, "run", endless));
+  wait_for_a_step(scratch);
+  process.signal(GetParam());
+  process.signal(GetParam());  // a terminal's Ctrl-C may come twice
+  const Finished finished = process.wait();
+  EXPECT_EQ(finished.status, 3) << finished.output;
+  const int done = static_cast<int>(metrics(scratch, "run").size());
+  EXPECT_TRUE(std::filesystem::exists(checkpoint(scratch, "run", done))) << finished.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, Stop, testing::Values(SIGINT, SIGTERM, SIGHUP));
+
+// Before mpirun is ready, before the ranks are, and while they start.
+TEST(StopEarly, IsNotLost) {
+  const Scratch scratch;
+  for (const int milliseconds : {30, 60, 120, 240, 480}) {
+    Process process(training_words(scratch, "run", endless));
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    process.signal(SIGTERM);
+    const Finished finished = process.wait();
+    EXPECT_EQ(finished.status, 3) << milliseconds << " ms\n" << finished.output;
+  }
+}
+
+TEST(StopByMpirun, EndsWithACheckpoint) {
+  const Scratch scratch;
+  std::vector<std::string> words = training_words(scratch, "run", endless);
+  words.erase(words.begin() + 1, words.begin() + 5);
+  words.insert(words.begin(), {MASFORMER_SOURCE_DIR "/tests/support/mpirun", "2"});
+  Process process(words);
+  wait_for_a_step(scratch);
+  process.signal(SIGUSR1);
+  const Finished finished = process.wait();
+  EXPECT_EQ(finished.status, 3) << finished.output;
+}
+
+// nohup has the hang-up ignored, and the wrapper leaves it so.
+TEST(HangUp, IsIgnoredUnderNohup) {
+  const Scratch scratch;
+  std::vector<std::string> words = training_words(scratch, "run", endless);
+  words.insert(words.begin(), "nohup");
+  Process process(words);
+  wait_for_a_step(scratch);
+  const std::size_t before = metrics(scratch, "run").size();
+  process.signal(SIGHUP);
+  std::this_thread::sleep_for(Seconds(1.5));  // time for a stop, had it been one
+  EXPECT_GT(metrics(scratch, "run").size(), before);
+  process.signal(SIGTERM);
+  EXPECT_EQ(process.wait().status, 3);
+}
+
+}  // namespace
+}  // namespace masformer::test
