@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <poll.h>
 #include <set>
 #include <unistd.h>
 
@@ -131,11 +132,17 @@ class Terminal {
   Terminal& operator=(const Terminal&) = delete;
 
   bool works() const { return works_; }
+  // What came up to the end of a line; the terminal hands it over in pieces.
   std::string shown() const {
     std::fflush(stdout);
-    std::string text(4096, '\0');
-    const auto size = read(ours_, text.data(), text.size());
-    text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    std::string text;
+    pollfd ready{.fd = ours_, .events = POLLIN, .revents = 0};
+    while (!text.ends_with('\n') && poll(&ready, 1, 5000) == 1) {
+      char piece[256];
+      const auto size = read(ours_, piece, sizeof piece);
+      if (size <= 0) break;
+      text.append(piece, static_cast<std::size_t>(size));
+    }
     return text;
   }
 
