@@ -3,19 +3,15 @@
 #include "launch/option_table.h"
 
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <fstream>
 #include <limits>
-#include <sstream>
 
 #include <gtest/gtest.h>
 
-#include "launch/options.h"
+#include "tests/support/option_sources.h"
 #include "tests/support/refusal.h"
-#include "tests/support/temporary_directory.h"
 
 namespace masformer {
 namespace {
@@ -23,20 +19,6 @@ namespace {
 using namespace test;
 using Words = std::vector<std::string>;
 using testing::Values;
-
-// An environment variable for as long as the object lives.
-class Variable {
- public:
-  Variable(std::string name, const std::string& value) : name_(std::move(name)) {
-    setenv(name_.c_str(), value.c_str(), 1);
-  }
-  ~Variable() { unsetenv(name_.c_str()); }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  std::string name_;
-};
 
 struct Sample {
   std::string text = "start", kind = "soft";
@@ -72,33 +54,6 @@ class OptionSources : public testing::Test {
 
  private:
   TemporaryDirectory directory_;
-};
-
-std::string environment_name(std::string option) {
-  for (char& c : option) c = c == '.' ? '_' : static_cast<char>(std::toupper(c));
-  return "MASFORMER_" + option;
-}
-
-// One option said in one of the three ways.
-enum class Source : std::uint8_t { command_line, environment, file };
-
-class Said {
- public:
-  Said(Source source, const std::string& name, const std::string& value) {
-    const auto dot = name.find('.');
-    if (source == Source::command_line) words = {"--" + name, value};
-    if (source == Source::environment) variables_.emplace_back(environment_name(name), value);
-    if (source != Source::file) return;
-    const std::string file = (directory_ / "said.ini").string();
-    std::ofstream(file) << "[" << name.substr(0, dot) << "]\n"
-                        << name.substr(dot + 1) << " = " << value << "\n";
-    words = {"--config", file};
-  }
-  Words words;
-
- private:
-  TemporaryDirectory directory_;
-  std::deque<Variable> variables_;
 };
 
 TEST_F(OptionSources, CommandLineWinsOverEnvironmentOverFile) {
@@ -305,103 +260,6 @@ TEST_F(OptionSources, KnowsItsRules) {
   EXPECT_FALSE(sample.table.was_set("no.option"));
   const auto record = sample.table.record();
   EXPECT_EQ(record.size(), 6u);  // those of a section alone
-}
-
-// The options of `masformer train`, each by name.
-
-std::vector<std::string> names_of_train() {
-  Options options;
-  std::vector<std::string> names;
-  for (const auto& [name, value] : describe(options).record()) names.push_back(name);
-  return names;
-}
-
-class TrainOption : public testing::TestWithParam<std::string> {};
-
-TEST_P(TrainOption, TakesItsDefaultFromEverySource) {
-  for (const Source source : {Source::command_line, Source::environment, Source::file}) {
-    Options options;
-    OptionTable table = describe(options);
-    const auto defaults = table.record();
-    const Said said(source, GetParam(), defaults.at(GetParam()));
-    table.parse(said.words);
-    EXPECT_EQ(table.record(), defaults);
-    for (const auto& [name, value] : defaults) EXPECT_EQ(table.was_set(name), name == GetParam());
-  }
-}
-
-TEST_P(TrainOption, IsInTheHelpWithItsDefault) {
-  Options options;
-  const OptionTable table = describe(options);
-  std::string line;
-  for (const std::string& candidate : lines_of(table.help())) {
-    if (candidate.starts_with("  --" + GetParam() + " ")) line = candidate;
-  }
-  std::string value, help;
-  std::istringstream words(line.substr(std::min(line.size(), GetParam().size() + 4)));
-  words >> value >> help;
-  EXPECT_FALSE(help.empty()) << line;
-  const std::string initial = table.record().at(GetParam());
-  EXPECT_EQ(line.find(" Default: " + initial + ".") != std::string::npos, !initial.empty()) << line;
-  EXPECT_EQ(line.ends_with(" Fixed for a run."),
-            table.on_resume(GetParam()) == OnResume::must_match);
-}
-
-TEST_P(TrainOption, SurvivesARecordWithAnotherValue) {
-  Options options;
-  OptionTable table = describe(options);
-  const auto defaults = table.record();
-  for (const char* const text :
-       {"7", "0.125", "false", "some text", "1/sqrt(d)", "gpipe", "on", "fp32", "cpu"}) {
-    if (!refusal([&] { table.parse({"--" + GetParam(), text}); }).empty()) continue;
-    Options again;
-    OptionTable read = describe(again);
-    read.apply_record(table.record());
-    EXPECT_EQ(read.record(), table.record());
-    EXPECT_EQ(read.record().at(GetParam()), text);
-    return;
-  }
-  ADD_FAILURE() << GetParam() << " takes no text of the list";
-}
-
-INSTANTIATE_TEST_SUITE_P(All, TrainOption, testing::ValuesIn(names_of_train()),
-                         [](const auto& option) {
-                           return environment_name(option.param).substr(10);
-                         });
-
-TEST(TrainOptions, KeepTheNamesThatOtherToolsSet) {
-  const std::vector<std::string> names = names_of_train();
-  for (const char* const name : {"model.layers",
-                                 "model.hidden",
-                                 "model.heads",
-                                 "model.ffn",
-                                 "model.vocab",
-                                 "model.positions",
-                                 "model.spans",
-                                 "parallel.tensor",
-                                 "parallel.pipeline",
-                                 "parallel.context",
-                                 "parallel.data",
-                                 "parallel.schedule",
-                                 "parallel.partition",
-                                 "train.steps",
-                                 "train.sequence",
-                                 "train.global_batch",
-                                 "train.micro_batch",
-                                 "train.lr",
-                                 "train.seed",
-                                 "train.dtype",
-                                 "data.path",
-                                 "run.dir",
-                                 "checkpoint.every",
-                                 "checkpoint.keep",
-                                 "checkpoint.resume",
-                                 "checkpoint.init",
-                                 "train.dump_gradients_at",
-                                 "eval.every",
-                                 "runtime.device"}) {
-    EXPECT_EQ(std::ranges::count(names, name), 1) << name;
-  }
 }
 
 }  // namespace
