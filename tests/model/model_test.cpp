@@ -5,7 +5,6 @@
 
 #include "model/config.h"
 #include "model/flops.h"
-#include "model/optimizer.h"
 
 namespace masformer {
 namespace {
@@ -58,14 +57,6 @@ TEST(Flops, CountVisiblePairs) {
   EXPECT_NEAR((all - mixed) / (4.0 * 2048 * full_pairs), 0.510, 5e-4);  // the saved share
   const double dense = forward_flops(gpt_neo_1_3b(8192, "full*24"), 8192, PairCount::dense);
   EXPECT_NEAR((dense - all) / (4.0 * 2048 * (24.0 * 8192 * 8192 - full_pairs)), 1, 1e-9);
-}
-
-TEST(LearningRate, WarmsUpLinearlyAndEndsAtTheLeast) {
-  const OptimizerConfig config{.lr = 1, .min_lr = 0.1, .warmup_steps = 10, .steps = 110};
-  EXPECT_DOUBLE_EQ(learning_rate(config, 1), 0.1);
-  EXPECT_DOUBLE_EQ(learning_rate(config, 10), 1);
-  EXPECT_DOUBLE_EQ(learning_rate(config, 60), 0.55);
-  EXPECT_DOUBLE_EQ(learning_rate(config, 110), 0.1);
 }
 
 }  // namespace

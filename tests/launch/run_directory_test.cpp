@@ -1,0 +1,133 @@
+// Who may write in a run's folder, and what is set aside when a run begins anew.
+#include "launch/run_directory.h"
+
+#include <fstream>
+#include <optional>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "parallel/checkpoint/directory.h"
+#include "tests/support/refusal.h"
+#include "tests/support/temporary_directory.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+namespace fs = std::filesystem;
+using Names = std::set<std::string>;
+
+void write(const fs::path& path, const std::string& content) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << content;
+}
+
+void make_checkpoint(const fs::path& run, std::int64_t step) {
+  write(checkpoint_path(run, step) / "mark", std::to_string(step));
+}
+
+Names names_in(const fs::path& folder) {
+  Names names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.insert(entry.path().filename().string());
+  }
+  return names;
+}
+
+std::string content(const fs::path& path) {
+  std::string text;
+  std::getline(std::ifstream(path), text);
+  return text;
+}
+
+TEST(RunDirectory, BelongsToOneJobAtATime) {
+  const TemporaryDirectory temporary;
+  const fs::path run = temporary / "deep" / "run";
+  std::optional<RunDirectory> first(run);
+  EXPECT_TRUE(fs::is_directory(run / "checkpoints"));
+  EXPECT_EQ(first->metrics(), run / "metrics.jsonl");
+  EXPECT_EQ(refusal([&] { RunDirectory second(run); }),
+            "run.dir=" + run.string() +
+                " is in use by another job: stop that one, or choose another folder");
+  EXPECT_EQ(refusal([&] { RunDirectory beside(temporary / "other"); }), "");
+  first.reset();
+  EXPECT_EQ(refusal([&] { RunDirectory second(run); }), "");
+  EXPECT_EQ(names_in(run / "checkpoints"), Names{});  // the probe is gone
+}
+
+TEST(RunDirectory, RefusesAFolderThatCantBeWritten) {
+  // Each a file or a folder that stands in the way, and what is said of it.
+  const std::vector<std::pair<std::string, bool>> obstacles{{"run", true},
+                                                            {"run/checkpoints", true},
+                                                            {"run/checkpoints/.probe", false},
+                                                            {"run/.lock", false}};
+  for (const auto& [name, file] : obstacles) {
+    const TemporaryDirectory temporary;
+    if (file) {
+      write(temporary / name, "in the way");
+    } else {
+      fs::create_directories(temporary / name);
+    }
+    const std::string said = refusal([&] { RunDirectory run(temporary / "run"); });
+    EXPECT_NE(said.find((temporary / "run").string()), std::string::npos) << name;
+    EXPECT_NE(said.find(" can't be written: "), std::string::npos) << name << ": " << said;
+    EXPECT_TRUE(fs::exists(temporary / name));
+  }
+}
+
+TEST(RunDirectory, SetsAsideWhatComesAfterAStep) {
+  for (const std::int64_t step : {0, 1, 10, 15, 20, 30}) {
+    const TemporaryDirectory temporary;
+    const fs::path run = temporary / "run", checkpoints = run / "checkpoints";
+    for (const std::int64_t saved : {1, 10, 20}) make_checkpoint(run, saved);
+    write(run / "metrics.jsonl", "lines");
+    write(checkpoints / "step-abc" / "mark", "no checkpoint");
+    EXPECT_EQ(RunDirectory(run).set_aside_after(step), step < 20);
+    Names expected{"step-abc"};
+    for (const std::int64_t saved : {1, 10, 20}) {
+      const fs::path old = checkpoint_path(run, saved);
+      const std::string name = (saved > step ? "set-aside-1-" : "") + old.filename().string();
+      expected.insert(name);
+      EXPECT_EQ(content(checkpoints / name / "mark"), std::to_string(saved));
+    }
+    EXPECT_EQ(names_in(checkpoints), expected) << step;
+    const std::string metrics = step == 0 ? "set-aside-1-metrics.jsonl" : "metrics.jsonl";
+    EXPECT_EQ(names_in(run), (Names{".lock", "checkpoints", metrics})) << step;
+    for (const auto& [at, path] : list_checkpoints(run)) EXPECT_LE(at, step);
+  }
+}
+
+TEST(RunDirectory, SetsNothingAsideOfNothing) {
+  const TemporaryDirectory temporary;
+  const RunDirectory run(temporary / "run");
+  EXPECT_FALSE(run.set_aside_after(0));
+  write(run.metrics(), "lines");
+  EXPECT_FALSE(run.set_aside_after(1));
+  EXPECT_TRUE(run.set_aside_after(0));
+}
+
+TEST(RunDirectory, CountsOnWhereANameIsTaken) {
+  const TemporaryDirectory temporary;
+  const fs::path path = temporary / "run";
+  const RunDirectory run(path);
+  Names checkpoints, files{".lock", "checkpoints"};
+  for (int number = 1; number <= 3; ++number) {
+    for (const std::int64_t step : {5, 6}) make_checkpoint(path, step);
+    write(run.metrics(), std::to_string(number));
+    EXPECT_TRUE(run.set_aside_after(0));
+    const std::string prefix = "set-aside-" + std::to_string(number) + "-";
+    checkpoints.insert({prefix + "step-00000005", prefix + "step-00000006"});
+    files.insert(prefix + "metrics.jsonl");
+    EXPECT_EQ(content(path / (prefix + "metrics.jsonl")), std::to_string(number));
+  }
+  EXPECT_EQ(names_in(path / "checkpoints"), checkpoints);
+  EXPECT_EQ(names_in(path), files);
+  // Metrics alone, too, take a number that nothing has.
+  write(run.metrics(), "4");
+  EXPECT_TRUE(run.set_aside_after(0));
+  EXPECT_EQ(content(path / "set-aside-4-metrics.jsonl"), "4");
+}
+
+}  // namespace
+}  // namespace masformer

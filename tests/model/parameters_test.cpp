@@ -1,0 +1,256 @@
+// What each rank declares and how it begins: together the ranks of any layout hold the same model.
+#include "model/parameters.h"
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/stages.h"
+#include "tests/support/tensors.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+using Extents = std::vector<std::int64_t>;
+
+ModelConfig small_model(bool tied, std::int64_t vocab = 101) {
+  return {.layers = 5,
+          .hidden = 32,
+          .heads = 4,
+          .ffn = 80,
+          .vocab = vocab,
+          .positions = 24,
+          .spans = parse_spans("full*2,window:4*3"),
+          .tied = tied};
+}
+
+std::size_t elements(const Extents& shape) {
+  return static_cast<std::size_t>(whole(shape).elements());
+}
+
+// Hugging Face's names and shapes of GPT-Neo.
+std::map<std::string, Extents> gpt_neo_tensors(const ModelConfig& c) {
+  std::map<std::string, Extents> all{{"transformer.wte.weight", {c.vocab, c.hidden}},
+                                     {"transformer.wpe.weight", {c.positions, c.hidden}},
+                                     {"transformer.ln_f.weight", {c.hidden}},
+                                     {"transformer.ln_f.bias", {c.hidden}}};
+  if (!c.tied) all["lm_head.weight"] = {c.vocab, c.hidden};
+  for (int layer = 0; layer < c.layers; ++layer) {
+    const std::string block = fmt::format("transformer.h.{}.", layer);
+    for (const char* const norm : {"ln_1", "ln_2"}) {
+      all[block + norm + ".weight"] = all[block + norm + ".bias"] = {c.hidden};
+    }
+    for (const char* const projection : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+      all[block + "attn.attention." + projection + ".weight"] = {c.hidden, c.hidden};
+    }
+    all[block + "attn.attention.out_proj.bias"] = all[block + "mlp.c_proj.bias"] = {c.hidden};
+    all[block + "mlp.c_fc.weight"] = {c.ffn, c.hidden};
+    all[block + "mlp.c_fc.bias"] = {c.ffn};
+    all[block + "mlp.c_proj.weight"] = {c.hidden, c.ffn};
+  }
+  return all;
+}
+
+struct Layout {
+  Mesh mesh;
+  bool tied;
+};
+
+std::vector<Layout> layouts() {
+  std::vector<Layout> all;
+  for (const Mesh& mesh : all_kinds_of_meshes()) {
+    for (const bool tied : {true, false}) all.push_back({mesh, tied});
+  }
+  return all;
+}
+
+std::string name_of(const testing::TestParamInfo<Layout>& info) {
+  const Mesh& mesh = info.param.mesh;
+  return fmt::format("p{}d{}t{}_{}", mesh.pipe, mesh.data, mesh.tensor,
+                     info.param.tied ? "tied" : "untied");
+}
+
+class Declarations : public testing::TestWithParam<Layout> {
+ protected:
+  ModelConfig config_ = small_model(GetParam().tied);
+  std::map<std::string, Extents> tensors_ = gpt_neo_tensors(config_);
+  std::vector<RankedStage> stages_ = stages_of(config_, GetParam().mesh);
+};
+
+TEST_P(Declarations, PrimaryPartsCoverEachTensorOnce) {
+  std::map<std::string, std::vector<int>> primary;
+  std::map<std::string, std::vector<int>> held;  // by name and data rank
+  for (const auto& [name, shape] : tensors_) {
+    primary[name].resize(elements(shape));
+  }
+  for (const auto& [at, stage] : stages_) {
+    for (const ParameterDeclaration& parameter : stage.parameters) {
+      for (const LogicalTensor& tensor : parameter.tensors) {
+        ASSERT_EQ(tensor.global_shape, tensors_.at(tensor.name)) << tensor.name;
+        auto& copies = held[tensor.name + std::to_string(at.data)];
+        copies.resize(elements(tensor.global_shape));
+        for_each_held(parameter, tensor, [&](std::size_t element, std::size_t) {
+          ++copies[element];
+          if (parameter.primary) ++primary[tensor.name][element];
+        });
+      }
+    }
+  }
+  for (const auto& [name, counts] : primary) {
+    EXPECT_EQ(std::ranges::count(counts, 1), std::ssize(counts)) << name;
+  }
+  EXPECT_EQ(held.size(), primary.size() * static_cast<std::size_t>(GetParam().mesh.data));
+  for (const auto& [name, counts] : held) EXPECT_EQ(std::ranges::count(counts, 0), 0) << name;
+}
+
+TEST_P(Declarations, StoredRowsBelongToOneTensorOrArePadding) {
+  const std::int64_t padding = padded_vocab(config_.vocab, GetParam().mesh.tensor) - config_.vocab;
+  std::map<std::string, std::int64_t> padding_rows;  // of the tensor ranks together
+  for (const auto& [at, stage] : stages_) {
+    for (const ParameterDeclaration& parameter : stage.parameters) {
+      std::vector<int> used(static_cast<std::size_t>(parameter.shape.elements()));
+      for (const LogicalTensor& tensor : parameter.tensors) {
+        for_each_held(parameter, tensor,
+                      [&](std::size_t, std::size_t stored) { ++used.at(stored); });
+      }
+      EXPECT_EQ(std::ranges::count_if(used, [](int count) { return count > 1; }), 0);
+      const std::string key =
+          fmt::format("{} of stage {} data {}", parameter.tensors[0].name, at.pipe, at.data);
+      padding_rows[key] += std::ranges::count(used, 0);
+    }
+  }
+  for (const auto& [key, unused] : padding_rows) {
+    const bool table = key.starts_with("transformer.wte") || key.starts_with("lm_head");
+    EXPECT_EQ(unused, table ? padding * config_.hidden : 0) << key;
+  }
+}
+
+TEST_P(Declarations, MatricesAloneDecay) {
+  for (const auto& [at, stage] : stages_) {
+    for (const ParameterDeclaration& parameter : stage.parameters) {
+      for (const LogicalTensor& tensor : parameter.tensors) {
+        const bool norm = tensor.name.find(".ln_") != std::string::npos;
+        const bool bias = tensor.name.ends_with(".bias");
+        EXPECT_EQ(parameter.decay, !norm && !bias) << tensor.name;
+        const Initial initial = bias ? Initial::zeros : (norm ? Initial::ones : Initial::normal);
+        EXPECT_EQ(parameter.initial, initial) << tensor.name;
+      }
+    }
+  }
+}
+
+using Globals = std::map<std::string, std::vector<float>>;
+
+// Puts what a rank holds into the global tensors; where something stands there already, it must
+// have the same bits.
+void join(const ParameterSet& parameters, Globals& globals) {
+  for (const Parameter& parameter : parameters) {
+    std::int64_t held = 0;
+    const float* const stored = parameter.master.data<float>();
+    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      auto& global = globals[tensor.name];
+      global.resize(elements(tensor.global_shape), std::nanf(""));
+      std::int64_t different = 0;
+      for_each_held(parameter.declaration, tensor, [&](std::size_t element, std::size_t at) {
+        ++held;
+        if (std::isnan(global[element])) global[element] = stored[at];
+        different += std::memcmp(&global[element], &stored[at], sizeof(float)) != 0 ? 1 : 0;
+      });
+      EXPECT_EQ(different, 0) << tensor.name;
+    }
+    // Padding stays zero.
+    const auto zeros = std::count(stored, stored + parameter.master.elements(), 0.0f);
+    if (held < parameter.master.elements()) {
+      EXPECT_EQ(zeros, parameter.master.elements() - held);
+    }
+  }
+}
+
+Globals initialised(const ModelConfig& config, const Mesh& mesh, std::uint64_t seed, int threads,
+                    Globals globals = {}) {
+  for (const RankedStage& stage : stages_of(config, mesh)) {
+    ParameterSet parameters(Device::cpu, stage.description.parameters, Purpose::evaluation);
+    parameters.initialise(Stream(Device::cpu, threads), seed, 0.02);
+    join(parameters, globals);
+  }
+  return globals;
+}
+
+TEST_P(Declarations, BeginAlikeBitForBit) {
+  const Globals alone = initialised(config_, {}, 7, 1);
+  EXPECT_EQ(alone.size(), tensors_.size());
+  // Each copy and part is held against the bits of one rank.
+  EXPECT_EQ(initialised(config_, GetParam().mesh, 7, 2, alone), alone);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Declarations, testing::ValuesIn(layouts()), name_of);
+
+TEST(Declarations, MoreTensorRanksThanWordsLeaveSomeWithPaddingAlone) {
+  const ModelConfig config = small_model(true, 17);  // padded to 16 words a rank
+  const Globals alone = initialised(config, {}, 3, 1);
+  EXPECT_EQ(initialised(config, {.tensor = 4}, 3, 1, alone), alone);
+  const auto stages = stages_of(config, {.tensor = 4});
+  for (const std::size_t rank : {2u, 3u}) {
+    const ParameterDeclaration& table = stages[rank].description.parameters[0];
+    EXPECT_EQ(table.tensors[0].slab.elements(), 0);
+    EXPECT_EQ(table.shape, (Shape{16, 32}));
+  }
+}
+
+TEST(Initialise, DrawsEachTensorOnItsOwn) {
+  const ModelConfig config = small_model(false);
+  const Globals seven = initialised(config, {}, 7, 1), eight = initialised(config, {}, 8, 1);
+  std::map<float, std::string> first_numbers;
+  for (const auto& [name, values] : seven) {
+    if (name.ends_with(".bias")) {
+      EXPECT_EQ(values, std::vector<float>(values.size(), 0.0f)) << name;
+    } else if (name.find(".ln_") != std::string::npos) {
+      EXPECT_EQ(values, std::vector<float>(values.size(), 1.0f)) << name;
+    } else {
+      double sum = 0, squares = 0;
+      for (const float x : values) {
+        sum += x;
+        squares += double(x) * x;
+      }
+      const auto count = static_cast<double>(values.size());
+      // Five standard errors.
+      EXPECT_NEAR(sum / count, 0, 5 * 0.02 / std::sqrt(count)) << name;
+      EXPECT_NEAR(std::sqrt(squares / count) / 0.02, 1, 5 / std::sqrt(2 * count)) << name;
+      EXPECT_NE(values, eight.at(name)) << name;
+      EXPECT_TRUE(first_numbers.emplace(values[0], name).second)
+          << name << " begins as " << first_numbers[values[0]];
+    }
+  }
+}
+
+TEST(ParameterSet, HoldsWhatItsPurposeNeeds) {
+  const ModelConfig config = small_model(true);
+  const StageDescription stage = std::move(stages_of(config, {}).front().description);
+  ParameterSet trained(Device::cpu, stage.parameters, Purpose::training);
+  const Tensor all = trained.gradients();
+  set(all, [](std::int64_t) { return 1; });
+  for (const Parameter& parameter : trained) {
+    EXPECT_EQ(values(parameter.gradient),
+              Numbers(static_cast<std::size_t>(parameter.gradient.elements()), 1));
+    EXPECT_EQ(values(parameter.v), Numbers(static_cast<std::size_t>(parameter.v.elements()), 0));
+    EXPECT_EQ(parameter.value.raw(), parameter.master.raw());
+    EXPECT_EQ(parameter.m.shape(), parameter.declaration.shape);
+  }
+  const ParameterSet evaluated(Device::cpu, stage.parameters, Purpose::evaluation);
+  for (const Parameter& parameter : evaluated) {
+    EXPECT_TRUE(parameter.master);
+    EXPECT_FALSE(parameter.gradient);
+    EXPECT_FALSE(parameter.m);
+    EXPECT_FALSE(parameter.v);
+  }
+  EXPECT_EQ(evaluated.gradients().elements(), 0);
+}
+
+}  // namespace
+}  // namespace masformer
