@@ -2,6 +2,7 @@
 // them their types.
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 
@@ -21,11 +22,14 @@ namespace {
 
 constexpr const char* command_line = "the command line";
 
+std::string upper_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
 std::string environment_name(const std::string& option) {
-  std::string name = "MASFORMER_" + option;
-  for (char& c : name) {
-    c = c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  }
+  std::string name = "MASFORMER_" + upper_case(option);
+  std::ranges::replace(name, '.', '_');
   return name;
 }
 
@@ -101,24 +105,33 @@ class OptionTable::Parser {
     });
   }
 
-  // A variable of one of our sections that names no option is a slip of the pen.
+  // A variable of one of our sections that names no option, or that nearly names one, is a slip of
+  // the pen.
   void check_environment(const std::string& variable) {
-    bool section = false;
+    bool slip = false;
     for (const Entry& entry : table_.entries_) {
       const auto dot = entry.name.find('.');
       if (dot == std::string::npos) continue;
-      if (environment_name(entry.name) == variable) return;
-      section |= variable.starts_with(environment_name(entry.name.substr(0, dot + 1)));
+      const std::string name = environment_name(entry.name);
+      if (name == variable) return;
+      slip |= variable.starts_with(environment_name(entry.name.substr(0, dot + 1))) ||
+              distance(name, upper_case(variable)) <= 2;
     }
-    if (section && table_.config_allowed_) {
+    if (slip && table_.config_allowed_) {
       violations_.push_back(fmt::format("the environment: {} names no option", variable));
     }
   }
 
-  po::basic_parsed_options<char> read_file(const std::string& file) const {
+  po::basic_parsed_options<char> read_file(const std::string& file) {
     std::ifstream stream(file);
-    if (!stream) refuse("{}: no configuration file can be read there", file);
-    return po::parse_config_file(stream, known_, true);
+    if (!stream || std::filesystem::is_directory(file)) {
+      refuse("{}: no configuration file can be read there", file);
+    }
+    auto parsed = po::parse_config_file(stream, known_, true);
+    const auto nested = std::erase_if(
+        parsed.options, [](const auto& option) { return option.string_key == "config"; });
+    if (nested > 0) violations_.push_back(file + ": a configuration file can't name another one");
+    return parsed;
   }
 
   template <class Read>

@@ -6,11 +6,14 @@ namespace {
 constexpr auto fixed = OnResume::must_match;
 
 // Bounds that no real run reaches, and that keep products of them within 64 bits.
-constexpr double most_ranks = 1 << 20, most_layers = 1 << 16, widest = 1 << 24, longest = 1 << 28;
+constexpr double most_ranks = 1 << 15, widest = 1 << 20, longest = 1 << 28;
 
 void describe_optimizer(OptionTable& table, Options& o) {
   table.add("train.lr", o.train.lr,
-            {.value = "X", .help = "Learning rate at the end of the warm-up.", .minimum = 0});
+            {.value = "X",
+             .help = "Learning rate at the end of the warm-up.",
+             .minimum = 0,
+             .maximum = 1e6});
   table.add("train.min_lr", o.train.min_lr,
             {.value = "X",
              .help = "Learning rate at the last step, which half a cosine leads to. -1: a tenth of "
@@ -26,7 +29,7 @@ void describe_optimizer(OptionTable& table, Options& o) {
   table.add("train.beta2", o.train.beta2,
             {.value = "X", .help = "AdamW's second moment.", .minimum = 0, .maximum = 0.999999});
   table.add("train.epsilon", o.train.epsilon,
-            {.value = "X", .help = "AdamW's epsilon.", .minimum = 1e-30});
+            {.value = "X", .help = "AdamW's epsilon.", .minimum = 1e-30, .maximum = 1});
   table.add("train.clip", o.train.clip,
             {.value = "X", .help = "Largest global gradient norm; 0 does not clip.", .minimum = 0});
 }
@@ -68,7 +71,7 @@ void describe_model(OptionTable& table, Options& o) {
              .help = "Blocks. 0: as many as model.spans names, else 4.",
              .on_resume = fixed,
              .minimum = 0,
-             .maximum = most_layers});
+             .maximum = Options::most_layers});
   table.add("model.hidden", o.model.hidden,
             {.value = "N", .help = "Width.", .on_resume = fixed, .minimum = 1, .maximum = widest});
   table.add("model.heads", o.model.heads,

@@ -10,6 +10,8 @@ namespace masformer {
 
 // 0 and "" stand for "derived", as the help of each says.
 struct Options {
+  static constexpr std::int64_t most_layers = 1 << 12;
+
   struct {
     std::int64_t layers = 0, hidden = 256, heads = 4, ffn = 0, vocab = 0, positions = 0;
     std::string spans;

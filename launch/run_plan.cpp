@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -25,7 +26,7 @@ void gather(std::vector<std::string>& violations, Part part) {
 Mesh make_mesh(const Options& options, int ranks, std::vector<std::string>& violations) {
   const auto& p = options.parallel;
   const std::int64_t model = p.tensor * p.pipeline * p.context;
-  const std::int64_t data = p.data > 0 ? p.data : std::max<std::int64_t>(ranks / model, 1);
+  std::int64_t data = p.data > 0 ? p.data : std::max<std::int64_t>(ranks / model, 1);
   if (model * data != ranks) {
     violations.push_back(fmt::format(
         "parallel.tensor={} x parallel.pipeline={} x parallel.context={}{} does not make {} ranks: "
@@ -33,7 +34,7 @@ Mesh make_mesh(const Options& options, int ranks, std::vector<std::string>& viol
         p.tensor, p.pipeline, p.context,
         p.data > 0 ? fmt::format(" x parallel.data={}", p.data) : "", ranks,
         p.data > 0 ? model * data : model));
-    return {};
+    data = std::max<std::int64_t>(p.data, 1);  // what else is wrong is said of what was written
   }
   return {.pipe = static_cast<int>(p.pipeline),
           .data = static_cast<int>(data),
@@ -57,6 +58,16 @@ int count_micro_batches(const Options& options, const Mesh& mesh,
 
 void check_training(const Options& options, std::vector<std::string>& violations) {
   const auto& t = options.train;
+  if (t.min_lr < 0 && t.min_lr != -1) {
+    violations.push_back(fmt::format(
+        "train.min_lr={} is no learning rate: take 0 or more, or -1 for a tenth", t.min_lr));
+  }
+  if (t.micro_batch * t.sequence > std::numeric_limits<std::int32_t>::max()) {
+    violations.push_back(fmt::format(
+        "train.micro_batch={} x train.sequence={} is more than {} tokens: lower one of them",
+        t.micro_batch, t.sequence, std::numeric_limits<std::int32_t>::max()));
+  }
+  if (options.run.dir.empty()) violations.emplace_back("run.dir is empty: name a folder");
   if (t.min_lr > t.lr) {
     violations.push_back(
         fmt::format("train.min_lr={} is above train.lr={}: lower it, or leave it out for a tenth",
@@ -90,7 +101,12 @@ ModelConfig make_model(const Options& options, std::int64_t store_vocab,
   if (!m.spans.empty()) gather(violations, [&] { model.spans = parse_spans(m.spans); });
   const std::int64_t named = model.spans.empty() ? 4 : std::ssize(model.spans);
   model.layers = static_cast<int>(m.layers > 0 ? m.layers : named);
-  if (m.spans.empty()) model.spans.assign(static_cast<std::size_t>(model.layers), Span{});
+  // Where the list can't be read, that alone is said of it.
+  if (model.spans.empty()) model.spans.assign(static_cast<std::size_t>(model.layers), Span{});
+  if (model.layers > Options::most_layers) {
+    violations.push_back(
+        fmt::format("model.spans names {} layers: at most {}", model.layers, Options::most_layers));
+  }
   model.hidden = m.hidden;
   model.heads = m.heads;
   model.ffn = m.ffn > 0 ? m.ffn : 4 * m.hidden;

@@ -158,7 +158,8 @@ TEST_F(OptionSources, SlipsOnTheCommandLineAreNamed) {
       {{"-c", "5"}, there_is_no + "-c"},
       {{"--my.count"},
        "the command line: the required argument for option '--my.count' is missing"},
-      {{"--config", "/nowhere/x.ini"}, "/nowhere/x.ini: no configuration file can be read there"}};
+      {{"--config", "/nowhere/x.ini"}, "/nowhere/x.ini: no configuration file can be read there"},
+      {{"--config", "/proc"}, "/proc: no configuration file can be read there"}};
   for (const Slip& slip : slips) {
     Sample sample;
     const std::string said = refusal([&] { sample.table.parse(slip.words); });
@@ -174,6 +175,7 @@ TEST_F(OptionSources, SlipsInAFileAreNamed) {
       {"[my]\n[other]\ncount = 5\n", "there is no option other.count"},
       {"[my]\ncount = 5\n\n[my]\ncount = 5\n", "my.count is given more than once"},
       {"my.count = 5\n[my]\ncount = 5\n", "my.count is given more than once"},
+      {"config = other.ini\n", "a configuration file can't name another one"},
       {"[my]\ncount\n", "the options configuration file contains an invalid line 'count'"}};
   for (const auto& [content, message] : slips) {
     Sample sample;
@@ -186,9 +188,12 @@ TEST_F(OptionSources, SlipsInTheEnvironmentAreNamed) {
   Sample sample;
   sample.table.parse({});
   EXPECT_EQ(sample.count, 3);
-  const Variable slip("MASFORMER_MY_COUNTS", "5");
-  EXPECT_EQ(refusal([&] { sample.table.parse({}); }),
-            "the environment: MASFORMER_MY_COUNTS names no option");
+  for (const char* const name :
+       {"MASFORMER_MY_COUNTS", "MASFORMER_YM_COUNT", "masformer_my_count"}) {
+    const Variable slip(name, "5");
+    EXPECT_EQ(refusal([&] { sample.table.parse({}); }),
+              std::string("the environment: ") + name + " names no option");
+  }
 }
 
 TEST_F(OptionSources, EveryViolationIsSaidAtOnce) {

@@ -58,7 +58,9 @@ TEST(RunPlan, RefusesALayoutOfAnotherNumberOfRanks) {
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.data = 3; },
        4,
        {"parallel.tensor=1 x parallel.pipeline=2 x parallel.context=1 x parallel.data=3 does not "
-        "make 4 ranks: start a multiple of 6, or change the layout"}},
+        "make 4 ranks: start a multiple of 6, or change the layout",
+        "train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: make it "
+        "9, or change the others"}},
       {[](Options& o) { o.parallel.context = 2; },
        2,
        {"parallel.context=2 is not available yet: leave it at 1"}}};
@@ -89,6 +91,37 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
   for (const Refused& refused : all) expect_refusal(refused);
   Options options = small_run();
   EXPECT_EQ(refusal([&] { make_run_plan(options, 1, 0); }), "model.vocab=0 must be at least 1");
+}
+
+// What is wrong is said once, and nothing that follows from it.
+TEST(RunPlan, SaysNothingThatNobodyWrote) {
+  const std::vector<Refused> all{
+      {[](Options& o) { o.parallel.pipeline = 2, o.parallel.partition = "3,1"; },
+       3,
+       {"parallel.tensor=1 x parallel.pipeline=2 x parallel.context=1 does not make 3 ranks: start "
+        "a multiple of 2, or change the layout"}},
+      {[](Options& o) { o.parallel.tensor = 3; },
+       2,
+       {"parallel.tensor=3 x parallel.pipeline=1 x parallel.context=1 does not make 2 ranks: start "
+        "a multiple of 3, or change the layout",
+        "parallel.tensor=3 does not divide model.heads=4: pick one of 1, 2, 4",
+        "parallel.tensor=3 does not divide model.ffn=256: pick one of 1, 2, 4, 8, 16, 32, 64"}},
+      {[](Options& o) { o.model.spans = "full*3000,full*3000"; },
+       1,
+       {"model.spans names 6000 layers: at most 4096"}},
+      {[](Options& o) { o.train.micro_batch = 1 << 28, o.train.global_batch = 1 << 28; },
+       1,
+       {"train.micro_batch=268435456 x train.sequence=32 is more than 2147483647 tokens: lower one "
+        "of them"}},
+      {[](Options& o) { o.train.min_lr = -0.5; },
+       1,
+       {"train.min_lr=-0.5 is no learning rate: take 0 or more, or -1 for a tenth"}},
+      {[](Options& o) { o.run.dir = ""; }, 1, {"run.dir is empty: name a folder"}}};
+  for (const Refused& refused : all) expect_refusal(refused);
+  Options unreadable = small_run();
+  unreadable.model.layers = 4;
+  unreadable.model.spans = "full*2,windw:3";
+  EXPECT_EQ(lines_of(refusal([&] { make_run_plan(unreadable, 1, store_vocab); })).size(), 1u);
 }
 
 TEST(RunPlan, RefusesAPartitionOfAnotherModel) {
