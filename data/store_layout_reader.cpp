@@ -5,14 +5,17 @@
 
 #include <hdf5.h>
 
-#include "data/hdf5_handle.h"
 #include "data/store_layout.h"
 #include "runtime/error.h"
+#include "runtime/io/hdf5_handle.h"
 
 // Tokens are read as they lie in the file.
 static_assert(std::endian::native == std::endian::little, "token stores are little-endian");
 
 namespace masformer::data {
+
+using namespace io;
+
 namespace {
 
 class LayoutReader {
@@ -26,21 +29,22 @@ class LayoutReader {
     refuse("{} is not a usable token store: {}", path_.string(),
            fmt::format(format, std::forward<Args>(args)...));
   }
-  Hdf5Handle dataset(const char* name) const;
-  std::int64_t length(const Hdf5Handle& dataset, const char* name) const;
+  Hdf5Dataset dataset(const char* name) const;
+  std::int64_t length(const Hdf5Dataset& dataset, const char* name) const;
   void read_tokens(StoreLayout& layout) const;
   void read_documents(StoreLayout& layout) const;
   void read_attributes(StoreLayout& layout) const;
-  Hdf5Handle attribute(const char* name) const;
+  Hdf5Attribute attribute(const char* name) const;
   std::optional<std::int64_t> integer(const char* name) const;
   std::optional<std::string> text(const char* name) const;
 
   std::filesystem::path path_;
-  Hdf5Handle file_;
+  Hdf5File file_;
 };
 
-LayoutReader::LayoutReader(const std::filesystem::path& path)
-    : path_(path), file_(H5Fopen(path.c_str(), H5F_ACC_RDONLY, unlocked_access().id()), H5Fclose) {
+LayoutReader::LayoutReader(const std::filesystem::path& path) : path_(path) {
+  const Hdf5Properties access = unlocked_access();
+  file_ = Hdf5File(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()));
   if (!file_) unusable("HDF5 can't open it ({})", hdf5_reason());
 }
 
@@ -52,23 +56,23 @@ StoreLayout LayoutReader::read() {
   return layout;
 }
 
-Hdf5Handle LayoutReader::dataset(const char* name) const {
+Hdf5Dataset LayoutReader::dataset(const char* name) const {
   if (H5Lexists(file_.id(), name, H5P_DEFAULT) <= 0) unusable("it has no {}", name);
-  Hdf5Handle opened(H5Dopen2(file_.id(), name, H5P_DEFAULT), H5Dclose);
+  Hdf5Dataset opened(H5Dopen2(file_.id(), name, H5P_DEFAULT));
   if (!opened) unusable("{} can't be opened as a dataset ({})", name, hdf5_reason());
   return opened;
 }
 
-std::int64_t LayoutReader::length(const Hdf5Handle& dataset, const char* name) const {
-  const Hdf5Handle space(H5Dget_space(dataset.id()), H5Sclose);
+std::int64_t LayoutReader::length(const Hdf5Dataset& dataset, const char* name) const {
+  const Hdf5Space space(H5Dget_space(dataset.id()));
   const int dims = H5Sget_simple_extent_ndims(space.id());
   if (dims != 1) unusable("{} has {} dimensions instead of 1", name, dims);
   return H5Sget_simple_extent_npoints(space.id());
 }
 
 void LayoutReader::read_tokens(StoreLayout& layout) const {
-  const Hdf5Handle tokens = dataset("/tokens");
-  const Hdf5Handle type(H5Dget_type(tokens.id()), H5Tclose);
+  const Hdf5Dataset tokens = dataset("/tokens");
+  const Hdf5Type type(H5Dget_type(tokens.id()));
   if (H5Tequal(type.id(), H5T_STD_U16LE) > 0) layout.token_bytes = 2;
   if (H5Tequal(type.id(), H5T_STD_U32LE) > 0) layout.token_bytes = 4;
   if (layout.token_bytes == 0) {
@@ -78,7 +82,7 @@ void LayoutReader::read_tokens(StoreLayout& layout) const {
   if (layout.tokens == 0) {
     unusable("it holds no tokens; prepare it again from text that isn't empty");
   }
-  const Hdf5Handle creation(H5Dget_create_plist(tokens.id()), H5Pclose);
+  const Hdf5Properties creation(H5Dget_create_plist(tokens.id()));
   if (H5Pget_layout(creation.id()) != H5D_CONTIGUOUS) {
     unusable("/tokens is chunked, compressed or compact; write it contiguous, without a filter");
   }
@@ -93,8 +97,8 @@ void LayoutReader::read_tokens(StoreLayout& layout) const {
 }
 
 void LayoutReader::read_documents(StoreLayout& layout) const {
-  const Hdf5Handle documents = dataset("/documents");
-  const Hdf5Handle type(H5Dget_type(documents.id()), H5Tclose);
+  const Hdf5Dataset documents = dataset("/documents");
+  const Hdf5Type type(H5Dget_type(documents.id()));
   if (H5Tget_class(type.id()) != H5T_INTEGER) unusable("/documents does not hold integers");
   const std::int64_t count = length(documents, "/documents");
   if (count < 1 || count > layout.tokens || count > std::numeric_limits<std::int32_t>::max()) {
@@ -131,21 +135,21 @@ void LayoutReader::read_attributes(StoreLayout& layout) const {
 }
 
 // Empty where the root has no such attribute.
-Hdf5Handle LayoutReader::attribute(const char* name) const {
-  if (H5Aexists(file_.id(), name) <= 0) return {-1, H5Aclose};
-  Hdf5Handle opened(H5Aopen(file_.id(), name, H5P_DEFAULT), H5Aclose);
+Hdf5Attribute LayoutReader::attribute(const char* name) const {
+  if (H5Aexists(file_.id(), name) <= 0) return {};
+  Hdf5Attribute opened(H5Aopen(file_.id(), name, H5P_DEFAULT));
   if (!opened) unusable("attribute {} can't be opened ({})", name, hdf5_reason());
-  const Hdf5Handle space(H5Aget_space(opened.id()), H5Sclose);
+  const Hdf5Space space(H5Aget_space(opened.id()));
   if (H5Sget_simple_extent_npoints(space.id()) != 1)
     unusable("attribute {} is not one value", name);
   return opened;
 }
 
 std::optional<std::int64_t> LayoutReader::integer(const char* name) const {
-  const Hdf5Handle found = attribute(name);
+  const Hdf5Attribute found = attribute(name);
   if (!found) return std::nullopt;
   std::int64_t value = 0;
-  const Hdf5Handle type(H5Aget_type(found.id()), H5Tclose);
+  const Hdf5Type type(H5Aget_type(found.id()));
   if (H5Tget_class(type.id()) != H5T_INTEGER || H5Aread(found.id(), H5T_NATIVE_INT64, &value) < 0 ||
       value < 0) {
     unusable("attribute {} is not a whole number from 0 on", name);
@@ -154,9 +158,9 @@ std::optional<std::int64_t> LayoutReader::integer(const char* name) const {
 }
 
 std::optional<std::string> LayoutReader::text(const char* name) const {
-  const Hdf5Handle found = attribute(name);
+  const Hdf5Attribute found = attribute(name);
   if (!found) return std::nullopt;
-  const Hdf5Handle type(H5Aget_type(found.id()), H5Tclose);
+  const Hdf5Type type(H5Aget_type(found.id()));
   if (H5Tget_class(type.id()) != H5T_STRING) unusable("attribute {} is not a string", name);
   if (H5Tis_variable_str(type.id()) > 0) {
     char* value = nullptr;  // HDF5's own memory
@@ -178,7 +182,7 @@ std::optional<std::string> LayoutReader::text(const char* name) const {
 }  // namespace
 
 StoreLayout read_store_layout(const std::filesystem::path& path) {
-  const QuietHdf5 quiet;
+  const Hdf5Quiet quiet;
   return LayoutReader(path).read();
 }
 

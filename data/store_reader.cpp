@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <limits>
 
-#include "data/digest.h"
-#include "data/file.h"
 #include "data/store_layout.h"
 #include "data/token_store.h"
 #include "runtime/error.h"
+#include "runtime/io/digest.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 namespace {
@@ -16,7 +16,7 @@ constexpr std::int64_t block_tokens = 8192;  // read at once, onto the stack
 
 // Calls use(block) for tokens [begin, begin + count), block by block.
 template <class Stored, class Use>
-void for_each_block(const data::File& file, const data::StoreLayout& layout, std::int64_t begin,
+void for_each_block(const io::File& file, const data::StoreLayout& layout, std::int64_t begin,
                     std::int64_t count, Use use) {
   constexpr auto width = static_cast<std::int64_t>(sizeof(Stored));
   std::array<Stored, block_tokens> block;  // NOLINT: filled by each read
@@ -30,7 +30,7 @@ void for_each_block(const data::File& file, const data::StoreLayout& layout, std
 
 // The same for whichever type the store holds.
 template <class Use>
-void for_each_block(const data::File& file, const data::StoreLayout& layout, std::int64_t begin,
+void for_each_block(const io::File& file, const data::StoreLayout& layout, std::int64_t begin,
                     std::int64_t count, Use use) {
   if (layout.token_bytes == 2) {
     for_each_block<std::uint16_t>(file, layout, begin, count, use);
@@ -39,7 +39,7 @@ void for_each_block(const data::File& file, const data::StoreLayout& layout, std
   }
 }
 
-std::int64_t scan_largest_id(const data::File& file, const data::StoreLayout& layout) {
+std::int64_t scan_largest_id(const io::File& file, const data::StoreLayout& layout) {
   std::int64_t largest = 0;
   for_each_block(file, layout, 0, layout.tokens, [&](auto block) {
     largest = std::max<std::int64_t>(largest, *std::max_element(block.begin(), block.end()));
@@ -47,11 +47,11 @@ std::int64_t scan_largest_id(const data::File& file, const data::StoreLayout& la
   return largest;
 }
 
-data::File open_store(const std::filesystem::path& path) {
+io::File open_store(const std::filesystem::path& path) {
   if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
     refuse("{} is not a file; a token store is one, made by `masformer prepare`", path.string());
   }
-  return {path, O_RDONLY};
+  return io::open_or_refuse(path, O_RDONLY);
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ struct TokenStore::State {
     }
   }
 
-  data::File file;
+  io::File file;
   data::StoreLayout layout;
 };
 
@@ -99,7 +99,7 @@ const std::vector<std::uint64_t>& TokenStore::documents() const {
 }
 
 std::string TokenStore::digest() const {
-  data::Digest digest;
+  io::Digest digest;
   for_each_block(state_->file, state_->layout, 0, tokens(),
                  [&](auto block) { digest.update(std::as_bytes(block)); });
   digest.update(std::as_bytes(std::span(documents())));

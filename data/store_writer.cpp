@@ -5,10 +5,10 @@
 #include <unistd.h>
 #include <utility>
 
-#include "data/file.h"
 #include "data/store_layout.h"
 #include "data/token_store.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 namespace {
@@ -58,12 +58,12 @@ struct TokenStoreWriter::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   void flush();
-  void copy_tokens(data::File& store, std::int64_t offset) const;
+  void copy_tokens(io::File& store, std::int64_t offset) const;
 
   fs::path path;
   fs::path temporary;
   data::StoreLayout layout;
-  data::File waiting;
+  io::File waiting;
   std::int64_t waiting_bytes = 0;
   std::vector<std::byte> buffer;  // behind those that wait in the file
   bool committed = false;
@@ -76,7 +76,7 @@ TokenStoreWriter::State::State(fs::path store_path, std::string tokenizer, std::
   layout.vocabulary = vocabulary;
   layout.tokenizer = std::move(tokenizer);
   check_place(path);
-  waiting = data::File(temporary, O_RDWR | O_CREAT | O_TRUNC);
+  waiting = io::open_or_refuse(temporary, O_RDWR | O_CREAT | O_TRUNC);
   fs::remove(temporary);
 }
 
@@ -91,7 +91,7 @@ void TokenStoreWriter::State::flush() {
   buffer.clear();
 }
 
-void TokenStoreWriter::State::copy_tokens(data::File& store, std::int64_t offset) const {
+void TokenStoreWriter::State::copy_tokens(io::File& store, std::int64_t offset) const {
   std::vector<std::byte> block(block_bytes);
   for (std::int64_t at = 0; at < waiting_bytes;) {
     const auto size = std::min(block.size(), static_cast<std::size_t>(waiting_bytes - at));
@@ -130,15 +130,15 @@ void TokenStoreWriter::commit() {
   }
   s.flush();
   const data::StoreFrame frame = data::frame_store(s.layout);
-  data::File store(s.temporary, O_RDWR | O_CREAT | O_TRUNC);
+  io::File store(s.temporary, O_RDWR | O_CREAT | O_TRUNC);
   store.write_at(0, frame.bytes);
   s.copy_tokens(store, frame.offset);
   store.sync();
   std::error_code error;
   fs::rename(s.temporary, s.path, error);
-  if (error) fail("can't write {}: {}", s.path.string(), error.message());
+  if (error) io::fail_for_errno("write", s.path, error.value());
   s.committed = true;
-  data::sync_folder(folder_of(s.path));
+  io::sync_folder(folder_of(s.path));
 }
 
 std::int64_t TokenStoreWriter::tokens() const {

@@ -4,9 +4,9 @@
 #include <memory>
 #include <span>
 
-#include "data/file.h"
 #include "data/utf8.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace masformer::data {
 namespace {
@@ -63,7 +63,7 @@ class DocumentCutter {
 
 void read_documents(const std::filesystem::path& path, const TextReaderOptions& options,
                     const Use& use) {
-  File file(path, O_RDONLY);
+  io::File file = io::open_or_refuse(path, O_RDONLY);
   Utf8Validator validator;
   DocumentCutter cutter(options.separator, use);
   const auto block_bytes = static_cast<std::size_t>(options.block_bytes);

@@ -4,26 +4,17 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
-#include <unistd.h>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Of a file, or of a folder's names.
-void make_durable(const fs::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
-  const int error = errno;
-  if (descriptor >= 0) close(descriptor);
-  require(synced, "{} can't be written: {}", path.string(), std::strerror(error));
-}
 
 bool is_kept(const std::string& line, std::int64_t last_step) {
   const auto object = nlohmann::json::parse(line, nullptr, false);
@@ -42,21 +33,21 @@ void cut(const fs::path& path, std::int64_t last_step) {
   }
   kept.close();
   require(kept.good(), "{} can't be written: {}", temporary.string(), std::strerror(errno));
-  make_durable(temporary);
+  io::File(temporary, O_RDONLY).sync();
   fs::rename(temporary, path);
-  make_durable(path.parent_path());
 }
 
 }  // namespace
 
 void MetricsWriter::sync() const {
-  make_durable(path_);
+  io::File(path_, O_RDONLY).sync();
 }
 
 MetricsWriter::MetricsWriter(fs::path path, std::int64_t last_step) : path_(std::move(path)) {
   cut(path_, last_step);
   stream_.open(path_, std::ios::app);
   require(stream_.good(), "{} can't be written: {}", path_.string(), std::strerror(errno));
+  io::sync_folder(path_.parent_path());
 }
 
 void MetricsWriter::write(const StepMetrics& m) {

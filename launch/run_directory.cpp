@@ -1,10 +1,9 @@
 #include "launch/run_directory.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <unistd.h>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,28 +15,28 @@ namespace masformer {
 namespace fs = std::filesystem;
 
 RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {
-  std::error_code error;
-  fs::create_directories(path_ / "checkpoints", error);
-  if (error) refuse("run.dir={} can't be written: {}", path_.string(), error.message());
-  const fs::path probe = path_ / "checkpoints" / ".probe";
-  const int written = open(probe.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (written < 0) {
-    refuse("{} can't be written: {}", probe.parent_path().string(), std::strerror(errno));
+  try {
+    open_writable();
+  } catch (const Error& error) {
+    refuse("run.dir={} can't be written: {}", path_.string(), error.what());
   }
-  close(written);
-  fs::remove(probe, error);
-  const fs::path file = path_ / ".lock";
-  lock_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) refuse("run.dir={} can't be written: {}", path_.string(), std::strerror(errno));
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    close(lock_);
+  if (flock(lock_.descriptor(), LOCK_EX | LOCK_NB) == 0) return;
+  const int error = errno;
+  if (error == EWOULDBLOCK) {
     refuse("run.dir={} is in use by another job: stop that one, or choose another folder",
            path_.string());
   }
+  refuse("run.dir={} can't be locked: {}: choose a folder whose file system has locks",
+         path_.string(), std::generic_category().message(error));
 }
 
-RunDirectory::~RunDirectory() {
-  close(lock_);
+void RunDirectory::open_writable() {
+  const fs::path checkpoints = path_ / "checkpoints";
+  io::create_folder(checkpoints);
+  io::File(checkpoints / ".probe", O_RDWR | O_CREAT);
+  std::error_code ignored;
+  fs::remove(checkpoints / ".probe", ignored);
+  lock_ = io::File(path_ / ".lock", O_RDWR | O_CREAT);
 }
 
 bool RunDirectory::set_aside_after(std::int64_t step) const {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "runtime/io/file.h"
+
 namespace masformer {
 
 // One job at a time works in a run's folder. Held by rank 0.
@@ -12,9 +14,6 @@ class RunDirectory {
   // Creates the folder and locks it. Throws UsageError where it can't be written, or another job
   // holds it.
   explicit RunDirectory(std::filesystem::path path);
-  ~RunDirectory();
-  RunDirectory(const RunDirectory&) = delete;
-  RunDirectory& operator=(const RunDirectory&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
@@ -25,8 +24,10 @@ class RunDirectory {
   bool set_aside_after(std::int64_t step) const;
 
  private:
+  void open_writable();  // creates the folder and what the lock is on
+
   std::filesystem::path path_;
-  int lock_ = -1;
+  io::File lock_;
 };
 
 }  // namespace masformer

@@ -6,10 +6,10 @@
 
 #include <fmt/ranges.h>
 
-#include "parallel/checkpoint/file.h"
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/checkpoint/names.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 
@@ -60,7 +60,7 @@ void remove_checkpoint(const fs::path& directory) {
       directory.parent_path() / (std::string(removing_prefix) + directory.filename().string());
   fs::remove_all(going);
   fs::rename(directory, going);
-  sync_folder(directory.parent_path());
+  io::sync_folder(directory.parent_path());
   fs::remove_all(going);
 }
 

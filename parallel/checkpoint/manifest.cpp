@@ -5,10 +5,11 @@
 #include <fcntl.h>
 #include <system_error>
 
-#include "parallel/checkpoint/file.h"
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/checkpoint/names.h"
 #include "runtime/error.h"
+#include "runtime/io/digest.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 
@@ -21,11 +22,11 @@ std::string complaint_about(const std::filesystem::path& path, const StoredFile&
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return "missing";
   try {
-    const FileDescriptor file(path, O_RDONLY);
+    const io::File file(path, O_RDONLY);
     if (const std::int64_t bytes = file.bytes(); bytes != stored.bytes) {
       return fmt::format("{} bytes, {} were written", bytes, stored.bytes);
     }
-    return digest_of(file) == stored.digest ? "" : "digest differs";
+    return io::digest_of(file) == stored.digest ? "" : "digest differs";
   } catch (const std::exception& problem) {
     return problem.what();
   }
@@ -42,7 +43,7 @@ Manifest read_manifest(const std::filesystem::path& directory) {
   if (!std::filesystem::exists(path)) {
     refuse("{}: there is no checkpoint: {} is missing", directory.string(), manifest_name);
   }
-  const std::string text = read_text(path);
+  const std::string text = io::read_text(path);
   try {
     return parse_manifest(text);
   } catch (const std::exception& problem) {

@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "parallel/checkpoint/cover.h"
-#include "parallel/checkpoint/file.h"
 #include "parallel/checkpoint/json_view.h"
 #include "parallel/checkpoint/names.h"
 #include "runtime/error.h"
+#include "runtime/io/digest.h"
 
 namespace masformer::checkpoint {
 namespace {
@@ -122,7 +122,7 @@ void check_digest(std::string_view text) {
 }  // namespace
 
 std::string signed_text(std::string_view rest) {
-  return fmt::format("{{\"digest\": \"{}\",\n{}", digest_of(rest), rest);
+  return fmt::format("{{\"digest\": \"{}\",\n{}", io::digest_of(rest), rest);
 }
 
 std::string to_text(const Manifest& manifest) {

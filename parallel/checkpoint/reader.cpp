@@ -5,13 +5,14 @@
 #include <fmt/ranges.h>
 
 #include "parallel/checkpoint/cover.h"
-#include "parallel/checkpoint/hdf5_handle.h"
 #include "parallel/checkpoint/shard_file.h"
 #include "runtime/error.h"
+#include "runtime/io/hdf5_handle.h"
 
 namespace masformer {
 
 using namespace checkpoint;
+using namespace io;
 
 namespace {
 
@@ -19,25 +20,23 @@ namespace {
 constexpr std::size_t most_open_files = 64;
 
 Hdf5File open_shard(const std::filesystem::path& path) {
-  const Hdf5Properties access(H5Pcreate(H5P_FILE_ACCESS));
-  // A committed checkpoint does not change, and not every file system has locks.
-  const bool unlocked = H5Pset_file_locking(access.get(), false, true) >= 0;
-  Hdf5File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()));
-  require(unlocked && file, "can't open {}: {}", path.string(), hdf5_complaint());
+  const Hdf5Properties access = unlocked_access();
+  Hdf5File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()));
+  require(static_cast<bool>(file), "can't open {}: {}", path.string(), hdf5_reason());
   return file;
 }
 
 // The data set of a piece, which must be what the manifest says of it.
 Hdf5Dataset open_dataset(const Hdf5File& file, const StoredPiece& piece) {
-  Hdf5Dataset dataset(H5Dopen2(file.get(), piece.dataset.c_str(), H5P_DEFAULT));
+  Hdf5Dataset dataset(H5Dopen2(file.id(), piece.dataset.c_str(), H5P_DEFAULT));
   require(static_cast<bool>(dataset), "{}: can't open {}: {}", piece.file, piece.dataset,
-          hdf5_complaint());
-  const Hdf5Type type(H5Dget_type(dataset.get()));
-  const Hdf5Space space(H5Dget_space(dataset.get()));
+          hdf5_reason());
+  const Hdf5Type type(H5Dget_type(dataset.id()));
+  const Hdf5Space space(H5Dget_space(dataset.id()));
   std::vector<hsize_t> extents(dataset_extents(piece.slab.shape).size());
-  const bool same = H5Tequal(type.get(), H5T_IEEE_F32LE) > 0 &&
-                    H5Sget_simple_extent_ndims(space.get()) == static_cast<int>(extents.size()) &&
-                    H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr) >= 0 &&
+  const bool same = H5Tequal(type.id(), H5T_IEEE_F32LE) > 0 &&
+                    H5Sget_simple_extent_ndims(space.id()) == static_cast<int>(extents.size()) &&
+                    H5Sget_simple_extent_dims(space.id(), extents.data(), nullptr) >= 0 &&
                     extents == dataset_extents(piece.slab.shape);
   require(same, "{}: {} is not fp32 of [{}], as the manifest has it", piece.file, piece.dataset,
           fmt::join(piece.slab.shape, ", "));
@@ -53,9 +52,9 @@ Hdf5Space select(const Hyperslab& box, const Hyperslab& part) {
     start[dim] = static_cast<hsize_t>(part.offset[dim] - box.offset[dim]);
   }
   Hdf5Space space(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr));
-  const bool selected = H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr,
+  const bool selected = H5Sselect_hyperslab(space.id(), H5S_SELECT_SET, start.data(), nullptr,
                                             count.data(), nullptr) >= 0;
-  require(selected, "can't select {} of {}: {}", to_string(part), to_string(box), hdf5_complaint());
+  require(selected, "can't select {} of {}: {}", to_string(part), to_string(box), hdf5_reason());
   return space;
 }
 
@@ -101,10 +100,10 @@ void CheckpointReader::read(const std::string& name, const Hyperslab& slab, Tens
     const Hdf5Dataset dataset = open_dataset(files_->get(directory_, piece.file), piece);
     const Hdf5Space memory = select(slab, *part);
     const Hdf5Space stored = select(piece.slab, *part);
-    require(H5Dread(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), stored.get(), H5P_DEFAULT,
+    require(H5Dread(dataset.id(), H5T_NATIVE_FLOAT, memory.id(), stored.id(), H5P_DEFAULT,
                     data.raw()) >= 0,
             "{}: can't read {}: {}", (directory_ / piece.file).string(), piece.dataset,
-            hdf5_complaint());
+            hdf5_reason());
   }
 }
 

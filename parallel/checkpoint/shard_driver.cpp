@@ -136,12 +136,12 @@ hid_t register_driver() {
 
 }  // namespace
 
-Hdf5Properties shard_access(ShardSink& sink) {
+io::Hdf5Properties shard_access(ShardSink& sink) {
   static const hid_t driver = register_driver();
-  Hdf5Properties access(H5Pcreate(H5P_FILE_ACCESS));
+  io::Hdf5Properties access(H5Pcreate(H5P_FILE_ACCESS));
   const DriverInfo info{&sink};
-  if (!access || H5Pset_driver(access.get(), driver, &info) < 0 ||
-      H5Pset_alignment(access.get(), alignment, alignment) < 0) {
+  if (!access || H5Pset_driver(access.id(), driver, &info) < 0 ||
+      H5Pset_alignment(access.id(), alignment, alignment) < 0) {
     return {};
   }
   return access;

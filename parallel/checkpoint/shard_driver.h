@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "parallel/checkpoint/hdf5_handle.h"
+#include "runtime/io/hdf5_handle.h"
 
 namespace masformer::checkpoint {
 
@@ -18,6 +18,6 @@ struct ShardSink {
 };
 
 // A file-access property list for H5Fcreate. `sink` must outlive every file made with it.
-Hdf5Properties shard_access(ShardSink& sink);
+io::Hdf5Properties shard_access(ShardSink& sink);
 
 }  // namespace masformer::checkpoint

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "parallel/checkpoint/file.h"
-#include "parallel/checkpoint/hdf5_handle.h"
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/checkpoint/shard_driver.h"
+#include "runtime/io/file.h"
+#include "runtime/io/hdf5_handle.h"
 #include "runtime/tensor.h"
 
 namespace masformer::checkpoint {
@@ -32,11 +32,11 @@ class ShardWriter {
  private:
   void check(bool holds, const std::string& what) const;
 
-  Hdf5Quiet quiet_;
-  FileDescriptor descriptor_;
+  io::Hdf5Quiet quiet_;
+  io::File file_;
   std::int64_t bytes_;
   ShardSink sink_;
-  Hdf5File file_;  // uses the sink: closed before it goes
+  io::Hdf5File hdf5_;  // uses the sink: closed before it goes
 };
 
 // The extents of a data set for a piece: a tensor of no dimensions is stored as one of [1].

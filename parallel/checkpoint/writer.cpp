@@ -3,13 +3,13 @@
 #include <functional>
 #include <system_error>
 
-#include "parallel/checkpoint/file.h"
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/checkpoint/names.h"
 #include "parallel/checkpoint/shard_file.h"
 #include "parallel/checkpoint/shard_plan.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 
@@ -52,9 +52,9 @@ void together(Communicator& world, const std::function<void()>& work) {
 }
 
 void start(const Places& places) {
-  create_folder(places.target.parent_path());
+  io::create_folder(places.target.parent_path());
   fs::remove_all(places.working);  // of a save that was interrupted
-  create_folder(places.working);
+  io::create_folder(places.working);
 }
 
 // Returns what rank 0 needs to list the file; "" where this rank stores nothing and makes none.
@@ -89,8 +89,8 @@ void commit(const Places& places) {
   std::error_code error;
   fs::rename(places.working, places.target, error);
   if (error && replaces) fs::rename(places.replaced, places.target);
-  if (error) fail_for_errno("commit", places.target, error.value());
-  sync_folder(places.target.parent_path());
+  if (error) io::fail_for_errno("commit", places.target, error.value());
+  io::sync_folder(places.target.parent_path());
   std::error_code left_to_prune;
   if (replaces) fs::remove_all(places.replaced, left_to_prune);
 }
@@ -109,8 +109,8 @@ void write_in_steps(Communicator& world, const Places& places, Manifest& manifes
   together(world, [&] {
     if (!first) return;
     add_files(manifest, reports);
-    write_text_durably(places.working / manifest_name, to_text(manifest));
-    sync_folder(places.working);
+    io::write_text_durably(places.working / manifest_name, to_text(manifest));
+    io::sync_folder(places.working);
     commit(places);
   });
 }

@@ -18,10 +18,10 @@
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/compare.h"
 #include "parallel/checkpoint/cover.h"
-#include "parallel/checkpoint/file.h"
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/self_communicator.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 #include "tests/support/synthetic_checkpoint.h"
 #include "tests/support/temporary_directory.h"
 
@@ -70,7 +70,7 @@ TEST(CheckpointDamage, AnyFlippedByteCutOrAbsenceIsFound) {
   const fs::path directory = folder / "step-00000001";
   const fs::path shard = directory / "shard-00000.h5";
   const Manifest manifest = read_manifest(directory);
-  const std::string good = checkpoint::read_text(shard);
+  const std::string good = io::read_text(shard);
   EXPECT_TRUE(damaged_files(alone, directory, manifest).empty());
   const std::vector<std::string> flipped = {"shard-00000.h5: digest differs"};
   for (std::size_t trial = 0; trial <= 60; ++trial) {
@@ -95,7 +95,7 @@ TEST(CheckpointDamage, AnyFlippedByteOfTheManifestIsFound) {
   const TemporaryDirectory folder;
   const fs::path directory = folder / "step-00000001";
   write(directory);
-  const std::string good = checkpoint::read_text(directory / "manifest.json");
+  const std::string good = io::read_text(directory / "manifest.json");
   for (std::size_t offset = 0; offset < good.size(); ++offset) {
     std::string bad = good;
     bad[offset] = static_cast<char>(bad[offset] ^ (1 << (offset % 8)));
@@ -138,7 +138,7 @@ TEST(CheckpointManifest, EverythingInItIsChecked) {
   const TemporaryDirectory folder;
   const fs::path directory = folder / "step-00000001";
   write(directory);
-  const std::string good = checkpoint::read_text(directory / "manifest.json");
+  const std::string good = io::read_text(directory / "manifest.json");
   const json piece = json::parse(good).at("/tensors/a/pieces/0"_json_pointer);
   const auto moved = [&](json offset, json shape) {
     json other = piece;
@@ -284,7 +284,7 @@ TEST(CheckpointFormat, HoldsWhatTheDocumentSays) {
   const TemporaryDirectory folder;
   const fs::path directory = folder / "step-00000001";
   write(directory);
-  const std::string bytes = checkpoint::read_text(directory / "shard-00000.h5");
+  const std::string bytes = io::read_text(directory / "shard-00000.h5");
   const hid_t file = H5Fopen((directory / "shard-00000.h5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   const hid_t dataset = H5Dopen2(file, "/a~2", H5P_DEFAULT);
   ASSERT_GE(dataset, 0);
@@ -314,8 +314,7 @@ TEST(CheckpointFormat, TheSamePiecesMakeTheSameBytes) {
   std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5's times are in seconds
   write(folder / "two/");
   for (const char* name : {"shard-00000.h5", "manifest.json"}) {
-    EXPECT_EQ(checkpoint::read_text(folder / "one" / name),
-              checkpoint::read_text(folder / "two" / name));
+    EXPECT_EQ(io::read_text(folder / "one" / name), io::read_text(folder / "two" / name));
   }
 }
 

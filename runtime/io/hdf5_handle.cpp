@@ -1,6 +1,6 @@
-#include "parallel/checkpoint/hdf5_handle.h"
+#include "runtime/io/hdf5_handle.h"
 
-namespace masformer::checkpoint {
+namespace masformer::io {
 namespace {
 
 herr_t keep_description(unsigned /*depth*/, const H5E_error2_t* entry, void* text) {
@@ -9,6 +9,12 @@ herr_t keep_description(unsigned /*depth*/, const H5E_error2_t* entry, void* tex
 }
 
 }  // namespace
+
+Hdf5Properties unlocked_access() {
+  Hdf5Properties access(H5Pcreate(H5P_FILE_ACCESS));
+  const bool unlocked = access && H5Pset_file_locking(access.id(), false, true) >= 0;
+  return unlocked ? std::move(access) : Hdf5Properties();
+}
 
 Hdf5Quiet::Hdf5Quiet() {
   H5Eget_auto2(H5E_DEFAULT, &printer_, &printer_data_);
@@ -19,11 +25,11 @@ Hdf5Quiet::~Hdf5Quiet() {
   H5Eset_auto2(H5E_DEFAULT, printer_, printer_data_);
 }
 
-std::string hdf5_complaint() {
+std::string hdf5_reason() {
   std::string text = "HDF5 gives no reason";
   // Downward: from the call that was made to where it failed, which comes last.
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_description, &text);
   return text;
 }
 
-}  // namespace masformer::checkpoint
+}  // namespace masformer::io

@@ -1,4 +1,5 @@
-// HDF5's identifiers with owners, and its errors as texts. HDF5 is entered by one thread of a rank.
+// HDF5's identifiers with owners, and its errors as texts. HDF5 is not thread-safe: one thread of a
+// rank enters it.
 #pragma once
 
 #include <string>
@@ -6,19 +7,19 @@
 
 #include <hdf5.h>
 
-namespace masformer::checkpoint {
+namespace masformer::io {
 
-// Owns an identifier that `close` gives back. Empty (negative) where HDF5 made none.
-template <herr_t (*close)(hid_t)>
+// Owns an identifier that `closer` gives back. Empty (negative) where HDF5 made none.
+template <herr_t (*closer)(hid_t)>
 class Hdf5Handle {
  public:
   Hdf5Handle() = default;
   explicit Hdf5Handle(hid_t id) : id_(id) {}
-  ~Hdf5Handle() { reset(); }
+  ~Hdf5Handle() { close(); }
   Hdf5Handle(Hdf5Handle&& other) noexcept : id_(std::exchange(other.id_, -1)) {}
   Hdf5Handle& operator=(Hdf5Handle&& other) noexcept {
     if (this != &other) {
-      reset();
+      close();
       id_ = std::exchange(other.id_, -1);
     }
     return *this;
@@ -26,21 +27,26 @@ class Hdf5Handle {
   Hdf5Handle(const Hdf5Handle&) = delete;
   Hdf5Handle& operator=(const Hdf5Handle&) = delete;
 
-  hid_t get() const { return id_; }
+  hid_t id() const { return id_; }
   explicit operator bool() const { return id_ >= 0; }
-  // Closes early; false where HDF5 says that it failed.
-  bool reset() { return id_ < 0 || close(std::exchange(id_, -1)) >= 0; }
+  // Closes early. False where HDF5 could not: for a file, what it held back was not written.
+  bool close() noexcept { return id_ < 0 || closer(std::exchange(id_, -1)) >= 0; }
 
  private:
   hid_t id_ = -1;
 };
 
 using Hdf5File = Hdf5Handle<H5Fclose>;
+using Hdf5Group = Hdf5Handle<H5Gclose>;
 using Hdf5Dataset = Hdf5Handle<H5Dclose>;
 using Hdf5Space = Hdf5Handle<H5Sclose>;
 using Hdf5Type = Hdf5Handle<H5Tclose>;
 using Hdf5Attribute = Hdf5Handle<H5Aclose>;
 using Hdf5Properties = Hdf5Handle<H5Pclose>;
+
+// How files are opened for reading: without locks, which a file that never changes does not need,
+// and which not every file system offers.
+Hdf5Properties unlocked_access();
 
 // While it lives, HDF5 prints nothing itself.
 class Hdf5Quiet {
@@ -55,7 +61,7 @@ class Hdf5Quiet {
   void* printer_data_ = nullptr;
 };
 
-// What the call of HDF5 that failed last has to say: the innermost reason.
-std::string hdf5_complaint();
+// The innermost cause of HDF5's last failure, in its own words. Closing a handle forgets it.
+std::string hdf5_reason();
 
-}  // namespace masformer::checkpoint
+}  // namespace masformer::io
