@@ -16,25 +16,35 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_kept(const std::string& line, std::int64_t last_step) {
+// The step that a line tells of; none where it is not whole.
+std::optional<std::uint64_t> step_of(const std::string& line) {
   const auto object = nlohmann::json::parse(line, nullptr, false);
-  return object.is_object() && object.contains("step") && object["step"].is_number_integer() &&
-         object["step"].get<std::int64_t>() <= last_step;
+  if (!object.is_object() || !object.contains("step")) return std::nullopt;
+  const auto& step = object["step"];
+  if (!step.is_number_unsigned()) return std::nullopt;
+  return step.get<std::uint64_t>();
 }
 
-// Rewrites the file without what comes after `last_step`; a crash leaves the old file or the new.
+// Rewrites the file with one line a step, up to `last_step`; a crash leaves the old file or the
+// new.
 void cut(const fs::path& path, std::int64_t last_step) {
   std::ifstream old(path);
   if (!old) return;
   const fs::path temporary = path.string() + ".cut";
   std::ofstream kept(temporary, std::ios::trunc);
+  std::uint64_t previous = 0;
   for (std::string line; std::getline(old, line);) {
-    if (is_kept(line, last_step)) kept << line << '\n';
+    const auto step = step_of(line);
+    if (!step || *step <= previous || *step > static_cast<std::uint64_t>(last_step)) continue;
+    kept << line << '\n';
+    previous = *step;
   }
   kept.close();
   require(kept.good(), "{} can't be written: {}", temporary.string(), std::strerror(errno));
   io::File(temporary, O_RDONLY).sync();
-  fs::rename(temporary, path);
+  std::error_code error;
+  fs::rename(temporary, path, error);
+  if (error) io::fail_for_errno("replace", path, error.value());
 }
 
 }  // namespace

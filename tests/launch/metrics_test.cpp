@@ -159,6 +159,9 @@ TEST(Metrics, AResumedRunGoesOnAfterWholeLines) {
       {"objects of no step", one + "{}\n{\"step\":\"2\"}\n{\"step\":1.5}\n" + two, 2, one + two},
       {"zeros after a crash", one + std::string(64, '\0'), 2, one},
       {"later lines before earlier ones", three + one, 2, one},
+      {"a step twice", one + one + two + two, 2, one + two},
+      {"steps that are none",
+       "{\"step\":0}\n{\"step\":-1}\n{\"step\":18446744073709551615}\n" + one, 2, one},
       {"an empty file", "", 5, ""}};
   for (const Resumed& resumed : cases) {
     const TemporaryDirectory directory;

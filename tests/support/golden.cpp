@@ -4,37 +4,11 @@
 #include <numeric>
 #include <utility>
 
-#include <hdf5.h>
-
 #include "runtime/error.h"
+#include "runtime/io/hdf5_handle.h"
 
 namespace masformer::test {
 namespace {
-
-// Owns one HDF5 id.
-class Handle {
- public:
-  using Close = herr_t (*)(hid_t);
-
-  // `what` goes into the message where HDF5 gave no id.
-  Handle(hid_t id, Close close, const std::string& what) : id_(id), close_(close) {
-    require(id >= 0, "cannot open {}", what);
-  }
-  Handle(Handle&& other) noexcept
-      : id_(std::exchange(other.id_, H5I_INVALID_HID)), close_(other.close_) {}
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-  Handle& operator=(Handle&&) = delete;
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
-
-  hid_t get() const { return id_; }
-
- private:
-  hid_t id_;
-  Close close_;
-};
 
 template <class T>
 hid_t memory_type();
@@ -59,42 +33,42 @@ class GoldenFile {
  public:
   explicit GoldenFile(std::string path)
       : path_(std::move(path)),
-        file_(H5Fopen(path_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, path_) {}
+        file_(opened(io::Hdf5File(H5Fopen(path_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)), "/")) {}
 
   template <class T>
   T number(const char* name) const {
-    const Handle attribute = open_attribute(name);
+    const io::Hdf5Attribute attribute = open_attribute(name);
     T value{};
-    check(H5Aread(attribute.get(), memory_type<T>(), &value), name);
+    check(H5Aread(attribute.id(), memory_type<T>(), &value), name);
     return value;
   }
 
   // A string of fixed length, as the generator writes it.
   std::string text(const char* name) const {
-    const Handle attribute = open_attribute(name);
-    const Handle type(H5Aget_type(attribute.get()), H5Tclose, describe(name));
-    std::string value(H5Tget_size(type.get()), '\0');
-    check(H5Aread(attribute.get(), type.get(), value.data()), name);
+    const io::Hdf5Attribute attribute = open_attribute(name);
+    const auto type = opened(io::Hdf5Type(H5Aget_type(attribute.id())), name);
+    std::string value(H5Tget_size(type.id()), '\0');
+    check(H5Aread(attribute.id(), type.id(), value.data()), name);
     return value;
   }
 
   template <class T>
   std::vector<T> values(const std::string& name, std::vector<std::int64_t>& shape) const {
-    const Handle dataset(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), H5Dclose,
-                         describe(name));
+    const auto dataset =
+        opened(io::Hdf5Dataset(H5Dopen2(file_.id(), name.c_str(), H5P_DEFAULT)), name);
     shape = shape_of(dataset, name);
     std::vector<T> result(
         std::reduce(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>()));
-    check(H5Dread(dataset.get(), memory_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, result.data()),
+    check(H5Dread(dataset.id(), memory_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, result.data()),
           name);
     return result;
   }
 
   std::map<std::string, NamedArray> arrays(const std::string& group_name) const {
-    const Handle group(H5Gopen2(file_.get(), group_name.c_str(), H5P_DEFAULT), H5Gclose,
-                       describe(group_name));
+    const auto group =
+        opened(io::Hdf5Group(H5Gopen2(file_.id(), group_name.c_str(), H5P_DEFAULT)), group_name);
     H5G_info_t info{};
-    check(H5Gget_info(group.get(), &info), group_name);
+    check(H5Gget_info(group.id(), &info), group_name);
     std::map<std::string, NamedArray> result;
     for (hsize_t index = 0; index < info.nlinks; ++index) {
       const std::string name = link_name(group, index);
@@ -111,20 +85,27 @@ class GoldenFile {
     require(status >= 0, "cannot read {}", describe(name));
   }
 
-  Handle open_attribute(const char* name) const {
-    return {H5Aopen(file_.get(), name, H5P_DEFAULT), H5Aclose, describe(name)};
+  template <class Handle>
+  Handle opened(Handle handle, const std::string& name) const {
+    require(bool(handle), "cannot open {}", describe(name));
+    return handle;
   }
 
-  std::vector<std::int64_t> shape_of(const Handle& dataset, const std::string& name) const {
-    const Handle space(H5Dget_space(dataset.get()), H5Sclose, describe(name));
-    std::vector<hsize_t> extents(H5Sget_simple_extent_ndims(space.get()));
-    H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr);
+  io::Hdf5Attribute open_attribute(const char* name) const {
+    return opened(io::Hdf5Attribute(H5Aopen(file_.id(), name, H5P_DEFAULT)), name);
+  }
+
+  std::vector<std::int64_t> shape_of(const io::Hdf5Dataset& dataset,
+                                     const std::string& name) const {
+    const auto space = opened(io::Hdf5Space(H5Dget_space(dataset.id())), name);
+    std::vector<hsize_t> extents(H5Sget_simple_extent_ndims(space.id()));
+    H5Sget_simple_extent_dims(space.id(), extents.data(), nullptr);
     return {extents.begin(), extents.end()};
   }
 
-  static std::string link_name(const Handle& group, hsize_t index) {
+  static std::string link_name(const io::Hdf5Group& group, hsize_t index) {
     const auto read = [&](char* buffer, std::size_t size) {
-      return H5Lget_name_by_idx(group.get(), ".", H5_INDEX_NAME, H5_ITER_INC, index, buffer, size,
+      return H5Lget_name_by_idx(group.id(), ".", H5_INDEX_NAME, H5_ITER_INC, index, buffer, size,
                                 H5P_DEFAULT);
     };
     std::string name(read(nullptr, 0), '\0');
@@ -133,7 +114,7 @@ class GoldenFile {
   }
 
   std::string path_;
-  Handle file_;
+  io::Hdf5File file_;
 };
 
 void read_config(const GoldenFile& file, GoldenCase& golden) {
