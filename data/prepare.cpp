@@ -56,6 +56,8 @@ class FileFinder {
       problems_.add(fmt::format("can't read {}: {}", input.string(), error.message()));
     } else if (fs::is_directory(status)) {
       add_folder(input);
+    } else if (fs::equivalent(input, options_.output, error)) {
+      problems_.add(fmt::format("{} would be overwritten: name another --output", input.string()));
     } else {
       files_.push_back(input.lexically_normal());
     }

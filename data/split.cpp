@@ -9,8 +9,9 @@ namespace masformer {
 namespace {
 
 bool is_held_out(std::size_t document, double fraction) {
+  if (fraction == 0 || document == 0) return false;
   const auto d = static_cast<double>(document);
-  return std::floor((d + 1) * fraction) > std::floor(d * fraction);
+  return document == 1 || std::floor((d - 1) * fraction) > std::floor((d - 2) * fraction);
 }
 
 }  // namespace

@@ -15,9 +15,9 @@ enum class SplitKind { all, train, held_out };
 // "all", "train", "held-out". Throws UsageError.
 SplitKind parse_split(std::string_view text);
 
-// The documents of one kind, one behind another, seen as one run of tokens. Document d is held out
-// where floor((d + 1) fraction) > floor(d fraction): the shares are exact, spread evenly, and
-// depend on nothing else.
+// The documents of one kind, one behind another, seen as one run of tokens. Of a fraction above 0
+// document 1 is held out, and from there on each at which (d - 1) fraction passes a whole number:
+// the shares are right to one document, spread evenly, and depend on nothing else.
 class Split {
  public:
   // Keeps a reference: the store outlives the split. Requires 0 <= held_out < 1.

@@ -67,4 +67,9 @@ bool Utf8Validator::feed(std::string_view bytes) {
   return true;
 }
 
+bool is_utf8(std::string_view text) {
+  Utf8Validator check;
+  return check.feed(text) && check.complete();
+}
+
 }  // namespace masformer::data

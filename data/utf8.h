@@ -27,4 +27,7 @@ class Utf8Validator {
   unsigned char highest_ = 0;
 };
 
+// Whether the text is UTF-8 from its first byte to its last.
+bool is_utf8(std::string_view text);
+
 }  // namespace masformer::data

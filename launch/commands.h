@@ -17,6 +17,9 @@ ExitCode run_command(const Arguments& arguments);
 ExitCode eval_command(const Arguments& arguments);
 ExitCode inspect_command(const Arguments& arguments);
 
+// Whether there is a command of this name.
+bool is_command(const std::string& name);
+
 // Whether the words ask for help alone.
 bool asks_for_help(const Arguments& arguments);
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -15,23 +16,35 @@ std::string duration(double seconds) {
   return fmt::format("{} s", whole);
 }
 
+namespace {
+
+// mpirun gives its ranks terminals of their own, whoever reads them in the end.
+bool watched() {
+  return isatty(STDOUT_FILENO) == 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
+}
+
+}  // namespace
+
 Console::Console(const std::string& live, std::int64_t every, std::int64_t first_step,
                  std::int64_t last_step)
-    : live_(live == "on" || (live == "auto" && isatty(STDOUT_FILENO) == 1)),
+    : live_(live == "on" || (live == "auto" && watched())),
       every_(every),
       first_step_(first_step),
-      last_step_(last_step),
-      begin_(std::chrono::steady_clock::now()) {}
+      last_step_(last_step) {}
 
 Console::~Console() {
   if (line_open_) std::puts("");
 }
 
 void Console::step(const StepMetrics& m) {
+  // The first step of a process is slower than those that follow: it alone tells of itself.
+  if (m.step == first_step_) begin_ = std::chrono::steady_clock::now();
   const bool due = m.step % every_ == 0 || m.step == first_step_ || m.step == last_step_;
   if (!live_ && !due && !m.eval_loss) return;
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
-  const double per_step = passed.count() / static_cast<double>(m.step - first_step_ + 1);
+  const double per_step = m.step == first_step_
+                              ? m.step_seconds
+                              : passed.count() / static_cast<double>(m.step - first_step_);
   const std::string text = fmt::format(
       "step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  {} left", m.step, last_step_, m.loss,
       m.eval_loss ? fmt::format("  held-out {:.4f}", *m.eval_loss) : "", m.tokens_per_second,

@@ -28,7 +28,7 @@ class Console {
   bool live_;
   bool line_open_ = false;
   std::int64_t every_, first_step_, last_step_;
-  std::chrono::steady_clock::time_point begin_;
+  std::chrono::steady_clock::time_point begin_;  // the end of the first step
 };
 
 // "3 h 05 min", "4 min 10 s", "12 s".

@@ -28,7 +28,8 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
   if (end == 0) {
     throw AgreedUsageError(fmt::format(
-        "the split has {} tokens, too few for a window of train.sequence={} and the token after",
+        "the split has {} tokens, too few for a window of train.sequence={} and the token after: "
+        "take --eval.split all, or a shorter sequence",
         split.tokens(), sequence));
   }
   const std::int64_t samples = job.plan.micro_batches * job.plan.micro_batch.samples;

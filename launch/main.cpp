@@ -3,6 +3,9 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -12,7 +15,7 @@ namespace masformer {
 namespace {
 
 struct Command {
-  const char* name;
+  std::string_view name;
   const char* usage;
   const char* what;
   ExitCode (*run)(const Arguments&);
@@ -50,13 +53,26 @@ ExitCode dispatch(const Arguments& words) {
     print_usage(stdout);
     return ExitCode::done;
   }
-  const auto found = std::ranges::find_if(
-      commands, [&](const Command& command) { return words[0] == command.name; });
-  if (found == commands.end()) refuse("there is no command {}: see masformer --help", words[0]);
+  if (!is_command(words[0])) refuse("there is no command {}: see masformer --help", words[0]);
+  const auto found = std::ranges::find(commands, words[0], &Command::name);
   return found->run({words.begin() + 1, words.end()});
 }
 
+// Threads that wait for work must not spin: ranks share cores. OpenMP's runtime reads this once,
+// when it is loaded, so the program starts itself again with it.
+void wait_passively(int argc, char** argv) {
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  const bool computes = command == "train" || command == "eval";
+  if (!computes || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  execv("/proc/self/exe", argv);  // where that fails, slower is all it is
+}
+
 }  // namespace
+
+bool is_command(const std::string& name) {
+  return std::ranges::find(commands, name, &Command::name) != commands.end();
+}
 
 bool asks_for_help(const Arguments& arguments) {
   return std::ranges::count(arguments, "--help") + std::ranges::count(arguments, "-h") > 0;
@@ -66,6 +82,7 @@ bool asks_for_help(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   using masformer::ExitCode;
+  masformer::wait_passively(argc, argv);
   std::signal(SIGXFSZ, SIG_IGN);  // so that a file size limit is an error with a message
   try {
     return static_cast<int>(masformer::dispatch({argv + 1, argv + argc}));

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "data/utf8.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -69,6 +70,8 @@ void OptionTable::add(const std::string& name, std::string& target, OptionInfo i
   entry.text = [&target] { return target; };
   entry.assign = [&target, name, rules = entry.info](const auto& texts) {
     std::string wrong = check_choice(name, rules, texts.back());
+    // Records of options travel as JSON.
+    if (!data::is_utf8(texts.back())) wrong = fmt::format("{} is not UTF-8: rename it", name);
     if (wrong.empty()) target = texts.back();
     return wrong;
   };

@@ -57,10 +57,12 @@ void describe_output(OptionTable& table, Options& o) {
   table.add(
       "log.every", o.log.every,
       {.value = "N", .help = "Steps between lines where output is no terminal.", .minimum = 1});
-  table.add("log.live", o.log.live,
-            {.value = "HOW",
-             .help = "One line that changes in place; auto: where output is a terminal.",
-             .choices = {"auto", "on", "off"}});
+  table.add(
+      "log.live", o.log.live,
+      {.value = "HOW",
+       .help = "One line that changes in place; auto: where output is a terminal and no mpirun "
+               "stands between.",
+       .choices = {"auto", "on", "off"}});
 }
 
 }  // namespace

@@ -49,8 +49,8 @@ int count_micro_batches(const Options& options, const Mesh& mesh,
     return static_cast<int>(t.global_batch / (t.micro_batch * mesh.data));
   }
   violations.push_back(fmt::format(
-      "train.global_batch={} is not a multiple of train.micro_batch={} x parallel.data={}: make it "
-      "{}, or change the others",
+      "train.global_batch={} is not a multiple of train.micro_batch={} x parallel.data={}: take "
+      "train.global_batch={}, or change the others",
       t.global_batch, t.micro_batch, mesh.data,
       (t.global_batch / (t.micro_batch * mesh.data) + 1) * t.micro_batch * mesh.data));
   return 1;
@@ -66,6 +66,9 @@ void check_training(const Options& options, std::vector<std::string>& violations
     violations.push_back(fmt::format(
         "train.micro_batch={} x train.sequence={} is more than {} tokens: lower one of them",
         t.micro_batch, t.sequence, std::numeric_limits<std::int32_t>::max()));
+  }
+  if (options.checkpoint.resume.empty()) {
+    violations.emplace_back("checkpoint.resume is empty: take auto, none, or a checkpoint's path");
   }
   if (options.run.dir.empty()) violations.emplace_back("run.dir is empty: name a folder");
   if (t.min_lr > t.lr) {
@@ -191,10 +194,9 @@ std::string describe(const RunPlan& plan) {
     const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, at, Purpose::training));
     const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];
     text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f}\n",
-                        fmt::format("{}: layers {}-{}", pipe, range.begin, range.end - 1),
-                        double(memory.weights) / mib, double(memory.gradients) / mib,
-                        double(memory.optimizer) / mib, double(memory.activations) / mib,
-                        double(memory.total()) / mib);
+                        fmt::format("{}: {}", pipe, to_string(range)), double(memory.weights) / mib,
+                        double(memory.gradients) / mib, double(memory.optimizer) / mib,
+                        double(memory.activations) / mib, double(memory.total()) / mib);
   }
   return text;
 }

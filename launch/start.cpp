@@ -1,5 +1,7 @@
 #include "launch/start.h"
 
+#include <set>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -16,15 +18,18 @@ std::string text(const nlohmann::json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// The resolved model is compared, not the options that led to it.
-void compare_models(const nlohmann::json& began, const nlohmann::json& now,
-                    std::vector<std::string>& violations) {
+// The resolved models are compared, not the options that led to them.
+std::vector<std::string> model_changes(const CheckpointReader& checkpoint, const Job& job,
+                                       const std::set<std::string>& free = {}) {
+  std::vector<std::string> changes;
+  const auto before = checkpoint.manifest().attributes.value("model", nlohmann::json::object());
+  const nlohmann::json now = to_json(job.plan.model);
   for (const auto& [key, value] : now.items()) {
-    const nlohmann::json before = began.value(key, nlohmann::json());
-    if (before == value) continue;
-    violations.push_back(
-        fmt::format("model.{}={}, but the run began with {}", key, text(value), text(before)));
+    const nlohmann::json old = before.value(key, nlohmann::json());
+    if (old == value || free.count(key) > 0) continue;
+    changes.push_back(fmt::format("model.{}={}, but it was {}", key, text(value), text(old)));
   }
+  return changes;
 }
 
 void compare_options(const nlohmann::json& began, const OptionTable& table,
@@ -33,34 +38,29 @@ void compare_options(const nlohmann::json& began, const OptionTable& table,
     if (name.starts_with("model.") || table.on_resume(name) == OnResume::may_change) continue;
     const std::string before = began.value(name, value);
     if (before == value) continue;
-    violations.push_back(fmt::format("{}={}, but the run began with {}", name, value, before));
+    violations.push_back(fmt::format("{}={}, but it was {}", name, value, before));
   }
 }
 
 // All that forbids going on from a checkpoint.
-std::vector<std::string> forbidden_changes(const nlohmann::json& attributes, const Job& job,
+std::vector<std::string> forbidden_changes(const CheckpointReader& checkpoint, const Job& job,
                                            const OptionTable& table,
                                            const std::string& data_digest) {
-  std::vector<std::string> violations;
-  compare_models(attributes.value("model", nlohmann::json::object()), to_json(job.plan.model),
-                 violations);
+  std::vector<std::string> violations = model_changes(checkpoint, job);
+  const nlohmann::json& attributes = checkpoint.manifest().attributes;
   compare_options(attributes.value("options", nlohmann::json::object()), table, violations);
   const std::string began = attributes.value("data_digest", data_digest);
   if (began != data_digest) {
-    violations.push_back(
-        fmt::format("data.path holds other tokens (digest {}) than the run began with ({})",
-                    data_digest, began));
+    violations.push_back(fmt::format(
+        "data.path holds other tokens: their digest is {}, but it was {}", data_digest, began));
   }
   return violations;
 }
 
-void check_undamaged(Communicator& world, const fs::path& directory) {
-  const Manifest manifest = collectively(world, [&] { return read_manifest(directory); });
-  const auto damaged = damaged_files(world, directory, manifest);
-  if (!damaged.empty()) {
-    throw AgreedError(
-        fmt::format("checkpoint {} is damaged:\n{}", directory.string(), fmt::join(damaged, "\n")));
-  }
+CheckpointReader open_undamaged(Communicator& world, const fs::path& directory) {
+  CheckpointReader reader = collectively(world, [&] { return CheckpointReader(directory); });
+  require_undamaged(world, directory, reader.manifest());
+  return reader;
 }
 
 Start resume(Job& job, const OptionTable& table, const fs::path& directory,
@@ -69,7 +69,7 @@ Start resume(Job& job, const OptionTable& table, const fs::path& directory,
     CheckpointReader reader(directory);
     const nlohmann::json& attributes = reader.manifest().attributes;
     require_training(reader);
-    const auto violations = forbidden_changes(attributes, job, table, data_digest);
+    const auto violations = forbidden_changes(reader, job, table, data_digest);
     if (!violations.empty()) {
       refuse(
           "{} can't be resumed with these options; put them back, or start a new run with "
@@ -85,21 +85,19 @@ Start resume(Job& job, const OptionTable& table, const fs::path& directory,
   });
 }
 
-// A head of its own is a weight like others: neither dropped nor made up in silence.
-void check_head(const CheckpointReader& reader, const ModelConfig& model) {
-  const bool tied =
-      model_from_json(reader.manifest().attributes.value("model", nlohmann::json())).tied;
-  if (tied == model.tied) return;
-  refuse("{} holds a model with model.tied={}, and model.tied={} is asked for: give it the same",
-         reader.directory().string(), tied, model.tied);
+// Spans may change, and positions: load_weights() says how.
+void check_same_model(const CheckpointReader& checkpoint, const Job& job) {
+  const auto changes = model_changes(checkpoint, job, {"spans", "positions"});
+  if (changes.empty()) return;
+  refuse("checkpoint.init={} holds another model; only spans and positions may change:\n{}",
+         checkpoint.directory().string(), fmt::join(changes, "\n"));
 }
 
 Start begin_from_weights(Job& job, const fs::path& directory) {
-  check_undamaged(job.world(), directory);
+  CheckpointReader reader = open_undamaged(job.world(), directory);
   return collectively(job.world(), [&] {
-    CheckpointReader reader(directory);
     require_training(reader);
-    check_head(reader, job.plan.model);
+    check_same_model(reader, job);
     load_weights(reader, job.stage.parameters());
     return Start{.notes = {fmt::format("takes its weights from {}", directory.string())}};
   });
@@ -117,7 +115,7 @@ std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
   const std::string& how = options.checkpoint.resume;
   if (how == "none") return std::nullopt;
   if (how != "auto") {
-    check_undamaged(job.world(), how);
+    open_undamaged(job.world(), how);
     return how;
   }
   const auto found = find_newest(job.world(), options.run.dir);
@@ -154,8 +152,8 @@ Start start_run(Job& job, const Options& options, const OptionTable& table,
   on_first_rank(job.world(), [&] {
     // What stays beyond this step would be taken for newer than what this run is going to save.
     // Of a run that goes on from another one's checkpoint, nothing here is a part.
-    const bool foreign =
-        checkpoint && !fs::equivalent(checkpoint->parent_path(), directory->path() / "checkpoints");
+    const bool foreign = checkpoint && !fs::equivalent(fs::canonical(*checkpoint).parent_path(),
+                                                       directory->path() / "checkpoints");
     if (directory->set_aside_after(foreign ? 0 : start.step)) {
       start.notes.push_back(fmt::format("set aside what stood in {} beyond step {}",
                                         directory->path().string(), foreign ? 0 : start.step));

@@ -226,7 +226,7 @@ void Trainer::check_finite(std::int64_t number) const {
 
 void Trainer::prune() {
   try {
-    prune_checkpoints(options_.run.dir, static_cast<int>(options_.checkpoint.keep));
+    prune_checkpoints(options_.run.dir, options_.checkpoint.keep);
   } catch (const std::exception& error) {
     // The new checkpoint stands; an old one too many does not end a run.
     say(fmt::format("old checkpoints were not removed: {}", error.what()));

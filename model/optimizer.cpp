@@ -21,10 +21,11 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step) {
 
 void reduce_gradients(ParameterSet& parameters, const std::optional<ParameterId>& shared_table,
                       const Communicators& communicators) {
+  communicators.data->all_reduce(parameters.gradients(), Reduction::sum).wait();
+  // Last, so that both stages end with the same bits: a sum of two has one order.
   if (shared_table) {
     communicators.ends->all_reduce(parameters[*shared_table].gradient, Reduction::sum).wait();
   }
-  communicators.data->all_reduce(parameters.gradients(), Reduction::sum).wait();
 }
 
 double gradient_norm(const Stream& stream, const ParameterSet& parameters, Communicator& world) {

@@ -22,8 +22,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // In place. Every rank gets the same bits; the order of the sum depends on the group's size and
-  // the tensor's size alone.
+  // In place. Every rank gets the same bits; the order of a sum depends on the group's size, the
+  // tensor's size and the element's place in it alone.
   virtual Event all_reduce(Tensor x, Reduction reduction) = 0;
   virtual Event broadcast(Tensor x, int root) = 0;
   // Point to point; messages between two ranks arrive in the order of sending.

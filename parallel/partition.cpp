@@ -85,13 +85,9 @@ Partition make_partition(std::string_view text, int layers, int stages) {
   return ranges_of(counts);
 }
 
-std::string to_string(const Partition& partition) {
-  std::vector<std::string> ranges;
-  for (const LayerRange& range : partition) {
-    ranges.push_back(range.size() == 1 ? fmt::format("{}", range.begin)
-                                       : fmt::format("{}-{}", range.begin, range.end - 1));
-  }
-  return fmt::format("layers {}", fmt::join(ranges, ", "));
+std::string to_string(const LayerRange& range) {
+  if (range.size() == 1) return fmt::format("layer {}", range.begin);
+  return fmt::format("layers {}-{}", range.begin, range.end - 1);
 }
 
 }  // namespace masformer

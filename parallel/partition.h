@@ -27,6 +27,6 @@ Partition even_partition(int layers, int stages);
 // count a stage and all layers together.
 Partition make_partition(std::string_view text, int layers, int stages);
 
-std::string to_string(const Partition& partition);  // "layers 0-11, 12-23"
+std::string to_string(const LayerRange& range);  // "layers 0-11", "layer 3"
 
 }  // namespace masformer

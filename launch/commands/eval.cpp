@@ -68,10 +68,7 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
     require_training(reader);
     return reader;
   });
-  const auto damaged = damaged_files(*world, options.checkpoint, checkpoint.manifest());
-  if (!damaged.empty()) {
-    throw AgreedError(fmt::format("checkpoint {} is damaged: {}", options.checkpoint, damaged[0]));
-  }
+  require_undamaged(*world, options.checkpoint, checkpoint.manifest());
   collectively(*world, [&] {
     const auto& attributes = checkpoint.manifest().attributes;
     auto record = attributes.value("options", std::map<std::string, std::string>());

@@ -73,10 +73,7 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
   CheckpointReader other(options.compare);
   const std::map<std::string, double> differences = compare(checkpoint, other);
   double worst = 0;
-  for (const auto& [name, difference] : differences) {
-    // A NaN is worse than any number, and stays.
-    if (!(difference <= worst)) worst = difference;
-  }
+  for (const auto& [name, difference] : differences) worst = std::max(worst, difference);
   if (options.json) {
     fmt::print("{}\n", nlohmann::json{{"tensors", differences}, {"worst", worst}}.dump());
     return ExitCode::done;

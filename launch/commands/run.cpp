@@ -62,6 +62,9 @@ RunWords read_words(const Arguments& arguments) {
   if (words.program.empty()) {
     refuse("run: say what to run behind --, as in masformer run -n 4 -- train ...");
   }
+  if (!is_command(words.program[0])) {
+    refuse("run: there is no command {}: see masformer --help", words.program[0]);
+  }
   return words;
 }
 
@@ -113,24 +116,38 @@ Arguments passed_on_environment() {
   _exit(static_cast<int>(ExitCode::failure));
 }
 
-// A rank holds the stop signal back before it does anything else, so what died of it had not begun.
-bool stopped_before_it_began(int status) {
+bool died_of_the_stop_signal(int status) {
   return (WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1) ||
          (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGUSR1);
 }
 
-ExitCode exit_code(int status) {
-  if (stopped_before_it_began(status)) {
-    fmt::print(stderr, "masformer: stopped before the ranks were up; nothing has changed\n");
-    return ExitCode::interrupted;
+// What mpirun, made quiet, does not say. 128 + n stands for a rank that signal n ended.
+void report_end(int status) {
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128;
+  if (signal > 0) {
+    fmt::print(stderr, "masformer: a rank was ended by signal {} ({}{})\n", signal,
+               strsignal(signal), signal == SIGKILL ? ": out of memory?" : "");
+  } else if (WEXITSTATUS(status) == static_cast<int>(ExitCode::failure)) {
+    fmt::print(stderr, "masformer: the job failed\n");
   }
+}
+
+ExitCode exit_code(int status, const RunWords& words) {
+  if (died_of_the_stop_signal(status)) {
+    // Training holds the signal back before it does anything else: it had not begun.
+    const bool trains = words.program[0] == "train";
+    fmt::print(stderr, "masformer: stopped{}\n",
+               trains ? " before the ranks were up; nothing has changed" : "");
+    return trains ? ExitCode::interrupted : ExitCode::failure;
+  }
+  report_end(status);
   if (!WIFEXITED(status) || WEXITSTATUS(status) > 3) return ExitCode::failure;
   return static_cast<ExitCode>(WEXITSTATUS(status));
 }
 
 // Waits for mpirun. The first signal asks the ranks for the clean stop, again every second, since
 // mpirun loses what comes before its ranks are up; a later one ends the job at once.
-ExitCode watch(pid_t child, const sigset_t& signals) {
+ExitCode watch(pid_t child, const sigset_t& signals, const RunWords& words) {
   constexpr std::chrono::seconds doubled{1};  // one Ctrl-C may arrive twice
   std::optional<Clock::time_point> asked;
   int status = 0;
@@ -139,19 +156,24 @@ ExitCode watch(pid_t child, const sigset_t& signals) {
     const int signal = sigtimedwait(&signals, nullptr, &second);
     if (signal == SIGCHLD) continue;
     const bool from_outside = signal > 0;
-    if (from_outside && asked && Clock::now() - *asked > doubled) kill(child, SIGTERM);
-    if (from_outside && !asked) asked = Clock::now();
+    if (from_outside && asked && Clock::now() - *asked > doubled) {
+      fmt::print(stderr, "\nmasformer: ends at once\n");
+      kill(child, SIGTERM);
+    }
+    if (from_outside && !asked) {
+      fmt::print(stderr, "\nmasformer: stops{}; once more to end at once\n",
+                 words.program[0] == "train" ? " after the step at hand, with a checkpoint" : "");
+      asked = Clock::now();
+    }
     if (asked) kill(child, SIGUSR1);
   }
-  return exit_code(status);
+  return exit_code(status, words);
 }
 
 }  // namespace
 
 ExitCode run_command(const Arguments& arguments) {
-  const bool help_wanted =
-      arguments.empty() || asks_for_help({arguments.begin(), std::ranges::find(arguments, "--")});
-  if (help_wanted) {
+  if (asks_for_help({arguments.begin(), std::ranges::find(arguments, "--")})) {
     fmt::print(
         "masformer run -n N [mpirun's options] -- train ...\n\n"
         "Starts N ranks by mpirun. Ctrl-C or SIGTERM stops them after the step, with a checkpoint "
@@ -168,7 +190,7 @@ ExitCode run_command(const Arguments& arguments) {
   const pid_t child = fork();
   if (child < 0) fail("no process can be started: {}", std::strerror(errno));
   if (child == 0) become_mpirun(words, before);
-  return watch(child, signals);
+  return watch(child, signals, words);
 }
 
 }  // namespace masformer

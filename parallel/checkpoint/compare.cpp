@@ -79,8 +79,9 @@ double relative_difference(CheckpointReader& a, CheckpointReader& b, const std::
     squares.add(from_a, from_b, part.elements());
   });
   if (squares.difference() == 0) return 0;
-  if (squares.reference() == 0) return std::numeric_limits<double>::infinity();
-  return std::sqrt(squares.difference() / squares.reference());
+  if (squares.reference() == 0) return 1;
+  const double ratio = std::sqrt(squares.difference() / squares.reference());
+  return std::isfinite(ratio) ? ratio : std::numeric_limits<double>::max();
 }
 
 // What keeps `a` from being compared with `b`, as seen from a.

@@ -127,7 +127,7 @@ std::optional<FoundCheckpoint> find_newest(Communicator& world, const fs::path& 
       folder_of(run_dir).string(), fmt::join(found.skipped, "\n  ")));
 }
 
-void prune_checkpoints(const fs::path& run_dir, int keep) {
+void prune_checkpoints(const fs::path& run_dir, std::int64_t keep) {
   for (const fs::path& entry : entries_of(run_dir)) {
     if (is_leftover(entry.filename().string())) fs::remove_all(entry);
   }

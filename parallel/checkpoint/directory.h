@@ -32,6 +32,6 @@ std::optional<FoundCheckpoint> find_newest(Communicator& world,
 // Removes all but the newest `keep` checkpoints (0 keeps all), and what interrupted saves left
 // behind. Called by one rank, while none saves. A crash at any moment leaves no damaged step-*
 // directory.
-void prune_checkpoints(const std::filesystem::path& run_dir, int keep);
+void prune_checkpoints(const std::filesystem::path& run_dir, std::int64_t keep);
 
 }  // namespace masformer

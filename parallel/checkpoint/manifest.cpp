@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <system_error>
 
+#include <fmt/ranges.h>
+
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/checkpoint/names.h"
 #include "runtime/error.h"
@@ -41,7 +43,9 @@ std::int64_t StoredTensor::elements() const {
 Manifest read_manifest(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory / manifest_name;
   if (!std::filesystem::exists(path)) {
-    refuse("{}: there is no checkpoint: {} is missing", directory.string(), manifest_name);
+    const bool run = std::filesystem::is_directory(directory / "checkpoints");
+    refuse("{}: there is no checkpoint: {} is missing{}", directory.string(), manifest_name,
+           run ? ": name one of those in its folder checkpoints" : "");
   }
   const std::string text = io::read_text(path);
   try {
@@ -70,6 +74,14 @@ std::vector<std::string> damaged_files(Communicator& world, const std::filesyste
   }
   std::sort(all.begin(), all.end());
   return all;
+}
+
+void require_undamaged(Communicator& world, const std::filesystem::path& directory,
+                       const Manifest& manifest) {
+  const auto damaged = damaged_files(world, directory, manifest);
+  if (damaged.empty()) return;
+  throw AgreedError(
+      fmt::format("checkpoint {} is damaged:\n{}", directory.string(), fmt::join(damaged, "\n")));
 }
 
 }  // namespace masformer

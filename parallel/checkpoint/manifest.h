@@ -50,4 +50,8 @@ Manifest read_manifest(const std::filesystem::path& directory);
 std::vector<std::string> damaged_files(Communicator& world, const std::filesystem::path& directory,
                                        const Manifest& manifest);
 
+// The same, where nothing may be damaged: throws AgreedError that lists what is. Collective.
+void require_undamaged(Communicator& world, const std::filesystem::path& directory,
+                       const Manifest& manifest);
+
 }  // namespace masformer

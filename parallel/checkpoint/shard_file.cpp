@@ -14,14 +14,14 @@ using namespace io;
 
 namespace {
 
-// " (needs 1.23 GiB more)": what is still to be written less what is free; "" where unknown.
+// " (needs 12.3 MiB more)": what is still to be written less what is free; "" where unknown.
 std::string shortage(const File& file, std::int64_t wanted) {
   struct statvfs volume {};
   if (fstatvfs(file.descriptor(), &volume) != 0) return "";
   const auto available = static_cast<std::int64_t>(volume.f_bavail * volume.f_frsize);
   const std::int64_t missing = wanted - file.bytes() - available;
   if (missing <= 0) return "";
-  return fmt::format(" (needs {:.2f} GiB more)", static_cast<double>(missing) / (1 << 30));
+  return fmt::format(" (needs {:.1f} MiB more)", static_cast<double>(missing) / (1 << 20));
 }
 
 // Contiguous, its space given out when it is written, without filling it first; no times, so that

@@ -24,7 +24,7 @@ Moments moments(const float* x, std::int64_t features, float epsilon) {
   return {mean, 1.0f / std::sqrt(squares / static_cast<float>(features) + epsilon)};
 }
 
-// One thread's sums over its tokens, [2, H]: dy xhat, then dy. Tokens are summed in fp32 over a
+// The sums over one part of the tokens, [2, H]: dy xhat, then dy. Tokens are summed in fp32 over a
 // block and blocks in double, so that long sequences lose nothing.
 class ParameterSums {
  public:
@@ -79,13 +79,13 @@ void backward_row(const LayerNormBackward& args, std::int64_t t, ParameterSums& 
   }
 }
 
-void add_in_thread_order(const std::vector<ParameterSums>& sums, Tensor dweight, Tensor dbias) {
+void add_in_order(const std::vector<ParameterSums>& sums, Tensor dweight, Tensor dbias) {
   const std::int64_t features = dweight.dim(0);
   for (std::int64_t h = 0; h < features; ++h) {
     double weight_sum = 0, bias_sum = 0;
-    for (const ParameterSums& thread : sums) {
-      weight_sum += thread.total()[static_cast<std::size_t>(h)];
-      bias_sum += thread.total()[static_cast<std::size_t>(features + h)];
+    for (const ParameterSums& part : sums) {
+      weight_sum += part.total()[static_cast<std::size_t>(h)];
+      bias_sum += part.total()[static_cast<std::size_t>(features + h)];
     }
     dweight.data<float>()[h] += static_cast<float>(weight_sum);
     dbias.data<float>()[h] += static_cast<float>(bias_sum);
@@ -115,9 +115,13 @@ void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, floa
 }
 
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
-  std::vector<ParameterSums> sums(static_cast<std::size_t>(stream.threads()),
-                                  ParameterSums(args.x.dim(1)));
-  for_each_part(stream, args.x.dim(0), 1, [&](Part tokens, int part) {
+  // As many parts as the tokens ask for, however many threads there are: copies of a norm on ranks
+  // with different numbers of threads stay equal.
+  constexpr std::int64_t most_parts = 64;
+  const std::int64_t blocks = (args.x.dim(0) + ParameterSums::block - 1) / ParameterSums::block;
+  const auto parts = static_cast<int>(std::min(blocks, most_parts));
+  std::vector<ParameterSums> sums(static_cast<std::size_t>(parts), ParameterSums(args.x.dim(1)));
+  for_each_part_of(stream, parts, args.x.dim(0), ParameterSums::block, [&](Part tokens, int part) {
     ParameterSums& own = sums[static_cast<std::size_t>(part)];
     for (std::int64_t begin = tokens.begin; begin < tokens.end; begin += ParameterSums::block) {
       const std::int64_t end = std::min(tokens.end, begin + ParameterSums::block);
@@ -125,7 +129,7 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
       own.close_block();
     }
   });
-  add_in_thread_order(sums, args.dweight, args.dbias);
+  add_in_order(sums, args.dweight, args.dbias);
 }
 
 }  // namespace masformer::cpu

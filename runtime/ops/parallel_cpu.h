@@ -25,12 +25,18 @@ inline Part part_of(std::int64_t size, std::int64_t parts, std::int64_t part, st
 // Floats in a cache line: neighbours cut at a multiple of it don't write to one line.
 constexpr std::int64_t line_floats = 16;
 
-// Calls work(Part, index) for each of the stream's threads, at once. `work` must not throw.
+// Calls work(Part, index) for each of `parts` parts on the stream's threads. `work` must not throw.
+template <class Work>
+void for_each_part_of(const Stream& stream, int parts, std::int64_t size, std::int64_t grain,
+                      const Work& work) {
+#pragma omp parallel for num_threads(stream.threads()) schedule(static)
+  for (int part = 0; part < parts; ++part) work(part_of(size, parts, part, grain), part);
+}
+
+// The same with a part for each thread.
 template <class Work>
 void for_each_part(const Stream& stream, std::int64_t size, std::int64_t grain, const Work& work) {
-  const int parts = stream.threads();
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-  for (int part = 0; part < parts; ++part) work(part_of(size, parts, part, grain), part);
+  for_each_part_of(stream, stream.threads(), size, grain, work);
 }
 
 }  // namespace masformer::cpu

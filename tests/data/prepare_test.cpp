@@ -78,6 +78,14 @@ TEST_F(Prepare, DoesNotReadItsOwnOutput) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 2);
 }
 
+TEST_F(Prepare, DoesNotOverwriteItsInput) {
+  write("a.txt", "precious");
+  options.inputs = {folder / "a.txt"};
+  options.output = folder / "./a.txt";
+  EXPECT_NE(refusal().find("a.txt would be overwritten: name another --output"), std::string::npos);
+  EXPECT_EQ(read_bytes(folder / "a.txt"), "precious");
+}
+
 TEST_F(Prepare, SuffixesChooseAmongTheFilesOfFolders) {
   write("in/a.rst.txt", "1");
   write("in/b.txt", "2");

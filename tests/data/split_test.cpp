@@ -15,12 +15,15 @@ struct Naive {
   std::vector<std::int32_t> document;
 };
 
-// Bresenham's line: the sum of the shares passes a whole number at each document held out.
+// Bresenham's line from document 1 on: the sum of the shares, 1 at first, passes a whole number at
+// each document held out.
 Naive naive_split(const SampleStore& sample, SplitKind kind, double fraction) {
   Naive split;
   for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
     const int d = sample.document[i];
-    const bool held_out = std::floor((d + 1) * fraction) - std::floor(d * fraction) > 0;
+    const double before = d < 2 ? 0 : 1 + (d - 2) * fraction;
+    const double after = d < 1 ? 0 : 1 + (d - 1) * fraction;
+    const bool held_out = fraction > 0 && std::floor(after) > std::floor(before);
     if (kind == SplitKind::all || held_out == (kind == SplitKind::held_out)) {
       split.tokens.push_back(sample.tokens[i]);
       split.document.push_back(d);
@@ -45,7 +48,8 @@ TEST_P(Splits, HaveExactSharesAndReadAsTheConcatenation) {
   const Split train(store, SplitKind::train, fraction);
   const Split held_out(store, SplitKind::held_out, fraction);
   EXPECT_EQ(all.documents(), documents);
-  EXPECT_EQ(held_out.documents(), static_cast<std::int64_t>(std::floor(documents * fraction)));
+  const bool none = documents < 2 || fraction == 0;
+  EXPECT_EQ(held_out.documents(), none ? 0 : 1 + std::floor((documents - 2) * fraction));
   EXPECT_EQ(train.documents() + held_out.documents(), documents);
   EXPECT_EQ(train.tokens() + held_out.tokens(), store.tokens());
 
@@ -78,7 +82,7 @@ TEST(Split, SharesAreSpreadEvenly) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(held_out.tokens()));
   std::vector<std::int32_t> document(tokens.size());
   held_out.read(0, tokens, document);
-  for (const std::int32_t d : document) EXPECT_EQ(d % 4, 3);
+  for (const std::int32_t d : document) EXPECT_EQ(d % 4, 1);
 }
 
 TEST(Split, RefusesToReadOutside) {

@@ -34,8 +34,8 @@ TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
       {{"--train.seed", "x"}, {}, {"train.seed=x is not a whole number"}},
       {{"--train.micro_batch", "3"},
        {},
-       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: make it "
-        "9"}},
+       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: take "
+        "train.global_batch=9"}},
       {{},
        {.tensor = 3},
        {"parallel.tensor=3 does not divide model.heads=4: pick one of 1, 2, 4",
@@ -69,6 +69,8 @@ TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
     const Finished finished = train(scratch, "refused", training);
     for (const std::string& message : refusal.messages) expect_refused(finished, message);
   }
+  EXPECT_FALSE(fs::exists(scratch.path("refused") / "metrics.jsonl"));
+  EXPECT_TRUE(fs::is_empty(scratch.path("refused") / "checkpoints"));
 }
 
 TEST(Refusal, RefusesToResumeWhatMayNotChange) {
@@ -79,9 +81,8 @@ TEST(Refusal, RefusesToResumeWhatMayNotChange) {
   *(std::find(words.begin(), words.end(), "--model.hidden") + 1) = "64";
   const Finished finished = run(words);
   EXPECT_EQ(finished.status, 2) << finished.output;
-  for (const char* const message :
-       {"model.hidden=64, but the run began with 32", "train.seed=5, but the run began with 1",
-        "data.held_out=0.25, but the run began with 0.05"}) {
+  for (const char* const message : {"model.hidden=64, but it was 32", "train.seed=5, but it was 1",
+                                    "data.held_out=0.25, but it was 0.05"}) {
     EXPECT_NE(finished.output.find(message), std::string::npos) << finished.output;
   }
 }
@@ -131,13 +132,26 @@ TEST(Refusal, GradientsAreNoWeights) {
       message);
 }
 
-TEST(Refusal, AHeadIsNeitherDroppedNorMadeUp) {
+TEST(Refusal, WeightsOfAnotherModelAreNotTaken) {
   const Scratch scratch;
   const std::vector<std::string> untied{"--model.tied", "false", "--train.steps", "1"};
   ASSERT_EQ(train(scratch, "untied", {.options = untied}).status, 0);
   const std::string from = checkpoint(scratch, "untied", 1).string();
-  expect_refused(train(scratch, "tied", {.options = {"--checkpoint.init", from}}),
-                 "holds a model with model.tied=false, and model.tied=true is asked for");
+  const Training other{.tensor = 2,
+                       .options = {"--checkpoint.init", from, "--model.spans", "full,window:8",
+                                   "--model.heads", "2", "--model.attention_scale", "1/sqrt(d)"}};
+  const Finished finished = train(scratch, "other", other);
+  for (const char* const message :
+       {"model.tied=true, but it was false", "model.layers=2, but it was 4",
+        "model.heads=2, but it was 4", "model.attention_scale=0.25, but it was 1.0"}) {
+    expect_refused(finished, message);
+  }
+}
+
+// Each rank would fail at its own moment otherwise.
+TEST(Refusal, NamesAreUtf8) {
+  const Scratch scratch;
+  expect_refused(train(scratch, "caf\xe9", {.tensor = 2}), "run.dir is not UTF-8: rename it");
 }
 
 TEST(Refusal, FailsCleanlyOnAFullDisk) {

@@ -171,6 +171,46 @@ TEST(Resume, FromAnotherRunSetsAsideAllThatStoodHere) {
   EXPECT_EQ(worst_difference(checkpoint(scratch, "run", 20), checkpoint(scratch, "whole", 20)), 0);
 }
 
+TEST(Resume, FromAPathOfTheSameRunGoesOnWithIt) {
+  const Scratch scratch;
+  const auto saving = [](const std::string& from) {
+    return with({}, {"--checkpoint.every", "10", "--checkpoint.resume", from});
+  };
+  ASSERT_EQ(train(scratch, "run", saving("auto")).status, 0);
+  const auto whole = timeless_metrics(scratch, "run");
+  const std::string half = checkpoint(scratch, "run", 10).string();
+  for (const std::string& from : {half, half + "/", half + "/."}) {
+    const Finished finished = train(scratch, "run", saving(from));
+    ASSERT_EQ(finished.status, 0) << finished.output;
+    EXPECT_TRUE(fs::exists(half)) << finished.output;
+    EXPECT_EQ(timeless_metrics(scratch, "run"), whole);
+  }
+}
+
+// Without learning, the weights of the new run are those of the old.
+TEST(Init, TakesEveryWeightAsItIs) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "base", {}).status, 0);
+  const std::string from = checkpoint(scratch, "base", 20).string();
+  const Training still{.tensor = 2,
+                       .pipeline = 2,
+                       .options = {"--checkpoint.init", from, "--train.steps", "2", "--model.spans",
+                                   "window:4*4", "--train.lr", "0", "--train.min_lr", "0"}};
+  const Finished finished = train(scratch, "still", still);
+  ASSERT_EQ(finished.status, 0) << finished.output;
+  const Finished compared = run({program(), "inspect", checkpoint(scratch, "still", 2).string(),
+                                 "--compare", from, "--json"});
+  ASSERT_EQ(compared.status, 0) << compared.output;
+  const auto tensors = nlohmann::json::parse(compared.output).at("tensors");
+  int weights = 0;
+  for (const auto& [name, difference] : tensors.items()) {
+    if (name.starts_with("optimizer.")) continue;
+    EXPECT_EQ(difference, 0) << name;
+    ++weights;
+  }
+  EXPECT_EQ(weights, 4 + 4 * 13);
+}
+
 TEST(Init, StartsANewRunFromWeightsAlone) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "base", {}).status, 0);

@@ -59,8 +59,8 @@ TEST(RunPlan, RefusesALayoutOfAnotherNumberOfRanks) {
        4,
        {"parallel.tensor=1 x parallel.pipeline=2 x parallel.context=1 x parallel.data=3 does not "
         "make 4 ranks: start a multiple of 6, or change the layout",
-        "train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: make it "
-        "9, or change the others"}},
+        "train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: take "
+        "train.global_batch=9, or change the others"}},
       {[](Options& o) { o.parallel.context = 2; },
        2,
        {"parallel.context=2 is not available yet: leave it at 1"}}};
@@ -116,6 +116,9 @@ TEST(RunPlan, SaysNothingThatNobodyWrote) {
       {[](Options& o) { o.train.min_lr = -0.5; },
        1,
        {"train.min_lr=-0.5 is no learning rate: take 0 or more, or -1 for a tenth"}},
+      {[](Options& o) { o.checkpoint.resume = ""; },
+       1,
+       {"checkpoint.resume is empty: take auto, none, or a checkpoint's path"}},
       {[](Options& o) { o.run.dir = ""; }, 1, {"run.dir is empty: name a folder"}}};
   for (const Refused& refused : all) expect_refusal(refused);
   Options unreadable = small_run();
@@ -149,16 +152,16 @@ TEST(RunPlan, RefusesABatchOrACourseThatDoesNotFit) {
   const std::vector<Refused> all{
       {[](Options& o) { o.train.micro_batch = 3; },
        1,
-       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: make it "
-        "9, or change the others"}},
+       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: take "
+        "train.global_batch=9, or change the others"}},
       {[](Options&) {},
        3,
-       {"train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: make it "
-        "9, or change the others"}},
+       {"train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: take "
+        "train.global_batch=9, or change the others"}},
       {[](Options& o) { o.train.micro_batch = 16; },
        1,
-       {"train.global_batch=8 is not a multiple of train.micro_batch=16 x parallel.data=1: make it "
-        "16, or change the others"}},
+       {"train.global_batch=8 is not a multiple of train.micro_batch=16 x parallel.data=1: take "
+        "train.global_batch=16, or change the others"}},
       {[](Options& o) { o.train.min_lr = 1e-3; },
        1,
        {"train.min_lr=0.001 is above train.lr=0.0006: lower it, or leave it out for a tenth"}},
@@ -181,8 +184,8 @@ TEST(RunPlan, SaysEveryViolationAtOnce) {
         "parallel.partition=2,3 holds 5 layers, model.layers=4 wants 4: every layer stands on "
         "exactly one stage",
         "train.sequence=32 is longer than model.positions=16: raise the one or lower the other",
-        "train.global_batch=8 is not a multiple of train.micro_batch=5 x parallel.data=1: make it "
-        "10, or change the others",
+        "train.global_batch=8 is not a multiple of train.micro_batch=5 x parallel.data=1: take "
+        "train.global_batch=10, or change the others",
         "train.min_lr=1 is above train.lr=0.0006: lower it, or leave it out for a tenth",
         "train.dump_gradients_at=2000 lies beyond train.steps=1000"}});
 }

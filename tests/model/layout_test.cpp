@@ -36,7 +36,7 @@ constexpr std::uint64_t seed = 7;
 ModelConfig config_of(const Case& c) {
   return {.layers = 4,
           .hidden = 48,
-          .heads = 4,
+          .heads = 8,
           .ffn = 96,
           .vocab = vocab,
           .positions = sequence,
@@ -91,6 +91,15 @@ class TrainingRun {
     execute(under_test_.evaluation, *groups_.pipe, under_test_.stage);
     return sum_over(*groups_.world, groups_.at.tensor == 0 ? under_test_.stage.loss_sum() : 0.0) /
            double(case_.samples * sequence);
+  }
+  // First and last stage share the token table: after any number of steps, bit for bit.
+  void expect_equal_copies() {
+    const auto shared = under_test_.stage.description().shared_table;
+    if (!shared) return;
+    const Tensor table = parameters()[*shared].master;
+    const std::string bits(static_cast<const char*>(table.raw()),
+                           static_cast<std::size_t>(table.bytes()));
+    for (const std::string& copy : groups_.ends->all_gather(bits)) EXPECT_TRUE(copy == bits);
   }
   double loss() const { return loss_; }
   double norm() const { return norm_; }
@@ -180,6 +189,9 @@ std::vector<Case> cases() {
   all.push_back({{.data = 2, .tensor = 2}, "1f1b", "even", 8, 2});
   all.push_back({{.tensor = 4}, "1f1b", "even", 4, 1, false});
   all.push_back({{.pipe = 3}, "1f1b", "even", 6, 1});
+  all.push_back({{.pipe = 2, .data = 3}, "1f1b", "even", 6, 1});
+  all.push_back({{.tensor = 8}, "1f1b", "even", 2, 1});  // some hold no word of the vocabulary
+  all.push_back({{.pipe = 2, .data = 2, .tensor = 2}, "1f1b", "even", 4, 1});
   all.push_back({{.pipe = 3}, "gpipe", "1,2,1", 2, 1});
   return all;
 }
@@ -202,6 +214,7 @@ void compare_with_one_rank(const Case& c) {
     oracle.update_weights(step);
   }
   EXPECT_NEAR(run.evaluate(steps) / oracle.evaluate(steps), 1, 5e-6);
+  run.expect_equal_copies();
 }
 
 TEST(Layout, ComputesWhatOneRankComputes) {

@@ -115,6 +115,34 @@ INSTANTIATE_TEST_SUITE_P(Sizes, LayerNorm,
                                          Case{65, 7, 1}, Case{70, 11, 3}, Case{257, 129, 2},
                                          Case{0, 33, 2}));
 
+// Ranks of a tensor group hold copies of a norm, whatever their numbers of threads.
+TEST(LayerNormLarge, GradientsDoNotDependOnTheThreads) {
+  const std::int64_t tokens = 3001, features = 24;
+  const Shape matrix = {tokens, features};
+  const OwnedTensor x = normals(matrix, 1), dy = normals(matrix, 2),
+                    weight = normals({features}, 3);
+  const OwnedTensor mean({tokens}), rstd({tokens}), dx(matrix);
+  const auto gradients = [&](int threads) {
+    const Stream stream(Device::cpu, threads);
+    layer_norm(stream, x, weight, weight, epsilon, dx, mean, rstd);
+    OwnedTensor both({2, features});
+    const Tensor dweight = Tensor(both).slice(0, 0, 1).reshape({features});
+    const Tensor dbias = Tensor(both).slice(0, 1, 1).reshape({features});
+    layer_norm_backward(stream, {.dy = dy,
+                                 .x = x,
+                                 .weight = weight,
+                                 .mean = mean,
+                                 .rstd = rstd,
+                                 .residual = {},
+                                 .dx = dx,
+                                 .dweight = dweight,
+                                 .dbias = dbias});
+    return both;
+  };
+  const OwnedTensor one = gradients(1);
+  for (const int threads : {2, 3, 5}) EXPECT_TRUE(same_bits(gradients(threads), one)) << threads;
+}
+
 TEST(LayerNormLarge, SumsOverManyTokensLoseNothing) {
   const std::int64_t tokens = 20000, features = 8;
   const Stream stream(Device::cpu, 2);
