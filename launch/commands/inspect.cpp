@@ -102,6 +102,10 @@ ExitCode inspect_command(const Arguments& arguments) {
     const ExitCode code = verify(path, checkpoint.manifest());
     if (code != ExitCode::done) return code;
   }
+  if (options.verify && !options.compare.empty()) {
+    const ExitCode code = verify(options.compare, read_manifest(options.compare));
+    if (code != ExitCode::done) return code;
+  }
   if (!options.compare.empty()) return compare_with(checkpoint, options);
   if (options.json) {
     fmt::print("{}\n", summary(checkpoint.manifest()).dump());
