@@ -25,6 +25,12 @@ class Communicator {
   // In place. Every rank gets the same bits; the order of a sum depends on the group's size, the
   // tensor's size and the element's place in it alone.
   virtual Event all_reduce(Tensor x, Reduction reduction) = 0;
+  // The rows of a tensor (its first dimension) are shared out: share(rows, size, r) is rank r's.
+  // Afterwards this rank's rows hold the sum of all ranks' rows, added in the order of ranks; the
+  // others are to be taken for lost.
+  virtual Event reduce_scatter(Tensor x) = 0;
+  // Afterwards every rank's rows of `x` are those of the rank that they belong to.
+  virtual Event all_gather(Tensor x) = 0;
   virtual Event broadcast(Tensor x, int root) = 0;
   // Point to point; messages between two ranks arrive in the order of sending.
   virtual Event send(Tensor x, int to) = 0;
@@ -36,8 +42,9 @@ class Communicator {
   virtual void barrier() = 0;
 
   // Bytes that this rank has handed to the transport since the start: the tensor's size for a
-  // send, and for the root of a broadcast to others; 2 (size - 1) / size of it, rounded down, for
-  // an all-reduce, as a ring moves it. The control plane is left out.
+  // send, and for the root of a broadcast to others; the other ranks' rows for a reduce-scatter,
+  // its own rows once for each other rank for an all-gather; 2 (size - 1) / size of the tensor,
+  // rounded down, for an all-reduce, as a ring moves it. The control plane is left out.
   virtual std::int64_t sent_bytes() const = 0;
 };
 

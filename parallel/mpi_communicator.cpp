@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "parallel/mpi_request.h"
+#include "parallel/mpi_shares.h"
 #include "parallel/mpi_support.h"
 #include "runtime/error.h"
 
@@ -20,6 +21,8 @@ class MpiCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   Event all_reduce(Tensor x, Reduction reduction) override;
+  Event reduce_scatter(Tensor x) override;
+  Event all_gather(Tensor x) override;
   Event broadcast(Tensor x, int root) override;
   Event send(Tensor x, int to) override;
   Event receive(Tensor x, int from) override;
@@ -31,10 +34,12 @@ class MpiCommunicator final : public Communicator {
 
  private:
   void check(const Tensor& x, int peer) const;
+  ShareGroup next_share_group();
 
   OwnedComm comm_;
   int rank_ = 0;
   int size_ = 1;
+  int share_tag_ = message_tag;  // of the last reduce-scatter or all-gather
   std::int64_t sent_bytes_ = 0;
 };
 
@@ -71,6 +76,24 @@ Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   }
   sent_bytes_ += 2 * (size_ - 1) * x.bytes() / size_;
   return {};
+}
+
+ShareGroup MpiCommunicator::next_share_group() {
+  constexpr int last_tag = 32767;  // what every MPI has; that many are never under way at once
+  share_tag_ = share_tag_ % last_tag + 1;
+  return {handle(), rank_, size_, share_tag_};
+}
+
+Event MpiCommunicator::reduce_scatter(Tensor x) {
+  check(x, rank_);
+  sent_bytes_ += x.bytes() - rows_of(x, share(x.dim(0), size_, rank_)).bytes();
+  return start_reduce_scatter(next_share_group(), x);
+}
+
+Event MpiCommunicator::all_gather(Tensor x) {
+  check(x, rank_);
+  sent_bytes_ += (size_ - 1) * rows_of(x, share(x.dim(0), size_, rank_)).bytes();
+  return start_all_gather(next_share_group(), x);
 }
 
 Event MpiCommunicator::broadcast(Tensor x, int root) {

@@ -38,6 +38,15 @@ Part equal_part(std::int64_t extent, int shards, int index) {
   return {index * count, count};
 }
 
+Part share(std::int64_t extent, int shards, int index) {
+  require(extent >= 0 && shards >= 1 && index >= 0 && index < shards,
+          "{} can't be shared: no shard {} of {}", extent, index, shards);
+  const auto border = [&](std::int64_t i) {
+    return extent / shards * i + extent % shards * i / shards;
+  };
+  return {border(index), border(index + 1) - border(index)};
+}
+
 std::int64_t padded(std::int64_t extent, std::int64_t multiple) {
   require(extent >= 0 && multiple >= 1, "{} can't be padded to a multiple of {}", extent, multiple);
   return (extent + multiple - 1) / multiple * multiple;

@@ -32,6 +32,9 @@ struct Part {
 // Requires shards to divide extent; throws Error.
 Part equal_part(std::int64_t extent, int shards, int index);
 
+// The parts of any extent that differ by one at most: what reduce_scatter() leaves to a rank.
+Part share(std::int64_t extent, int shards, int index);
+
 // `extent` rounded up to a multiple of `multiple`.
 std::int64_t padded(std::int64_t extent, std::int64_t multiple);
 

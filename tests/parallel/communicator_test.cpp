@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -139,6 +140,63 @@ TEST(AllReduce, GivesEveryRankTheSameBitsEveryTime) {
   }
 }
 
+// Rows and columns that leave some ranks without a row, and that take several pieces of a mebibyte.
+const std::vector<std::pair<std::int64_t, std::int64_t>> matrices{
+    {0, 3}, {1, 1}, {2, 5}, {3, 1000}, {17, 1}, {5, 100003}, {1003, 7}, {9, 300007}};
+
+Tensor matrix_of(std::vector<float>& values, std::pair<std::int64_t, std::int64_t> shape) {
+  return {values.data(), {shape.first, shape.second}, DType::f32, Device::cpu};
+}
+
+// All are under way at once, and finished from the last to the first.
+TEST(Shares, HoldTheSumInTheOrderOfRanks) {
+  std::vector<std::vector<float>> all;
+  std::vector<Event> events;
+  for (const auto& shape : matrices) {
+    all.push_back(fractions(shape.first * shape.second, world().rank()));
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    events.push_back(world().reduce_scatter(matrix_of(all[i], matrices[i])));
+  }
+  for (std::size_t i = all.size(); i-- > 0;) {
+    if (i % 2 == 0) {
+      while (!events[i].done()) {
+      }
+    }
+    events[i].wait();
+    const auto [rows, columns] = matrices[i];
+    auto sum = fractions(rows * columns, 0);
+    for (int rank = 1; rank < world().size(); ++rank) {
+      const auto more = fractions(rows * columns, rank);
+      for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += more[j];
+    }
+    const Part own = share(rows, world().size(), world().rank());
+    for (std::int64_t j = own.begin * columns; j < (own.begin + own.count) * columns; ++j) {
+      const auto at = static_cast<std::size_t>(j);
+      ASSERT_EQ(all[i][at], sum[at]) << rows << " x " << columns << ", element " << j;
+    }
+  }
+}
+
+TEST(Shares, AreGatheredOnEveryRank) {
+  std::vector<std::vector<float>> all;
+  std::vector<Event> events;
+  for (const auto& [rows, columns] : matrices) {
+    all.push_back(fractions(rows * columns, 0));
+    const Part own = share(rows, world().size(), world().rank());
+    auto& values = all.back();
+    std::fill_n(values.begin(), own.begin * columns, -1.0F);
+    std::fill(values.begin() + (own.begin + own.count) * columns, values.end(), -1.0F);
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    events.push_back(world().all_gather(matrix_of(all[i], matrices[i])));
+  }
+  for (std::size_t i = all.size(); i-- > 0;) {
+    events[i].wait();
+    EXPECT_EQ(all[i], fractions(matrices[i].first * matrices[i].second, 0));
+  }
+}
+
 TEST(ControlPlane, AllGatherCarriesAnyBytes) {
   const auto text_of = [](int rank) {
     std::string text(rank == 0 ? 3'000'000 : static_cast<std::size_t>(rank - 1) * 5, '\0');
@@ -259,6 +317,12 @@ TEST(SentBytes, AreTheClosedForm) {
   grows_by(bytes);
   group->receive(tensor_of(other), from).wait();
   send.wait();
+  const Tensor matrix = tensor_of(values).reshape({100, 10});
+  const std::int64_t own = share(100, ranks, group->rank()).count * 80;
+  group->reduce_scatter(matrix).wait();
+  grows_by(bytes - own);
+  group->all_gather(matrix).wait();
+  grows_by((ranks - 1) * own);
   group->all_gather("control");
   group->barrier();
   grows_by(0);

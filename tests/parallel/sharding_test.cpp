@@ -76,6 +76,24 @@ TEST(Parts, TileTheDimension) {
   }
 }
 
+TEST(Shares, TileAnyExtentAndDifferByOneAtMost) {
+  for (int shards = 1; shards <= 9; ++shards) {
+    for (const std::int64_t extent : {0L, 1L, 7L, 8L, 64L, 1L << 61}) {
+      std::int64_t end = 0;
+      for (int i = 0; i < shards; ++i) {
+        const Part part = share(extent, shards, i);
+        ASSERT_EQ(part.begin, end);
+        ASSERT_GE(part.count, extent / shards);
+        ASSERT_LE(part.count, (extent + shards - 1) / shards);
+        end += part.count;
+      }
+      ASSERT_EQ(end, extent);
+    }
+    EXPECT_THROW(share(64, shards, shards), Error);
+    EXPECT_THROW(share(-1, shards, 0), Error);
+  }
+}
+
 TEST(Padding, IsTheNextMultiple) {
   for (std::int64_t multiple = 1; multiple <= 9; ++multiple) {
     for (std::int64_t extent = 0; extent <= 100; ++extent) {
