@@ -63,7 +63,7 @@ Stage Job::make_stage(Purpose purpose) {
   StagePlan stage_plan = plan.plan_stage(description, groups.at, purpose);
   check_host_memory(*groups.world, plan_memory(description, stage_plan).total());
   return collectively(*groups.world, [&] {
-    return Stage(std::move(description), std::move(stage_plan), stream, *groups.tensor);
+    return Stage(std::move(description), std::move(stage_plan), stream, groups);
   });
 }
 

@@ -9,10 +9,12 @@ namespace {
 
 constexpr const char* position_table = "transformer.wpe.weight";
 
+// `owned`: a tensor of the rows that this rank owns.
 void add_piece(std::vector<TensorPiece>& pieces, const std::string& prefix,
-               const Parameter& parameter, const Tensor& stored, const LogicalTensor& tensor) {
-  pieces.push_back(
-      {prefix + tensor.name, tensor.global_shape, tensor.slab, parameter.rows(stored, tensor)});
+               const Parameter& parameter, const Tensor& owned, const LogicalTensor& tensor) {
+  pieces.push_back({prefix + tensor.name, tensor.global_shape,
+                    owned_part(parameter.declaration, tensor).slab,
+                    parameter.owned_rows(owned, tensor)});
 }
 
 void check_shape(const Manifest& manifest, const std::string& name,
@@ -24,13 +26,14 @@ void check_shape(const Manifest& manifest, const std::string& name,
 }
 
 void load(CheckpointReader& checkpoint, const std::string& prefix, const Parameter& parameter,
-          const Tensor& stored, const LogicalTensor& tensor) {
+          const Tensor& owned, const LogicalTensor& tensor) {
   check_shape(checkpoint.manifest(), prefix + tensor.name, tensor.global_shape);
-  checkpoint.read(prefix + tensor.name, tensor.slab, parameter.rows(stored, tensor));
+  checkpoint.read(prefix + tensor.name, owned_part(parameter.declaration, tensor).slab,
+                  parameter.owned_rows(owned, tensor));
 }
 
-// Rows [0, rows) of a table of positions from one that may be shorter.
-void load_positions(CheckpointReader& checkpoint, Tensor table) {
+// Rows `first` and on of a table of positions from one that may be shorter.
+void load_positions(CheckpointReader& checkpoint, std::int64_t first, Tensor table) {
   const auto found = checkpoint.manifest().tensors.find(position_table);
   require(found != checkpoint.manifest().tensors.end(), "the checkpoint has no tensor {}",
           position_table);
@@ -38,9 +41,11 @@ void load_positions(CheckpointReader& checkpoint, Tensor table) {
   require(stored.size() == 2 && stored[0] > 0 && stored[1] == table.dim(1),
           "the checkpoint's {} is {}, this model's {}", position_table, Shape(stored).to_string(),
           table.shape().to_string());
-  for (std::int64_t row = 0; row < table.dim(0); row += stored[0]) {
-    const std::int64_t count = std::min(stored[0], table.dim(0) - row);
-    checkpoint.read(position_table, {{0, 0}, {count, stored[1]}}, table.slice(0, row, count));
+  std::int64_t count = 0;
+  for (std::int64_t row = 0; row < table.dim(0); row += count) {
+    const std::int64_t from = (first + row) % stored[0];
+    count = std::min(stored[0] - from, table.dim(0) - row);
+    checkpoint.read(position_table, {{from, 0}, {count, stored[1]}}, table.slice(0, row, count));
   }
 }
 
@@ -64,7 +69,7 @@ std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters) {
   for (const Parameter& parameter : parameters) {
     if (!parameter.declaration.primary) continue;
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
-      add_piece(pieces, "", parameter, parameter.gradient, tensor);
+      add_piece(pieces, "", parameter, parameter.owned(parameter.gradient), tensor);
     }
   }
   return pieces;
@@ -90,7 +95,7 @@ void load_weights(CheckpointReader& checkpoint, ParameterSet& parameters) {
   for (const Parameter& parameter : parameters) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
       if (tensor.name == position_table) {
-        load_positions(checkpoint, parameter.master);
+        load_positions(checkpoint, parameter.declaration.owned.begin, parameter.master);
       } else {
         load(checkpoint, "", parameter, parameter.master, tensor);
       }

@@ -14,17 +14,18 @@
 
 namespace masformer {
 
-// The tensors whose counting copy this rank holds: weights by their name, and AdamW's moments as
-// optimizer.m.NAME and optimizer.v.NAME. Views of the parameters.
+// The rows that this rank owns of the tensors whose counting copy it holds: weights by their name,
+// and AdamW's moments as optimizer.m.NAME and optimizer.v.NAME. Views of the parameters.
 std::vector<TensorPiece> training_pieces(const ParameterSet& parameters);
-// The gradients, by their weights' names.
+// The same of the summed gradients, by their weights' names.
 std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters);
 
 // Throws UsageError where the checkpoint holds anything but a training run's state: a gradient
 // dump.
 void require_training(const CheckpointReader& checkpoint);
 
-// Fill the parameters, copies included. Throw Error where a tensor is missing or has another shape.
+// Fill what this rank owns of the parameters, copies included; ParameterSync::publish_all() brings
+// the rest. Throw Error where a tensor is missing or has another shape.
 void load_training(CheckpointReader& checkpoint, ParameterSet& parameters);
 // Weights alone. Positions beyond those of the checkpoint repeat its own from the start, as
 // Longformer does (Beltagy et al., arXiv 2004.05150, section 5).

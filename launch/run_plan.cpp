@@ -189,7 +189,7 @@ std::string describe(const RunPlan& plan) {
   text += fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9}   MiB a rank\n", "stage",
                       "weights", "gradients", "optimizer", "activations", "total");
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
-    const Coordinate at{.pipe = pipe};
+    const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1};  // which owns the most rows
     const StageDescription stage = plan.describe_stage(at);
     const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, at, Purpose::training));
     const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];

@@ -125,7 +125,7 @@ Trainer::StepResult Trainer::step(std::int64_t number) {
   const std::int64_t predicted = job_.plan.global_batch * job_.plan.micro_batch.sequence;
   const StepTiming timing = job_.run_training(predicted);
   ParameterSet& parameters = job_.stage.parameters();
-  reduce_gradients(parameters, job_.stage.description().shared_table, job_.groups);
+  job_.stage.sync().finish_reduction();
   if (number == options_.train.dump_gradients_at) dump_gradients(number);
 
   StepResult result = join(timing);
@@ -137,7 +137,7 @@ Trainer::StepResult Trainer::step(std::int64_t number) {
         "raise train.warmup_steps",
         number, result.loss, result.norm));
   }
-  update(job_.stream, job_.plan.optimizer, number, result.norm, parameters);
+  update(job_.stream, job_.plan.optimizer, number, result.norm, parameters, job_.stage.sync());
   return result;
 }
 

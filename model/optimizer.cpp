@@ -19,25 +19,17 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step) {
          (config.lr - config.min_lr) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
-void reduce_gradients(ParameterSet& parameters, const std::optional<ParameterId>& shared_table,
-                      const Communicators& communicators) {
-  communicators.data->all_reduce(parameters.gradients(), Reduction::sum).wait();
-  // Last, so that both stages end with the same bits: a sum of two has one order.
-  if (shared_table) {
-    communicators.ends->all_reduce(parameters[*shared_table].gradient, Reduction::sum).wait();
-  }
-}
-
 double gradient_norm(const Stream& stream, const ParameterSet& parameters, Communicator& world) {
   double sum = 0;
   for (const Parameter& parameter : parameters) {
-    if (parameter.declaration.primary) sum += sum_of_squares(stream, parameter.gradient);
+    if (!parameter.declaration.primary) continue;
+    sum += sum_of_squares(stream, parameter.owned(parameter.gradient));
   }
   return std::sqrt(sum_over(world, sum));
 }
 
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
-            double gradient_norm, ParameterSet& parameters) {
+            double gradient_norm, ParameterSet& parameters, ParameterSync& sync) {
   const bool clipped = config.clip > 0 && gradient_norm > config.clip;
   AdamWStep adam{.learning_rate = static_cast<float>(learning_rate(config, step)),
                  .beta1 = static_cast<float>(config.beta1),
@@ -45,10 +37,14 @@ void update(const Stream& stream, const OptimizerConfig& config, std::int64_t st
                  .epsilon = static_cast<float>(config.epsilon),
                  .gradient_scale = clipped ? static_cast<float>(config.clip / gradient_norm) : 1.0f,
                  .step = step};
-  for (Parameter& parameter : parameters) {
+  for (ParameterId id = 0; id < parameters.size(); ++id) {
+    const Parameter& parameter = parameters[id];
     adam.weight_decay =
         parameter.declaration.decay ? static_cast<float>(config.weight_decay) : 0.0f;
-    adamw(stream, adam, parameter.gradient, parameter.master, parameter.m, parameter.v);
+    adamw(stream, adam, parameter.owned(parameter.gradient), parameter.master, parameter.m,
+          parameter.v);
+    sync.publish(id);
+    sync.poll();
   }
 }
 

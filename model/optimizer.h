@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
-#include "model/parameters.h"
-#include "parallel/communicators.h"
+#include "model/parameter_sync.h"
 #include "runtime/stream.h"
 
 namespace masformer {
@@ -25,16 +23,12 @@ struct OptimizerConfig {
 // last step.
 double learning_rate(const OptimizerConfig& config, std::int64_t step);
 
-// Sums gradients over the data axis, and those of a token table that first and last stage share
-// over these two. Afterwards every copy of a parameter has the same gradient. Collective.
-void reduce_gradients(ParameterSet& parameters, const std::optional<ParameterId>& shared_table,
-                      const Communicators& communicators);
-
-// The norm of all gradients of the model, each parameter counted once. Collective over the world.
+// The norm of all summed gradients of the model, each parameter counted once. Collective over the
+// world; after ParameterSync::finish_reduction().
 double gradient_norm(const Stream& stream, const ParameterSet& parameters, Communicator& world);
 
-// One AdamW update with gradients scaled to the clipping norm.
+// One AdamW update of the rows that this rank owns, with gradients scaled to the clipping norm.
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
-            double gradient_norm, ParameterSet& parameters);
+            double gradient_norm, ParameterSet& parameters, ParameterSync& sync);
 
 }  // namespace masformer

@@ -9,33 +9,67 @@ namespace masformer {
 namespace {
 
 // The index in the global tensor of the first element of the slab's row `row`.
-std::int64_t global_row_start(const LogicalTensor& tensor, std::int64_t row) {
-  if (tensor.global_shape.size() == 1) return tensor.slab.offset[0] + row;
-  return (tensor.slab.offset[0] + row) * tensor.global_shape[1] + tensor.slab.offset[1];
+std::int64_t global_row_start(const LogicalTensor& tensor, const Hyperslab& slab,
+                              std::int64_t row) {
+  if (tensor.global_shape.size() == 1) return slab.offset[0] + row;
+  return (slab.offset[0] + row) * tensor.global_shape[1] + slab.offset[1];
 }
 
-void fill(const Stream& stream, const LogicalTensor& tensor, Initial initial, std::uint64_t seed,
-          double deviation, Tensor rows) {
-  const std::uint64_t key = mix(seed, tensor.name);
+struct Filling {
+  Initial initial;
+  std::uint64_t key;  // of the tensor
+  double deviation;
+
+  float at(std::int64_t place) const {
+    if (initial != Initial::normal) return initial == Initial::ones ? 1.0f : 0.0f;
+    return static_cast<float>(deviation * normal(key, static_cast<std::uint64_t>(place)));
+  }
+};
+
+void fill(const Stream& stream, const LogicalTensor& tensor, const Hyperslab& slab,
+          const Filling& filling, Tensor rows) {
   const std::int64_t columns = rows.dims() == 2 ? rows.dim(1) : 1;
   auto* const data = rows.data<float>();
 #pragma omp parallel for num_threads(stream.threads())
   for (std::int64_t row = 0; row < rows.dim(0); ++row) {
-    const auto start = static_cast<std::uint64_t>(global_row_start(tensor, row));
+    const std::int64_t start = global_row_start(tensor, slab, row);
     for (std::int64_t column = 0; column < columns; ++column) {
-      data[row * columns + column] =
-          initial == Initial::normal
-              ? static_cast<float>(deviation *
-                                   normal(key, start + static_cast<std::uint64_t>(column)))
-              : (initial == Initial::ones ? 1.0f : 0.0f);
+      data[row * columns + column] = filling.at(start + column);
     }
   }
 }
 
+Shape owned_shape(const ParameterDeclaration& declaration) {
+  Shape shape = declaration.shape;
+  shape[0] = declaration.owned.count;
+  return shape;
+}
+
 }  // namespace
+
+OwnedPart owned_part(const ParameterDeclaration& declaration, const LogicalTensor& tensor) {
+  const Part owned = declaration.owned;
+  const std::int64_t last = tensor.first_row + tensor.slab.shape[0];
+  const std::int64_t begin = std::clamp(owned.begin, tensor.first_row, last);
+  const std::int64_t end = std::clamp(owned.begin + owned.count, begin, last);
+  OwnedPart part{.slab = tensor.slab};
+  part.slab.offset[0] += begin - tensor.first_row;
+  part.slab.shape[0] = end - begin;
+  if (end > begin) part.first_row = begin - owned.begin;
+  return part;
+}
 
 Tensor Parameter::rows(const Tensor& stored, const LogicalTensor& tensor) const {
   return stored.slice(0, tensor.first_row, tensor.slab.shape[0]);
+}
+
+Tensor Parameter::owned(const Tensor& stored) const {
+  return stored.slice(0, declaration.owned.begin, declaration.owned.count);
+}
+
+Tensor Parameter::owned_rows(const Tensor& stored, const LogicalTensor& tensor) const {
+  const OwnedPart part = owned_part(declaration, tensor);
+  return stored.slice(0, part.first_row, part.slab.shape[0]);
 }
 
 std::int64_t footprint(const std::vector<ParameterDeclaration>& declarations) {
@@ -46,23 +80,35 @@ std::int64_t footprint(const std::vector<ParameterDeclaration>& declarations) {
   return bytes;
 }
 
+std::int64_t owned_footprint(const std::vector<ParameterDeclaration>& declarations) {
+  std::int64_t bytes = 0;
+  for (const auto& declaration : declarations) {
+    bytes += Arena::footprint(owned_shape(declaration), DType::f32);
+  }
+  return bytes;
+}
+
 ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> declarations,
                            Purpose purpose)
     : weights_(device, footprint(declarations)) {
-  if (purpose == Purpose::training) {
+  const bool training = purpose == Purpose::training;
+  if (training) {
     gradients_ = Arena(device, footprint(declarations));
-    moments_ = Arena(device, 2 * footprint(declarations));
+    moments_ = Arena(device, 2 * owned_footprint(declarations));
   }
   for (auto& declaration : declarations) {
+    if (!training) declaration.owned = {0, declaration.shape[0]};
     Parameter parameter;
-    parameter.master = weights_.take(declaration.shape, DType::f32);
-    parameter.value = parameter.master;
-    if (purpose == Purpose::training) {
-      parameter.gradient = gradients_.take(declaration.shape, DType::f32);
-      parameter.m = moments_.take(declaration.shape, DType::f32);
-      parameter.v = moments_.take(declaration.shape, DType::f32);
-    }
     parameter.declaration = std::move(declaration);
+    const Shape& shape = parameter.declaration.shape;
+    parameter.value = weights_.take(shape, DType::f32);
+    parameter.master = parameter.owned(parameter.value);
+    if (training) {
+      const Shape owned = owned_shape(parameter.declaration);
+      parameter.gradient = gradients_.take(shape, DType::f32);
+      parameter.m = moments_.take(owned, DType::f32);
+      parameter.v = moments_.take(owned, DType::f32);
+    }
     parameters_.push_back(std::move(parameter));
   }
   all_gradients_ = gradients_.at(0, {gradients_.used() / size_of(DType::f32)}, DType::f32);
@@ -71,8 +117,9 @@ ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> decl
 void ParameterSet::initialise(const Stream& stream, std::uint64_t seed, double deviation) {
   for (const Parameter& parameter : parameters_) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
-      fill(stream, tensor, parameter.declaration.initial, seed, deviation,
-           parameter.rows(parameter.master, tensor));
+      const Filling filling{parameter.declaration.initial, mix(seed, tensor.name), deviation};
+      fill(stream, tensor, owned_part(parameter.declaration, tensor).slab, filling,
+           parameter.owned_rows(parameter.master, tensor));
     }
   }
 }
@@ -117,7 +164,8 @@ ParameterId ParameterDeclarer::replicated(const std::string& name, std::vector<s
 
 ParameterId ParameterDeclarer::add(ParameterDeclaration declaration, bool split) {
   declaration.decay = declaration.shape.dims() > 1;
-  declaration.primary = at_.data == 0 && at_.context == 0 && (split || at_.tensor == 0);
+  declaration.owned = share(declaration.shape[0], mesh_.data, at_.data);
+  declaration.primary = at_.context == 0 && (split || at_.tensor == 0);
   declarations_.push_back(std::move(declaration));
   return declarations_.size() - 1;
 }

@@ -29,41 +29,60 @@ struct ParameterDeclaration {
   std::vector<LogicalTensor> tensors;
   Initial initial = Initial::zeros;
   bool decay = false;  // weight decay; none on norms and biases
-  // Whether this rank's copy is the one that counts: for the gradient norm, and for checkpoints.
+  // The stored rows whose summed gradient, master and moments this rank of the data axis holds
+  // (ZeRO-1, Rajbhandari et al., arXiv 1910.02054): each row stands on one of them.
+  Part owned;
+  // Whether the owned rows are the ones that count: for the gradient norm, and for checkpoints.
   bool primary = true;
 };
 
 using ParameterId = std::size_t;
 
+// The part of a logical tensor that lies in the owned rows; may be empty.
+struct OwnedPart {
+  Hyperslab slab;              // in the global tensor
+  std::int64_t first_row = 0;  // among the owned rows
+};
+
+OwnedPart owned_part(const ParameterDeclaration& declaration, const LogicalTensor& tensor);
+
 enum class Purpose : std::uint8_t { training, evaluation };
 
 struct Parameter {
   ParameterDeclaration declaration;
-  Tensor value;     // what layers compute with: the master itself in fp32
-  Tensor master;    // fp32; what the optimizer updates and checkpoints hold
+  Tensor value;     // what layers compute with
   Tensor gradient;  // fp32; micro-batches add to it in their order
-  Tensor m, v;      // AdamW's moments, fp32
+  // Of the owned rows, fp32: what the optimizer updates and checkpoints hold. The master is a view
+  // of the value.
+  Tensor master;
+  Tensor m, v;  // AdamW's moments
 
-  // The rows of one of the tensors above that a logical tensor takes.
+  // The rows of value or gradient that a logical tensor takes.
   Tensor rows(const Tensor& stored, const LogicalTensor& tensor) const;
+  // The rows of value or gradient that this rank owns.
+  Tensor owned(const Tensor& stored) const;
+  // The rows of master, m or v that a logical tensor takes.
+  Tensor owned_rows(const Tensor& stored, const LogicalTensor& tensor) const;
 };
 
 class ParameterSet {
  public:
-  // Allocates and zeroes everything; for evaluation the weights alone, the other tensors are empty.
+  // Allocates and zeroes everything; for evaluation the weights alone, every rank owning all rows,
+  // and the other tensors are empty.
   ParameterSet(Device device, std::vector<ParameterDeclaration> declarations, Purpose purpose);
 
   Parameter& operator[](ParameterId id) { return parameters_[id]; }
   const Parameter& operator[](ParameterId id) const { return parameters_[id]; }
+  std::size_t size() const { return parameters_.size(); }
   auto begin() { return parameters_.begin(); }
   auto end() { return parameters_.end(); }
   auto begin() const { return parameters_.begin(); }
   auto end() const { return parameters_.end(); }
 
-  // Every element a pure function of (seed, tensor's name, its place in the global tensor), so that
-  // no layout changes the start: normal numbers times `deviation`, zeros, or ones.
+  // The masters: every element a pure function of (seed, tensor's name, its place in the global
+  // tensor), so that no layout changes the start: normal numbers times `deviation`, zeros, or ones.
   void initialise(const Stream& stream, std::uint64_t seed, double deviation);
-  // All gradients as one tensor: what is zeroed and reduced at once.
+  // All gradients as one tensor: what is zeroed at once.
   Tensor gradients() const { return all_gradients_; }
 
  private:
@@ -72,8 +91,10 @@ class ParameterSet {
   std::vector<Parameter> parameters_;
 };
 
-// Bytes that a set of these declarations takes, for one of value, gradient, m and v.
+// Bytes that a set of these declarations takes, for one of value and gradient, and for one of m
+// and v.
 std::int64_t footprint(const std::vector<ParameterDeclaration>& declarations);
+std::int64_t owned_footprint(const std::vector<ParameterDeclaration>& declarations);
 
 // Makes declarations for the rank at one coordinate of a mesh. The ranks of the tensor axis hold
 // equal parts of what is split, and copies of the rest.

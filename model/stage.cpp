@@ -8,13 +8,14 @@
 namespace masformer {
 
 Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
-             Communicator& tensor)
+             const Communicators& groups)
     : description_(std::move(description)),
       stream_(stream),
-      tensor_(tensor),
+      groups_(groups),
       plan_(std::move(plan)),
       memory_(plan_memory(description_, plan_)),
       parameters_(stream.device(), description_.parameters, plan_.purpose),
+      sync_(parameters_, description_.shared_table, groups_),
       activations_(stream.device(), plan_.peak()),
       batches_(stream.device(), memory_.batch),
       sent_gradients_(stream.device(), description_.sent_gradient_bytes()) {
@@ -73,7 +74,7 @@ Tensor Stage::output_gradient(const Action& action) {
 
 void Stage::run(const Action& action) {
   LayerRun run{.stream = stream_,
-               .tensor = tensor_,
+               .tensor = *groups_.tensor,
                .parameters = parameters_,
                .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
                .evaluation = evaluating_,
@@ -90,17 +91,26 @@ void Stage::run(const Action& action) {
     run.output = at(description_.boundary[layer + 1]);
     run.output_gradient = at(description_.gradient[layer + 1]);
     run.input_gradient = layer == 0 ? sent_gradient_ : at(description_.gradient[layer]);
-    switch (moment.pass) {
-      case Pass::forward:
-        description_.layers[layer]->forward(run);
-        break;
-      case Pass::backward_input:
-        description_.layers[layer]->backward_input(run);
-        break;
-      case Pass::backward_weight:
-        description_.layers[layer]->backward_weight(run);
-        break;
+    run_pass(moment, run);
+    const bool last = action.micro_batch == plan_.micro_batches - 1;
+    if (moment.pass == Pass::backward_weight && last) {
+      sync_.reduce(description_.layer_parameters[layer]);
     }
+    sync_.poll();
+  }
+}
+
+void Stage::run_pass(const Moment& moment, LayerRun& run) {
+  const auto index = static_cast<std::size_t>(moment.layer);
+  const Layer& layer = *description_.layers[index];
+  switch (moment.pass) {
+    case Pass::forward:
+      sync_.need(description_.layer_parameters[index]);
+      return layer.forward(run);
+    case Pass::backward_input:
+      return layer.backward_input(run);
+    case Pass::backward_weight:
+      return layer.backward_weight(run);
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "model/activation_plan.h"
 #include "model/layer.h"
+#include "model/parameter_sync.h"
 #include "parallel/executor.h"
 #include "parallel/partition.h"
 #include "runtime/arena.h"
@@ -26,6 +27,7 @@ struct StageDescription {
 
   std::vector<std::unique_ptr<Layer>> layers;
   std::vector<ParameterDeclaration> parameters;
+  std::vector<Part> layer_parameters;  // which of them each layer declared
   std::vector<BufferDeclaration> buffers;
   // boundary[i] is the buffer between layer i - 1 and layer i, gradient[i] its gradient; none at
   // the model's ends.
@@ -70,10 +72,13 @@ MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan);
 
 class Stage final : public PipelineStage {
  public:
-  // Takes all the memory that the plan says. `tensor` and `stream` outlive the stage.
-  Stage(StageDescription description, StagePlan plan, const Stream& stream, Communicator& tensor);
+  // Takes all the memory that the plan says. `groups` and `stream` outlive the stage.
+  Stage(StageDescription description, StagePlan plan, const Stream& stream,
+        const Communicators& groups);
 
   ParameterSet& parameters() { return parameters_; }
+  // Sums gradients while the last micro-batch goes backward, and waits for values layer by layer.
+  ParameterSync& sync() { return sync_; }
   const ParameterSet& parameters() const { return parameters_; }
   const StageDescription& description() const { return description_; }
   const MemoryTable& memory() const { return memory_; }
@@ -100,13 +105,15 @@ class Stage final : public PipelineStage {
 
  private:
   Tensor buffer(int micro_batch, const std::optional<BufferId>& id) const;
+  void run_pass(const Moment& moment, LayerRun& run);
 
   StageDescription description_;
   const Stream& stream_;
-  Communicator& tensor_;
+  const Communicators& groups_;
   StagePlan plan_;
   MemoryTable memory_;
   ParameterSet parameters_;
+  ParameterSync sync_;
   Arena activations_, batches_, sent_gradients_;
   Tensor sent_gradient_;
   std::vector<MicroBatch> micro_batches_;

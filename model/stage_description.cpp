@@ -13,19 +13,24 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
     : shape(shape_), hidden(config.hidden), first(at.pipe == 0), last(at.pipe == mesh.pipe - 1) {
   ParameterDeclarer declarer(mesh, at);
   const auto next = [this] { return BufferDeclarer(depth(), buffers); };
+  std::int64_t declared = 0;
+  const auto add = [&](std::unique_ptr<Layer> layer) {
+    layers.push_back(std::move(layer));
+    const auto all = std::ssize(declarer.declarations());
+    layer_parameters.push_back({declared, all - declared});
+    declared = all;
+  };
   std::optional<ParameterId> table;
   if (first) {
     auto embedding = std::make_unique<EmbeddingLayer>(config, at.tensor, mesh.tensor, declarer);
     table = embedding->token_table();
-    layers.push_back(std::move(embedding));
+    add(std::move(embedding));
   }
   for (int index = range.begin; index < range.end; ++index) {
     auto place = next();
-    layers.push_back(
-        std::make_unique<AttentionLayer>(config, index, mesh.tensor, shape, declarer, place));
+    add(std::make_unique<AttentionLayer>(config, index, mesh.tensor, shape, declarer, place));
     place = next();
-    layers.push_back(
-        std::make_unique<MlpLayer>(config, index, mesh.tensor, shape, declarer, place));
+    add(std::make_unique<MlpLayer>(config, index, mesh.tensor, shape, declarer, place));
   }
   if (last) {
     ParameterId weight;
@@ -40,8 +45,8 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
       table = weight;
     }
     auto place = next();
-    layers.push_back(std::make_unique<HeadLayer>(config, at.tensor, mesh.tensor, shape, weight,
-                                                 declarer, place));
+    add(std::make_unique<HeadLayer>(config, at.tensor, mesh.tensor, shape, weight, declarer,
+                                    place));
   }
   if (config.tied && mesh.pipe > 1) shared_table = table;
   parameters = declarer.declarations();
@@ -89,11 +94,11 @@ StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_b
 
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
   const std::int64_t weights = footprint(stage.parameters);
-  const std::int64_t trained = plan.purpose == Purpose::training ? weights : 0;
+  const bool training = plan.purpose == Purpose::training;
   const std::int64_t ids = Arena::footprint({stage.shape.tokens()}, DType::i32);
   return {.weights = weights,
-          .gradients = trained,
-          .optimizer = 2 * trained,
+          .gradients = training ? weights : 0,
+          .optimizer = training ? 2 * owned_footprint(stage.parameters) : 0,
           .activations = plan.peak() + stage.sent_gradient_bytes(),
           .batch = 3 * ids * plan.micro_batches};
 }

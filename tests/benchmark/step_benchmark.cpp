@@ -34,7 +34,7 @@ ModelConfig gpt_125m(const char* spans) {
 double fastest_step(const ModelConfig& config, const Stream& stream, int steps) {
   const Communicators groups = alone();
   StageUnderTest under_test(config, Mesh{}, Coordinate{}, even_partition(config.layers, 1),
-                            {1, sequence}, gpipe(1, 1), stream, *groups.tensor);
+                            {1, sequence}, gpipe(1, 1), stream, groups);
   Stage& stage = under_test.stage;
   stage.parameters().initialise(stream, 1, 0.02);
   std::vector<std::int32_t> words;
@@ -49,7 +49,7 @@ double fastest_step(const ModelConfig& config, const Stream& stream, int steps) 
     stage.begin_training(sequence);
     execute(under_test.training, *groups.pipe, stage);
     const double norm = gradient_norm(stream, stage.parameters(), *groups.world);
-    update(stream, optimizer, step, norm, stage.parameters());
+    update(stream, optimizer, step, norm, stage.parameters(), stage.sync());
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
     fastest = std::min(fastest, passed.count());
   }

@@ -43,7 +43,7 @@ class Golden : public testing::TestWithParam<const char*> {
         config_(config_of(golden_)),
         groups_(alone()),
         under_test_(config_, Mesh{}, Coordinate{}, even_partition(config_.layers, 1),
-                    {golden_.batch, golden_.sequence}, gpipe(1, 1), stream_, *groups_.tensor) {
+                    {golden_.batch, golden_.sequence}, gpipe(1, 1), stream_, groups_) {
     for (const Parameter& parameter : stage().parameters()) {
       for (const LogicalTensor& tensor : parameter.declaration.tensors) {
         const Tensor rows = parameter.rows(parameter.master, tensor);

@@ -63,8 +63,9 @@ class TrainingRun {
                     make_partition(mesh.pipe == 1 ? "even" : c.partition, 4, mesh.pipe),
                     {c.micro_batch, sequence},
                     make_schedule(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
-                    stream_, *groups_.tensor) {
+                    stream_, groups_) {
     parameters().initialise(stream_, seed, 0.3);
+    under_test_.stage.sync().publish_all();
   }
 
   ParameterSet& parameters() { return under_test_.stage.parameters(); }
@@ -75,7 +76,7 @@ class TrainingRun {
     feed(step);
     under_test_.stage.begin_training(case_.samples * sequence);
     execute(under_test_.training, *groups_.pipe, under_test_.stage);
-    reduce_gradients(parameters(), under_test_.stage.description().shared_table, groups_);
+    under_test_.stage.sync().finish_reduction();
     norm_ = gradient_norm(stream_, parameters(), *groups_.world);
     const bool counts = groups_.at.tensor == 0;
     loss_ = sum_over(*groups_.world, counts ? under_test_.stage.loss_sum() : 0.0) /
@@ -83,7 +84,7 @@ class TrainingRun {
   }
   void update_weights(int step) {
     const OptimizerConfig optimizer{.lr = 1e-3, .steps = steps};
-    update(stream_, optimizer, step + 1, norm_, parameters());
+    update(stream_, optimizer, step + 1, norm_, parameters(), under_test_.stage.sync());
   }
   double evaluate(int step) {
     feed(step);
@@ -131,36 +132,36 @@ class TrainingRun {
   double loss_ = 0, norm_ = 0;
 };
 
-// The part of the whole tensor `name` of the oracle that `slab` names.
+// The part of the oracle's whole tensor that `slab` names.
 std::vector<float> part_of(const ParameterSet& oracle, Tensor Parameter::*which,
-                           const LogicalTensor& wanted) {
+                           const std::string& name, const Hyperslab& slab) {
   for (const Parameter& parameter : oracle) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
-      if (tensor.name != wanted.name) continue;
+      if (tensor.name != name) continue;
       const Tensor all = parameter.rows(parameter.*which, tensor);
       const std::int64_t columns = all.dims() == 2 ? all.dim(1) : 1;
-      const std::int64_t first = all.dims() == 2 ? wanted.slab.offset[1] : 0;
-      const std::int64_t count = all.dims() == 2 ? wanted.slab.shape[1] : 1;
+      const std::int64_t first = all.dims() == 2 ? slab.offset[1] : 0;
+      const std::int64_t count = all.dims() == 2 ? slab.shape[1] : 1;
       std::vector<float> part;
-      for (std::int64_t row = 0; row < wanted.slab.shape[0]; ++row) {
-        const float* const begin =
-            all.data<float>() + (wanted.slab.offset[0] + row) * columns + first;
+      for (std::int64_t row = 0; row < slab.shape[0]; ++row) {
+        const float* const begin = all.data<float>() + (slab.offset[0] + row) * columns + first;
         part.insert(part.end(), begin, begin + count);
       }
       return part;
     }
   }
-  ADD_FAILURE() << "no tensor " << wanted.name;
+  ADD_FAILURE() << "no tensor " << name;
   return {};
 }
 
-// Each tensor that this rank holds against the oracle's, by norm; 0 wants equal bits.
+// Each tensor that this rank owns rows of against the oracle's, by norm; 0 wants equal bits.
 void expect_close(const ParameterSet& own, const ParameterSet& oracle, Tensor Parameter::*which,
                   double bound) {
   for (const Parameter& parameter : own) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
-      const Tensor rows = parameter.rows(parameter.*which, tensor);
-      const std::vector<float> expected = part_of(oracle, which, tensor);
+      const Tensor rows = parameter.owned_rows(parameter.owned(parameter.*which), tensor);
+      const std::vector<float> expected =
+          part_of(oracle, which, tensor.name, owned_part(parameter.declaration, tensor).slab);
       ASSERT_EQ(rows.elements(), std::ssize(expected));
       double difference = 0;
       double norm = 0;
@@ -201,7 +202,7 @@ void compare_with_one_rank(const Case& c) {
   for (int rank = 0; rank < world().size(); ++rank) everyone.push_back(rank);
   TrainingRun run(c, c.mesh, make_communicators(make_mpi_group(world(), everyone, 1), c.mesh));
   TrainingRun oracle(c, Mesh{}, alone());
-  expect_close(run.parameters(), oracle.parameters(), &Parameter::master, 0);
+  expect_close(run.parameters(), oracle.parameters(), &Parameter::value, 0);
   for (int step = 0; step < steps; ++step) {
     run.differentiate(step);
     oracle.differentiate(step);

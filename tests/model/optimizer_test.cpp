@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "parallel/self_communicator.h"
+#include "tests/support/single_rank.h"
 #include "tests/support/stages.h"
 #include "tests/support/tensors.h"
 
@@ -68,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Courses, LearningRate,
 // Each number of the model once: with gradients of 1 the square of the norm is their count.
 TEST(GradientNorm, CountsEachParameterOnceUnderEveryLayout) {
   const Stream stream(Device::cpu);
-  SelfCommunicator alone;
+  SelfCommunicator one;
   for (const bool tied : {true, false}) {
     const ModelConfig config{.layers = 5,
                              .hidden = 32,
@@ -87,7 +88,7 @@ TEST(GradientNorm, CountsEachParameterOnceUnderEveryLayout) {
             set(parameter.rows(parameter.gradient, tensor), [](std::int64_t) { return 1; });
           }
         }
-        count += std::pow(gradient_norm(stream, parameters, alone), 2);
+        count += std::pow(gradient_norm(stream, parameters, one), 2);
       }
       EXPECT_NEAR(count, double(parameter_count(config)), 1e-6) << mesh.to_string() << tied;
     }
@@ -115,6 +116,8 @@ class Update : public testing::TestWithParam<Clipping> {
     return declarer.declarations();
   }
   ParameterSet parameters_;
+  Communicators groups_ = alone();
+  ParameterSync sync_{parameters_, {}, groups_};
   Stream stream_{Device::cpu};
   OptimizerConfig config_{.lr = 1e-2,
                           .min_lr = 1e-3,
@@ -163,7 +166,7 @@ TEST_P(Update, FollowsTheEquationOverARun) {
       const bool matrix = id == 0 || id == 3;
       reference(config_, rate, matrix ? 0.25 : 0, GetParam().scale, step, gradient, expected[id]);
     }
-    update(stream_, config_, step, GetParam().norm, parameters_);
+    update(stream_, config_, step, GetParam().norm, parameters_, sync_);
   }
   for (std::size_t id = 0; id < 4; ++id) {
     Numbers change = values(parameters_[id].master), wanted = expected[id].master;
@@ -185,7 +188,7 @@ INSTANTIATE_TEST_SUITE_P(Clips, Update,
 TEST_F(Update, DecaysMatricesAlone) {
   std::vector<Numbers> begin;
   for (const Parameter& parameter : parameters_) begin.push_back(values(parameter.master));
-  update(stream_, config_, 2, 0, parameters_);  // no gradient: the decay is all there is
+  update(stream_, config_, 2, 0, parameters_, sync_);  // no gradient: the decay is all there is
   for (std::size_t id = 0; id < 4; ++id) {
     const bool matrix = id == 0 || id == 3;
     Numbers expected = begin[id];

@@ -83,7 +83,15 @@ class Declarations : public testing::TestWithParam<Layout> {
   std::vector<RankedStage> stages_ = stages_of(config_, GetParam().mesh);
 };
 
-TEST_P(Declarations, PrimaryPartsCoverEachTensorOnce) {
+// The rows that the rank owns, as if they were a tensor of their own.
+LogicalTensor owned(const ParameterDeclaration& parameter, LogicalTensor tensor) {
+  const OwnedPart part = owned_part(parameter, tensor);
+  tensor.slab = part.slab;
+  tensor.first_row = parameter.owned.begin + part.first_row;
+  return tensor;
+}
+
+TEST_P(Declarations, PrimaryOwnedPartsCoverEachTensorOnce) {
   std::map<std::string, std::vector<int>> primary;
   std::map<std::string, std::vector<int>> held;  // by name and data rank
   for (const auto& [name, shape] : tensors_) {
@@ -95,10 +103,11 @@ TEST_P(Declarations, PrimaryPartsCoverEachTensorOnce) {
         ASSERT_EQ(tensor.global_shape, tensors_.at(tensor.name)) << tensor.name;
         auto& copies = held[tensor.name + std::to_string(at.data)];
         copies.resize(elements(tensor.global_shape));
-        for_each_held(parameter, tensor, [&](std::size_t element, std::size_t) {
-          ++copies[element];
-          if (parameter.primary) ++primary[tensor.name][element];
-        });
+        for_each_held(parameter, tensor,
+                      [&](std::size_t element, std::size_t) { ++copies[element]; });
+        if (!parameter.primary) continue;
+        for_each_held(parameter, owned(parameter, tensor),
+                      [&](std::size_t element, std::size_t) { ++primary[tensor.name][element]; });
       }
     }
   }

@@ -24,20 +24,20 @@ struct StageUnderTest {
 
   StageUnderTest(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
                  const Partition& partition, MicroBatchShape shape, Schedule schedule,
-                 const Stream& stream, Communicator& tensor)
+                 const Stream& stream, const Communicators& groups)
       : training(std::move(schedule)),
         evaluation(forward_only(mesh.pipe, training.micro_batches)),
-        stage(make(config, mesh, at, partition, shape, stream, tensor)) {}
+        stage(make(config, mesh, at, partition, shape, stream, groups)) {}
 
  private:
   Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
              const Partition& partition, MicroBatchShape shape, const Stream& stream,
-             Communicator& tensor) {
+             const Communicators& groups) {
     const auto index = static_cast<std::size_t>(at.pipe);
     StageDescription description(config, mesh, at, partition[index], shape);
     StagePlan plan = plan_stage(description, Purpose::training, training.micro_batches,
                                 training.actions[index], evaluation.actions[index]);
-    return Stage(std::move(description), std::move(plan), stream, tensor);
+    return Stage(std::move(description), std::move(plan), stream, groups);
   }
 };
 

@@ -54,6 +54,8 @@ inline std::vector<Mesh> all_kinds_of_meshes() {
           {.tensor = 2},
           {.tensor = 4},
           {.pipe = 3, .data = 2},
+          {.pipe = 2, .data = 3},
+          {.data = 40},  // more ranks than some tensors have rows
           {.pipe = 2, .tensor = 2},
           {.data = 2, .tensor = 4},
           {.pipe = 2, .data = 2, .tensor = 2}};

@@ -1,0 +1,51 @@
+// ZeRO-1 over the data axis (Rajbhandari et al., arXiv 1910.02054): gradients are summed onto the
+// rank that owns their rows, and updated rows go back to all.
+//
+// Both are under way while layers compute: gradients leave as soon as a layer's last micro-batch is
+// done, values arrive while earlier layers compute the next step. One thread issues everything, in
+// the order of the plan, and MPI moves on when poll() is called.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "model/parameters.h"
+#include "parallel/communicators.h"
+
+namespace masformer {
+
+class ParameterSync {
+ public:
+  // `shared_table`: the token table, where first and last stage are two and share it. The groups
+  // and the parameters' memory outlive this object. Every call is made by all ranks of the data
+  // axis, in the same order.
+  ParameterSync(const ParameterSet& parameters, std::optional<ParameterId> shared_table,
+                const Communicators& groups);
+
+  // Starts to sum the gradients of these parameters; the micro-batches are through with them.
+  void reduce(Part parameters);
+  // Returns when the owned rows of all gradients are the sums over all copies of the model, and
+  // over both copies of a shared table.
+  void finish_reduction();
+
+  // Starts to send the owned rows of a parameter's value to all ranks.
+  void publish(ParameterId id);
+  void publish_all();
+  // Returns when these values have arrived.
+  void need(Part parameters);
+
+  // Lets what is under way move on.
+  void poll();
+
+ private:
+  struct Synced {
+    Tensor value, gradient, owned_gradient;
+    Event reduction{}, arrival{};
+  };
+
+  std::vector<Synced> parameters_;
+  std::optional<ParameterId> shared_table_;
+  const Communicators* groups_;
+};
+
+}  // namespace masformer
