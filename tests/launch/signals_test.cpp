@@ -15,10 +15,14 @@ using Seconds = std::chrono::duration<double>;
 // More steps than any of these tests waits for.
 const Training endless{.tensor = 2, .options = {"--train.steps", "1000000"}};
 
-void wait_for_a_step(const Scratch& scratch) {
-  for (int i = 0; i < 6000 && metrics(scratch, "run").empty(); ++i) {
+void wait_for_steps(const Scratch& scratch, std::size_t steps) {
+  for (int i = 0; i < 6000 && metrics(scratch, "run").size() < steps; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+}
+
+void wait_for_a_step(const Scratch& scratch) {
+  wait_for_steps(scratch, 1);
 }
 
 class Stop : public testing::TestWithParam<int> {};
@@ -88,7 +92,8 @@ TEST(HangUp, IsIgnoredUnderNohup) {
   const std::size_t before = metrics(scratch, "run").size();
   process.signal(SIGHUP);
   std::this_thread::sleep_for(Seconds(1.5));  // time for a stop, had it been one
-  EXPECT_GT(metrics(scratch, "run").size(), before);
+  wait_for_steps(scratch, before + 5);
+  EXPECT_GE(metrics(scratch, "run").size(), before + 5);
   process.signal(SIGTERM);
   EXPECT_EQ(process.wait().status, 3);
 }
