@@ -121,6 +121,10 @@ void describe_parallel(OptionTable& table, Options& o) {
   table.add(
       "parallel.tensor", o.parallel.tensor,
       {.value = "N", .help = "Ranks that split each layer.", .minimum = 1, .maximum = most_ranks});
+  table.add("parallel.sequence_parallel", o.parallel.sequence_parallel,
+            {.value = "BOOL",
+             .help = "Tensor ranks share the tokens of norms, residual sums and messages between "
+                     "stages; else each has all."});
   table.add("parallel.pipeline", o.parallel.pipeline,
             {.value = "N",
              .help = "Stages that the layers are divided into.",

@@ -21,6 +21,7 @@ struct Options {
   } model;
   struct {
     std::int64_t tensor = 1, pipeline = 1, context = 1, data = 0;
+    bool sequence_parallel = true;
     std::string schedule = "1f1b";
     std::string partition = "auto";
   } parallel;

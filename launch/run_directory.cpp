@@ -33,7 +33,7 @@ RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {
 void RunDirectory::open_writable() {
   const fs::path checkpoints = path_ / "checkpoints";
   io::create_folder(checkpoints);
-  io::File(checkpoints / ".probe", O_RDWR | O_CREAT);
+  const io::File probe(checkpoints / ".probe", O_RDWR | O_CREAT);
   std::error_code ignored;
   fs::remove(checkpoints / ".probe", ignored);
   lock_ = io::File(path_ / ".lock", O_RDWR | O_CREAT);

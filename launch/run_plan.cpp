@@ -142,6 +142,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model,
   check_training(options, found);
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
+  plan.sequence_parallel = options.parallel.sequence_parallel;
   plan.micro_batch = {options.train.micro_batch, options.train.sequence};
   plan.global_batch = options.train.global_batch;
   plan.optimizer = make_optimizer(options);
@@ -166,7 +167,7 @@ RunPlan make_run_plan(const Options& options, int ranks, ModelConfig model) {
 
 StageDescription RunPlan::describe_stage(const Coordinate& at) const {
   return StageDescription(model, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
-                          micro_batch);
+                          micro_batch, sequence_parallel);
 }
 
 StagePlan RunPlan::plan_stage(const StageDescription& stage, const Coordinate& at,

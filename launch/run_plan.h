@@ -20,7 +20,8 @@ struct RunPlan {
   Mesh mesh;
   Partition partition;
   MicroBatchShape micro_batch;
-  int micro_batches = 1;  // of each data rank in a step
+  bool sequence_parallel = true;  // see TokenShards
+  int micro_batches = 1;          // of each data rank in a step
   std::int64_t global_batch = 1;
   Schedule training, evaluation;
   OptimizerConfig optimizer;

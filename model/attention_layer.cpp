@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "runtime/ops/attention.h"
-#include "runtime/ops/elementwise.h"
 #include "runtime/ops/linear.h"
 
 namespace masformer {
@@ -13,32 +12,34 @@ std::string name_of_block(int index) {
   return fmt::format("transformer.h.{}.", index);
 }
 
+ParameterId declare_qkv(const ModelConfig& config, int index, ParameterDeclarer& parameters) {
+  const std::string name = name_of_block(index) + "attn.attention.";
+  return parameters.split_rows(
+      {name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight"},
+      {config.hidden, config.hidden}, Initial::normal);
+}
+
 }  // namespace
 
-AttentionLayer::AttentionLayer(const ModelConfig& config, int index, int tensor_ranks,
+AttentionLayer::AttentionLayer(const ModelConfig& config, int index, const TensorPlace& place,
                                MicroBatchShape shape, ParameterDeclarer& parameters,
                                BufferDeclarer& buffers)
     : span_(config.spans[static_cast<std::size_t>(index)]),
       scale_(config.attention_scale),
-      heads_(config.heads / tensor_ranks),
+      heads_(config.heads / place.ranks),
       head_dim_(config.head_dim()),
-      norm_(config, name_of_block(index) + "ln_1", shape.tokens(), Pass::backward_weight,
-            parameters, buffers) {
-  const std::int64_t h = config.hidden;
+      norm_(config, name_of_block(index) + "ln_1", {shape.tokens(), place}, Pass::backward_weight,
+            parameters, buffers),
+      qkv_weight_(declare_qkv(config, index, parameters)),
+      projection_(config, name_of_block(index) + "attn.attention.out_proj", config.hidden,
+                  {shape.tokens(), place}, parameters, buffers) {
+  using enum Pass;
   const std::int64_t local = heads_ * head_dim_;
   const std::int64_t tokens = shape.tokens();
-  const std::string name = name_of_block(index) + "attn.attention.";
-  qkv_weight_ = parameters.split_rows(
-      {name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight"}, {h, h},
-      Initial::normal);
-  out_weight_ = parameters.split_columns(name + "out_proj.weight", {h, h});
-  out_bias_ = parameters.replicated(name + "out_proj.bias", {h}, Initial::zeros);
-
-  using enum Pass;
   const Shape statistics{shape.samples, heads_, shape.sequence};
-  qkv_ = buffers.add("qkv", {tokens, 3 * local}, forward, backward_input);
-  attended_ = buffers.add("attended", {tokens, local}, forward, backward_weight);
-  lse_ = buffers.add("lse", statistics, forward, backward_input);
+  qkv_ = buffers.add("qkv", {tokens, 3 * local}, Pass::forward, backward_input);
+  attended_ = buffers.add("attended", {tokens, local}, Pass::forward, backward_weight);
+  lse_ = buffers.add("lse", statistics, Pass::forward, backward_input);
   attended_gradient_ =
       buffers.add("attended gradient", {tokens, local}, backward_input, backward_input);
   delta_ = buffers.add("delta", statistics, backward_input, backward_input);
@@ -56,16 +57,13 @@ void AttentionLayer::forward(LayerRun& run) const {
                          .scale = scale_,
                          .out = heads_of(run.batch, run.buffers[attended_]),
                          .lse = run.buffers[lse_]});
-  linear(run.stream, run.buffers[attended_], run.parameters[out_weight_].value, {}, run.output);
-  run.tensor.all_reduce(run.output, Reduction::sum).wait();
-  add_residual(run.stream, run.input, run.parameters[out_bias_].value, run.output);
+  projection_.forward(run, run.buffers[attended_]);
 }
 
 void AttentionLayer::backward_input(LayerRun& run) const {
   const Tensor qkv = run.buffers[qkv_];
   const Tensor qkv_gradient = run.buffers[qkv_gradient_];
-  linear_backward_input(run.stream, run.output_gradient, run.parameters[out_weight_].value,
-                        run.buffers[attended_gradient_]);
+  projection_.backward_input(run, run.buffers[attended_gradient_]);
   attention_backward(run.stream, {.q = heads_of(run.batch, qkv, 0),
                                   .k = heads_of(run.batch, qkv, 1),
                                   .v = heads_of(run.batch, qkv, 2),
@@ -81,13 +79,11 @@ void AttentionLayer::backward_input(LayerRun& run) const {
   const Tensor normed_gradient = norm_.normed_gradient(run);
   linear_backward_input(run.stream, qkv_gradient, run.parameters[qkv_weight_].value,
                         normed_gradient);
-  run.tensor.all_reduce(normed_gradient, Reduction::sum).wait();
   norm_.backward(run, run.output_gradient);
 }
 
 void AttentionLayer::backward_weight(LayerRun& run) const {
-  linear_backward_weight(run.stream, run.output_gradient, run.buffers[attended_],
-                         run.parameters[out_weight_].gradient, run.parameters[out_bias_].gradient);
+  projection_.backward_weight(run, run.buffers[attended_]);
   linear_backward_weight(run.stream, run.buffers[qkv_gradient_], norm_.normed(run),
                          run.parameters[qkv_weight_].gradient, {});
 }

@@ -5,14 +5,15 @@
 #pragma once
 
 #include "model/layer_norm_part.h"
+#include "model/projection_part.h"
 
 namespace masformer {
 
 class AttentionLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  AttentionLayer(const ModelConfig& config, int index, int tensor_ranks, MicroBatchShape shape,
-                 ParameterDeclarer& parameters, BufferDeclarer& buffers);
+  AttentionLayer(const ModelConfig& config, int index, const TensorPlace& place,
+                 MicroBatchShape shape, ParameterDeclarer& parameters, BufferDeclarer& buffers);
 
   void forward(LayerRun& run) const override;
   void backward_input(LayerRun& run) const override;
@@ -27,7 +28,8 @@ class AttentionLayer final : public Layer {
   float scale_;
   std::int64_t heads_, head_dim_;
   LayerNormPart norm_;
-  ParameterId qkv_weight_, out_weight_, out_bias_;
+  ParameterId qkv_weight_;
+  ProjectionPart projection_;
   BufferId qkv_;                // [T, 3 H/t]
   BufferId attended_;           // [T, H/t]
   BufferId lse_;                // [samples, heads/t, sequence]

@@ -1,5 +1,6 @@
 #include "model/embedding_layer.h"
 
+#include "runtime/ops/elementwise.h"
 #include "runtime/ops/embedding.h"
 
 namespace masformer {
@@ -10,25 +11,41 @@ ParameterId declare_token_table(const ModelConfig& config, int tensor_ranks,
                                Initial::normal, padded_vocab(config.vocab, tensor_ranks));
 }
 
-EmbeddingLayer::EmbeddingLayer(const ModelConfig& config, int tensor_rank, int tensor_ranks,
-                               ParameterDeclarer& parameters)
-    : tokens_(declare_token_table(config, tensor_ranks, parameters)),
+EmbeddingLayer::EmbeddingLayer(const ModelConfig& config, const TensorPlace& place,
+                               MicroBatchShape shape, ParameterDeclarer& parameters,
+                               BufferDeclarer& buffers)
+    : shards_(shape.tokens(), place),
+      tokens_(declare_token_table(config, place.ranks, parameters)),
       positions_(parameters.replicated("transformer.wpe.weight", {config.positions, config.hidden},
                                        Initial::normal)),
       first_word_(
-          equal_part(padded_vocab(config.vocab, tensor_ranks), tensor_ranks, tensor_rank).begin) {}
+          equal_part(padded_vocab(config.vocab, place.ranks), place.ranks, place.rank).begin) {
+  if (!shards_.shared()) return;
+  const Shape whole{shape.tokens(), config.hidden};
+  looked_up_ = buffers.add("looked up", whole, Pass::forward, Pass::forward);
+  output_gradient_ =
+      buffers.add("output gradient", whole, Pass::backward_weight, Pass::backward_weight);
+}
 
 void EmbeddingLayer::forward(LayerRun& run) const {
-  embedding(run.stream, run.batch.tokens, run.parameters[tokens_].value, first_word_, false,
-            run.output);
-  run.tensor.all_reduce(run.output, Reduction::sum).wait();
-  embedding(run.stream, run.batch.positions, run.parameters[positions_].value, 0, true, run.output);
+  const Tensor sum = looked_up_ ? run.buffers[*looked_up_] : run.output;
+  embedding(run.stream, run.batch.tokens, run.parameters[tokens_].value, first_word_, false, sum);
+  shards_.sum(run.tensor, sum);
+  if (looked_up_) copy(run.stream, shards_.own_rows(sum), run.output);
+  embedding(run.stream, shards_.own_rows(run.batch.positions), run.parameters[positions_].value, 0,
+            true, run.output);
 }
 
 void EmbeddingLayer::backward_weight(LayerRun& run) const {
-  embedding_backward(run.stream, run.batch.tokens, run.output_gradient, first_word_,
+  Tensor gradient = run.output_gradient;
+  if (output_gradient_) {
+    gradient = run.buffers[*output_gradient_];
+    copy(run.stream, run.output_gradient, shards_.own_rows(gradient));
+    shards_.gather(run.tensor, gradient);
+  }
+  embedding_backward(run.stream, run.batch.tokens, gradient, first_word_,
                      run.parameters[tokens_].gradient);
-  embedding_backward(run.stream, run.batch.positions, run.output_gradient, 0,
+  embedding_backward(run.stream, run.batch.positions, gradient, 0,
                      run.parameters[positions_].gradient);
 }
 

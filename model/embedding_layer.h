@@ -8,8 +8,8 @@ namespace masformer {
 
 class EmbeddingLayer final : public Layer {
  public:
-  EmbeddingLayer(const ModelConfig& config, int tensor_rank, int tensor_ranks,
-                 ParameterDeclarer& parameters);
+  EmbeddingLayer(const ModelConfig& config, const TensorPlace& place, MicroBatchShape shape,
+                 ParameterDeclarer& parameters, BufferDeclarer& buffers);
 
   void forward(LayerRun& run) const override;
   void backward_input(LayerRun&) const override {}  // tokens have no gradient
@@ -18,8 +18,10 @@ class EmbeddingLayer final : public Layer {
   ParameterId token_table() const { return tokens_; }
 
  private:
+  TokenShards shards_;
   ParameterId tokens_, positions_;
   std::int64_t first_word_;
+  std::optional<BufferId> looked_up_, output_gradient_;  // [T, H], where tokens are shared
 };
 
 // The table of tokens [padded vocabulary / t, hidden], for the embedding and for a head tied to it.

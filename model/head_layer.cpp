@@ -7,22 +7,22 @@
 namespace masformer {
 namespace {
 
-VocabularyShard vocabulary_shard(const ModelConfig& config, int tensor_rank, int tensor_ranks) {
-  const Part part = equal_part(padded_vocab(config.vocab, tensor_ranks), tensor_ranks, tensor_rank);
+VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& place) {
+  const Part part = equal_part(padded_vocab(config.vocab, place.ranks), place.ranks, place.rank);
   return {part.begin, std::clamp<std::int64_t>(config.vocab - part.begin, 0, part.count)};
 }
 
 }  // namespace
 
-HeadLayer::HeadLayer(const ModelConfig& config, int tensor_rank, int tensor_ranks,
-                     MicroBatchShape shape, ParameterId weight, ParameterDeclarer& parameters,
-                     BufferDeclarer& buffers)
+HeadLayer::HeadLayer(const ModelConfig& config, const TensorPlace& place, MicroBatchShape shape,
+                     ParameterId weight, ParameterDeclarer& parameters, BufferDeclarer& buffers)
     : tokens_(shape.tokens()),
-      shard_(vocabulary_shard(config, tensor_rank, tensor_ranks)),
+      shard_(vocabulary_shard(config, place)),
       weight_(weight),
-      norm_(config, "transformer.ln_f", shape.tokens(), Pass::backward_input, parameters, buffers) {
+      norm_(config, "transformer.ln_f", {shape.tokens(), place}, Pass::backward_input, parameters,
+            buffers) {
   const std::int64_t rows = std::min(max_chunk, tokens_);
-  const std::int64_t columns = padded_vocab(config.vocab, tensor_ranks) / tensor_ranks;
+  const std::int64_t columns = padded_vocab(config.vocab, place.ranks) / place.ranks;
   using enum Pass;
   logits_ = buffers.add_evaluated("logits", {rows, columns}, backward_input, backward_input);
   statistics_ =
@@ -51,7 +51,6 @@ void HeadLayer::backward_input(LayerRun& run) const {
                           normed_gradient.slice(0, begin, part.labels.dim(0)));
     linear_backward_weight(run.stream, logits_gradient, part.normed, weight.gradient, {});
   }
-  run.tensor.all_reduce(normed_gradient, Reduction::sum).wait();
   norm_.backward(run, {});
 }
 

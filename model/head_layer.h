@@ -14,7 +14,7 @@ namespace masformer {
 class HeadLayer final : public Layer {
  public:
   // `weight`: the parameter [V, H] of the tied table or of the head's own.
-  HeadLayer(const ModelConfig& config, int tensor_rank, int tensor_ranks, MicroBatchShape shape,
+  HeadLayer(const ModelConfig& config, const TensorPlace& place, MicroBatchShape shape,
             ParameterId weight, ParameterDeclarer& parameters, BufferDeclarer& buffers);
 
   void forward(LayerRun& run) const override;

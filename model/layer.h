@@ -1,18 +1,20 @@
-// What a stage is made of. A layer maps activations [tokens, hidden] to activations [tokens,
-// hidden], forward and backward; the backward comes in two passes, for inputs and for weights, so
-// that a schedule may put work between them.
+// What a stage is made of. A layer maps this rank's rows of the residual stream [tokens, hidden] to
+// the same of the next, forward and backward; the backward comes in two passes, for inputs and for
+// weights, so that a schedule may put work between them.
 //
 // A layer is a value that describes: it declares its parameters and buffers when it is made, and
 // finds them in the LayerRun of each pass.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/activation_plan.h"
 #include "model/config.h"
 #include "model/parameters.h"
+#include "model/token_shards.h"
 #include "parallel/communicator.h"
 #include "runtime/stream.h"
 
@@ -35,10 +37,11 @@ struct LayerRun {
   ParameterSet& parameters;
   const MicroBatch& batch;
   bool evaluation = false;
-  Tensor input{}, output{};                    // [T, hidden]; none at the model's ends
-  Tensor output_gradient{}, input_gradient{};  // the same
-  std::vector<Tensor> buffers{};               // by BufferId
-  double* loss = nullptr;  // the head adds the sum of the tokens' losses, in nats
+  // This rank's rows of [T, hidden] (see TokenShards); none at the model's ends.
+  Tensor input{}, output{};
+  Tensor output_gradient{}, input_gradient{};
+  std::vector<Tensor> buffers{};  // by BufferId
+  double* loss = nullptr;         // the head adds the sum of the tokens' losses, in nats
 };
 
 // Where a layer declares its buffers. Names are for people: memory tables and messages.

@@ -5,25 +5,36 @@
 namespace masformer {
 
 LayerNormPart::LayerNormPart(const ModelConfig& config, const std::string& name,
-                             std::int64_t tokens, Pass last_reader, ParameterDeclarer& parameters,
-                             BufferDeclarer& buffers)
-    : epsilon_(config.epsilon),
-      weight_(parameters.replicated(name + ".weight", {config.hidden}, Initial::ones)),
-      bias_(parameters.replicated(name + ".bias", {config.hidden}, Initial::zeros)),
-      normed_(buffers.add("normed", {tokens, config.hidden}, Pass::forward, last_reader)),
-      mean_(buffers.add("mean", {tokens}, Pass::forward, Pass::backward_input)),
-      rstd_(buffers.add("rstd", {tokens}, Pass::forward, Pass::backward_input)),
-      normed_gradient_(buffers.add("normed gradient", {tokens, config.hidden}, Pass::backward_input,
-                                   Pass::backward_input)) {}
+                             const TokenShards& shards, Pass last_reader,
+                             ParameterDeclarer& parameters, BufferDeclarer& buffers)
+    : shards_(shards), epsilon_(config.epsilon) {
+  const Shape whole{shards.tokens(), config.hidden};
+  const Shape own{shards.own().count};
+  using enum Pass;
+  weight_ = parameters.replicated(name + ".weight", {config.hidden}, Initial::ones);
+  bias_ = parameters.replicated(name + ".bias", {config.hidden}, Initial::zeros);
+  if (shards.shared()) {
+    parameters.mark_partial(weight_);
+    parameters.mark_partial(bias_);
+  }
+  normed_ = buffers.add("normed", whole, forward, last_reader);
+  mean_ = buffers.add("mean", own, forward, backward_input);
+  rstd_ = buffers.add("rstd", own, forward, backward_input);
+  normed_gradient_ = buffers.add("normed gradient", whole, backward_input, backward_input);
+}
 
 Tensor LayerNormPart::forward(LayerRun& run) const {
+  const Tensor whole = run.buffers[normed_];
   layer_norm(run.stream, run.input, run.parameters[weight_].value, run.parameters[bias_].value,
-             epsilon_, run.buffers[normed_], run.buffers[mean_], run.buffers[rstd_]);
-  return run.buffers[normed_];
+             epsilon_, shards_.own_rows(whole), run.buffers[mean_], run.buffers[rstd_]);
+  shards_.gather(run.tensor, whole);
+  return whole;
 }
 
 void LayerNormPart::backward(LayerRun& run, Tensor residual) const {
-  layer_norm_backward(run.stream, {.dy = run.buffers[normed_gradient_],
+  const Tensor whole = run.buffers[normed_gradient_];
+  shards_.sum(run.tensor, whole);
+  layer_norm_backward(run.stream, {.dy = shards_.own_rows(whole),
                                    .x = run.input,
                                    .weight = run.parameters[weight_].value,
                                    .mean = run.buffers[mean_],

@@ -5,13 +5,14 @@
 #pragma once
 
 #include "model/layer_norm_part.h"
+#include "model/projection_part.h"
 
 namespace masformer {
 
 class MlpLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  MlpLayer(const ModelConfig& config, int index, int tensor_ranks, MicroBatchShape shape,
+  MlpLayer(const ModelConfig& config, int index, const TensorPlace& place, MicroBatchShape shape,
            ParameterDeclarer& parameters, BufferDeclarer& buffers);
 
   void forward(LayerRun& run) const override;
@@ -20,7 +21,8 @@ class MlpLayer final : public Layer {
 
  private:
   LayerNormPart norm_;
-  ParameterId in_weight_, in_bias_, out_weight_, out_bias_;
+  ParameterId weight_, bias_;
+  ProjectionPart projection_;
   BufferId before_gelu_, after_gelu_;  // [T, F/t]
   BufferId before_gelu_gradient_;      // [T, F/t]
 };

@@ -7,8 +7,9 @@ ParameterSync::ParameterSync(const ParameterSet& parameters,
     : shared_table_(shared_table), groups_(&groups) {
   for (const Parameter& parameter : parameters) {
     const Tensor gradient = parameter.gradient;  // none where nothing is trained
-    parameters_.push_back(
-        {parameter.value, gradient, gradient ? parameter.owned(gradient) : Tensor()});
+    parameters_.push_back({parameter.value, gradient,
+                           gradient ? parameter.owned(gradient) : Tensor(),
+                           parameter.declaration.partial});
   }
 }
 
@@ -16,6 +17,7 @@ void ParameterSync::reduce(Part parameters) {
   // Backward goes from the last parameter to the first.
   for (auto id = parameters.begin + parameters.count; id-- > parameters.begin;) {
     Synced& parameter = parameters_[static_cast<std::size_t>(id)];
+    if (parameter.partial) groups_->tensor->all_reduce(parameter.gradient, Reduction::sum).wait();
     parameter.reduction = groups_->data->reduce_scatter(parameter.gradient);
   }
 }

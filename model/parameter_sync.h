@@ -1,5 +1,6 @@
 // ZeRO-1 over the data axis (Rajbhandari et al., arXiv 1910.02054): gradients are summed onto the
-// rank that owns their rows, and updated rows go back to all.
+// rank that owns their rows, and updated rows go back to all. Gradients that tensor ranks have of
+// their own tokens alone are summed over the tensor axis first.
 //
 // Both are under way while layers compute: gradients leave as soon as a layer's last micro-batch is
 // done, values arrive while earlier layers compute the next step. One thread issues everything, in
@@ -40,6 +41,7 @@ class ParameterSync {
  private:
   struct Synced {
     Tensor value, gradient, owned_gradient;
+    bool partial;
     Event reduction{}, arrival{};
   };
 

@@ -32,6 +32,8 @@ struct ParameterDeclaration {
   // The stored rows whose summed gradient, master and moments this rank of the data axis holds
   // (ZeRO-1, Rajbhandari et al., arXiv 1910.02054): each row stands on one of them.
   Part owned;
+  // Whether each tensor rank has the gradient of its own tokens alone: their sum is the gradient.
+  bool partial = false;
   // Whether the owned rows are the ones that count: for the gradient norm, and for checkpoints.
   bool primary = true;
 };
@@ -110,6 +112,8 @@ class ParameterDeclarer {
   ParameterId split_columns(const std::string& name, std::vector<std::int64_t> shape);
   // A copy on every tensor rank.
   ParameterId replicated(const std::string& name, std::vector<std::int64_t> shape, Initial initial);
+  // Marks a parameter whose gradient is to be summed over the tensor axis.
+  void mark_partial(ParameterId id) { declarations_[id].partial = true; }
   // Marks a parameter as the copy of one that another stage holds.
   void mark_copy(ParameterId id) { declarations_[id].primary = false; }
 

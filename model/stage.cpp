@@ -26,7 +26,7 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
                               batches_.take(ids, DType::i32), batches_.take(ids, DType::i32)});
   }
   if (!description_.first) {
-    sent_gradient_ = sent_gradients_.take({shape.tokens(), description_.hidden}, DType::f32);
+    sent_gradient_ = sent_gradients_.take(description_.activations(), DType::f32);
   }
 }
 

@@ -21,9 +21,9 @@ namespace masformer {
 
 struct StageDescription {
   // Blocks `range` of the model for the rank at `at`; the first stage embeds, the last has the
-  // head.
+  // head. `sequence_parallel`: see TokenShards.
   StageDescription(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
-                   LayerRange range, MicroBatchShape shape);
+                   LayerRange range, MicroBatchShape shape, bool sequence_parallel);
 
   std::vector<std::unique_ptr<Layer>> layers;
   std::vector<ParameterDeclaration> parameters;
@@ -33,14 +33,17 @@ struct StageDescription {
   // the model's ends.
   std::vector<std::optional<BufferId>> boundary, gradient;
   MicroBatchShape shape;
+  TokenShards shards;  // of the residual stream over the tensor axis
   std::int64_t hidden;
   bool first, last;
   // The token table, where first and last stage are two and share it.
   std::optional<ParameterId> shared_table;
 
   int depth() const { return static_cast<int>(layers.size()); }
-  // [tokens, hidden] in bytes: the gradient on its way to the previous stage, kept apart from the
-  // plan since its sending outlasts its micro-batch.
+  // This rank's rows of the residual stream.
+  Shape activations() const { return {shards.own().count, hidden}; }
+  // The gradient on its way to the previous stage in bytes, kept apart from the plan since its
+  // sending outlasts its micro-batch.
   std::int64_t sent_gradient_bytes() const;
 
  private:

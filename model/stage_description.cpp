@@ -9,8 +9,14 @@
 namespace masformer {
 
 StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
-                                   const Coordinate& at, LayerRange range, MicroBatchShape shape_)
-    : shape(shape_), hidden(config.hidden), first(at.pipe == 0), last(at.pipe == mesh.pipe - 1) {
+                                   const Coordinate& at, LayerRange range, MicroBatchShape shape_,
+                                   bool sequence_parallel)
+    : shape(shape_),
+      shards(shape.tokens(), {at.tensor, mesh.tensor, sequence_parallel}),
+      hidden(config.hidden),
+      first(at.pipe == 0),
+      last(at.pipe == mesh.pipe - 1) {
+  const TensorPlace place{at.tensor, mesh.tensor, sequence_parallel};
   ParameterDeclarer declarer(mesh, at);
   const auto next = [this] { return BufferDeclarer(depth(), buffers); };
   std::int64_t declared = 0;
@@ -22,15 +28,16 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
   };
   std::optional<ParameterId> table;
   if (first) {
-    auto embedding = std::make_unique<EmbeddingLayer>(config, at.tensor, mesh.tensor, declarer);
+    auto buffer = next();
+    auto embedding = std::make_unique<EmbeddingLayer>(config, place, shape, declarer, buffer);
     table = embedding->token_table();
     add(std::move(embedding));
   }
   for (int index = range.begin; index < range.end; ++index) {
-    auto place = next();
-    add(std::make_unique<AttentionLayer>(config, index, mesh.tensor, shape, declarer, place));
-    place = next();
-    add(std::make_unique<MlpLayer>(config, index, mesh.tensor, shape, declarer, place));
+    auto buffer = next();
+    add(std::make_unique<AttentionLayer>(config, index, place, shape, declarer, buffer));
+    buffer = next();
+    add(std::make_unique<MlpLayer>(config, index, place, shape, declarer, buffer));
   }
   if (last) {
     ParameterId weight;
@@ -44,9 +51,8 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
       declarer.mark_copy(weight);
       table = weight;
     }
-    auto place = next();
-    add(std::make_unique<HeadLayer>(config, at.tensor, mesh.tensor, shape, weight, declarer,
-                                    place));
+    auto buffer = next();
+    add(std::make_unique<HeadLayer>(config, place, shape, weight, declarer, buffer));
   }
   if (config.tied && mesh.pipe > 1) shared_table = table;
   parameters = declarer.declarations();
@@ -55,10 +61,9 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
 
 void StageDescription::declare_boundaries() {
   using enum Pass;
-  const Shape activations{shape.tokens(), hidden};
   const auto add = [&](std::string name, Moment born, Moment end, int last_forward_layer) {
     buffers.push_back(
-        {std::move(name), activations, DType::f32, born, end, last_forward_layer, false});
+        {std::move(name), activations(), DType::f32, born, end, last_forward_layer, false});
     return buffers.size() - 1;
   };
   boundary.resize(layers.size() + 1);
@@ -79,7 +84,7 @@ void StageDescription::declare_boundaries() {
 }
 
 std::int64_t StageDescription::sent_gradient_bytes() const {
-  return first ? 0 : Arena::footprint({shape.tokens(), hidden}, DType::f32);
+  return first ? 0 : Arena::footprint(activations(), DType::f32);
 }
 
 StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_batches,

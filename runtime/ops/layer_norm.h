@@ -27,7 +27,7 @@ struct LayerNormBackward {
 
 // With g = dy weight:  dx = residual + rstd (g - mean(g) - xhat mean(g xhat)),
 // dweight += sum over tokens of dy xhat,  dbias += sum over tokens of dy.
-// The sums run in an order that depends on the number of threads alone.
+// The sums run in an order that depends on the number of tokens alone.
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args);
 
 }  // namespace masformer

@@ -56,9 +56,10 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
   EXPECT_LT(last["bubble"], 1);
   EXPECT_EQ(last["sent_bytes"]["context"], 0);
   EXPECT_EQ(last["sent_bytes"]["data"], 0);
-  // Each micro-batch crosses the one border forward and backward, on both tensor ranks: 8 of 48
-  // tokens of 32 floats; and both ends sum their half of the padded token table, 288 rows of 32.
-  const std::int64_t activations = 2 * 2 * 8 * 48 * 32 * 4;
+  // Each micro-batch crosses the one border forward and backward, half of it on each tensor rank: 8
+  // of 48 tokens of 32 floats; and both ends sum their half of the padded token table, 288 rows of
+  // 32.
+  const std::int64_t activations = 2 * 8 * 48 * 32 * 4;
   const std::int64_t table = 288 * 32 * 4 * 2;
   EXPECT_EQ(last["sent_bytes"]["pipeline"].get<std::int64_t>(), activations + table);
   EXPECT_LT(last["loss"].get<double>(), 0.8 * lines[0]["loss"].get<double>());

@@ -68,8 +68,8 @@ TEST(ActivationPlan, KeepsLivingBuffersApart) {
       const Partition partition = even_partition(5, stages);
       for (int pipe = 0; pipe < stages; ++pipe) {
         const auto index = static_cast<std::size_t>(pipe);
-        const StageDescription stage(small_model(), mesh, {.pipe = pipe}, partition[index],
-                                     {2, 24});
+        const StageDescription stage(small_model(), mesh, {.pipe = pipe}, partition[index], {2, 24},
+                                     true);
         const auto& actions = schedule.actions[index];
         const ActivationPlan plan(stage.buffers, stage.depth(), 6, actions);
         const auto all = occupation(stage, actions, plan, evaluation);
@@ -90,7 +90,7 @@ TEST(ActivationPlan, KeepsLivingBuffersApart) {
 
 TEST(ActivationPlan, OneForwardOneBackwardNeedsLessThanGpipe) {
   const Mesh mesh{.pipe = 2};
-  const StageDescription stage(small_model(), mesh, {.pipe = 1}, {3, 5}, {2, 24});
+  const StageDescription stage(small_model(), mesh, {.pipe = 1}, {3, 5}, {2, 24}, true);
   const ActivationPlan all_forwards(stage.buffers, stage.depth(), 8, gpipe(2, 8).actions[1]);
   const ActivationPlan alternating(stage.buffers, stage.depth(), 8,
                                    one_forward_one_backward(2, 8).actions[1]);

@@ -21,11 +21,13 @@ struct Case {
   int samples = 8;  // of a step, over all data ranks
   int micro_batch = 1;
   bool tied = true;
+  bool sequence_parallel = true;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << c.mesh.to_string() << ", " << c.schedule << ", partition " << c.partition << ", "
-             << c.samples << " samples by " << c.micro_batch << (c.tied ? ", tied" : ", untied");
+             << c.samples << " samples by " << c.micro_batch << (c.tied ? ", tied" : ", untied")
+             << (c.sequence_parallel ? ", sequence parallel" : "");
 }
 
 constexpr std::int64_t sequence = 33;
@@ -63,7 +65,7 @@ class TrainingRun {
                     make_partition(mesh.pipe == 1 ? "even" : c.partition, 4, mesh.pipe),
                     {c.micro_batch, sequence},
                     make_schedule(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
-                    stream_, groups_) {
+                    stream_, groups_, c.sequence_parallel) {
     parameters().initialise(stream_, seed, 0.3);
     under_test_.stage.sync().publish_all();
   }
@@ -194,6 +196,12 @@ std::vector<Case> cases() {
   all.push_back({{.tensor = 8}, "1f1b", "even", 2, 1});  // some hold no word of the vocabulary
   all.push_back({{.pipe = 2, .data = 2, .tensor = 2}, "1f1b", "even", 4, 1});
   all.push_back({{.pipe = 3}, "gpipe", "1,2,1", 2, 1});
+  // Where tensor ranks share tokens by default, they need not.
+  for (std::size_t i = 0, given = all.size(); i < given; ++i) {
+    if (all[i].mesh.tensor == 1) continue;
+    all.push_back(all[i]);
+    all.back().sequence_parallel = false;
+  }
   return all;
 }
 

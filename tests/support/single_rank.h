@@ -24,17 +24,17 @@ struct StageUnderTest {
 
   StageUnderTest(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
                  const Partition& partition, MicroBatchShape shape, Schedule schedule,
-                 const Stream& stream, const Communicators& groups)
+                 const Stream& stream, const Communicators& groups, bool sequence_parallel = true)
       : training(std::move(schedule)),
         evaluation(forward_only(mesh.pipe, training.micro_batches)),
-        stage(make(config, mesh, at, partition, shape, stream, groups)) {}
+        stage(make(config, mesh, at, partition, shape, stream, groups, sequence_parallel)) {}
 
  private:
   Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
              const Partition& partition, MicroBatchShape shape, const Stream& stream,
-             const Communicators& groups) {
+             const Communicators& groups, bool sequence_parallel) {
     const auto index = static_cast<std::size_t>(at.pipe);
-    StageDescription description(config, mesh, at, partition[index], shape);
+    StageDescription description(config, mesh, at, partition[index], shape, sequence_parallel);
     StagePlan plan = plan_stage(description, Purpose::training, training.micro_batches,
                                 training.actions[index], evaluation.actions[index]);
     return Stage(std::move(description), std::move(plan), stream, groups);

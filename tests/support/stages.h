@@ -20,8 +20,9 @@ inline std::vector<RankedStage> stages_of(const ModelConfig& config, const Mesh&
   std::vector<RankedStage> all;
   for (int rank = 0; rank < mesh.size(); ++rank) {
     const Coordinate at = mesh.coordinate(rank);
-    all.push_back({at, StageDescription(config, mesh, at,
-                                        partition[static_cast<std::size_t>(at.pipe)], {1, 8})});
+    all.push_back(
+        {at, StageDescription(config, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
+                              {1, 8}, true)});
   }
   return all;
 }
