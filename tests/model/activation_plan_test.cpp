@@ -64,7 +64,7 @@ TEST(ActivationPlan, KeepsLivingBuffersApart) {
       const bool evaluation = std::string(name) == "evaluation";
       const Schedule schedule =
           evaluation ? forward_only(stages, 6) : make_schedule(name, stages, 6);
-      const Mesh mesh{.pipe = stages};
+      const Mesh mesh{.pipe = stages, .tensor = stages == 2 ? 2 : 1};
       const Partition partition = even_partition(5, stages);
       for (int pipe = 0; pipe < stages; ++pipe) {
         const auto index = static_cast<std::size_t>(pipe);
