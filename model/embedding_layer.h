@@ -2,6 +2,8 @@
 // tensor axis; each rank looks up its own words and a sum joins them.
 #pragma once
 
+#include <optional>
+
 #include "model/layer.h"
 
 namespace masformer {

@@ -4,6 +4,7 @@
 // Shapes: T tokens, H hidden, I inner width on this rank.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "model/layer.h"

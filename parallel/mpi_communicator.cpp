@@ -35,6 +35,11 @@ class MpiCommunicator final : public Communicator {
  private:
   void check(const Tensor& x, int peer) const;
   ShareGroup next_share_group();
+  // Bytes of the rows of `x` that are this rank's.
+  std::int64_t own_bytes(const Tensor& x) const {
+    const Part own = share(x.dim(0), size_, rank_);
+    return x.slice(0, own.begin, own.count).bytes();
+  }
 
   OwnedComm comm_;
   int rank_ = 0;
@@ -86,13 +91,13 @@ ShareGroup MpiCommunicator::next_share_group() {
 
 Event MpiCommunicator::reduce_scatter(Tensor x) {
   check(x, rank_);
-  sent_bytes_ += x.bytes() - rows_of(x, share(x.dim(0), size_, rank_)).bytes();
+  sent_bytes_ += x.bytes() - own_bytes(x);
   return start_reduce_scatter(next_share_group(), x);
 }
 
 Event MpiCommunicator::all_gather(Tensor x) {
   check(x, rank_);
-  sent_bytes_ += (size_ - 1) * rows_of(x, share(x.dim(0), size_, rank_)).bytes();
+  sent_bytes_ += (size_ - 1) * own_bytes(x);
   return start_all_gather(next_share_group(), x);
 }
 

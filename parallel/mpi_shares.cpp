@@ -137,10 +137,6 @@ class ReduceScatter final : public PendingOperation {
 
 }  // namespace
 
-Tensor rows_of(const Tensor& x, Part part) {
-  return x.slice(0, part.begin, part.count);
-}
-
 Event start_reduce_scatter(const ShareGroup& group, const Tensor& x) {
   if (group.size == 1) return {};
   return Event(std::make_unique<ReduceScatter>(group, x));

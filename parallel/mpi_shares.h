@@ -2,7 +2,7 @@
 // to the mpi_*.cpp files.
 //
 // Own algorithms, not MPI_Ireduce_scatter: sums are added in the order of ranks whatever the sizes,
-// they land where their rows stand, and MPI_Test alone moves them on.
+// and land where their rows stand.
 #pragma once
 
 #include <mpi.h>
@@ -12,9 +12,6 @@
 #include "runtime/tensor.h"
 
 namespace masformer {
-
-// Rows `part` of a contiguous tensor.
-Tensor rows_of(const Tensor& x, Part part);
 
 // Where an operation takes place. Its messages carry a tag of their own, the same on all ranks, so
 // that several may be under way at once.
