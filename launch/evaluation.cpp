@@ -23,7 +23,7 @@ Batch load_windows(const Split& split, std::int64_t sequence, std::int64_t begin
 }  // namespace
 
 Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
-  const std::int64_t sequence = job.plan.micro_batch.sequence;
+  const std::int64_t sequence = job.plan.policy.shape.sequence;
   const std::int64_t available = window_count(split.tokens(), sequence);
   const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
   if (end == 0) {
@@ -32,7 +32,7 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
         "take --eval.split all, or a shorter sequence",
         split.tokens(), sequence));
   }
-  const std::int64_t samples = job.plan.micro_batches * job.plan.micro_batch.samples;
+  const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
   const int data_ranks = job.plan.mesh.data;
   double sum = 0;
   for (std::int64_t begin = 0; begin < end; begin += samples * data_ranks) {

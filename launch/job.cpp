@@ -76,7 +76,7 @@ double Job::measure_peak(int ranks_on_this_host) {
 }
 
 void Job::feed(const Batch& batch) {
-  const std::int64_t tokens = plan.micro_batch.tokens();
+  const std::int64_t tokens = plan.policy.shape.tokens();
   for (int i = 0; i < plan.micro_batches; ++i) {
     const std::int64_t begin = i * tokens;
     stage.set_micro_batch(i, batch.tokens.data() + begin, batch.labels.data() + begin,

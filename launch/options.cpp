@@ -177,6 +177,11 @@ void describe_train(OptionTable& table, Options& o) {
              .minimum = 0});
   table.add("train.dtype", o.train.dtype,
             {.value = "NAME", .help = "What the layers compute in.", .choices = {"fp32"}});
+  table.add("train.recompute", o.train.recompute,
+            {.value = "LIST",
+             .help = "What blocks compute again in their backward instead of keeping it: none, "
+                     "selective (attention and GELU) or block (all); one for all blocks, or a list "
+                     "as in block*8,none*16. The results are the same bits."});
   table.add("train.dump_gradients_at", o.train.dump_gradients_at,
             {.value = "N",
              .help = "A step whose summed gradients, before clipping, are written to "

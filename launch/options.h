@@ -32,6 +32,7 @@ struct Options {
     double weight_decay = 0.1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, clip = 1;
     std::int64_t seed = 1;
     std::string dtype = "fp32";
+    std::string recompute = "none";
     std::int64_t dump_gradients_at = 0;
   } train;
   struct {

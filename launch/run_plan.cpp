@@ -138,12 +138,15 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model,
   gather(found, [&] {
     plan.partition = make_partition(options.parallel.partition, plan.model.layers, plan.mesh.pipe);
   });
+  gather(found, [&] {
+    plan.policy.recompute = parse_recompute(options.train.recompute, plan.model.layers);
+  });
   plan.micro_batches = count_micro_batches(options, plan.mesh, found);
   check_training(options, found);
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
-  plan.sequence_parallel = options.parallel.sequence_parallel;
-  plan.micro_batch = {options.train.micro_batch, options.train.sequence};
+  plan.policy.shape = {options.train.micro_batch, options.train.sequence};
+  plan.policy.sequence_parallel = options.parallel.sequence_parallel;
   plan.global_batch = options.train.global_batch;
   plan.optimizer = make_optimizer(options);
   plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
@@ -166,8 +169,7 @@ RunPlan make_run_plan(const Options& options, int ranks, ModelConfig model) {
 }
 
 StageDescription RunPlan::describe_stage(const Coordinate& at) const {
-  return StageDescription(model, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
-                          micro_batch, sequence_parallel);
+  return StageDescription(model, mesh, at, partition[static_cast<std::size_t>(at.pipe)], policy);
 }
 
 StagePlan RunPlan::plan_stage(const StageDescription& stage, const Coordinate& at,
@@ -185,8 +187,8 @@ std::string describe(const RunPlan& plan) {
       "layout    {}; {} micro-batches of {} x {} tokens a data rank\n",
       plan.model.layers, plan.model.hidden, plan.model.heads, plan.model.ffn, plan.model.vocab,
       plan.model.positions, to_string(plan.model.spans), parameter_count(plan.model),
-      plan.mesh.to_string(), plan.micro_batches, plan.micro_batch.samples,
-      plan.micro_batch.sequence);
+      plan.mesh.to_string(), plan.micro_batches, plan.policy.shape.samples,
+      plan.policy.shape.sequence);
   text += fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9}   MiB a rank\n", "stage",
                       "weights", "gradients", "optimizer", "activations", "total");
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {

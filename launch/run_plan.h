@@ -19,9 +19,8 @@ struct RunPlan {
   ModelConfig model;
   Mesh mesh;
   Partition partition;
-  MicroBatchShape micro_batch;
-  bool sequence_parallel = true;  // see TokenShards
-  int micro_batches = 1;          // of each data rank in a step
+  StagePolicy policy;
+  int micro_batches = 1;  // of each data rank in a step
   std::int64_t global_batch = 1;
   Schedule training, evaluation;
   OptimizerConfig optimizer;

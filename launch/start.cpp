@@ -130,7 +130,7 @@ std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
 
 nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
                                      const std::string& data_digest) {
-  const std::int64_t sequence = job.plan.micro_batch.sequence;
+  const std::int64_t sequence = job.plan.policy.shape.sequence;
   return {{"kind", "training"},
           {"step", step},
           {"tokens", step * job.plan.global_batch * sequence},

@@ -122,7 +122,7 @@ ExitCode Trainer::run() {
 Trainer::StepResult Trainer::step(std::int64_t number) {
   sent_before_ = sent_bytes();
   job_.feed(prefetcher_->next());
-  const std::int64_t predicted = job_.plan.global_batch * job_.plan.micro_batch.sequence;
+  const std::int64_t predicted = job_.plan.global_batch * job_.plan.policy.shape.sequence;
   const StepTiming timing = job_.run_training(predicted);
   ParameterSet& parameters = job_.stage.parameters();
   job_.stage.sync().finish_reduction();
@@ -173,7 +173,7 @@ StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, doub
       .all_reduce(Tensor(sent.data(), {std::ssize(sent)}, DType::f64, Device::cpu), Reduction::sum)
       .wait();
   const RunPlan& plan = job_.plan;
-  const std::int64_t sequence = plan.micro_batch.sequence;
+  const std::int64_t sequence = plan.policy.shape.sequence;
   const auto batch = static_cast<double>(plan.global_batch);
   const double visible = batch * training_flops(plan.model, sequence, PairCount::visible);
   const double dense = batch * training_flops(plan.model, sequence, PairCount::dense);

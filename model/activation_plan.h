@@ -11,7 +11,7 @@
 
 namespace masformer {
 
-enum class Pass : std::uint8_t { forward, backward_input, backward_weight };
+enum class Pass : std::uint8_t { forward, recompute, backward_input, backward_weight };
 
 // One pass of one layer, by its place in the stage.
 struct Moment {
@@ -19,6 +19,12 @@ struct Moment {
   Pass pass = Pass::forward;
 
   bool operator==(const Moment&) const = default;
+};
+
+// Layers [begin, end) that are computed again, in their order, before the backward of the last.
+struct RecomputedLayers {
+  int begin = 0;
+  int end = 0;
 };
 
 // A buffer that every micro-batch needs, from the start of the moment `born` to the end of the
@@ -32,30 +38,44 @@ struct BufferDeclaration {
   // it is born in a forward or `evaluated` is set (then in that forward alone); else never.
   int last_forward_layer = 0;
   bool evaluated = false;
+  // Given back after the forwards that read it, and filled again when its layer is recomputed.
+  bool recomputed = false;
 };
 
 using BufferId = std::size_t;
 
+// What a stage's actions consist of.
+struct StagePasses {
+  int layers = 0;
+  std::vector<RecomputedLayers> recomputed{};
+
+  // Whether layer `reader` is computed again right after `writer`, which it needs for that.
+  bool recomputed_together(int writer, int reader) const;
+
+  // The order in which an action goes through the layers: what the replay and the execution both
+  // follow.
+  std::vector<Moment> moments(ActionKind kind) const;
+};
+
 class ActivationPlan {
  public:
-  // Replays `actions` (one stage's, on chunk 0) of `micro_batches` micro-batches over `layers`
-  // layers. Actions without any backward are an evaluation.
-  ActivationPlan(const std::vector<BufferDeclaration>& buffers, int layers, int micro_batches,
-                 const std::vector<Action>& actions);
+  // Replays `actions` (one stage's, on chunk 0) of `micro_batches` micro-batches over a stage's
+  // passes. Actions without any backward are an evaluation.
+  ActivationPlan(const std::vector<BufferDeclaration>& buffers, const StagePasses& passes,
+                 int micro_batches, const std::vector<Action>& actions);
 
   std::int64_t peak() const { return peak_; }  // bytes
-  // Byte offset of a micro-batch's buffer; -1 where it is never needed.
-  std::int64_t offset(int micro_batch, BufferId buffer) const {
-    return offsets_[static_cast<std::size_t>(micro_batch)][buffer];
+  // Byte offset of a micro-batch's buffer during an action of this kind; -1 where the micro-batch
+  // has not needed it until then.
+  std::int64_t offset(ActionKind kind, int micro_batch, BufferId buffer) const {
+    const auto& offsets = kind == ActionKind::forward ? forward_ : backward_;
+    return offsets[static_cast<std::size_t>(micro_batch)][buffer];
   }
 
  private:
-  std::vector<std::vector<std::int64_t>> offsets_;  // [micro-batch][buffer]
+  using Offsets = std::vector<std::vector<std::int64_t>>;  // [micro-batch][buffer]
+  Offsets forward_, backward_;
   std::int64_t peak_ = 0;
 };
-
-// The order in which an action goes through the passes of `layers` layers: what the replay and the
-// execution both follow.
-std::vector<Moment> moments(ActionKind kind, int layers);
 
 }  // namespace masformer

@@ -12,31 +12,31 @@ std::string name_of_block(int index) {
   return fmt::format("transformer.h.{}.", index);
 }
 
-ParameterId declare_qkv(const ModelConfig& config, int index, ParameterDeclarer& parameters) {
+ParameterId declare_qkv(LayerDeclarer& declare, int index) {
   const std::string name = name_of_block(index) + "attn.attention.";
-  return parameters.split_rows(
-      {name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight"},
-      {config.hidden, config.hidden}, Initial::normal);
+  const std::int64_t hidden = declare.config.hidden;
+  return declare.parameters.split_rows(
+      {name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight"}, {hidden, hidden},
+      Initial::normal);
 }
 
 }  // namespace
 
-AttentionLayer::AttentionLayer(const ModelConfig& config, int index, const TensorPlace& place,
-                               MicroBatchShape shape, ParameterDeclarer& parameters,
-                               BufferDeclarer& buffers)
-    : span_(config.spans[static_cast<std::size_t>(index)]),
-      scale_(config.attention_scale),
-      heads_(config.heads / place.ranks),
-      head_dim_(config.head_dim()),
-      norm_(config, name_of_block(index) + "ln_1", {shape.tokens(), place}, Pass::backward_weight,
-            parameters, buffers),
-      qkv_weight_(declare_qkv(config, index, parameters)),
-      projection_(config, name_of_block(index) + "attn.attention.out_proj", config.hidden,
-                  {shape.tokens(), place}, parameters, buffers) {
+AttentionLayer::AttentionLayer(LayerDeclarer declare, int index)
+    : recompute_(declare.recompute),
+      span_(declare.config.spans[static_cast<std::size_t>(index)]),
+      scale_(declare.config.attention_scale),
+      heads_(declare.config.heads / declare.place.ranks),
+      head_dim_(declare.config.head_dim()),
+      norm_(declare, name_of_block(index) + "ln_1", Pass::backward_weight),
+      qkv_weight_(declare_qkv(declare, index)),
+      projection_(declare, name_of_block(index) + "attn.attention.out_proj",
+                  declare.config.hidden) {
   using enum Pass;
   const std::int64_t local = heads_ * head_dim_;
-  const std::int64_t tokens = shape.tokens();
-  const Shape statistics{shape.samples, heads_, shape.sequence};
+  const std::int64_t tokens = declare.tokens();
+  const Shape statistics{declare.shape.samples, heads_, declare.shape.sequence};
+  BufferDeclarer& buffers = declare.buffers;
   qkv_ = buffers.add("qkv", {tokens, 3 * local}, Pass::forward, backward_input);
   attended_ = buffers.add("attended", {tokens, local}, Pass::forward, backward_weight);
   lse_ = buffers.add("lse", statistics, Pass::forward, backward_input);
@@ -44,12 +44,26 @@ AttentionLayer::AttentionLayer(const ModelConfig& config, int index, const Tenso
       buffers.add("attended gradient", {tokens, local}, backward_input, backward_input);
   delta_ = buffers.add("delta", statistics, backward_input, backward_input);
   qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * local}, backward_input, backward_weight);
+  if (recompute_ == Recompute::none) return;
+  for (const BufferId id : {attended_, lse_}) buffers.mark_recomputed(id);
+  if (recompute_ == Recompute::block) buffers.mark_recomputed(qkv_);
 }
 
 void AttentionLayer::forward(LayerRun& run) const {
   const Tensor normed = norm_.forward(run);
+  linear(run.stream, normed, run.parameters[qkv_weight_].value, {}, run.buffers[qkv_]);
+  attend(run);
+  projection_.forward(run, run.buffers[attended_]);
+}
+
+void AttentionLayer::recompute(LayerRun& run) const {
+  // The MLP of the same block needs the output again.
+  if (recompute_ == Recompute::block) return forward(run);
+  attend(run);
+}
+
+void AttentionLayer::attend(LayerRun& run) const {
   const Tensor qkv = run.buffers[qkv_];
-  linear(run.stream, normed, run.parameters[qkv_weight_].value, {}, qkv);
   attention(run.stream, {.q = heads_of(run.batch, qkv, 0),
                          .k = heads_of(run.batch, qkv, 1),
                          .v = heads_of(run.batch, qkv, 2),
@@ -57,7 +71,6 @@ void AttentionLayer::forward(LayerRun& run) const {
                          .scale = scale_,
                          .out = heads_of(run.batch, run.buffers[attended_]),
                          .lse = run.buffers[lse_]});
-  projection_.forward(run, run.buffers[attended_]);
 }
 
 void AttentionLayer::backward_input(LayerRun& run) const {

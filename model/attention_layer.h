@@ -12,18 +12,21 @@ namespace masformer {
 class AttentionLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  AttentionLayer(const ModelConfig& config, int index, const TensorPlace& place,
-                 MicroBatchShape shape, ParameterDeclarer& parameters, BufferDeclarer& buffers);
+  AttentionLayer(LayerDeclarer declare, int index);
 
   void forward(LayerRun& run) const override;
+  void recompute(LayerRun& run) const override;
   void backward_input(LayerRun& run) const override;
   void backward_weight(LayerRun& run) const override;
 
  private:
+  // attended = attention over the heads of qkv
+  void attend(LayerRun& run) const;
   // Heads [samples, sequence, heads / t, head dim] of a third of a fused [T, 3 H/t] buffer.
   Tensor heads_of(const MicroBatch& batch, Tensor fused, int third) const;
   Tensor heads_of(const MicroBatch& batch, Tensor attended) const;
 
+  Recompute recompute_;
   Span span_;
   float scale_;
   std::int64_t heads_, head_dim_;

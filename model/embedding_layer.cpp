@@ -5,26 +5,27 @@
 
 namespace masformer {
 
-ParameterId declare_token_table(const ModelConfig& config, int tensor_ranks,
-                                ParameterDeclarer& parameters) {
-  return parameters.split_rows({"transformer.wte.weight"}, {config.vocab, config.hidden},
-                               Initial::normal, padded_vocab(config.vocab, tensor_ranks));
+ParameterId declare_token_table(LayerDeclarer& declare) {
+  const ModelConfig& config = declare.config;
+  return declare.parameters.split_rows({"transformer.wte.weight"}, {config.vocab, config.hidden},
+                                       Initial::normal,
+                                       padded_vocab(config.vocab, declare.place.ranks));
 }
 
-EmbeddingLayer::EmbeddingLayer(const ModelConfig& config, const TensorPlace& place,
-                               MicroBatchShape shape, ParameterDeclarer& parameters,
-                               BufferDeclarer& buffers)
-    : shards_(shape.tokens(), place),
-      tokens_(declare_token_table(config, place.ranks, parameters)),
-      positions_(parameters.replicated("transformer.wpe.weight", {config.positions, config.hidden},
-                                       Initial::normal)),
-      first_word_(
-          equal_part(padded_vocab(config.vocab, place.ranks), place.ranks, place.rank).begin) {
+EmbeddingLayer::EmbeddingLayer(LayerDeclarer declare)
+    : shards_(declare.shards()),
+      tokens_(declare_token_table(declare)),
+      positions_(declare.parameters.replicated("transformer.wpe.weight",
+                                               {declare.config.positions, declare.config.hidden},
+                                               Initial::normal)),
+      first_word_(equal_part(padded_vocab(declare.config.vocab, declare.place.ranks),
+                             declare.place.ranks, declare.place.rank)
+                      .begin) {
   if (!shards_.shared()) return;
-  const Shape whole{shape.tokens(), config.hidden};
-  looked_up_ = buffers.add("looked up", whole, Pass::forward, Pass::forward);
+  const Shape whole{shards_.tokens(), declare.config.hidden};
+  looked_up_ = declare.buffers.add("looked up", whole, Pass::forward, Pass::forward);
   output_gradient_ =
-      buffers.add("output gradient", whole, Pass::backward_weight, Pass::backward_weight);
+      declare.buffers.add("output gradient", whole, Pass::backward_weight, Pass::backward_weight);
 }
 
 void EmbeddingLayer::forward(LayerRun& run) const {

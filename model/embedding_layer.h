@@ -10,8 +10,7 @@ namespace masformer {
 
 class EmbeddingLayer final : public Layer {
  public:
-  EmbeddingLayer(const ModelConfig& config, const TensorPlace& place, MicroBatchShape shape,
-                 ParameterDeclarer& parameters, BufferDeclarer& buffers);
+  explicit EmbeddingLayer(LayerDeclarer declare);
 
   void forward(LayerRun& run) const override;
   void backward_input(LayerRun&) const override {}  // tokens have no gradient
@@ -27,7 +26,6 @@ class EmbeddingLayer final : public Layer {
 };
 
 // The table of tokens [padded vocabulary / t, hidden], for the embedding and for a head tied to it.
-ParameterId declare_token_table(const ModelConfig& config, int tensor_ranks,
-                                ParameterDeclarer& parameters);
+ParameterId declare_token_table(LayerDeclarer& declare);
 
 }  // namespace masformer

@@ -14,19 +14,19 @@ VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& p
 
 }  // namespace
 
-HeadLayer::HeadLayer(const ModelConfig& config, const TensorPlace& place, MicroBatchShape shape,
-                     ParameterId weight, ParameterDeclarer& parameters, BufferDeclarer& buffers)
-    : tokens_(shape.tokens()),
-      shard_(vocabulary_shard(config, place)),
+HeadLayer::HeadLayer(LayerDeclarer declare, ParameterId weight)
+    : tokens_(declare.tokens()),
+      shard_(vocabulary_shard(declare.config, declare.place)),
       weight_(weight),
-      norm_(config, "transformer.ln_f", {shape.tokens(), place}, Pass::backward_input, parameters,
-            buffers) {
+      norm_(declare, "transformer.ln_f", Pass::backward_input) {
   const std::int64_t rows = std::min(max_chunk, tokens_);
-  const std::int64_t columns = padded_vocab(config.vocab, place.ranks) / place.ranks;
+  const int ranks = declare.place.ranks;
+  const std::int64_t columns = padded_vocab(declare.config.vocab, ranks) / ranks;
   using enum Pass;
-  logits_ = buffers.add_evaluated("logits", {rows, columns}, backward_input, backward_input);
+  logits_ =
+      declare.buffers.add_evaluated("logits", {rows, columns}, backward_input, backward_input);
   statistics_ =
-      buffers.add_evaluated("logit statistics", {3, rows}, backward_input, backward_input);
+      declare.buffers.add_evaluated("logit statistics", {3, rows}, backward_input, backward_input);
 }
 
 void HeadLayer::forward(LayerRun& run) const {

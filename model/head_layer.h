@@ -14,8 +14,7 @@ namespace masformer {
 class HeadLayer final : public Layer {
  public:
   // `weight`: the parameter [V, H] of the tied table or of the head's own.
-  HeadLayer(const ModelConfig& config, const TensorPlace& place, MicroBatchShape shape,
-            ParameterId weight, ParameterDeclarer& parameters, BufferDeclarer& buffers);
+  HeadLayer(LayerDeclarer declare, ParameterId weight);
 
   void forward(LayerRun& run) const override;
   void backward_input(LayerRun& run) const override;

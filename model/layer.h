@@ -13,6 +13,7 @@
 #include "model/activation_plan.h"
 #include "model/config.h"
 #include "model/parameters.h"
+#include "model/recompute.h"
 #include "model/token_shards.h"
 #include "parallel/communicator.h"
 #include "runtime/stream.h"
@@ -52,6 +53,8 @@ class BufferDeclarer {
   BufferId add(std::string name, Shape shape, Pass born, Pass last);
   // The same for a scratch buffer that evaluation's forward needs too.
   BufferId add_evaluated(std::string name, Shape shape, Pass born, Pass last);
+  // The buffer is not kept from the forward to the backward: Layer::recompute() fills it again.
+  void mark_recomputed(BufferId id) { (*all_)[id].recomputed = true; }
 
  private:
   int layer_;
@@ -66,11 +69,27 @@ struct MicroBatchShape {
   std::int64_t tokens() const { return samples * sequence; }
 };
 
+// What a layer is made from: the model, this rank's place in it, and where to declare.
+struct LayerDeclarer {
+  const ModelConfig& config;
+  TensorPlace place;
+  MicroBatchShape shape;
+  Recompute recompute = Recompute::none;
+  ParameterDeclarer& parameters;
+  BufferDeclarer buffers;
+
+  std::int64_t tokens() const { return shape.tokens(); }
+  TokenShards shards() const { return {shape.tokens(), place}; }
+};
+
 class Layer {
  public:
   virtual ~Layer() = default;
 
   virtual void forward(LayerRun& run) const = 0;
+  // Fills the buffers that were declared as recomputed, with the same bits; before backward_input
+  // of the same micro-batch.
+  virtual void recompute(LayerRun&) const {}
   // Writes run.input_gradient from run.output_gradient.
   virtual void backward_input(LayerRun& run) const = 0;
   // Adds to the gradients of the weights; after backward_input of the same micro-batch.

@@ -4,23 +4,26 @@
 
 namespace masformer {
 
-LayerNormPart::LayerNormPart(const ModelConfig& config, const std::string& name,
-                             const TokenShards& shards, Pass last_reader,
-                             ParameterDeclarer& parameters, BufferDeclarer& buffers)
-    : shards_(shards), epsilon_(config.epsilon) {
-  const Shape whole{shards.tokens(), config.hidden};
-  const Shape own{shards.own().count};
+LayerNormPart::LayerNormPart(LayerDeclarer& declare, const std::string& name, Pass last_reader)
+    : shards_(declare.shards()), epsilon_(declare.config.epsilon) {
+  const std::int64_t hidden = declare.config.hidden;
+  const Shape whole{shards_.tokens(), hidden};
+  const Shape own{shards_.own().count};
   using enum Pass;
-  weight_ = parameters.replicated(name + ".weight", {config.hidden}, Initial::ones);
-  bias_ = parameters.replicated(name + ".bias", {config.hidden}, Initial::zeros);
-  if (shards.shared()) {
+  ParameterDeclarer& parameters = declare.parameters;
+  weight_ = parameters.replicated(name + ".weight", {hidden}, Initial::ones);
+  bias_ = parameters.replicated(name + ".bias", {hidden}, Initial::zeros);
+  if (shards_.shared()) {
     parameters.mark_partial(weight_);
     parameters.mark_partial(bias_);
   }
+  BufferDeclarer& buffers = declare.buffers;
   normed_ = buffers.add("normed", whole, forward, last_reader);
   mean_ = buffers.add("mean", own, forward, backward_input);
   rstd_ = buffers.add("rstd", own, forward, backward_input);
   normed_gradient_ = buffers.add("normed gradient", whole, backward_input, backward_input);
+  if (declare.recompute != Recompute::block) return;
+  for (const BufferId id : {normed_, mean_, rstd_}) buffers.mark_recomputed(id);
 }
 
 Tensor LayerNormPart::forward(LayerRun& run) const {

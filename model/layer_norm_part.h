@@ -12,8 +12,7 @@ class LayerNormPart {
  public:
   // Declares `name`.weight and `name`.bias, and the buffers: the normed activations stay until
   // `last_reader`.
-  LayerNormPart(const ModelConfig& config, const std::string& name, const TokenShards& shards,
-                Pass last_reader, ParameterDeclarer& parameters, BufferDeclarer& buffers);
+  LayerNormPart(LayerDeclarer& declare, const std::string& name, Pass last_reader);
 
   // The norm of run.input, whole.
   Tensor forward(LayerRun& run) const;

@@ -14,29 +14,45 @@ std::string name_of(int index, const char* part) {
 
 }  // namespace
 
-MlpLayer::MlpLayer(const ModelConfig& config, int index, const TensorPlace& place,
-                   MicroBatchShape shape, ParameterDeclarer& parameters, BufferDeclarer& buffers)
-    : norm_(config, name_of(index, "ln_2"), {shape.tokens(), place}, Pass::backward_weight,
-            parameters, buffers),
-      weight_(parameters.split_rows({name_of(index, "mlp.c_fc.weight")},
-                                    {config.ffn, config.hidden}, Initial::normal)),
-      bias_(parameters.split_rows({name_of(index, "mlp.c_fc.bias")}, {config.ffn}, Initial::zeros)),
-      projection_(config, name_of(index, "mlp.c_proj"), config.ffn, {shape.tokens(), place},
-                  parameters, buffers) {
+MlpLayer::MlpLayer(LayerDeclarer declare, int index)
+    : recompute_(declare.recompute),
+      norm_(declare, name_of(index, "ln_2"), Pass::backward_weight),
+      weight_(declare.parameters.split_rows({name_of(index, "mlp.c_fc.weight")},
+                                            {declare.config.ffn, declare.config.hidden},
+                                            Initial::normal)),
+      bias_(declare.parameters.split_rows({name_of(index, "mlp.c_fc.bias")}, {declare.config.ffn},
+                                          Initial::zeros)),
+      projection_(declare, name_of(index, "mlp.c_proj"), declare.config.ffn) {
   using enum Pass;
-  const Shape inner{shape.tokens(), config.ffn / place.ranks};
+  const Shape inner{declare.tokens(), declare.config.ffn / declare.place.ranks};
+  BufferDeclarer& buffers = declare.buffers;
   before_gelu_ = buffers.add("before gelu", inner, Pass::forward, backward_input);
   after_gelu_ = buffers.add("after gelu", inner, Pass::forward, backward_weight);
   before_gelu_gradient_ =
       buffers.add("before gelu gradient", inner, backward_input, backward_weight);
+  if (recompute_ != Recompute::none) buffers.mark_recomputed(after_gelu_);
+  if (recompute_ == Recompute::block) buffers.mark_recomputed(before_gelu_);
 }
 
 void MlpLayer::forward(LayerRun& run) const {
+  expand(run);
+  activate(run);
+  projection_.forward(run, run.buffers[after_gelu_]);
+}
+
+void MlpLayer::recompute(LayerRun& run) const {
+  if (recompute_ == Recompute::block) expand(run);
+  activate(run);
+}
+
+void MlpLayer::expand(LayerRun& run) const {
   const Tensor normed = norm_.forward(run);
   linear(run.stream, normed, run.parameters[weight_].value, run.parameters[bias_].value,
          run.buffers[before_gelu_]);
+}
+
+void MlpLayer::activate(LayerRun& run) const {
   gelu(run.stream, run.buffers[before_gelu_], run.buffers[after_gelu_]);
-  projection_.forward(run, run.buffers[after_gelu_]);
 }
 
 void MlpLayer::backward_input(LayerRun& run) const {

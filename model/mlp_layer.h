@@ -12,14 +12,20 @@ namespace masformer {
 class MlpLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  MlpLayer(const ModelConfig& config, int index, const TensorPlace& place, MicroBatchShape shape,
-           ParameterDeclarer& parameters, BufferDeclarer& buffers);
+  MlpLayer(LayerDeclarer declare, int index);
 
   void forward(LayerRun& run) const override;
+  void recompute(LayerRun& run) const override;
   void backward_input(LayerRun& run) const override;
   void backward_weight(LayerRun& run) const override;
 
  private:
+  // before_gelu = W1 ln_2(h) + b1
+  void expand(LayerRun& run) const;
+  // after_gelu = gelu(before_gelu)
+  void activate(LayerRun& run) const;
+
+  Recompute recompute_;
   LayerNormPart norm_;
   ParameterId weight_, bias_;
   ProjectionPart projection_;

@@ -5,17 +5,17 @@
 
 namespace masformer {
 
-ProjectionPart::ProjectionPart(const ModelConfig& config, const std::string& name,
-                               std::int64_t inner, const TokenShards& shards,
-                               ParameterDeclarer& parameters, BufferDeclarer& buffers)
-    : shards_(shards),
-      weight_(parameters.split_columns(name + ".weight", {config.hidden, inner})),
-      bias_(parameters.replicated(name + ".bias", {config.hidden}, Initial::zeros)) {
-  if (!shards.shared()) return;
-  const Shape whole{shards.tokens(), config.hidden};
-  projected_ = buffers.add("projected", whole, Pass::forward, Pass::forward);
+ProjectionPart::ProjectionPart(LayerDeclarer& declare, const std::string& name, std::int64_t inner)
+    : shards_(declare.shards()) {
+  const std::int64_t hidden = declare.config.hidden;
+  weight_ = declare.parameters.split_columns(name + ".weight", {hidden, inner});
+  bias_ = declare.parameters.replicated(name + ".bias", {hidden}, Initial::zeros);
+  if (!shards_.shared()) return;
+  const Shape whole{shards_.tokens(), hidden};
+  projected_ = declare.buffers.add("projected", whole, Pass::forward, Pass::forward);
   output_gradient_ =
-      buffers.add("output gradient", whole, Pass::backward_input, Pass::backward_weight);
+      declare.buffers.add("output gradient", whole, Pass::backward_input, Pass::backward_weight);
+  if (declare.recompute == Recompute::block) declare.buffers.mark_recomputed(*projected_);
 }
 
 void ProjectionPart::forward(LayerRun& run, Tensor inner) const {

@@ -14,8 +14,7 @@ namespace masformer {
 class ProjectionPart {
  public:
   // Declares `name`.weight [H, inner], split by columns, and `name`.bias [H].
-  ProjectionPart(const ModelConfig& config, const std::string& name, std::int64_t inner,
-                 const TokenShards& shards, ParameterDeclarer& parameters, BufferDeclarer& buffers);
+  ProjectionPart(LayerDeclarer& declare, const std::string& name, std::int64_t inner);
 
   // `inner` [T, I]; reads run.input, writes run.output.
   void forward(LayerRun& run, Tensor inner) const;

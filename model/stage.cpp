@@ -57,11 +57,11 @@ void Stage::begin_evaluation() {
 }
 
 Tensor Stage::input(const Action& action) {
-  return buffer(action.micro_batch, description_.boundary.front());
+  return buffer(action, description_.boundary.front());
 }
 
 Tensor Stage::output(const Action& action) {
-  return buffer(action.micro_batch, description_.boundary.back());
+  return buffer(action, description_.boundary.back());
 }
 
 Tensor Stage::input_gradient(const Action&) {
@@ -69,7 +69,7 @@ Tensor Stage::input_gradient(const Action&) {
 }
 
 Tensor Stage::output_gradient(const Action& action) {
-  return buffer(action.micro_batch, description_.gradient.back());
+  return buffer(action, description_.gradient.back());
 }
 
 void Stage::run(const Action& action) {
@@ -80,12 +80,12 @@ void Stage::run(const Action& action) {
                .evaluation = evaluating_,
                .loss = &loss_sum_};
   for (BufferId id = 0; id < description_.buffers.size(); ++id) {
-    run.buffers.push_back(buffer(action.micro_batch, id));
+    run.buffers.push_back(buffer(action, id));
   }
   const auto at = [&](const std::optional<BufferId>& id) {
     return id ? run.buffers[*id] : Tensor();
   };
-  for (const Moment& moment : moments(action.kind, description_.depth())) {
+  for (const Moment& moment : description_.passes.moments(action.kind)) {
     const auto layer = static_cast<std::size_t>(moment.layer);
     run.input = at(description_.boundary[layer]);
     run.output = at(description_.boundary[layer + 1]);
@@ -107,6 +107,8 @@ void Stage::run_pass(const Moment& moment, LayerRun& run) {
     case Pass::forward:
       sync_.need(description_.layer_parameters[index]);
       return layer.forward(run);
+    case Pass::recompute:
+      return layer.recompute(run);
     case Pass::backward_input:
       return layer.backward_input(run);
     case Pass::backward_weight:
@@ -114,16 +116,16 @@ void Stage::run_pass(const Moment& moment, LayerRun& run) {
   }
 }
 
-Tensor Stage::buffer(int micro_batch, BufferId id) const {
+Tensor Stage::buffer(const Action& action, BufferId id) const {
   const ActivationPlan& plan = evaluating_ ? plan_.evaluation : plan_.training;
-  const std::int64_t offset = plan.offset(micro_batch, id);
+  const std::int64_t offset = plan.offset(action.kind, action.micro_batch, id);
   if (offset < 0) return {};
   const BufferDeclaration& declared = description_.buffers[id];
   return activations_.at(offset, declared.shape, declared.dtype);
 }
 
-Tensor Stage::buffer(int micro_batch, const std::optional<BufferId>& id) const {
-  return id ? buffer(micro_batch, *id) : Tensor();
+Tensor Stage::buffer(const Action& action, const std::optional<BufferId>& id) const {
+  return id ? buffer(action, *id) : Tensor();
 }
 
 }  // namespace masformer

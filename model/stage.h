@@ -19,13 +19,25 @@
 
 namespace masformer {
 
+// How a model is trained, where that changes its memory and not its result.
+struct StagePolicy {
+  MicroBatchShape shape;
+  bool sequence_parallel = true;       // see TokenShards
+  std::vector<Recompute> recompute{};  // by block of the model; empty: none of any
+
+  Recompute recompute_of(int block) const {
+    return recompute.empty() ? Recompute::none : recompute[static_cast<std::size_t>(block)];
+  }
+};
+
 struct StageDescription {
   // Blocks `range` of the model for the rank at `at`; the first stage embeds, the last has the
-  // head. `sequence_parallel`: see TokenShards.
+  // head.
   StageDescription(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
-                   LayerRange range, MicroBatchShape shape, bool sequence_parallel);
+                   LayerRange range, const StagePolicy& policy);
 
   std::vector<std::unique_ptr<Layer>> layers;
+  StagePasses passes;
   std::vector<ParameterDeclaration> parameters;
   std::vector<Part> layer_parameters;  // which of them each layer declared
   std::vector<BufferDeclaration> buffers;
@@ -39,7 +51,6 @@ struct StageDescription {
   // The token table, where first and last stage are two and share it.
   std::optional<ParameterId> shared_table;
 
-  int depth() const { return static_cast<int>(layers.size()); }
   // This rank's rows of the residual stream.
   Shape activations() const { return {shards.own().count, hidden}; }
   // The gradient on its way to the previous stage in bytes, kept apart from the plan since its
@@ -47,6 +58,8 @@ struct StageDescription {
   std::int64_t sent_gradient_bytes() const;
 
  private:
+  // `declarer`: of the layers so far, this one included.
+  void add(std::unique_ptr<Layer> layer, const ParameterDeclarer& declarer);
   void declare_boundaries();
 };
 
@@ -103,11 +116,11 @@ class Stage final : public PipelineStage {
   Tensor output_gradient(const Action& action) override;
   void run(const Action& action) override;
 
-  // Where a micro-batch's buffer stands in the current step; empty where the step never needs it.
-  Tensor buffer(int micro_batch, BufferId id) const;
+  // Where an action finds a buffer of its micro-batch; empty where it does not need it.
+  Tensor buffer(const Action& action, BufferId id) const;
 
  private:
-  Tensor buffer(int micro_batch, const std::optional<BufferId>& id) const;
+  Tensor buffer(const Action& action, const std::optional<BufferId>& id) const;
   void run_pass(const Moment& moment, LayerRun& run);
 
   StageDescription description_;

@@ -7,68 +7,93 @@
 #include "model/stage.h"
 
 namespace masformer {
+namespace {
+
+// The head's matrix: its own, the token table of the same stage, or a copy of the first stage's.
+ParameterId declare_head_weight(LayerDeclarer declare, std::optional<ParameterId>& table) {
+  const ModelConfig& config = declare.config;
+  if (!config.tied) {
+    return declare.parameters.split_rows({"lm_head.weight"}, {config.vocab, config.hidden},
+                                         Initial::normal,
+                                         padded_vocab(config.vocab, declare.place.ranks));
+  }
+  if (!table) {
+    table = declare_token_table(declare);
+    declare.parameters.mark_copy(*table);
+  }
+  return *table;
+}
+
+// What is computed again of a block whose two layers are about to be added.
+void recompute_block(Recompute recompute, StagePasses& passes) {
+  const int attention = passes.layers;
+  const int mlp = attention + 1;
+  if (recompute == Recompute::block) {
+    passes.recomputed.push_back({attention, mlp + 1});
+  } else if (recompute == Recompute::selective) {
+    passes.recomputed.push_back({attention, attention + 1});
+    passes.recomputed.push_back({mlp, mlp + 1});
+  }
+}
+
+}  // namespace
 
 StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
-                                   const Coordinate& at, LayerRange range, MicroBatchShape shape_,
-                                   bool sequence_parallel)
-    : shape(shape_),
-      shards(shape.tokens(), {at.tensor, mesh.tensor, sequence_parallel}),
+                                   const Coordinate& at, LayerRange range,
+                                   const StagePolicy& policy)
+    : shape(policy.shape),
+      shards(shape.tokens(), {at.tensor, mesh.tensor, policy.sequence_parallel}),
       hidden(config.hidden),
       first(at.pipe == 0),
       last(at.pipe == mesh.pipe - 1) {
-  const TensorPlace place{at.tensor, mesh.tensor, sequence_parallel};
   ParameterDeclarer declarer(mesh, at);
-  const auto next = [this] { return BufferDeclarer(depth(), buffers); };
-  std::int64_t declared = 0;
-  const auto add = [&](std::unique_ptr<Layer> layer) {
-    layers.push_back(std::move(layer));
-    const auto all = std::ssize(declarer.declarations());
-    layer_parameters.push_back({declared, all - declared});
-    declared = all;
+  // For the next layer.
+  const auto declare = [&](Recompute recompute = Recompute::none) {
+    return LayerDeclarer{.config = config,
+                         .place = {at.tensor, mesh.tensor, policy.sequence_parallel},
+                         .shape = shape,
+                         .recompute = recompute,
+                         .parameters = declarer,
+                         .buffers = {passes.layers, buffers}};
   };
   std::optional<ParameterId> table;
   if (first) {
-    auto buffer = next();
-    auto embedding = std::make_unique<EmbeddingLayer>(config, place, shape, declarer, buffer);
+    auto embedding = std::make_unique<EmbeddingLayer>(declare());
     table = embedding->token_table();
-    add(std::move(embedding));
+    add(std::move(embedding), declarer);
   }
   for (int index = range.begin; index < range.end; ++index) {
-    auto buffer = next();
-    add(std::make_unique<AttentionLayer>(config, index, place, shape, declarer, buffer));
-    buffer = next();
-    add(std::make_unique<MlpLayer>(config, index, place, shape, declarer, buffer));
+    const Recompute recompute = policy.recompute_of(index);
+    recompute_block(recompute, passes);
+    add(std::make_unique<AttentionLayer>(declare(recompute), index), declarer);
+    add(std::make_unique<MlpLayer>(declare(recompute), index), declarer);
   }
   if (last) {
-    ParameterId weight;
-    if (!config.tied) {
-      weight = declarer.split_rows({"lm_head.weight"}, {config.vocab, config.hidden},
-                                   Initial::normal, padded_vocab(config.vocab, mesh.tensor));
-    } else if (table) {
-      weight = *table;
-    } else {
-      weight = declare_token_table(config, mesh.tensor, declarer);
-      declarer.mark_copy(weight);
-      table = weight;
-    }
-    auto buffer = next();
-    add(std::make_unique<HeadLayer>(config, place, shape, weight, declarer, buffer));
+    const ParameterId weight = declare_head_weight(declare(), table);
+    add(std::make_unique<HeadLayer>(declare(), weight), declarer);
   }
   if (config.tied && mesh.pipe > 1) shared_table = table;
   parameters = declarer.declarations();
   declare_boundaries();
 }
 
+void StageDescription::add(std::unique_ptr<Layer> layer, const ParameterDeclarer& declarer) {
+  const std::int64_t before =
+      layer_parameters.empty() ? 0 : layer_parameters.back().begin + layer_parameters.back().count;
+  layer_parameters.push_back({before, std::ssize(declarer.declarations()) - before});
+  layers.push_back(std::move(layer));
+  ++passes.layers;
+}
+
 void StageDescription::declare_boundaries() {
   using enum Pass;
   const auto add = [&](std::string name, Moment born, Moment end, int last_forward_layer) {
-    buffers.push_back(
-        {std::move(name), activations(), DType::f32, born, end, last_forward_layer, false});
+    buffers.push_back({std::move(name), activations(), DType::f32, born, end, last_forward_layer});
     return buffers.size() - 1;
   };
   boundary.resize(layers.size() + 1);
   gradient.resize(layers.size() + 1);
-  const int end = depth();
+  const int end = passes.layers;
   for (int i = 0; i <= end; ++i) {
     const auto place = static_cast<std::size_t>(i);
     if ((i == 0 && first) || (i == end && last)) continue;
@@ -78,6 +103,7 @@ void StageDescription::declare_boundaries() {
     const int reader = std::min(i, end - 1);
     boundary[place] = add("activations", {writer, forward},
                           {reader, i == end ? backward_input : backward_weight}, reader);
+    buffers[*boundary[place]].recomputed = passes.recomputed_together(writer, reader);
     if (i == 0) continue;  // its gradient is sent: see sent_gradient_bytes()
     gradient[place] = add("gradient", {reader, backward_input}, {i - 1, backward_weight}, reader);
   }
@@ -90,7 +116,7 @@ std::int64_t StageDescription::sent_gradient_bytes() const {
 StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_batches,
                      const std::vector<Action>& training, const std::vector<Action>& evaluation) {
   const auto replay = [&](const std::vector<Action>& actions) {
-    return ActivationPlan(stage.buffers, stage.depth(), micro_batches, actions);
+    return ActivationPlan(stage.buffers, stage.passes, micro_batches, actions);
   };
   return {purpose, micro_batches,
           replay(purpose == Purpose::training ? training : std::vector<Action>{}),

@@ -1,46 +1,12 @@
 #include "runtime/span.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include "runtime/error.h"
+#include "runtime/repeated_list.h"
 
 namespace masformer {
-namespace {
-
-constexpr std::int64_t max_repeats = 1 << 16;  // of one entry of a list; more is a slip of the pen
-
-std::optional<std::int64_t> parse_count(std::string_view digits) {
-  std::int64_t value = 0;
-  const char* end = digits.data() + digits.size();
-  const auto [stop, error] = std::from_chars(digits.data(), end, value);
-  if (error != std::errc() || stop != end || value < 1) return std::nullopt;
-  return value;
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
-// One entry of a list, "window:256*16", appended as often as it says.
-void append_entry(std::string_view entry, std::string_view list, std::vector<Span>& spans) {
-  const std::size_t star = entry.find('*');
-  std::optional<std::int64_t> repeats = 1;
-  if (star != std::string_view::npos) repeats = parse_count(entry.substr(star + 1));
-  if (!repeats || *repeats > max_repeats) {
-    refuse("\"{}\" in the spans \"{}\" does not say how often: write a number from 1 to {} after *",
-           entry, list, max_repeats);
-  }
-  if (entry.empty())
-    refuse("the spans \"{}\" have an empty entry: write full*8,window:256*16", list);
-  spans.insert(spans.end(), static_cast<std::size_t>(*repeats), parse_span(entry.substr(0, star)));
-}
-
-}  // namespace
-
 std::int64_t first_visible(const Span& span, std::int64_t query) {
   switch (span.kind) {
     case Span::Kind::full:
@@ -116,11 +82,8 @@ std::string to_string(const Span& span) {
 
 std::vector<Span> parse_spans(std::string_view text) {
   std::vector<Span> spans;
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    append_entry(trimmed(text.substr(begin, end - begin)), text, spans);
-    begin = end + 1;
+  for (const std::string_view entry : expand_list(text, "the spans", "full*8,window:256*16")) {
+    spans.push_back(parse_span(entry));
   }
   return spans;
 }
@@ -130,7 +93,7 @@ std::string to_string(const std::vector<Span>& spans) {
   for (std::size_t begin = 0; begin < spans.size();) {
     std::size_t end = begin + 1;
     while (end < spans.size() && spans[end] == spans[begin] &&
-           end - begin < static_cast<std::size_t>(max_repeats)) {
+           end - begin < static_cast<std::size_t>(most_repeats)) {
       ++end;
     }
     if (begin > 0) text += ',';

@@ -34,7 +34,7 @@ ModelConfig gpt_125m(const char* spans) {
 double fastest_step(const ModelConfig& config, const Stream& stream, int steps) {
   const Communicators groups = alone();
   StageUnderTest under_test(config, Mesh{}, Coordinate{}, even_partition(config.layers, 1),
-                            {1, sequence}, gpipe(1, 1), stream, groups);
+                            {.shape = {1, sequence}}, gpipe(1, 1), stream, groups);
   Stage& stage = under_test.stage;
   stage.parameters().initialise(stream, 1, 0.02);
   std::vector<std::int32_t> words;

@@ -87,7 +87,14 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
        {"parallel.tensor=4 does not divide model.heads=2: pick one of 1, 2"}},
       {[](Options& o) { o.model.ffn = 42, o.parallel.tensor = 4; },
        4,
-       {"parallel.tensor=4 does not divide model.ffn=42: pick one of 1, 2, 3, 6, 7, 14, 21, 42"}}};
+       {"parallel.tensor=4 does not divide model.ffn=42: pick one of 1, 2, 3, 6, 7, 14, 21, 42"}},
+      {[](Options& o) { o.train.recompute = "all"; },
+       1,
+       {"train.recompute has \"all\": write none, selective or block"}},
+      {[](Options& o) { o.train.recompute = "none,block*2"; },
+       1,
+       {"train.recompute=none,block*2 has 3 entries for 4 layers: write one for all, or one a "
+        "layer"}}};
   for (const Refused& refused : all) expect_refusal(refused);
   Options options = small_run();
   EXPECT_EQ(refusal([&] { make_run_plan(options, 1, 0); }), "model.vocab=0 must be at least 1");
@@ -227,7 +234,7 @@ TEST(RunPlan, KeepsWhatIsGiven) {
   EXPECT_EQ(plan.mesh, (Mesh{.pipe = 2, .data = 2, .tensor = 2}));
   EXPECT_EQ(plan.partition, (Partition{{0, 3}, {3, 4}}));
   EXPECT_EQ(plan.micro_batches, 2);
-  EXPECT_EQ(plan.micro_batch.tokens(), 64);
+  EXPECT_EQ(plan.policy.shape.tokens(), 64);
   EXPECT_EQ(plan.global_batch, 8);
   EXPECT_EQ(plan.training.micro_batches, 2);
   EXPECT_EQ(std::ssize(plan.training.actions), 2);

@@ -20,42 +20,82 @@ ModelConfig small_model() {
           .spans = parse_spans("full*2,window:4*3")};
 }
 
+// A stage's policy where two blocks in five recompute all, two attention and GELU.
+StagePolicy policy(bool recompute) {
+  StagePolicy policy{.shape = {2, 24}};
+  if (recompute) policy.recompute = parse_recompute("block,selective,none,block,selective", 5);
+  return policy;
+}
+
 struct Occupied {
   std::int64_t begin, end, born, died;
 };
 
-// Every buffer's place and time, from the declarations alone; the moment `died` is its last.
-std::vector<Occupied> occupation(const StageDescription& stage, const std::vector<Action>& actions,
-                                 const ActivationPlan& plan, bool evaluation) {
-  std::vector<Occupied> all;
-  std::int64_t time = 0;
-  std::vector<std::vector<std::size_t>> open(64, std::vector<std::size_t>(stage.buffers.size()));
-  for (const Action& action : actions) {
-    for (const Moment& moment : moments(action.kind, stage.depth())) {
-      ++time;
-      for (BufferId id = 0; id < stage.buffers.size(); ++id) {
-        const BufferDeclaration& buffer = stage.buffers[id];
-        const bool forward_born = buffer.born.pass == Pass::forward;
-        if (evaluation && !forward_born && !buffer.evaluated) continue;
-        const Moment evaluated{buffer.born.layer, Pass::forward};
-        const Moment born = evaluation ? evaluated : buffer.born;
-        const Moment last =
-            !evaluation ? buffer.last
-                        : Moment{buffer.evaluated ? buffer.born.layer : buffer.last_forward_layer,
-                                 Pass::forward};
-        auto& slot = open[static_cast<std::size_t>(action.micro_batch)][id];
-        if (born == moment) {
-          const std::int64_t offset = plan.offset(action.micro_batch, id);
-          EXPECT_GE(offset, 0);
-          slot = all.size();
-          all.push_back(
-              {offset, offset + Arena::footprint(buffer.shape, buffer.dtype), time, time});
+// Every buffer's places and times, from the declarations alone; the moment `died` is its last.
+class Occupation {
+ public:
+  Occupation(const StageDescription& stage, const std::vector<Action>& actions,
+             const ActivationPlan& plan, bool evaluation)
+      : open_(64, std::vector<std::size_t>(stage.buffers.size())) {
+    std::int64_t time = 0;
+    for (const Action& action : actions) {
+      for (const Moment& moment : stage.passes.moments(action.kind)) {
+        ++time;
+        for (BufferId id = 0; id < stage.buffers.size(); ++id) {
+          const BufferDeclaration& buffer = stage.buffers[id];
+          const std::int64_t offset = plan.offset(action.kind, action.micro_batch, id);
+          const auto batch = static_cast<std::size_t>(action.micro_batch);
+          std::size_t& slot = open_[batch][id];
+          if (begins(buffer, moment, evaluation)) {
+            EXPECT_GE(offset, 0);
+            slot = all_.size();
+            const std::int64_t bytes = Arena::footprint(buffer.shape, buffer.dtype);
+            all_.push_back({offset, offset + bytes, time, time});
+          }
+          if (ends(buffer, moment, evaluation)) all_[slot].died = time;
         }
-        if (last == moment) all[slot].died = time;
       }
     }
   }
-  return all;
+
+  const std::vector<Occupied>& all() const { return all_; }
+
+ private:
+  static bool begins(const BufferDeclaration& buffer, const Moment& moment, bool evaluation) {
+    if (moment.layer != buffer.born.layer) return false;
+    if (moment.pass == Pass::recompute) return buffer.recomputed;
+    if (evaluation) return buffer.evaluated || buffer.born.pass == Pass::forward;
+    return moment.pass == buffer.born.pass;
+  }
+  static bool ends(const BufferDeclaration& buffer, const Moment& moment, bool evaluation) {
+    const bool scratch = buffer.last.pass == Pass::forward;
+    const bool in_forward = evaluation || scratch || buffer.recomputed;
+    if (moment.pass == Pass::forward) {
+      const bool evaluated = evaluation && buffer.evaluated;
+      const int last = evaluated ? buffer.born.layer : buffer.last_forward_layer;
+      return in_forward && moment.layer == last && (evaluated || buffer.born.pass == Pass::forward);
+    }
+    if (moment.pass == Pass::recompute) {
+      return buffer.recomputed && scratch && moment.layer == buffer.born.layer;
+    }
+    return moment == buffer.last;
+  }
+
+  std::vector<std::vector<std::size_t>> open_;  // [micro-batch][buffer]: its place in all_
+  std::vector<Occupied> all_;
+};
+
+void expect_apart(const std::vector<Occupied>& all, std::int64_t peak) {
+  std::int64_t highest = 0;
+  for (std::size_t a = 0; a < all.size(); ++a) {
+    highest = std::max(highest, all[a].end);
+    for (std::size_t b = 0; b < a; ++b) {
+      const bool together = all[a].born <= all[b].died && all[b].born <= all[a].died;
+      const bool overlap = all[a].begin < all[b].end && all[b].begin < all[a].end;
+      ASSERT_FALSE(together && overlap);
+    }
+  }
+  EXPECT_EQ(peak, highest);
 }
 
 TEST(ActivationPlan, KeepsLivingBuffersApart) {
@@ -67,22 +107,15 @@ TEST(ActivationPlan, KeepsLivingBuffersApart) {
       const Mesh mesh{.pipe = stages, .tensor = stages == 2 ? 2 : 1};
       const Partition partition = even_partition(5, stages);
       for (int pipe = 0; pipe < stages; ++pipe) {
-        const auto index = static_cast<std::size_t>(pipe);
-        const StageDescription stage(small_model(), mesh, {.pipe = pipe}, partition[index], {2, 24},
-                                     true);
-        const auto& actions = schedule.actions[index];
-        const ActivationPlan plan(stage.buffers, stage.depth(), 6, actions);
-        const auto all = occupation(stage, actions, plan, evaluation);
-        std::int64_t highest = 0;
-        for (std::size_t a = 0; a < all.size(); ++a) {
-          highest = std::max(highest, all[a].end);
-          for (std::size_t b = 0; b < a; ++b) {
-            const bool together = all[a].born <= all[b].died && all[b].born <= all[a].died;
-            const bool overlap = all[a].begin < all[b].end && all[b].begin < all[a].end;
-            ASSERT_FALSE(together && overlap) << name << " stage " << pipe << " of " << stages;
-          }
+        for (const bool recompute : {false, true}) {
+          SCOPED_TRACE(testing::Message() << name << " stage " << pipe << " of " << stages);
+          const auto index = static_cast<std::size_t>(pipe);
+          const StageDescription stage(small_model(), mesh, {.pipe = pipe}, partition[index],
+                                       policy(recompute));
+          const auto& actions = schedule.actions[index];
+          const ActivationPlan plan(stage.buffers, stage.passes, 6, actions);
+          expect_apart(Occupation(stage, actions, plan, evaluation).all(), plan.peak());
         }
-        EXPECT_EQ(plan.peak(), highest);
       }
     }
   }
@@ -90,11 +123,48 @@ TEST(ActivationPlan, KeepsLivingBuffersApart) {
 
 TEST(ActivationPlan, OneForwardOneBackwardNeedsLessThanGpipe) {
   const Mesh mesh{.pipe = 2};
-  const StageDescription stage(small_model(), mesh, {.pipe = 1}, {3, 5}, {2, 24}, true);
-  const ActivationPlan all_forwards(stage.buffers, stage.depth(), 8, gpipe(2, 8).actions[1]);
-  const ActivationPlan alternating(stage.buffers, stage.depth(), 8,
+  const StageDescription stage(small_model(), mesh, {.pipe = 1}, {3, 5}, policy(false));
+  const ActivationPlan all_forwards(stage.buffers, stage.passes, 8, gpipe(2, 8).actions[1]);
+  const ActivationPlan alternating(stage.buffers, stage.passes, 8,
                                    one_forward_one_backward(2, 8).actions[1]);
   EXPECT_LT(alternating.peak() * 3, all_forwards.peak());
+}
+
+// GPipe keeps all micro-batches: one more costs what the blocks keep from forward to backward, and
+// the gaps that first fit leaves.
+TEST(ActivationPlan, KeepsOfABlockWhatItsPolicySays) {
+  const ModelConfig model = small_model();
+  const std::int64_t tokens = 48;
+  const std::int64_t hidden = model.hidden;
+  const std::int64_t per_token_none =
+      // two norms and their statistics, two inputs, qkv, attended, lse, before and after GELU
+      2 * (hidden + 2) + 2 * hidden + 3 * hidden + hidden + model.heads + 2 * model.ffn;
+  const std::int64_t per_token_selective =
+      per_token_none - hidden - model.heads - model.ffn;  // attended, lse, after GELU
+  const std::int64_t per_token_block = hidden;            // its input
+  const auto kept = [&](const char* recompute, int micro_batches) {
+    StagePolicy policy{.shape = {2, 24}};
+    policy.recompute = parse_recompute(recompute, model.layers);
+    const StageDescription stage(model, Mesh{.pipe = 2}, {.pipe = 0}, {0, 5}, policy);
+    return ActivationPlan(stage.buffers, stage.passes, micro_batches,
+                          gpipe(2, micro_batches).actions[0])
+        .peak();
+  };
+  const auto per_micro_batch = [&](const char* recompute) {
+    return kept(recompute, 9) - kept(recompute, 8);
+  };
+  constexpr std::int64_t size_of_float = 4;
+  const std::int64_t output = hidden * tokens * size_of_float;  // until it is with the next stage
+  const auto expected = [&](std::int64_t per_token) {
+    return model.layers * per_token * tokens * size_of_float + output;
+  };
+  const auto expect_about = [&](const char* recompute, std::int64_t per_token) {
+    EXPECT_GE(per_micro_batch(recompute), expected(per_token)) << recompute;
+    EXPECT_LE(per_micro_batch(recompute), expected(per_token) * 6 / 5) << recompute;
+  };
+  expect_about("none", per_token_none);
+  expect_about("selective", per_token_selective);
+  expect_about("block", per_token_block);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ class Golden : public testing::TestWithParam<const char*> {
         config_(config_of(golden_)),
         groups_(alone()),
         under_test_(config_, Mesh{}, Coordinate{}, even_partition(config_.layers, 1),
-                    {golden_.batch, golden_.sequence}, gpipe(1, 1), stream_, groups_) {
+                    {.shape = {golden_.batch, golden_.sequence}}, gpipe(1, 1), stream_, groups_) {
     for (const Parameter& parameter : stage().parameters()) {
       for (const LogicalTensor& tensor : parameter.declaration.tensors) {
         const Tensor rows = parameter.rows(parameter.master, tensor);
@@ -63,7 +63,7 @@ class Golden : public testing::TestWithParam<const char*> {
     const auto& buffers = stage().description().buffers;
     BufferId id = 0;
     while (buffers[id].name != "logits") ++id;
-    return stage().buffer(0, id);
+    return stage().buffer({.kind = ActionKind::forward, .micro_batch = 0}, id);
   }
 
   GoldenCase golden_;

@@ -1,6 +1,7 @@
 // Every layout against one rank: the same weights at the start, bit for bit; loss, gradient norm
 // and every gradient of the first step; losses over 20 steps. The bounds are the design's.
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,13 @@ struct Case {
   int micro_batch = 1;
   bool tied = true;
   bool sequence_parallel = true;
+  std::string recompute = "none";
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << c.mesh.to_string() << ", " << c.schedule << ", partition " << c.partition << ", "
              << c.samples << " samples by " << c.micro_batch << (c.tied ? ", tied" : ", untied")
-             << (c.sequence_parallel ? ", sequence parallel" : "");
+             << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute;
 }
 
 constexpr std::int64_t sequence = 33;
@@ -63,9 +65,11 @@ class TrainingRun {
         groups_(std::move(groups)),
         under_test_(config_of(c), mesh, groups_.at,
                     make_partition(mesh.pipe == 1 ? "even" : c.partition, 4, mesh.pipe),
-                    {c.micro_batch, sequence},
+                    {.shape = {c.micro_batch, sequence},
+                     .sequence_parallel = c.sequence_parallel,
+                     .recompute = parse_recompute(c.recompute, 4)},
                     make_schedule(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
-                    stream_, groups_, c.sequence_parallel) {
+                    stream_, groups_) {
     parameters().initialise(stream_, seed, 0.3);
     under_test_.stage.sync().publish_all();
   }
@@ -176,6 +180,15 @@ void expect_close(const ParameterSet& own, const ParameterSet& oracle, Tensor Pa
   }
 }
 
+void expect_same_bits(const ParameterSet& a, const ParameterSet& b) {
+  for (ParameterId id = 0; id < a.size(); ++id) {
+    const Tensor left = a[id].master;
+    const Tensor right = b[id].master;
+    EXPECT_EQ(std::memcmp(left.raw(), right.raw(), static_cast<std::size_t>(left.bytes())), 0)
+        << a[id].declaration.tensors.front().name;
+  }
+}
+
 std::vector<Case> cases() {
   std::vector<Case> all{{.mesh = {}, .micro_batch = 2}};
   for (const char* const schedule : {"gpipe", "1f1b"}) {
@@ -205,10 +218,15 @@ std::vector<Case> cases() {
   return all;
 }
 
-void compare_with_one_rank(const Case& c) {
+// This rank's part of a case, over all ranks.
+TrainingRun run_of(const Case& c) {
   std::vector<int> everyone;
   for (int rank = 0; rank < world().size(); ++rank) everyone.push_back(rank);
-  TrainingRun run(c, c.mesh, make_communicators(make_mpi_group(world(), everyone, 1), c.mesh));
+  return {c, c.mesh, make_communicators(make_mpi_group(world(), everyone, 1), c.mesh)};
+}
+
+void compare_with_one_rank(const Case& c) {
+  TrainingRun run = run_of(c);
   TrainingRun oracle(c, Mesh{}, alone());
   expect_close(run.parameters(), oracle.parameters(), &Parameter::value, 0);
   for (int step = 0; step < steps; ++step) {
@@ -235,6 +253,29 @@ TEST(Layout, ComputesWhatOneRankComputes) {
     ++compared;
   }
   EXPECT_GT(compared, 0) << "no case for " << world().size() << " ranks";
+}
+
+TEST(Layout, RecomputationTakesLessMemoryAndChangesNoBit) {
+  for (const Case& c : cases()) {
+    if (c.mesh.size() != world().size() || c.partition != "even") continue;
+    for (const char* const recompute : {"selective", "block", "block,none,selective,block"}) {
+      Case changed = c;
+      changed.recompute = recompute;
+      SCOPED_TRACE(testing::Message() << changed);
+      TrainingRun kept = run_of(c);
+      TrainingRun recomputed = run_of(changed);
+      EXPECT_LE(recomputed.memory().activations, kept.memory().activations);
+      for (int step = 0; step < 2; ++step) {
+        for (TrainingRun* const run : {&kept, &recomputed}) {
+          run->differentiate(step);
+          run->update_weights(step);
+        }
+        EXPECT_EQ(recomputed.loss(), kept.loss());
+        EXPECT_EQ(recomputed.norm(), kept.norm());
+      }
+      expect_same_bits(recomputed.parameters(), kept.parameters());
+    }
+  }
 }
 
 }  // namespace

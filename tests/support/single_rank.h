@@ -23,18 +23,18 @@ struct StageUnderTest {
   Stage stage;
 
   StageUnderTest(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
-                 const Partition& partition, MicroBatchShape shape, Schedule schedule,
-                 const Stream& stream, const Communicators& groups, bool sequence_parallel = true)
+                 const Partition& partition, const StagePolicy& policy, Schedule schedule,
+                 const Stream& stream, const Communicators& groups)
       : training(std::move(schedule)),
         evaluation(forward_only(mesh.pipe, training.micro_batches)),
-        stage(make(config, mesh, at, partition, shape, stream, groups, sequence_parallel)) {}
+        stage(make(config, mesh, at, partition, policy, stream, groups)) {}
 
  private:
   Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
-             const Partition& partition, MicroBatchShape shape, const Stream& stream,
-             const Communicators& groups, bool sequence_parallel) {
+             const Partition& partition, const StagePolicy& policy, const Stream& stream,
+             const Communicators& groups) {
     const auto index = static_cast<std::size_t>(at.pipe);
-    StageDescription description(config, mesh, at, partition[index], shape, sequence_parallel);
+    StageDescription description(config, mesh, at, partition[index], policy);
     StagePlan plan = plan_stage(description, Purpose::training, training.micro_batches,
                                 training.actions[index], evaluation.actions[index]);
     return Stage(std::move(description), std::move(plan), stream, groups);

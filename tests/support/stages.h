@@ -22,7 +22,7 @@ inline std::vector<RankedStage> stages_of(const ModelConfig& config, const Mesh&
     const Coordinate at = mesh.coordinate(rank);
     all.push_back(
         {at, StageDescription(config, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
-                              {1, 8}, true)});
+                              {.shape = {1, 8}})});
   }
   return all;
 }

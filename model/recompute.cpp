@@ -1,0 +1,32 @@
+#include "model/recompute.h"
+
+#include "runtime/error.h"
+#include "runtime/repeated_list.h"
+
+namespace masformer {
+namespace {
+
+Recompute parse_entry(std::string_view text) {
+  if (text == "none") return Recompute::none;
+  if (text == "selective") return Recompute::selective;
+  if (text == "block") return Recompute::block;
+  refuse("train.recompute has \"{}\": write none, selective or block", text);
+}
+
+}  // namespace
+
+std::vector<Recompute> parse_recompute(std::string_view text, int layers) {
+  std::vector<Recompute> policies;
+  for (const std::string_view entry : expand_list(text, "train.recompute", "block*8,none*16")) {
+    policies.push_back(parse_entry(entry));
+  }
+  const bool one_for_all = policies.size() == 1;
+  if (one_for_all) policies.resize(static_cast<std::size_t>(layers), policies.front());
+  if (std::ssize(policies) != layers) {
+    refuse("train.recompute={} has {} entries for {} layers: write one for all, or one a layer",
+           text, policies.size(), layers);
+  }
+  return policies;
+}
+
+}  // namespace masformer
