@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -27,7 +26,7 @@ class Communicator {
   virtual Event all_reduce(Tensor x, Reduction reduction) = 0;
   // The rows of a tensor (its first dimension) are shared out: share(rows, size, r) is rank r's.
   // Afterwards this rank's rows hold the sum of all ranks' rows, added in the order of ranks; the
-  // others are to be taken for lost.
+  // others are to be taken for lost. Takes reduce_scatter_memory(size) bytes, once a group.
   virtual Event reduce_scatter(Tensor x) = 0;
   // Afterwards every rank's rows of `x` are those of the rank that they belong to.
   virtual Event all_gather(Tensor x) = 0;
@@ -47,6 +46,9 @@ class Communicator {
   // rounded down, for an all-reduce, as a ring moves it. The control plane is left out.
   virtual std::int64_t sent_bytes() const = 0;
 };
+
+// Working memory of the reduce-scatters of a group of `ranks`, in bytes, for plans.
+std::int64_t reduce_scatter_memory(int ranks);
 
 // Waits for the sum of one number over all ranks.
 double sum_over(Communicator& group, double value);

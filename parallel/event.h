@@ -25,7 +25,10 @@ class [[nodiscard]] Event {
   void wait() {
     if (const auto pending = std::move(pending_)) pending->wait();
   }
-  bool done() { return !pending_ || pending_->done(); }
+  bool done() {
+    if (pending_ && pending_->done()) pending_.reset();
+    return !pending_;
+  }
 
  private:
   std::unique_ptr<PendingOperation> pending_;

@@ -45,15 +45,12 @@ class MpiCommunicator final : public Communicator {
   int rank_ = 0;
   int size_ = 1;
   int share_tag_ = message_tag;  // of the last reduce-scatter or all-gather
+  ReduceScatters reduce_scatters_;
   std::int64_t sent_bytes_ = 0;
 };
 
-void* at(const Tensor& x, const Part& piece) {
-  return static_cast<char*>(x.raw()) + piece.begin * size_of(x.dtype());
-}
-
 std::vector<Part> pieces_of(const Tensor& x) {
-  return message_pieces(x.elements(), size_of(x.dtype()));
+  return message_pieces({0, x.elements()}, size_of(x.dtype()));
 }
 
 MpiCommunicator::MpiCommunicator(OwnedComm comm) : comm_(std::move(comm)) {
@@ -75,7 +72,7 @@ Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   check(x, rank_);
   const MPI_Op op = reduction == Reduction::sum ? MPI_SUM : MPI_MAX;
   for (const Part& piece : pieces_of(x)) {
-    check_mpi(MPI_Allreduce(MPI_IN_PLACE, at(x, piece), static_cast<int>(piece.count),
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, element(x, piece.begin), static_cast<int>(piece.count),
                             mpi_type(x.dtype()), op, handle()),
               "MPI_Allreduce");
   }
@@ -92,7 +89,7 @@ ShareGroup MpiCommunicator::next_share_group() {
 Event MpiCommunicator::reduce_scatter(Tensor x) {
   check(x, rank_);
   sent_bytes_ += x.bytes() - own_bytes(x);
-  return start_reduce_scatter(next_share_group(), x);
+  return reduce_scatters_.start(next_share_group(), x);
 }
 
 Event MpiCommunicator::all_gather(Tensor x) {
@@ -104,9 +101,9 @@ Event MpiCommunicator::all_gather(Tensor x) {
 Event MpiCommunicator::broadcast(Tensor x, int root) {
   check(x, root);
   for (const Part& piece : pieces_of(x)) {
-    check_mpi(
-        MPI_Bcast(at(x, piece), static_cast<int>(piece.count), mpi_type(x.dtype()), root, handle()),
-        "MPI_Bcast");
+    check_mpi(MPI_Bcast(element(x, piece.begin), static_cast<int>(piece.count), mpi_type(x.dtype()),
+                        root, handle()),
+              "MPI_Bcast");
   }
   if (rank_ == root && size_ > 1) sent_bytes_ += x.bytes();
   return {};
@@ -117,8 +114,8 @@ Event MpiCommunicator::send(Tensor x, int to) {
   auto requests = std::make_unique<MpiRequests>(mpi_type(x.dtype()));
   for (const Part& piece : pieces_of(x)) {
     MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Isend(at(x, piece), static_cast<int>(piece.count), mpi_type(x.dtype()), to,
-                        message_tag, handle(), &request),
+    check_mpi(MPI_Isend(element(x, piece.begin), static_cast<int>(piece.count), mpi_type(x.dtype()),
+                        to, message_tag, handle(), &request),
               "MPI_Isend");
     requests->add_send(request);
   }
@@ -132,9 +129,9 @@ Event MpiCommunicator::receive(Tensor x, int from) {
   for (const Part& piece : pieces_of(x)) {
     MPI_Request request = MPI_REQUEST_NULL;
     const int count = static_cast<int>(piece.count);
-    check_mpi(
-        MPI_Irecv(at(x, piece), count, mpi_type(x.dtype()), from, message_tag, handle(), &request),
-        "MPI_Irecv");
+    check_mpi(MPI_Irecv(element(x, piece.begin), count, mpi_type(x.dtype()), from, message_tag,
+                        handle(), &request),
+              "MPI_Irecv");
     requests->add_receive(request, count);
   }
   return Event(std::move(requests));

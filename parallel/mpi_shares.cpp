@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -13,16 +13,16 @@
 namespace masformer {
 namespace {
 
-constexpr std::int64_t piece_bytes = 1 << 20;
-
-char* at(const Tensor& x, std::int64_t element) {
-  return static_cast<char*>(x.raw()) + element * size_of(x.dtype());
+// What one rank sends another at a time: the more ranks send, the less, within bounds.
+std::int64_t piece_bytes(int ranks) {
+  constexpr std::int64_t together = 8 << 20, least = 1 << 16, most = 1 << 20;
+  return std::clamp(together / ranks, least, most);
 }
 
 MPI_Request start_send(const ShareGroup& group, const Tensor& x, Part elements, int to) {
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Isend(at(x, elements.begin), static_cast<int>(elements.count), mpi_type(x.dtype()),
-                      to, group.tag, group.comm, &request),
+  check_mpi(MPI_Isend(element(x, elements.begin), static_cast<int>(elements.count),
+                      mpi_type(x.dtype()), to, group.tag, group.comm, &request),
             "MPI_Isend");
   return request;
 }
@@ -57,46 +57,51 @@ void add(DType dtype, const void* from, std::int64_t count, void* to) {
 }
 
 // The pieces that a part of a tensor goes in, as both ends cut it.
-std::vector<Part> pieces_of(const Tensor& x, Part rows) {
+std::vector<Part> pieces_of(const ShareGroup& group, const Tensor& x, int owner) {
+  const Part rows = share(x.dim(0), group.size, owner);
   const std::int64_t columns = x.dim(0) > 0 ? x.elements() / x.dim(0) : 0;
-  const std::int64_t most = piece_bytes / size_of(x.dtype());
-  std::vector<Part> pieces;
-  const std::int64_t end = (rows.begin + rows.count) * columns;
-  for (std::int64_t begin = rows.begin * columns; begin < end; begin += most) {
-    pieces.push_back({begin, std::min(most, end - begin)});
-  }
-  return pieces;
+  return message_pieces({rows.begin * columns, rows.count * columns}, size_of(x.dtype()),
+                        piece_bytes(group.size));
 }
 
+}  // namespace
+
 // Sends every rank its rows at once, and takes in its own piece by piece from all others.
-class ReduceScatter final : public PendingOperation {
+class ReduceScatter {
  public:
-  ReduceScatter(const ShareGroup& group, const Tensor& x)
+  // `previous`: the one that has the working memory before this one; perhaps none.
+  ReduceScatter(const ShareGroup& group, const Tensor& x, std::shared_ptr<ReduceScatter> previous,
+                std::shared_ptr<std::vector<char>> arrived)
       : group_(group),
         x_(x),
         sends_(mpi_type(x.dtype())),
-        own_(pieces_of(x, share(x.dim(0), group.size, group.rank))) {
+        own_(pieces_of(group, x, group.rank)),
+        previous_(std::move(previous)),
+        arrived_(std::move(arrived)) {
     for (int step = 1; step < group_.size; ++step) {
       const int to = (group_.rank + step) % group_.size;
-      for (const Part& piece : pieces_of(x_, share(x_.dim(0), group_.size, to))) {
+      for (const Part& piece : pieces_of(group_, x_, to)) {
         sends_.add_send(start_send(group_, x_, piece, to));
       }
     }
-    if (own_.empty()) return;
-    arrived_.resize(static_cast<std::size_t>(group_.size * slot_bytes()));
-    receive_piece();
   }
 
-  void wait() override {
+  void wait() {
+    if (previous_) previous_->wait();
+    previous_.reset();
     while (piece_ < own_.size()) {
+      if (!receives_) receive_piece();
       receives_->wait();
       add_piece();
     }
     sends_.wait();
   }
 
-  bool done() override {
+  bool done() {
+    if (previous_ && !previous_->done()) return false;
+    previous_.reset();
     while (piece_ < own_.size()) {
+      if (!receives_) receive_piece();
       if (!receives_->done()) return false;
       add_piece();
     }
@@ -104,9 +109,8 @@ class ReduceScatter final : public PendingOperation {
   }
 
  private:
-  std::int64_t slot_bytes() const { return own_[0].count * size_of(x_.dtype()); }
   // Where the piece of rank `from` arrives; the own one is put there before the sum.
-  char* slot(int from) { return arrived_.data() + from * slot_bytes(); }
+  char* slot(int from) { return arrived_->data() + from * piece_bytes(group_.size); }
 
   void receive_piece() {
     receives_ = std::make_unique<MpiRequests>(mpi_type(x_.dtype()));
@@ -119,38 +123,75 @@ class ReduceScatter final : public PendingOperation {
   void add_piece() {
     const Part piece = own_[piece_];
     const auto bytes = static_cast<std::size_t>(piece.count * size_of(x_.dtype()));
-    char* const sum = at(x_, piece.begin);
+    char* const sum = element(x_, piece.begin);
     std::memcpy(slot(group_.rank), sum, bytes);
     std::memcpy(sum, slot(0), bytes);
     for (int from = 1; from < group_.size; ++from) add(x_.dtype(), slot(from), piece.count, sum);
-    if (++piece_ < own_.size()) receive_piece();
+    ++piece_;
+    receives_.reset();
   }
 
   ShareGroup group_;
   Tensor x_;
   MpiRequests sends_;
   std::vector<Part> own_;
-  std::size_t piece_ = 0;  // of own_, the one that is on its way
-  std::vector<char> arrived_;
-  std::unique_ptr<MpiRequests> receives_;  // before arrived_ in destruction: they write there
+  std::size_t piece_ = 0;                    // of own_, the one that is on its way
+  std::shared_ptr<ReduceScatter> previous_;  // none once its turn is over
+  std::shared_ptr<std::vector<char>> arrived_;
+  std::unique_ptr<MpiRequests> receives_;  // of the piece; before arrived_ in destruction
+};
+
+namespace {
+
+// The end of a reduce-scatter that the next one may be waiting for, too.
+class SharedEnd final : public PendingOperation {
+ public:
+  explicit SharedEnd(std::shared_ptr<ReduceScatter> operation)
+      : operation_(std::move(operation)), exceptions_(std::uncaught_exceptions()) {}
+  SharedEnd(const SharedEnd&) = delete;
+  SharedEnd& operator=(const SharedEnd&) = delete;
+  ~SharedEnd() override {
+    if (std::uncaught_exceptions() > exceptions_) return;
+    try {
+      operation_->wait();
+    } catch (const Error&) {  // nobody waited to hear of it
+    }
+  }
+
+  void wait() override { operation_->wait(); }
+  bool done() override { return operation_->done(); }
+
+ private:
+  std::shared_ptr<ReduceScatter> operation_;
+  int exceptions_;  // under way when this was made
 };
 
 }  // namespace
 
-Event start_reduce_scatter(const ShareGroup& group, const Tensor& x) {
+std::int64_t reduce_scatter_memory(int ranks) {
+  return ranks == 1 ? 0 : ranks * piece_bytes(ranks);
+}
+
+Event ReduceScatters::start(const ShareGroup& group, const Tensor& x) {
   if (group.size == 1) return {};
-  return Event(std::make_unique<ReduceScatter>(group, x));
+  if (!arrived_) {
+    arrived_ = std::make_shared<std::vector<char>>(
+        static_cast<std::size_t>(reduce_scatter_memory(group.size)));
+  }
+  const auto operation = std::make_shared<ReduceScatter>(group, x, last_.lock(), arrived_);
+  last_ = operation;
+  return Event(std::make_unique<SharedEnd>(operation));
 }
 
 Event start_all_gather(const ShareGroup& group, const Tensor& x) {
   auto requests = std::make_unique<MpiRequests>(mpi_type(x.dtype()));
   for (int step = 1; step < group.size; ++step) {
     const int from = (group.rank + group.size - step) % group.size;
-    for (const Part& piece : pieces_of(x, share(x.dim(0), group.size, from))) {
-      start_receive(group, at(x, piece.begin), x.dtype(), piece.count, from, *requests);
+    for (const Part& piece : pieces_of(group, x, from)) {
+      start_receive(group, element(x, piece.begin), x.dtype(), piece.count, from, *requests);
     }
   }
-  const auto own = pieces_of(x, share(x.dim(0), group.size, group.rank));
+  const auto own = pieces_of(group, x, group.rank);
   for (int step = 1; step < group.size; ++step) {
     for (const Part& piece : own) {
       requests->add_send(start_send(group, x, piece, (group.rank + step) % group.size));

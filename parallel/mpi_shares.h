@@ -5,6 +5,9 @@
 // and land where their rows stand.
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include <mpi.h>
 
 #include "parallel/event.h"
@@ -20,9 +23,22 @@ struct ShareGroup {
   int rank, size, tag;
 };
 
-// `x` is contiguous, in host memory, and untouched until the event is done. A reduce-scatter keeps
-// a mebibyte for each rank meanwhile.
-Event start_reduce_scatter(const ShareGroup& group, const Tensor& x);
+class ReduceScatter;
+
+// The reduce-scatters of one group. All send at once; they receive one after the other, in the
+// order of their start, into the same working memory (reduce_scatter_memory()).
+class ReduceScatters {
+ public:
+  // `x` is contiguous, in host memory, and untouched until the event is done. One group for all
+  // calls.
+  Event start(const ShareGroup& group, const Tensor& x);
+
+ private:
+  std::shared_ptr<std::vector<char>> arrived_;
+  std::weak_ptr<ReduceScatter> last_;
+};
+
+// `x` as above; only other ranks' rows are written.
 Event start_all_gather(const ShareGroup& group, const Tensor& x);
 
 }  // namespace masformer

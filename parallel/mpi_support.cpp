@@ -44,11 +44,17 @@ MPI_Datatype mpi_type(DType dtype) {
   fail("unknown dtype {}", static_cast<int>(dtype));
 }
 
-std::vector<Part> message_pieces(std::int64_t elements, std::int64_t element_bytes) {
-  const std::int64_t most = (std::int64_t{1} << 30) / element_bytes;
+char* element(const Tensor& x, std::int64_t index) {
+  return static_cast<char*>(x.raw()) + index * size_of(x.dtype());
+}
+
+std::vector<Part> message_pieces(Part elements, std::int64_t element_bytes,
+                                 std::int64_t most_bytes) {
+  const std::int64_t most = most_bytes / element_bytes;
+  const std::int64_t end = elements.begin + elements.count;
   std::vector<Part> pieces;
-  for (std::int64_t begin = 0; begin < elements; begin += most) {
-    pieces.push_back({begin, std::min(most, elements - begin)});
+  for (std::int64_t begin = elements.begin; begin < end; begin += most) {
+    pieces.push_back({begin, std::min(most, end - begin)});
   }
   return pieces;
 }

@@ -33,9 +33,16 @@ class OwnedComm {
 
 MPI_Datatype mpi_type(DType dtype);
 
-// MPI counts in int, and transports have trouble above 2 GiB: the pieces that a message of
-// `elements` goes in, in order, none above 1 GiB. Nothing for an empty message.
-std::vector<Part> message_pieces(std::int64_t elements, std::int64_t element_bytes);
+// The place of an element of a contiguous tensor.
+char* element(const Tensor& x, std::int64_t index);
+
+// MPI counts in int, and transports have trouble above 2 GiB.
+constexpr std::int64_t longest_message = std::int64_t{1} << 30;  // bytes
+
+// The pieces that a message of these elements goes in, in order, none above `most_bytes`. Nothing
+// for an empty message.
+std::vector<Part> message_pieces(Part elements, std::int64_t element_bytes,
+                                 std::int64_t most_bytes = longest_message);
 
 // Takes the handle over; its errors are returned, not fatal, from here on.
 std::unique_ptr<Communicator> make_mpi_communicator(OwnedComm comm);

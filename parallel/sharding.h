@@ -23,7 +23,7 @@ Hyperslab whole(const std::vector<std::int64_t>& shape);
 // What two boxes of one tensor share; none where that is empty.
 std::optional<Hyperslab> intersect(const Hyperslab& a, const Hyperslab& b);
 
-// Part [begin, begin + count) of a dimension that `shards` ranks split into equal parts.
+// [begin, begin + count) of the rows or elements that ranks share.
 struct Part {
   std::int64_t begin = 0;
   std::int64_t count = 0;

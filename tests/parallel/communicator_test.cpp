@@ -347,11 +347,11 @@ TEST(Refusals, NameTheValues) {
 
 TEST(MessagePieces, TileMessagesOfAnySize) {
   const std::int64_t gib = std::int64_t{1} << 30;
-  EXPECT_TRUE(message_pieces(0, 8).empty());
+  EXPECT_TRUE(message_pieces({0, 0}, 8).empty());
   for (const std::int64_t element : {1, 4, 8}) {
     for (const std::int64_t size : {std::int64_t{1}, gib / element, gib / element + 1, 5 * gib}) {
       std::int64_t end = 0;
-      for (const Part& piece : message_pieces(size, element)) {
+      for (const Part& piece : message_pieces({0, size}, element)) {
         EXPECT_EQ(piece.begin, end);
         EXPECT_GT(piece.count, 0);
         EXPECT_LE(piece.count * element, gib);
