@@ -2,9 +2,7 @@
 // tensor axis; each rank looks up its own words and a sum joins them.
 #pragma once
 
-#include <optional>
-
-#include "model/layer.h"
+#include "model/tensor_sum_part.h"
 
 namespace masformer {
 
@@ -20,9 +18,9 @@ class EmbeddingLayer final : public Layer {
 
  private:
   TokenShards shards_;
+  TensorSumPart sum_;
   ParameterId tokens_, positions_;
   std::int64_t first_word_;
-  std::optional<BufferId> looked_up_, output_gradient_;  // [T, H], where tokens are shared
 };
 
 // The table of tokens [padded vocabulary / t, hidden], for the embedding and for a head tied to it.

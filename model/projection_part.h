@@ -4,10 +4,9 @@
 // Shapes: T tokens, H hidden, I inner width on this rank.
 #pragma once
 
-#include <optional>
 #include <string>
 
-#include "model/layer.h"
+#include "model/tensor_sum_part.h"
 
 namespace masformer {
 
@@ -24,12 +23,8 @@ class ProjectionPart {
   void backward_weight(LayerRun& run, Tensor inner) const;
 
  private:
-  // Where a whole [T, H] stands: in a buffer, or in `own` where every rank has all tokens.
-  Tensor whole(const LayerRun& run, const std::optional<BufferId>& buffer, Tensor own) const;
-
-  TokenShards shards_;
+  TensorSumPart sum_;
   ParameterId weight_, bias_;
-  std::optional<BufferId> projected_, output_gradient_;  // [T, H], where tokens are shared
 };
 
 }  // namespace masformer
