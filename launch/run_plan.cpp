@@ -179,6 +179,26 @@ StagePlan RunPlan::plan_stage(const StageDescription& stage, const Coordinate& a
                                evaluation.actions[index]);
 }
 
+namespace {
+
+// What of the policy is not the plainest; a line, or nothing.
+std::string describe_policy(const RunPlan& plan) {
+  std::vector<std::string> words;
+  if (plan.mesh.tensor > 1) {
+    words.emplace_back(plan.policy.sequence_parallel ? "tensor ranks share tokens between products"
+                                                     : "tensor ranks have all tokens");
+  }
+  const auto count = [&](Recompute policy, const char* name) {
+    const auto blocks = std::ranges::count(plan.policy.recompute, policy);
+    if (blocks > 0) words.push_back(fmt::format("{} blocks recompute {}", blocks, name));
+  };
+  count(Recompute::selective, "attention and GELU");
+  count(Recompute::block, "all");
+  return words.empty() ? "" : fmt::format("          {}\n", fmt::join(words, "; "));
+}
+
+}  // namespace
+
 std::string describe(const RunPlan& plan) {
   constexpr double mib = 1 << 20;
   std::string text = fmt::format(
@@ -189,17 +209,21 @@ std::string describe(const RunPlan& plan) {
       plan.model.positions, to_string(plan.model.spans), parameter_count(plan.model),
       plan.mesh.to_string(), plan.micro_batches, plan.policy.shape.samples,
       plan.policy.shape.sequence);
-  text += fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9}   MiB a rank\n", "stage",
-                      "weights", "gradients", "optimizer", "activations", "total");
+  text += describe_policy(plan);
+  text +=
+      fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}   MiB a rank\n", "stage",
+                  "weights", "gradients", "optimizer", "activations", "other", "total");
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
-    const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1};  // which owns the most rows
+    // The last ones own the most rows and tokens.
+    const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1, .tensor = plan.mesh.tensor - 1};
     const StageDescription stage = plan.describe_stage(at);
     const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, at, Purpose::training));
     const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];
-    text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f}\n",
+    text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f} {:>9.1f}\n",
                         fmt::format("{}: {}", pipe, to_string(range)), double(memory.weights) / mib,
                         double(memory.gradients) / mib, double(memory.optimizer) / mib,
-                        double(memory.activations) / mib, double(memory.total()) / mib);
+                        double(memory.activations) / mib,
+                        double(memory.batch + memory.messages) / mib, double(memory.total()) / mib);
   }
   return text;
 }

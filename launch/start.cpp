@@ -148,7 +148,6 @@ Start start_run(Job& job, const Options& options, const OptionTable& table,
                 : !options.checkpoint.init.empty()
                     ? begin_from_weights(job, options.checkpoint.init)
                     : begin_anew(job, options);
-  job.stage.sync().publish_all();
   start.notes.insert(start.notes.begin(), notes.begin(), notes.end());
   on_first_rank(job.world(), [&] {
     // What stays beyond this step would be taken for newer than what this run is going to save.

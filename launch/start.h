@@ -22,10 +22,10 @@ struct Start {
 nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
                                      const std::string& data_digest);
 
-// Fills the stage's parameters as checkpoint.resume and checkpoint.init say, and sets aside what
-// stands in the run's folder beyond that step. `directory` is rank 0's. Throws UsageError where
-// options changed that may not, or the data did; Error where the named checkpoint is damaged.
-// Collective.
+// Fills what this rank owns of the stage's parameters as checkpoint.resume and checkpoint.init say,
+// and sets aside what stands in the run's folder beyond that step. `directory` is rank 0's. Throws
+// UsageError where options changed that may not, or the data did; Error where the named checkpoint
+// is damaged. Collective.
 Start start_run(Job& job, const Options& options, const OptionTable& table,
                 const RunDirectory* directory, const std::string& data_digest);
 

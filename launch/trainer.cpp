@@ -94,11 +94,24 @@ void Trainer::prepare_output() {
 }
 
 ExitCode Trainer::run() {
+  try {
+    return train();
+  } catch (const AgreedUsageError&) {
+    job_.stage.sync().settle();
+    throw;
+  } catch (const AgreedError&) {
+    job_.stage.sync().settle();
+    throw;
+  }
+}
+
+ExitCode Trainer::train() {
   const std::int64_t last = options_.train.steps;
   if (start_.step >= last) {
     say(fmt::format("the run is complete: {} of train.steps={} are done", start_.step, last));
     return ExitCode::done;
   }
+  job_.stage.sync().publish_all();
   if (job_.first()) {
     console_ =
         std::make_unique<Console>(options_.log.live, options_.log.every, start_.step + 1, last);
@@ -197,8 +210,11 @@ StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, doub
 
 std::array<std::int64_t, 4> Trainer::sent_bytes() const {
   const Communicators& groups = job_.groups;
-  return {groups.tensor->sent_bytes(), groups.pipe->sent_bytes() + groups.ends->sent_bytes(),
-          groups.context->sent_bytes(), groups.data->sent_bytes()};
+  // Sums of gradients count as the data axis's, wherever they go.
+  const std::int64_t gradients = job_.stage.sync().sent_to_tensor_ranks();
+  return {groups.tensor->sent_bytes() - gradients,
+          groups.pipe->sent_bytes() + groups.ends->sent_bytes(), groups.context->sent_bytes(),
+          groups.data->sent_bytes() + gradients};
 }
 
 void Trainer::save(std::int64_t number) {

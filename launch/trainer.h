@@ -38,6 +38,7 @@ class Trainer {
     double loss = 0, norm = 0, bubble = 0;
     bool stop = false;
   };
+  ExitCode train();
   void check_held_out() const;
   void prepare_output();
   StepResult step(std::int64_t number);

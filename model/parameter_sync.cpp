@@ -4,7 +4,9 @@ namespace masformer {
 
 ParameterSync::ParameterSync(const ParameterSet& parameters,
                              std::optional<ParameterId> shared_table, const Communicators& groups)
-    : shared_table_(shared_table), groups_(&groups) {
+    : shared_table_(shared_table),
+      partial_gradients_(parameters.partial_gradients()),
+      groups_(&groups) {
   for (const Parameter& parameter : parameters) {
     const Tensor gradient = parameter.gradient;  // none where nothing is trained
     parameters_.push_back({parameter.value, gradient,
@@ -13,16 +15,24 @@ ParameterSync::ParameterSync(const ParameterSet& parameters,
   }
 }
 
-void ParameterSync::reduce(Part parameters) {
+void ParameterSync::reduce(ParameterRange parameters) {
   // Backward goes from the last parameter to the first.
-  for (auto id = parameters.begin + parameters.count; id-- > parameters.begin;) {
-    Synced& parameter = parameters_[static_cast<std::size_t>(id)];
-    if (parameter.partial) groups_->tensor->all_reduce(parameter.gradient, Reduction::sum).wait();
-    parameter.reduction = groups_->data->reduce_scatter(parameter.gradient);
+  for (ParameterId id = parameters.end; id-- > parameters.begin;) {
+    if (!parameters_[id].partial) reduce(parameters_[id]);
   }
 }
 
+void ParameterSync::reduce(Synced& parameter) {
+  parameter.reduction = groups_->data->reduce_scatter(parameter.gradient);
+}
+
 void ParameterSync::finish_reduction() {
+  const std::int64_t sent_before = groups_->tensor->sent_bytes();
+  groups_->tensor->all_reduce(partial_gradients_, Reduction::sum).wait();
+  sent_to_tensor_ranks_ += groups_->tensor->sent_bytes() - sent_before;
+  for (Synced& parameter : parameters_) {
+    if (parameter.partial) reduce(parameter);
+  }
   for (Synced& parameter : parameters_) parameter.reduction.wait();
   if (!shared_table_) return;
   groups_->ends->all_reduce(parameters_[*shared_table_].owned_gradient, Reduction::sum).wait();
@@ -36,16 +46,21 @@ void ParameterSync::publish_all() {
   for (ParameterId id = 0; id < parameters_.size(); ++id) publish(id);
 }
 
-void ParameterSync::need(Part parameters) {
-  for (auto id = parameters.begin; id < parameters.begin + parameters.count; ++id) {
-    parameters_[static_cast<std::size_t>(id)].arrival.wait();
-  }
+void ParameterSync::need(ParameterRange parameters) {
+  for (ParameterId id = parameters.begin; id < parameters.end; ++id) parameters_[id].arrival.wait();
 }
 
 void ParameterSync::poll() {
   for (Synced& parameter : parameters_) {
     parameter.reduction.done();
     parameter.arrival.done();
+  }
+}
+
+void ParameterSync::settle() {
+  for (Synced& parameter : parameters_) {
+    parameter.reduction.wait();
+    parameter.arrival.wait();
   }
 }
 

@@ -1,6 +1,6 @@
 // ZeRO-1 over the data axis (Rajbhandari et al., arXiv 1910.02054): gradients are summed onto the
 // rank that owns their rows, and updated rows go back to all. Gradients that tensor ranks have of
-// their own tokens alone are summed over the tensor axis first.
+// their own tokens alone are summed over the tensor axis first, all at once at the end.
 //
 // Both are under way while layers compute: gradients leave as soon as a layer's last micro-batch is
 // done, values arrive while earlier layers compute the next step. One thread issues everything, in
@@ -24,7 +24,7 @@ class ParameterSync {
                 const Communicators& groups);
 
   // Starts to sum the gradients of these parameters; the micro-batches are through with them.
-  void reduce(Part parameters);
+  void reduce(ParameterRange parameters);
   // Returns when the owned rows of all gradients are the sums over all copies of the model, and
   // over both copies of a shared table.
   void finish_reduction();
@@ -33,10 +33,15 @@ class ParameterSync {
   void publish(ParameterId id);
   void publish_all();
   // Returns when these values have arrived.
-  void need(Part parameters);
+  void need(ParameterRange parameters);
 
   // Lets what is under way move on.
   void poll();
+  // Returns when nothing is under way any more. On all ranks, where all give up together.
+  void settle();
+
+  // Bytes that this rank has handed to the tensor axis for gradients.
+  std::int64_t sent_to_tensor_ranks() const { return sent_to_tensor_ranks_; }
 
  private:
   struct Synced {
@@ -46,8 +51,12 @@ class ParameterSync {
   };
 
   std::vector<Synced> parameters_;
+  void reduce(Synced& parameter);
+
   std::optional<ParameterId> shared_table_;
+  Tensor partial_gradients_;
   const Communicators* groups_;
+  std::int64_t sent_to_tensor_ranks_ = 0;
 };
 
 }  // namespace masformer

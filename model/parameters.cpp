@@ -105,13 +105,26 @@ ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> decl
     parameter.master = parameter.owned(parameter.value);
     if (training) {
       const Shape owned = owned_shape(parameter.declaration);
-      parameter.gradient = gradients_.take(shape, DType::f32);
       parameter.m = moments_.take(owned, DType::f32);
       parameter.v = moments_.take(owned, DType::f32);
     }
     parameters_.push_back(std::move(parameter));
   }
+  if (training) {
+    partial_gradients_ = take_gradients(true);
+    take_gradients(false);
+  }
   all_gradients_ = gradients_.at(0, {gradients_.used() / size_of(DType::f32)}, DType::f32);
+}
+
+Tensor ParameterSet::take_gradients(bool partial) {
+  const std::int64_t begin = gradients_.used();
+  for (Parameter& parameter : parameters_) {
+    if (parameter.declaration.partial != partial) continue;
+    parameter.gradient = gradients_.take(parameter.declaration.shape, DType::f32);
+  }
+  const std::int64_t elements = (gradients_.used() - begin) / size_of(DType::f32);
+  return gradients_.at(begin, {elements}, DType::f32);
 }
 
 void ParameterSet::initialise(const Stream& stream, std::uint64_t seed, double deviation) {

@@ -40,6 +40,12 @@ struct ParameterDeclaration {
 
 using ParameterId = std::size_t;
 
+// Parameters [begin, end).
+struct ParameterRange {
+  ParameterId begin = 0;
+  ParameterId end = 0;
+};
+
 // The part of a logical tensor that lies in the owned rows; may be empty.
 struct OwnedPart {
   Hyperslab slab;              // in the global tensor
@@ -86,10 +92,16 @@ class ParameterSet {
   void initialise(const Stream& stream, std::uint64_t seed, double deviation);
   // All gradients as one tensor: what is zeroed at once.
   Tensor gradients() const { return all_gradients_; }
+  // Those of the partial parameters, which stand together: what is summed over tensor ranks at
+  // once.
+  Tensor partial_gradients() const { return partial_gradients_; }
 
  private:
+  // Gives the parameters that are partial, or the others, their gradients; returns them together.
+  Tensor take_gradients(bool partial);
+
   Arena weights_, gradients_, moments_;
-  Tensor all_gradients_;
+  Tensor all_gradients_, partial_gradients_;
   std::vector<Parameter> parameters_;
 };
 

@@ -39,7 +39,7 @@ struct StageDescription {
   std::vector<std::unique_ptr<Layer>> layers;
   StagePasses passes;
   std::vector<ParameterDeclaration> parameters;
-  std::vector<Part> layer_parameters;  // which of them each layer declared
+  std::vector<ParameterRange> layer_parameters;  // which of them each layer declared
   std::vector<BufferDeclaration> buffers;
   // boundary[i] is the buffer between layer i - 1 and layer i, gradient[i] its gradient; none at
   // the model's ends.
@@ -48,6 +48,7 @@ struct StageDescription {
   TokenShards shards;  // of the residual stream over the tensor axis
   std::int64_t hidden;
   bool first, last;
+  int tensor_ranks, data_ranks;
   // The token table, where first and last stage are two and share it.
   std::optional<ParameterId> shared_table;
 
@@ -80,8 +81,11 @@ StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_b
 // What one rank's memory holds, in bytes.
 struct MemoryTable {
   std::int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0, batch = 0;
+  std::int64_t messages = 0;  // what is under way between ranks and not yet in its place
 
-  std::int64_t total() const { return weights + gradients + optimizer + activations + batch; }
+  std::int64_t total() const {
+    return weights + gradients + optimizer + activations + batch + messages;
+  }
 };
 
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan);
@@ -96,6 +100,7 @@ class Stage final : public PipelineStage {
   // Sums gradients while the last micro-batch goes backward, and waits for values layer by layer.
   ParameterSync& sync() { return sync_; }
   const ParameterSet& parameters() const { return parameters_; }
+  const ParameterSync& sync() const { return sync_; }
   const StageDescription& description() const { return description_; }
   const MemoryTable& memory() const { return memory_; }
 

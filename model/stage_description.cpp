@@ -45,12 +45,15 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
       shards(shape.tokens(), {at.tensor, mesh.tensor, policy.sequence_parallel}),
       hidden(config.hidden),
       first(at.pipe == 0),
-      last(at.pipe == mesh.pipe - 1) {
+      last(at.pipe == mesh.pipe - 1),
+      tensor_ranks(mesh.tensor),
+      data_ranks(mesh.data) {
+  const TensorPlace place{at.tensor, mesh.tensor, policy.sequence_parallel};
   ParameterDeclarer declarer(mesh, at);
   // For the next layer.
   const auto declare = [&](Recompute recompute = Recompute::none) {
     return LayerDeclarer{.config = config,
-                         .place = {at.tensor, mesh.tensor, policy.sequence_parallel},
+                         .place = place,
                          .shape = shape,
                          .recompute = recompute,
                          .parameters = declarer,
@@ -78,9 +81,8 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
 }
 
 void StageDescription::add(std::unique_ptr<Layer> layer, const ParameterDeclarer& declarer) {
-  const std::int64_t before =
-      layer_parameters.empty() ? 0 : layer_parameters.back().begin + layer_parameters.back().count;
-  layer_parameters.push_back({before, std::ssize(declarer.declarations()) - before});
+  const ParameterId begin = layer_parameters.empty() ? 0 : layer_parameters.back().end;
+  layer_parameters.push_back({begin, declarer.declarations().size()});
   layers.push_back(std::move(layer));
   ++passes.layers;
 }
@@ -131,7 +133,9 @@ MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
           .gradients = training ? weights : 0,
           .optimizer = training ? 2 * owned_footprint(stage.parameters) : 0,
           .activations = plan.peak() + stage.sent_gradient_bytes(),
-          .batch = 3 * ids * plan.micro_batches};
+          .batch = 3 * ids * plan.micro_batches,
+          .messages = (training ? reduce_scatter_memory(stage.data_ranks) : 0) +
+                      (stage.shards.shared() ? reduce_scatter_memory(stage.tensor_ranks) : 0)};
 }
 
 }  // namespace masformer
