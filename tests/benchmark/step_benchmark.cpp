@@ -48,6 +48,7 @@ double fastest_step(const ModelConfig& config, const Stream& stream, int steps) 
     const auto begin = std::chrono::steady_clock::now();
     stage.begin_training(sequence);
     execute(under_test.training, *groups.pipe, stage);
+    stage.sync().finish_reduction();
     const double norm = gradient_norm(stream, stage.parameters(), *groups.world);
     update(stream, optimizer, step, norm, stage.parameters(), stage.sync());
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
