@@ -79,9 +79,11 @@ double relative_difference(CheckpointReader& a, CheckpointReader& b, const std::
     squares.add(from_a, from_b, part.elements());
   });
   if (squares.difference() == 0) return 0;
+  if (!std::isfinite(squares.difference() + squares.reference())) {
+    return std::numeric_limits<double>::max();
+  }
   if (squares.reference() == 0) return 1;
-  const double ratio = std::sqrt(squares.difference() / squares.reference());
-  return std::isfinite(ratio) ? ratio : std::numeric_limits<double>::max();
+  return std::sqrt(squares.difference() / squares.reference());
 }
 
 // What keeps `a` from being compared with `b`, as seen from a.

@@ -1,6 +1,9 @@
 #include "parallel/checkpoint/reader.h"
 
-#include <map>
+#include <algorithm>
+#include <list>
+#include <sys/resource.h>
+#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -16,8 +19,12 @@ using namespace io;
 
 namespace {
 
-// Many enough for the shards that one rank's parts come from, few enough for any limit on files.
-constexpr std::size_t most_open_files = 64;
+// A quarter of what the process may have open, 256 as a rule: MPI and the token store need theirs.
+std::size_t most_open_files() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return std::clamp<std::size_t>(limit.rlim_cur / 4, 16, 1024);
+}
 
 Hdf5File open_shard(const std::filesystem::path& path) {
   const Hdf5Properties access = unlocked_access();
@@ -68,12 +75,19 @@ void check_destination(const std::string& name, const Hyperslab& slab, const Ten
 }  // namespace
 
 struct CheckpointReader::Files {
-  std::map<std::string, Hdf5File> open;
+  using Named = std::pair<std::string, Hdf5File>;
+  std::list<Named> open;  // the one used last in front
+  std::size_t most = most_open_files();
 
   const Hdf5File& get(const std::filesystem::path& directory, const std::string& name) {
-    if (const auto found = open.find(name); found != open.end()) return found->second;
-    if (open.size() >= most_open_files) open.clear();
-    return open.emplace(name, open_shard(directory / name)).first->second;
+    const auto found = std::ranges::find(open, name, &Named::first);
+    if (found != open.end()) {
+      open.splice(open.begin(), open, found);
+    } else {
+      if (open.size() >= most) open.pop_back();
+      open.emplace_front(name, open_shard(directory / name));
+    }
+    return open.front().second;
   }
 };
 

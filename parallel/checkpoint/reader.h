@@ -12,8 +12,8 @@
 namespace masformer {
 
 // Reads hyperslabs of a checkpoint, whatever layout wrote it. Files are opened as they are needed
-// and kept open; one thread of a rank uses it. Verify with damaged_files() first: HDF5 itself does
-// not notice flipped bytes.
+// and kept open, up to a quarter of the process's limit; one thread of a rank uses it. Verify with
+// damaged_files() first: HDF5 itself does not notice flipped bytes.
 class CheckpointReader {
  public:
   explicit CheckpointReader(std::filesystem::path directory);  // throws Error as read_manifest()

@@ -8,6 +8,7 @@
 #include <limits>
 #include <set>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -341,6 +342,50 @@ TEST(CheckpointReading, RefusesWhatIsNotThere) {
   complains("b", whole({5}), into({5}), "shard-00000.h5: ");
 }
 
+// One checkpoint of `shards` files with a tensor each, t0, t1 and so on, made from as many of one.
+void write_shards(const fs::path& directory, int shards) {
+  fs::create_directories(directory);
+  Manifest all;
+  for (int i = 0; i < shards; ++i) {
+    const std::string name = fmt::format("t{}", i);
+    const std::string file = fmt::format("shard-{:05}.h5", i);
+    SyntheticPieces pieces;
+    pieces.add(name, {3}, whole({3}));
+    write_checkpoint(alone, directory / "one", {}, pieces.all());
+    const Manifest one = read_manifest(directory / "one");
+    all.files[file] = one.files.at("shard-00000.h5");
+    all.tensors[name] = one.tensors.at(name);
+    all.tensors[name].pieces[0].file = file;
+    fs::rename(directory / "one" / "shard-00000.h5", directory / file);
+  }
+  overwrite(directory / "manifest.json", checkpoint::to_text(all));
+}
+
+// The limit on files is set low, and a file in use is removed: it can be read while it is open.
+TEST(CheckpointReading, KeepsTheFilesInUseOpen) {
+  const TemporaryDirectory folder;
+  constexpr int shards = 40;  // 16 stay open at the lowest
+  write_shards(folder / "many", shards);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit low{64, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &low);
+  CheckpointReader reader(folder / "many");
+  setrlimit(RLIMIT_NOFILE, &before);
+  const auto check = [&](int i) {
+    const std::string name = fmt::format("t{}", i);
+    EXPECT_EQ(read_bits(reader, name, whole({3})), synthetic_bits(name, {3}, whole({3})));
+  };
+  check(0);
+  fs::remove(folder / "many" / "shard-00000.h5");
+  for (int i = 1; i < shards; ++i) {
+    check(i);
+    check(0);
+  }
+  fs::remove(folder / "many" / "shard-00001.h5");
+  EXPECT_THROW(check(1), Error);  // closed long since
+}
+
 // Writes a checkpoint of tensors with all elements at one value each.
 void write_constant(const fs::path& directory, const std::map<std::string, float>& tensors,
                     std::int64_t elements) {
@@ -360,16 +405,54 @@ TEST(CheckpointComparison, IsTheNormOfTheDifferenceOverTheNorm) {
   const TemporaryDirectory folder;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   constexpr std::int64_t elements = 600001;  // several parts, none of them even
-  write_constant(folder / "a", {{"w", 3.0F}, {"z", 0}, {"y", 1}, {"n", nan}}, elements);
-  write_constant(folder / "b", {{"w", 4.0F}, {"z", 0}, {"y", 0}, {"n", nan}}, elements);
+  const float inf = std::numeric_limits<float>::infinity();
+  write_constant(folder / "a",
+                 {{"w", 3},
+                  {"z", 0},
+                  {"y", 1},
+                  {"n", nan},
+                  {"nan 0", nan},
+                  {"inf 0", inf},
+                  {"1 inf", 1},
+                  {"1 nan", 1}},
+                 elements);
+  write_constant(folder / "b",
+                 {{"w", 4},
+                  {"z", 0},
+                  {"y", 0},
+                  {"n", nan},
+                  {"nan 0", 0},
+                  {"inf 0", 0},
+                  {"1 inf", inf},
+                  {"1 nan", nan}},
+                 elements);
   CheckpointReader a(folder / "a");
   CheckpointReader b(folder / "b");
   const auto differences = compare(a, b);
-  EXPECT_EQ(differences.size(), 4U);
+  EXPECT_EQ(differences.size(), 8U);
   EXPECT_NEAR(differences.at("w"), 0.25, 1e-15);
   EXPECT_EQ(differences.at("z"), 0);
   EXPECT_EQ(differences.at("n"), 0);
   EXPECT_EQ(differences.at("y"), 1);
+  for (const char* const name : {"nan 0", "inf 0", "1 inf", "1 nan"}) {
+    EXPECT_EQ(differences.at(name), std::numeric_limits<double>::max()) << name;
+  }
+}
+
+// An infinity on both sides does not hide what differs beside it.
+TEST(CheckpointComparison, IsNotDividedByInfinity) {
+  const TemporaryDirectory folder;
+  const auto write_pair = [&](const char* name, float second) {
+    std::vector<float> data{std::numeric_limits<float>::infinity(), second};
+    write_checkpoint(
+        alone, folder / name, {},
+        {{"w", {2}, whole({2}), Tensor(data.data(), Shape{2}, DType::f32, Device::cpu)}});
+  };
+  write_pair("a", 1);
+  write_pair("b", 2);
+  CheckpointReader a(folder / "a");
+  CheckpointReader b(folder / "b");
+  EXPECT_EQ(compare(a, b).at("w"), std::numeric_limits<double>::max());
 }
 
 TEST(CheckpointComparison, NamesEveryTensorThatCannotBeCompared) {
