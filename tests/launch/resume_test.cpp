@@ -16,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Training square{.tensor = 2, .pipeline = 2};
+const Training square{.tensor = 2, .pipeline = 2};
+const Training shared{.tensor = 2, .data = 2};
 
 Training with(Training training, std::vector<std::string> options) {
   training.options = std::move(options);
@@ -30,10 +31,12 @@ void wait_for_steps(const Scratch& scratch, const std::string& run_dir, std::siz
   }
 }
 
-TEST(Resume, IsBitIdenticalAfterASignal) {
+class ResumeUnder : public testing::TestWithParam<Training> {};
+
+TEST_P(ResumeUnder, IsBitIdenticalAfterASignal) {
   const Scratch scratch;
   // Many enough that the signal comes before the last.
-  const Training longer = with(square, {"--train.steps", "400"});
+  const Training longer = with(GetParam(), {"--train.steps", "400"});
   ASSERT_EQ(train(scratch, "whole", longer).status, 0);
   Process stopped(training_words(scratch, "stopped", longer));
   wait_for_steps(scratch, "stopped", 5);
@@ -64,14 +67,14 @@ TEST(Resume, ContinuesUnderAnotherLayoutAndBack) {
   const Scratch scratch;
   const Training one{};
   ASSERT_EQ(train(scratch, "whole", one).status, 0);
-  const std::vector<Training> layouts{square, one, {.pipeline = 2}, {.tensor = 2, .data = 2}};
+  const std::vector<Training> layouts{square, shared, one, {.data = 4}, {.pipeline = 2}};
   int step = 0;
   for (const Training& layout : layouts) {
-    step += 5;
+    step += 4;
     // `train.steps` shapes the learning rate, so each part is cut from the same whole.
-    const Training part = with(layout, {"--checkpoint.every", "5"});
+    const Training part = with(layout, {"--checkpoint.every", "4"});
     ASSERT_EQ(train(scratch, "parts", part).status, 0);
-    for (int later = step + 5; later <= 20; later += 5) {
+    for (int later = step + 4; later <= 20; later += 4) {
       fs::remove_all(checkpoint(scratch, "parts", later));
     }
   }
@@ -85,10 +88,10 @@ TEST(Resume, ContinuesUnderAnotherLayoutAndBack) {
   }
 }
 
-TEST(Resume, SurvivesKillsAtAnyMoment) {
+TEST_P(ResumeUnder, SurvivesKillsAtAnyMoment) {
   const Scratch scratch;
-  const Training busy = with(square, {"--checkpoint.every", "1", "--checkpoint.keep", "2"});
-  ASSERT_EQ(train(scratch, "whole", square).status, 0);
+  const Training busy = with(GetParam(), {"--checkpoint.every", "1", "--checkpoint.keep", "2"});
+  ASSERT_EQ(train(scratch, "whole", GetParam()).status, 0);
   int killed = 0;
   for (std::uint64_t attempt = 0; attempt < 30; ++attempt) {
     Process process(training_words(scratch, "killed", busy));
@@ -108,6 +111,12 @@ TEST(Resume, SurvivesKillsAtAnyMoment) {
     EXPECT_TRUE(entry.path().filename().string().starts_with("step-")) << entry.path();
   }
 }
+
+// With two data ranks each holds a share of the optimizer's state and of the masters.
+INSTANTIATE_TEST_SUITE_P(Layouts, ResumeUnder, testing::Values(square, shared),
+                         [](const auto& layout) {
+                           return layout.param.data > 1 ? "DataAndTensor" : "PipelineAndTensor";
+                         });
 
 TEST(Resume, PassesOverADamagedCheckpoint) {
   const Scratch scratch;
