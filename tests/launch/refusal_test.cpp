@@ -154,14 +154,16 @@ TEST(Refusal, NamesAreUtf8) {
   expect_refused(train(scratch, "caf\xe9", {.tensor = 2}), "run.dir is not UTF-8: rename it");
 }
 
-TEST(Refusal, FailsCleanlyOnAFullDisk) {
+class FullDisk : public testing::TestWithParam<Training> {};
+
+TEST_P(FullDisk, FailsCleanly) {
   const Scratch scratch;
   const fs::path small = scratch.path("small");
   fs::create_directories(small);
   if (run({"mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", small.string()}).status != 0) {
     GTEST_SKIP() << "no small file system can be mounted here";
   }
-  const Finished finished = train(scratch, "small", {.tensor = 2, .pipeline = 2});
+  const Finished finished = train(scratch, "small", GetParam());
   std::string left;
   for (const auto& entry : fs::directory_iterator(small / "checkpoints")) {
     left += entry.path().filename().string() + " ";
@@ -171,6 +173,14 @@ TEST(Refusal, FailsCleanlyOnAFullDisk) {
   EXPECT_NE(finished.output.find("No space left on device"), std::string::npos) << finished.output;
   EXPECT_EQ(left, "");
 }
+
+// Between data ranks messages are still under way when the save fails.
+INSTANTIATE_TEST_SUITE_P(Layouts, FullDisk,
+                         testing::Values(Training{.tensor = 2, .pipeline = 2},
+                                         Training{.tensor = 2, .data = 2}),
+                         [](const auto& layout) {
+                           return layout.param.data > 1 ? "DataAndTensor" : "PipelineAndTensor";
+                         });
 
 }  // namespace
 }  // namespace masformer::test
