@@ -1,26 +1,31 @@
-// masformer run: mpirun with settings that make it quiet and fast, stopped cleanly.
+// masformer run: mpirun with settings that make it fast and its messages short, stopped cleanly.
 //
 // mpirun kills its ranks when it is interrupted itself. So it gets a process group of its own, out
 // of reach of the terminal's Ctrl-C, and the wrapper turns SIGINT and SIGTERM into the SIGUSR1 that
 // mpirun passes on to its ranks.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
+#include <fcntl.h>
 #include <filesystem>
 #include <initializer_list>
-#include <optional>
+#include <poll.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "launch/commands.h"
+#include "launch/commands/mpirun_messages.h"
 
 namespace masformer {
 namespace {
@@ -82,7 +87,7 @@ void prepare_environment() {
   set_default("OMPI_MCA_hwloc_base_binding_policy", "none");
   set_default("OMPI_MCA_btl_base_warn_component_unused", "0");
   set_default("OMP_WAIT_POLICY", "passive");
-  // The ranks write to a pipe; only the wrapper knows whether a person is watching.
+  // The ranks write to mpirun; only the wrapper knows whether a person is watching.
   set_default("MASFORMER_LOG_LIVE", isatty(STDOUT_FILENO) == 1 ? "on" : "off");
 }
 
@@ -97,10 +102,11 @@ Arguments passed_on_environment() {
   return words;
 }
 
-[[noreturn]] void become_mpirun(const RunWords& words, const sigset_t& signals_before) {
+[[noreturn]] void become_mpirun(const RunWords& words, int output, const sigset_t& signals_before) {
   setpgid(0, 0);
+  dup2(output, STDERR_FILENO);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  Arguments line{"mpirun", "--quiet", "-n", std::to_string(words.ranks)};
+  Arguments line{"mpirun", "-n", std::to_string(words.ranks)};
   const Arguments passed_on = passed_on_environment();
   line.insert(line.end(), passed_on.begin(), passed_on.end());
   line.insert(line.end(), words.mpirun.begin(), words.mpirun.end());
@@ -116,58 +122,99 @@ Arguments passed_on_environment() {
   _exit(static_cast<int>(ExitCode::failure));
 }
 
+// mpirun at work.
+struct Job {
+  pid_t process = 0;
+  int output = -1;   // mpirun's standard error; -1 after its end
+  int signals = -1;  // a signalfd
+  bool trains = false;
+  bool stop_asked = false;
+  MpirunMessages messages;
+};
+
+// Shows what mpirun has said since.
+void relay(Job& job) {
+  std::array<char, 4096> block{};
+  for (ssize_t size = 0; (size = read(job.output, block.data(), block.size())) != -1;) {
+    if (size == 0) {
+      close(std::exchange(job.output, -1));
+      return;
+    }
+    const std::string_view piece(block.data(), static_cast<std::size_t>(size));
+    std::fputs(job.messages.pass(piece).c_str(), stderr);
+  }
+}
+
+// The next of the signals that have come; 0: none.
+int next_signal(const Job& job) {
+  signalfd_siginfo signal{};
+  return read(job.signals, &signal, sizeof signal) > 0 ? static_cast<int>(signal.ssi_signo) : 0;
+}
+
 bool died_of_the_stop_signal(int status) {
   return (WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1) ||
          (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGUSR1);
 }
 
-// What mpirun, made quiet, does not say. 128 + n stands for a rank that signal n ended.
-void report_end(int status) {
-  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128;
-  if (signal > 0) {
-    fmt::print(stderr, "masformer: a rank was ended by signal {} ({}{})\n", signal,
-               strsignal(signal), signal == SIGKILL ? ": out of memory?" : "");
+// A status of 128 + n may be a rank's that signal n ended, or a code of mpirun's own: it has said
+// which.
+void report_end(int status, const MpirunMessages& messages) {
+  if (WIFSIGNALED(status)) {
+    fmt::print(stderr, "masformer: mpirun was ended by signal {} ({})\n", WTERMSIG(status),
+               strsignal(WTERMSIG(status)));
+  } else if (WEXITSTATUS(status) > static_cast<int>(ExitCode::interrupted)) {
+    const bool killed = messages.told_of_signal(SIGKILL);
+    fmt::print(stderr, "masformer: the job failed: mpirun ended with status {}{}\n",
+               WEXITSTATUS(status), killed ? "; out of memory?" : "");
   } else if (WEXITSTATUS(status) == static_cast<int>(ExitCode::failure)) {
     fmt::print(stderr, "masformer: the job failed\n");
   }
 }
 
-ExitCode exit_code(int status, const RunWords& words) {
-  if (died_of_the_stop_signal(status)) {
+ExitCode exit_code(int status, const Job& job) {
+  if (job.stop_asked && died_of_the_stop_signal(status)) {
     // Training holds the signal back before it does anything else: it had not begun.
-    const bool trains = words.program[0] == "train";
     fmt::print(stderr, "masformer: stopped{}\n",
-               trains ? " before the ranks were up; nothing has changed" : "");
-    return trains ? ExitCode::interrupted : ExitCode::failure;
+               job.trains ? " before the ranks were up; nothing has changed" : "");
+    return job.trains ? ExitCode::interrupted : ExitCode::failure;
   }
-  report_end(status);
+  report_end(status, job.messages);
   if (!WIFEXITED(status) || WEXITSTATUS(status) > 3) return ExitCode::failure;
   return static_cast<ExitCode>(WEXITSTATUS(status));
 }
 
 // Waits for mpirun. The first signal asks the ranks for the clean stop, again every second, since
 // mpirun loses what comes before its ranks are up; a later one ends the job at once.
-ExitCode watch(pid_t child, const sigset_t& signals, const RunWords& words) {
+ExitCode watch(Job& job) {
   constexpr std::chrono::seconds doubled{1};  // one Ctrl-C may arrive twice
-  std::optional<Clock::time_point> asked;
+  constexpr std::chrono::seconds again{1};
+  Clock::time_point asked, sent;
   int status = 0;
-  while (waitpid(child, &status, WNOHANG) != child) {
-    const timespec second{1, 0};
-    const int signal = sigtimedwait(&signals, nullptr, &second);
-    if (signal == SIGCHLD) continue;
-    const bool from_outside = signal > 0;
-    if (from_outside && asked && Clock::now() - *asked > doubled) {
+  while (waitpid(job.process, &status, WNOHANG) != job.process) {
+    std::array<pollfd, 2> ready{{{job.signals, POLLIN, 0}, {job.output, POLLIN, 0}}};
+    poll(ready.data(), ready.size(), 1000);
+    relay(job);
+    const int signal = next_signal(job);
+    const bool from_outside = signal > 0 && signal != SIGCHLD;
+    if (from_outside && job.stop_asked && Clock::now() - asked > doubled) {
       fmt::print(stderr, "\nmasformer: ends at once\n");
-      kill(child, SIGTERM);
+      kill(job.process, SIGTERM);
     }
-    if (from_outside && !asked) {
+    if (from_outside && !job.stop_asked) {
       fmt::print(stderr, "\nmasformer: stops{}; once more to end at once\n",
-                 words.program[0] == "train" ? " after the step at hand, with a checkpoint" : "");
+                 job.trains ? " after the step at hand, with a checkpoint" : "");
+      job.stop_asked = true;
+      job.messages.expect_stop();
       asked = Clock::now();
     }
-    if (asked) kill(child, SIGUSR1);
+    if (job.stop_asked && (sent < asked || Clock::now() - sent >= again)) {
+      kill(job.process, SIGUSR1);
+      sent = Clock::now();
+    }
   }
-  return exit_code(status, words);
+  relay(job);
+  std::fputs(job.messages.rest().c_str(), stderr);
+  return exit_code(status, job);
 }
 
 }  // namespace
@@ -187,10 +234,19 @@ ExitCode run_command(const Arguments& arguments) {
   const sigset_t signals = watched_signals();
   sigset_t before;
   sigprocmask(SIG_BLOCK, &signals, &before);
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) fail("no pipe can be made: {}", std::strerror(errno));
   const pid_t child = fork();
   if (child < 0) fail("no process can be started: {}", std::strerror(errno));
-  if (child == 0) become_mpirun(words, before);
-  return watch(child, signals, words);
+  if (child == 0) become_mpirun(words, ends[1], before);
+  close(ends[1]);
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  Job job{.process = child,
+          .output = ends[0],
+          .signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC),
+          .trains = words.program[0] == "train",
+          .messages = {}};
+  return watch(job);
 }
 
 }  // namespace masformer

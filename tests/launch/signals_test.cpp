@@ -1,6 +1,8 @@
 // How `masformer run` and plain mpirun end a job that is asked to stop.
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -23,6 +25,13 @@ void wait_for_steps(const Scratch& scratch, std::size_t steps) {
 
 void wait_for_a_step(const Scratch& scratch) {
   wait_for_steps(scratch, 1);
+}
+
+// The wrapper holds the signals back before it starts mpirun.
+void wait_for_mpirun(const Process& process) {
+  for (int i = 0; i < 6000 && !process.has_child("mpirun"); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
 }
 
 class Stop : public testing::TestWithParam<int> {};
@@ -75,11 +84,55 @@ TEST(StopOfAnEvaluation, IsAFailure) {
   Process process({program(), "run", "-n", "1", "--", "eval", "--checkpoint",
                    checkpoint(scratch, "run", 20).string(), "--data.path", scratch.store().string(),
                    "--eval.split", "all", "--train.sequence", "2"});
-  std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  wait_for_mpirun(process);
   process.signal(SIGTERM);
   const Finished finished = process.wait();
   EXPECT_EQ(finished.status, 1) << finished.output;
   EXPECT_NE(finished.output.find("masformer: stopped\n"), std::string::npos) << finished.output;
+}
+
+// What stands in for mpirun, and what the wrapper makes of its end when nobody asked for one.
+struct Ending {
+  const char* script;
+  int status;
+  const char* report;
+};
+
+class MpirunsEnd : public testing::TestWithParam<Ending> {};
+
+TEST_P(MpirunsEnd, IsNoStopThatWasAskedFor) {
+  const TemporaryDirectory folder;
+  std::ofstream(folder / "mpirun") << "#!/bin/sh\n" << GetParam().script << "\n";
+  std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
+  const std::string path = folder.path().string() + ":" + std::getenv("PATH");
+  const Finished finished = run({program(), "run", "-n", "2", "--", "train"}, {{"PATH", path}});
+  EXPECT_EQ(finished.status, GetParam().status) << finished.output;
+  EXPECT_EQ(finished.output, GetParam().report);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Statuses, MpirunsEnd,
+    testing::Values(
+        Ending{"exit 0", 0, ""}, Ending{"exit 1", 1, "masformer: the job failed\n"},
+        Ending{"exit 2", 2, ""}, Ending{"exit 3", 3, ""},
+        Ending{"exit 137", 1, "masformer: the job failed: mpirun ended with status 137\n"},
+        Ending{"exit 138", 1, "masformer: the job failed: mpirun ended with status 138\n"},
+        Ending{"kill -USR1 $$", 1,
+               "masformer: mpirun was ended by signal 10 (User defined signal 1)\n"},
+        Ending{"echo why >&2; exit 1", 1, "why\nmasformer: the job failed\n"}));
+
+// mpirun's own reasons reach the user, and no rank is blamed.
+TEST(MpirunsFailure, SaysWhy) {
+  const auto expect_reason = [](const std::string& option, const std::string& reason) {
+    const Finished finished =
+        run({program(), "run", "-n", "2", option, "/nowhere/at/all", "--", "train"});
+    EXPECT_EQ(finished.status, 1) << finished.output;
+    EXPECT_NE(finished.output.find(reason), std::string::npos) << finished.output;
+    EXPECT_NE(finished.output.find("/nowhere/at/all"), std::string::npos) << finished.output;
+    EXPECT_EQ(finished.output.find("ended by signal"), std::string::npos) << finished.output;
+  };
+  expect_reason("--hostfile", "unable to open the hostfile");
+  expect_reason("--wdir", "working directory");
 }
 
 // nohup has the hang-up ignored, and the wrapper leaves it so.

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
+#include <fstream>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,6 +55,16 @@ Process::~Process() {
 
 void Process::signal(int number) const {
   kill(pid_, number);
+}
+
+bool Process::has_child(const std::string& name) const {
+  const std::string own = std::to_string(pid_);
+  std::ifstream list("/proc/" + own + "/task/" + own + "/children");
+  for (std::string child, called; list >> child;) {
+    std::ifstream file("/proc/" + child + "/comm");
+    if (std::getline(file, called) && called == name) return true;
+  }
+  return false;
 }
 
 Finished Process::wait(double seconds) {

@@ -24,6 +24,8 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void signal(int number) const;
+  // Whether it has started a program of this name that still runs.
+  bool has_child(const std::string& name) const;
   // Waits for the end, at most `seconds`; past that the process is killed and status is -1.
   Finished wait(double seconds = 120);
 
