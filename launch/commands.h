@@ -17,6 +17,9 @@ ExitCode run_command(const Arguments& arguments);
 ExitCode eval_command(const Arguments& arguments);
 ExitCode inspect_command(const Arguments& arguments);
 
+// The file of this program, under its real name; empty where the system does not tell.
+std::string own_path();
+
 // Whether there is a command of this name.
 bool is_command(const std::string& name);
 

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 #include <unistd.h>
 
@@ -65,10 +66,15 @@ void wait_passively(int argc, char** argv) {
   const bool computes = command == "train" || command == "eval";
   if (!computes || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "passive", 1);
-  execv("/proc/self/exe", argv);  // where that fails, slower is all it is
+  execv(own_path().c_str(), argv);  // where that fails, slower is all it is
 }
 
 }  // namespace
+
+std::string own_path() {
+  std::error_code unknown;
+  return std::filesystem::read_symlink("/proc/self/exe", unknown).string();
+}
 
 bool is_command(const std::string& name) {
   return std::ranges::find(commands, name, &Command::name) != commands.end();

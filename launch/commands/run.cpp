@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <filesystem>
 #include <initializer_list>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -110,7 +109,7 @@ Arguments passed_on_environment() {
   const Arguments passed_on = passed_on_environment();
   line.insert(line.end(), passed_on.begin(), passed_on.end());
   line.insert(line.end(), words.mpirun.begin(), words.mpirun.end());
-  line.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
+  line.push_back(own_path());
   line.insert(line.end(), words.program.begin(), words.program.end());
   std::vector<char*> raw;
   for (std::string& word : line) raw.push_back(word.data());
