@@ -18,8 +18,10 @@ std::string duration(double seconds) {
 
 namespace {
 
-// mpirun gives its ranks terminals of their own, whoever reads them in the end.
+// mpirun gives its ranks terminals of their own, whoever reads them in the end: only `masformer
+// run` knows.
 bool watched() {
+  if (const char* const told = std::getenv("MASFORMER_WATCHED")) return told == std::string("yes");
   return isatty(STDOUT_FILENO) == 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
 }
 

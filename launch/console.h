@@ -12,8 +12,9 @@ namespace masformer {
 
 class Console {
  public:
-  // `live`: "on", "off", or "auto" for whether standard output is a terminal. `every`: steps
-  // between plain lines.
+  // `live`: "on", "off", or "auto" for whether a person watches: MASFORMER_WATCHED, yes or no, as
+  // `masformer run` sets it, else whether standard output is a terminal that is not mpirun's.
+  // `every`: steps between plain lines.
   Console(const std::string& live, std::int64_t every, std::int64_t first_step,
           std::int64_t last_step);
   ~Console();

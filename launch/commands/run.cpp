@@ -87,7 +87,7 @@ void prepare_environment() {
   set_default("OMPI_MCA_btl_base_warn_component_unused", "0");
   set_default("OMP_WAIT_POLICY", "passive");
   // The ranks write to mpirun; only the wrapper knows whether a person is watching.
-  set_default("MASFORMER_LOG_LIVE", isatty(STDOUT_FILENO) == 1 ? "on" : "off");
+  setenv("MASFORMER_WATCHED", isatty(STDOUT_FILENO) == 1 ? "yes" : "no", 1);
 }
 
 // mpirun gives ranks on other hosts only what it is told to.

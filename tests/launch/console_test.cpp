@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/option_sources.h"
 #include "tests/support/refusal.h"
 
 namespace masformer {
@@ -163,6 +164,20 @@ TEST(LiveLine, IsWhatATerminalGetsByItself) {
   }
   EXPECT_TRUE(automatic.starts_with("\r\033[Kstep 2/9")) << automatic;
   EXPECT_TRUE(plain.starts_with("step 1/9")) << plain;
+}
+
+// Behind `masformer run` it is the wrapper's terminal that counts, not mpirun's.
+TEST(LiveLine, IsWhatTheWrapperKnowsOfWhoWatches) {
+  const auto shows_live = [](const char* live) {
+    return printed([&] { Console(live, 10, 1, 9).step({.step = 1}); }).starts_with("\r\033[K");
+  };
+  const test::Variable rank("OMPI_COMM_WORLD_SIZE", "2");
+  for (const bool watched : {true, false}) {
+    const test::Variable told("MASFORMER_WATCHED", watched ? "yes" : "no");
+    EXPECT_EQ(shows_live("auto"), watched);
+    EXPECT_TRUE(shows_live("on"));
+    EXPECT_FALSE(shows_live("off"));
+  }
 }
 
 TEST(Duration, RoundsUpAndNamesTwoUnits) {

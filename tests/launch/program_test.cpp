@@ -65,6 +65,19 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
   EXPECT_LT(last["loss"].get<double>(), 0.8 * lines[0]["loss"].get<double>());
 }
 
+// The wrapper knows whether a person watches; a file that says otherwise is heeded all the same.
+TEST(Program, AFileDecidesOnTheLiveLineUnderTheWrapper) {
+  const Scratch scratch;
+  for (const std::string live : {"on", "auto"}) {
+    const fs::path file = scratch.path(live + ".ini");
+    std::ofstream(file) << "[log]\nlive = " << live << "\n";
+    const Finished finished = train(scratch, live, {.options = {"--config", file.string()}});
+    ASSERT_EQ(finished.status, 0) << finished.output;
+    const bool changes_in_place = finished.output.find("\r\033[Kstep 1/") != std::string::npos;
+    EXPECT_EQ(changes_in_place, live == "on") << finished.output;  // what is captured is a pipe
+  }
+}
+
 TEST(Program, EvaluationAgreesWithTrainingUnderAnyLayout) {
   const Scratch scratch;
   const Training training{.pipeline = 2, .options = {"--eval.every", "10", "--eval.windows", "0"}};
