@@ -103,7 +103,7 @@ void describe_model(OptionTable& table, Options& o) {
   table.add("model.spans", o.model.spans,
             {.value = "LIST",
              .help = "A span for each layer: full, window:W, block:B; *N repeats, as in "
-                     "full*8,window:256*16. Empty: all full.",
+                     "'full*8,window:256*16' (quoted for the shell). Empty: all full.",
              .on_resume = fixed});
   table.add("model.attention_scale", o.model.attention_scale,
             {.value = "HOW",
