@@ -60,8 +60,8 @@ void describe_output(OptionTable& table, Options& o) {
   table.add(
       "log.live", o.log.live,
       {.value = "HOW",
-       .help = "One line that changes in place; auto: where output is a terminal and no mpirun "
-               "stands between.",
+       .help = "One line that changes in place; auto: where output is a terminal, which ranks of "
+               "a plain mpirun can't tell.",
        .choices = {"auto", "on", "off"}});
 }
 

@@ -54,14 +54,20 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
   }
   EXPECT_GT(last["mfu_dense"], last["mfu"]);
   EXPECT_LT(last["bubble"], 1);
-  EXPECT_EQ(last["sent_bytes"]["context"], 0);
-  EXPECT_EQ(last["sent_bytes"]["data"], 0);
-  // Each micro-batch crosses the one border forward and backward, half of it on each tensor rank: 8
-  // of 48 tokens of 32 floats; and both ends sum their half of the padded token table, 288 rows of
-  // 32.
-  const std::int64_t activations = 2 * 8 * 48 * 32 * 4;
+  const auto sent = [&](const char* axis) { return last["sent_bytes"][axis].get<std::int64_t>(); };
+  EXPECT_EQ(sent("context"), 0);
+  // The stream: 8 micro-batches of 48 tokens, 32 floats each. It crosses the one border forward and
+  // backward, half of it on each tensor rank; and both ends sum their half of the padded token
+  // table, 288 rows of 32.
+  const std::int64_t stream = 8 * 48 * 32 * 4;
   const std::int64_t table = 288 * 32 * 4 * 2;
-  EXPECT_EQ(last["sent_bytes"]["pipeline"].get<std::int64_t>(), activations + table);
+  EXPECT_EQ(sent("pipeline"), 2 * stream + table);
+  // Two tensor ranks exchange it 8 times a block, forward and backward after each norm and before
+  // each residual sum, and twice in the embedding and the head; and the softmax's largest logit,
+  // sum and target of every token.
+  EXPECT_EQ(sent("tensor"), (4 * 8 + 2 + 2) * stream + 2 * 3 * 8 * 48 * 4);
+  // Both have part of the gradients of 9 norms.
+  EXPECT_EQ(sent("data"), 2 * 9 * 2 * 32 * 4);
   EXPECT_LT(last["loss"].get<double>(), 0.8 * lines[0]["loss"].get<double>());
 }
 
