@@ -176,7 +176,10 @@ void describe_train(OptionTable& table, Options& o) {
              .on_resume = fixed,
              .minimum = 0});
   table.add("train.dtype", o.train.dtype,
-            {.value = "NAME", .help = "What the layers compute in.", .choices = {"fp32"}});
+            {.value = "NAME",
+             .help = "What weights, activations and their gradients are held in. Masters, "
+                     "gradients of weights and statistics are fp32 in any case.",
+             .choices = {"fp32", "bf16"}});
   table.add("train.recompute", o.train.recompute,
             {.value = "LIST",
              .help = "What blocks compute again in their backward instead of keeping it: none, "

@@ -146,6 +146,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model,
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
   plan.policy.shape = {options.train.micro_batch, options.train.sequence};
+  plan.policy.dtype = options.train.dtype == "bf16" ? DType::bf16 : DType::f32;
   plan.policy.sequence_parallel = options.parallel.sequence_parallel;
   plan.global_batch = options.train.global_batch;
   plan.optimizer = make_optimizer(options);

@@ -39,10 +39,14 @@ AttentionLayer::AttentionLayer(LayerDeclarer declare, int index)
   BufferDeclarer& buffers = declare.buffers;
   qkv_ = buffers.add("qkv", {tokens, 3 * local}, Pass::forward, backward_input);
   attended_ = buffers.add("attended", {tokens, local}, Pass::forward, backward_weight);
-  lse_ = buffers.add("lse", statistics, Pass::forward, backward_input);
+  lse_ = buffers.add_fp32("lse", statistics, Pass::forward, backward_input);
   attended_gradient_ =
       buffers.add("attended gradient", {tokens, local}, backward_input, backward_input);
-  delta_ = buffers.add("delta", statistics, backward_input, backward_input);
+  delta_ = buffers.add_fp32("delta", statistics, backward_input, backward_input);
+  if (buffers.dtype() != DType::f32) {
+    q_gradient_sum_ =
+        buffers.add_fp32("q gradient sum", {tokens, local}, backward_input, backward_input);
+  }
   qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * local}, backward_input, backward_weight);
   if (recompute_ == Recompute::none) return;
   for (const BufferId id : {attended_, lse_}) buffers.mark_recomputed(id);
@@ -88,7 +92,8 @@ void AttentionLayer::backward_input(LayerRun& run) const {
                                   .delta = run.buffers[delta_],
                                   .dq = heads_of(run.batch, qkv_gradient, 0),
                                   .dk = heads_of(run.batch, qkv_gradient, 1),
-                                  .dv = heads_of(run.batch, qkv_gradient, 2)});
+                                  .dv = heads_of(run.batch, qkv_gradient, 2),
+                                  .dq_sum = q_gradient_sum(run)});
   const Tensor normed_gradient = norm_.normed_gradient(run);
   linear_backward_input(run.stream, qkv_gradient, run.parameters[qkv_weight_].value,
                         normed_gradient);
@@ -99,6 +104,10 @@ void AttentionLayer::backward_weight(LayerRun& run) const {
   projection_.backward_weight(run, run.buffers[attended_]);
   linear_backward_weight(run.stream, run.buffers[qkv_gradient_], norm_.normed(run),
                          run.parameters[qkv_weight_].gradient, {});
+}
+
+Tensor AttentionLayer::q_gradient_sum(const LayerRun& run) const {
+  return q_gradient_sum_ ? heads_of(run.batch, run.buffers[*q_gradient_sum_]) : Tensor();
 }
 
 Tensor AttentionLayer::heads_of(const MicroBatch& batch, Tensor fused, int third) const {

@@ -4,6 +4,8 @@
 // Shapes: T tokens, H hidden, t tensor ranks.
 #pragma once
 
+#include <optional>
+
 #include "model/layer_norm_part.h"
 #include "model/projection_part.h"
 
@@ -25,6 +27,7 @@ class AttentionLayer final : public Layer {
   // Heads [samples, sequence, heads / t, head dim] of a third of a fused [T, 3 H/t] buffer.
   Tensor heads_of(const MicroBatch& batch, Tensor fused, int third) const;
   Tensor heads_of(const MicroBatch& batch, Tensor attended) const;
+  Tensor q_gradient_sum(const LayerRun& run) const;
 
   Recompute recompute_;
   Span span_;
@@ -33,12 +36,13 @@ class AttentionLayer final : public Layer {
   LayerNormPart norm_;
   ParameterId qkv_weight_;
   ProjectionPart projection_;
-  BufferId qkv_;                // [T, 3 H/t]
-  BufferId attended_;           // [T, H/t]
-  BufferId lse_;                // [samples, heads/t, sequence]
-  BufferId attended_gradient_;  // [T, H/t]
-  BufferId delta_;              // as lse
-  BufferId qkv_gradient_;       // [T, 3 H/t]
+  BufferId qkv_;                            // [T, 3 H/t]
+  BufferId attended_;                       // [T, H/t]
+  BufferId lse_;                            // [samples, heads/t, sequence]
+  BufferId attended_gradient_;              // [T, H/t]
+  BufferId delta_;                          // as lse
+  std::optional<BufferId> q_gradient_sum_;  // [T, H/t] fp32, where qkv is bf16
+  BufferId qkv_gradient_;                   // [T, 3 H/t]
 };
 
 }  // namespace masformer

@@ -23,10 +23,14 @@ HeadLayer::HeadLayer(LayerDeclarer declare, ParameterId weight)
   const int ranks = declare.place.ranks;
   const std::int64_t columns = padded_vocab(declare.config.vocab, ranks) / ranks;
   using enum Pass;
-  logits_ =
-      declare.buffers.add_evaluated("logits", {rows, columns}, backward_input, backward_input);
-  statistics_ =
-      declare.buffers.add_evaluated("logit statistics", {3, rows}, backward_input, backward_input);
+  BufferDeclarer& buffers = declare.buffers;
+  logits_ = buffers.add_fp32("logits", {rows, columns}, backward_input, backward_input);
+  statistics_ = buffers.add_fp32("logit statistics", {3, rows}, backward_input, backward_input);
+  for (const BufferId id : {logits_, statistics_}) buffers.mark_evaluated(id);
+  if (buffers.dtype() != DType::f32) {
+    logits_gradient_ =
+        buffers.add("logits gradient", {rows, columns}, backward_input, backward_input);
+  }
 }
 
 void HeadLayer::forward(LayerRun& run) const {
@@ -44,9 +48,11 @@ void HeadLayer::backward_input(LayerRun& run) const {
   for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk) {
     Chunk part = chunk(run, begin);
     loss(run, part);
+    const Tensor logits_gradient =
+        logits_gradient_ ? run.buffers[*logits_gradient_].slice(0, 0, part.labels.dim(0))
+                         : part.logits;
     cross_entropy_backward(run.stream, part.logits, shard_, part.labels, part.sum,
-                           run.batch.loss_scale);
-    const Tensor logits_gradient = part.logits;
+                           run.batch.loss_scale, logits_gradient);
     linear_backward_input(run.stream, logits_gradient, weight.value,
                           normed_gradient.slice(0, begin, part.labels.dim(0)));
     linear_backward_weight(run.stream, logits_gradient, part.normed, weight.gradient, {});

@@ -6,6 +6,8 @@
 // Shapes: T tokens, C tokens of a chunk, H hidden, V padded vocabulary / t.
 #pragma once
 
+#include <optional>
+
 #include "model/layer_norm_part.h"
 #include "runtime/ops/cross_entropy.h"
 
@@ -35,7 +37,8 @@ class HeadLayer final : public Layer {
   VocabularyShard shard_;
   ParameterId weight_;
   LayerNormPart norm_;
-  BufferId logits_;      // [C, V]
+  BufferId logits_;                          // [C, V], fp32
+  std::optional<BufferId> logits_gradient_;  // [C, V], where that is not in the place of the logits
   BufferId statistics_;  // [3, C]: the largest logit, then the sum of exponentials and the target's
 };
 

@@ -47,17 +47,24 @@ struct LayerRun {
 // Where a layer declares its buffers. Names are for people: memory tables and messages.
 class BufferDeclarer {
  public:
-  BufferDeclarer(int layer, std::vector<BufferDeclaration>& all) : layer_(layer), all_(&all) {}
+  // `dtype`: of activations and their gradients, fp32 or bf16.
+  BufferDeclarer(int layer, DType dtype, std::vector<BufferDeclaration>& all)
+      : layer_(layer), dtype_(dtype), all_(&all) {}
+
+  DType dtype() const { return dtype_; }
 
   // Written by the pass `born`, last read by the pass `last` of the same layer.
   BufferId add(std::string name, Shape shape, Pass born, Pass last);
-  // The same for a scratch buffer that evaluation's forward needs too.
-  BufferId add_evaluated(std::string name, Shape shape, Pass born, Pass last);
+  // The same in fp32, whatever the activations are.
+  BufferId add_fp32(std::string name, Shape shape, Pass born, Pass last);
+  // Marks a scratch buffer that evaluation's forward needs too.
+  void mark_evaluated(BufferId id) { (*all_)[id].evaluated = true; }
   // The buffer is not kept from the forward to the backward: Layer::recompute() fills it again.
   void mark_recomputed(BufferId id) { (*all_)[id].recomputed = true; }
 
  private:
   int layer_;
+  DType dtype_;
   std::vector<BufferDeclaration>* all_;
 };
 

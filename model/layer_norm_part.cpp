@@ -19,8 +19,8 @@ LayerNormPart::LayerNormPart(LayerDeclarer& declare, const std::string& name, Pa
   }
   BufferDeclarer& buffers = declare.buffers;
   normed_ = buffers.add("normed", whole, forward, last_reader);
-  mean_ = buffers.add("mean", own, forward, backward_input);
-  rstd_ = buffers.add("rstd", own, forward, backward_input);
+  mean_ = buffers.add_fp32("mean", own, forward, backward_input);
+  rstd_ = buffers.add_fp32("rstd", own, forward, backward_input);
   normed_gradient_ = buffers.add("normed gradient", whole, backward_input, backward_input);
   if (declare.recompute != Recompute::block) return;
   for (const BufferId id : {normed_, mean_, rstd_}) buffers.mark_recomputed(id);

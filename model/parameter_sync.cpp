@@ -1,16 +1,19 @@
 #include "model/parameter_sync.h"
 
+#include "runtime/ops/elementwise.h"
+
 namespace masformer {
 
-ParameterSync::ParameterSync(const ParameterSet& parameters,
+ParameterSync::ParameterSync(const Stream& stream, const ParameterSet& parameters,
                              std::optional<ParameterId> shared_table, const Communicators& groups)
-    : shared_table_(shared_table),
+    : stream_(&stream),
+      shared_table_(shared_table),
       partial_gradients_(parameters.partial_gradients()),
       groups_(&groups) {
   for (const Parameter& parameter : parameters) {
     const Tensor gradient = parameter.gradient;  // none where nothing is trained
-    parameters_.push_back({parameter.value, gradient,
-                           gradient ? parameter.owned(gradient) : Tensor(),
+    parameters_.push_back({parameter.value, parameter.owned(parameter.value), parameter.master,
+                           gradient, gradient ? parameter.owned(gradient) : Tensor(),
                            parameter.declaration.partial});
   }
 }
@@ -39,7 +42,11 @@ void ParameterSync::finish_reduction() {
 }
 
 void ParameterSync::publish(ParameterId id) {
-  parameters_[id].arrival = groups_->data->all_gather(parameters_[id].value);
+  Synced& parameter = parameters_[id];
+  if (parameter.value.dtype() != DType::f32) {
+    copy(*stream_, parameter.master, parameter.owned_value);
+  }
+  parameter.arrival = groups_->data->all_gather(parameter.value);
 }
 
 void ParameterSync::publish_all() {

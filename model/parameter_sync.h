@@ -17,11 +17,11 @@ namespace masformer {
 
 class ParameterSync {
  public:
-  // `shared_table`: the token table, where first and last stage are two and share it. The groups
-  // and the parameters' memory outlive this object. Every call is made by all ranks of the data
-  // axis, in the same order.
-  ParameterSync(const ParameterSet& parameters, std::optional<ParameterId> shared_table,
-                const Communicators& groups);
+  // `shared_table`: the token table, where first and last stage are two and share it. The stream,
+  // the groups and the parameters' memory outlive this object. Every call is made by all ranks of
+  // the data axis, in the same order.
+  ParameterSync(const Stream& stream, const ParameterSet& parameters,
+                std::optional<ParameterId> shared_table, const Communicators& groups);
 
   // Starts to sum the gradients of these parameters; the micro-batches are through with them.
   void reduce(ParameterRange parameters);
@@ -29,7 +29,8 @@ class ParameterSync {
   // over both copies of a shared table.
   void finish_reduction();
 
-  // Starts to send the owned rows of a parameter's value to all ranks.
+  // Makes the owned rows of a parameter's value those of its master, and starts to send them to all
+  // ranks.
   void publish(ParameterId id);
   void publish_all();
   // Returns when these values have arrived.
@@ -45,11 +46,12 @@ class ParameterSync {
 
  private:
   struct Synced {
-    Tensor value, gradient, owned_gradient;
+    Tensor value, owned_value, master, gradient, owned_gradient;
     bool partial;
     Event reduction{}, arrival{};
   };
 
+  const Stream* stream_;
   std::vector<Synced> parameters_;
   void reduce(Synced& parameter);
 

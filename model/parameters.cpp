@@ -72,39 +72,39 @@ Tensor Parameter::owned_rows(const Tensor& stored, const LogicalTensor& tensor) 
   return stored.slice(0, part.first_row, part.slab.shape[0]);
 }
 
-std::int64_t footprint(const std::vector<ParameterDeclaration>& declarations) {
-  std::int64_t bytes = 0;
+ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declarations, DType dtype,
+                                 Purpose purpose) {
+  ParameterMemory memory;
   for (const auto& declaration : declarations) {
-    bytes += Arena::footprint(declaration.shape, DType::f32);
+    const std::int64_t all = Arena::footprint(declaration.shape, DType::f32);
+    const std::int64_t owned = Arena::footprint(owned_shape(declaration), DType::f32);
+    const bool training = purpose == Purpose::training;
+    memory.values += Arena::footprint(declaration.shape, dtype);
+    if (dtype != DType::f32) memory.masters += training ? owned : all;
+    if (!training) continue;
+    memory.gradients += all;
+    memory.moments += 2 * owned;
   }
-  return bytes;
-}
-
-std::int64_t owned_footprint(const std::vector<ParameterDeclaration>& declarations) {
-  std::int64_t bytes = 0;
-  for (const auto& declaration : declarations) {
-    bytes += Arena::footprint(owned_shape(declaration), DType::f32);
-  }
-  return bytes;
+  return memory;
 }
 
 ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> declarations,
-                           Purpose purpose)
-    : weights_(device, footprint(declarations)) {
+                           DType dtype, Purpose purpose) {
   const bool training = purpose == Purpose::training;
-  if (training) {
-    gradients_ = Arena(device, footprint(declarations));
-    moments_ = Arena(device, 2 * owned_footprint(declarations));
-  }
+  const ParameterMemory memory = parameter_memory(declarations, dtype, purpose);
+  values_ = Arena(device, memory.values);
+  masters_ = Arena(device, memory.masters);
+  gradients_ = Arena(device, memory.gradients);
+  moments_ = Arena(device, memory.moments);
   for (auto& declaration : declarations) {
     if (!training) declaration.owned = {0, declaration.shape[0]};
     Parameter parameter;
     parameter.declaration = std::move(declaration);
-    const Shape& shape = parameter.declaration.shape;
-    parameter.value = weights_.take(shape, DType::f32);
-    parameter.master = parameter.owned(parameter.value);
+    const Shape owned = owned_shape(parameter.declaration);
+    parameter.value = values_.take(parameter.declaration.shape, dtype);
+    parameter.master =
+        dtype == DType::f32 ? parameter.owned(parameter.value) : masters_.take(owned, DType::f32);
     if (training) {
-      const Shape owned = owned_shape(parameter.declaration);
       parameter.m = moments_.take(owned, DType::f32);
       parameter.v = moments_.take(owned, DType::f32);
     }

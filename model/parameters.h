@@ -58,10 +58,10 @@ enum class Purpose : std::uint8_t { training, evaluation };
 
 struct Parameter {
   ParameterDeclaration declaration;
-  Tensor value;     // what layers compute with
+  Tensor value;     // what layers compute with: fp32 or bf16
   Tensor gradient;  // fp32; micro-batches add to it in their order
-  // Of the owned rows, fp32: what the optimizer updates and checkpoints hold. The master is a view
-  // of the value.
+  // Of the owned rows, fp32: what the optimizer updates and checkpoints hold. A view of the value
+  // where that is fp32.
   Tensor master;
   Tensor m, v;  // AdamW's moments
 
@@ -73,11 +73,20 @@ struct Parameter {
   Tensor owned_rows(const Tensor& stored, const LogicalTensor& tensor) const;
 };
 
+// What a set of parameters takes, in bytes. Masters are 0 where they are views of the values.
+struct ParameterMemory {
+  std::int64_t values = 0, gradients = 0, masters = 0, moments = 0;
+};
+
+ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declarations, DType dtype,
+                                 Purpose purpose);
+
 class ParameterSet {
  public:
   // Allocates and zeroes everything; for evaluation the weights alone, every rank owning all rows,
-  // and the other tensors are empty.
-  ParameterSet(Device device, std::vector<ParameterDeclaration> declarations, Purpose purpose);
+  // and the other tensors are empty. `dtype`: of the values, fp32 or bf16.
+  ParameterSet(Device device, std::vector<ParameterDeclaration> declarations, DType dtype,
+               Purpose purpose);
 
   Parameter& operator[](ParameterId id) { return parameters_[id]; }
   const Parameter& operator[](ParameterId id) const { return parameters_[id]; }
@@ -100,15 +109,10 @@ class ParameterSet {
   // Gives the parameters that are partial, or the others, their gradients; returns them together.
   Tensor take_gradients(bool partial);
 
-  Arena weights_, gradients_, moments_;
+  Arena values_, masters_, gradients_, moments_;
   Tensor all_gradients_, partial_gradients_;
   std::vector<Parameter> parameters_;
 };
-
-// Bytes that a set of these declarations takes, for one of value and gradient, and for one of m
-// and v.
-std::int64_t footprint(const std::vector<ParameterDeclaration>& declarations);
-std::int64_t owned_footprint(const std::vector<ParameterDeclaration>& declarations);
 
 // Makes declarations for the rank at one coordinate of a mesh. The ranks of the tensor axis hold
 // equal parts of what is split, and copies of the rest.

@@ -14,8 +14,8 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
       groups_(groups),
       plan_(std::move(plan)),
       memory_(plan_memory(description_, plan_)),
-      parameters_(stream.device(), description_.parameters, plan_.purpose),
-      sync_(parameters_, description_.shared_table, groups_),
+      parameters_(stream.device(), description_.parameters, description_.dtype, plan_.purpose),
+      sync_(stream_, parameters_, description_.shared_table, groups_),
       activations_(stream.device(), plan_.peak()),
       batches_(stream.device(), memory_.batch),
       sent_gradients_(stream.device(), description_.sent_gradient_bytes()) {
@@ -26,7 +26,7 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
                               batches_.take(ids, DType::i32), batches_.take(ids, DType::i32)});
   }
   if (!description_.first) {
-    sent_gradient_ = sent_gradients_.take(description_.activations(), DType::f32);
+    sent_gradient_ = sent_gradients_.take(description_.activations(), description_.dtype);
   }
 }
 

@@ -24,6 +24,7 @@ struct StagePolicy {
   MicroBatchShape shape;
   bool sequence_parallel = true;       // see TokenShards
   std::vector<Recompute> recompute{};  // by block of the model; empty: none of any
+  DType dtype = DType::f32;            // or bf16: of weights, activations and their gradients
 
   Recompute recompute_of(int block) const {
     return recompute.empty() ? Recompute::none : recompute[static_cast<std::size_t>(block)];
@@ -47,6 +48,7 @@ struct StageDescription {
   MicroBatchShape shape;
   TokenShards shards;  // of the residual stream over the tensor axis
   std::int64_t hidden;
+  DType dtype;  // of activations, and of the weights that layers compute with
   bool first, last;
   int tensor_ranks, data_ranks;
   // The token table, where first and last stage are two and share it.
@@ -80,6 +82,7 @@ StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_b
 
 // What one rank's memory holds, in bytes.
 struct MemoryTable {
+  // `optimizer`: masters and moments.
   std::int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0, batch = 0;
   std::int64_t messages = 0;  // what is under way between ranks and not yet in its place
 

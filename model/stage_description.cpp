@@ -44,6 +44,7 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
     : shape(policy.shape),
       shards(shape.tokens(), {at.tensor, mesh.tensor, policy.sequence_parallel}),
       hidden(config.hidden),
+      dtype(policy.dtype),
       first(at.pipe == 0),
       last(at.pipe == mesh.pipe - 1),
       tensor_ranks(mesh.tensor),
@@ -57,7 +58,7 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
                          .shape = shape,
                          .recompute = recompute,
                          .parameters = declarer,
-                         .buffers = {passes.layers, buffers}};
+                         .buffers = {passes.layers, dtype, buffers}};
   };
   std::optional<ParameterId> table;
   if (first) {
@@ -90,7 +91,7 @@ void StageDescription::add(std::unique_ptr<Layer> layer, const ParameterDeclarer
 void StageDescription::declare_boundaries() {
   using enum Pass;
   const auto add = [&](std::string name, Moment born, Moment end, int last_forward_layer) {
-    buffers.push_back({std::move(name), activations(), DType::f32, born, end, last_forward_layer});
+    buffers.push_back({std::move(name), activations(), dtype, born, end, last_forward_layer});
     return buffers.size() - 1;
   };
   boundary.resize(layers.size() + 1);
@@ -112,7 +113,7 @@ void StageDescription::declare_boundaries() {
 }
 
 std::int64_t StageDescription::sent_gradient_bytes() const {
-  return first ? 0 : Arena::footprint(activations(), DType::f32);
+  return first ? 0 : Arena::footprint(activations(), dtype);
 }
 
 StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_batches,
@@ -126,16 +127,18 @@ StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_b
 }
 
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
-  const std::int64_t weights = footprint(stage.parameters);
   const bool training = plan.purpose == Purpose::training;
+  const ParameterMemory parameters = parameter_memory(stage.parameters, stage.dtype, plan.purpose);
   const std::int64_t ids = Arena::footprint({stage.shape.tokens()}, DType::i32);
-  return {.weights = weights,
-          .gradients = training ? weights : 0,
-          .optimizer = training ? 2 * owned_footprint(stage.parameters) : 0,
+  // How the tensor ranks' sums go: see Communicator.
+  const bool by_shares = stage.shards.shared() || stage.dtype == DType::bf16;
+  return {.weights = parameters.values,
+          .gradients = parameters.gradients,
+          .optimizer = parameters.masters + parameters.moments,
           .activations = plan.peak() + stage.sent_gradient_bytes(),
           .batch = 3 * ids * plan.micro_batches,
           .messages = (training ? reduce_scatter_memory(stage.data_ranks) : 0) +
-                      (stage.shards.shared() ? reduce_scatter_memory(stage.tensor_ranks) : 0)};
+                      (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0)};
 }
 
 }  // namespace masformer

@@ -1,6 +1,7 @@
 // A group of ranks that talk to each other. Operations are started in the same order by all
 // ranks of the group, by one thread of each, and return events: nothing is promised about the
-// tensors before the event is waited for. Tensors are contiguous; the dtypes are fp32, fp64, int32.
+// tensors before the event is waited for. Tensors are contiguous; the dtypes are fp32, bf16 (summed
+// in fp32; it has no maxima), fp64, int32.
 #pragma once
 
 #include <cstdint>

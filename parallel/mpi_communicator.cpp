@@ -34,6 +34,7 @@ class MpiCommunicator final : public Communicator {
 
  private:
   void check(const Tensor& x, int peer) const;
+  Event all_reduce_by_shares(const Tensor& x, Reduction reduction);
   ShareGroup next_share_group();
   // Bytes of the rows of `x` that are this rank's.
   std::int64_t own_bytes(const Tensor& x) const {
@@ -70,6 +71,7 @@ void MpiCommunicator::check(const Tensor& x, int peer) const {
 // OpenMPI picks the algorithm, and so the order of the sum, by the sizes of message and group.
 Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   check(x, rank_);
+  if (x.dtype() == DType::bf16) return all_reduce_by_shares(x, reduction);
   const MPI_Op op = reduction == Reduction::sum ? MPI_SUM : MPI_MAX;
   for (const Part& piece : pieces_of(x)) {
     check_mpi(MPI_Allreduce(MPI_IN_PLACE, element(x, piece.begin), static_cast<int>(piece.count),
@@ -78,6 +80,14 @@ Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   }
   sent_bytes_ += 2 * (size_ - 1) * x.bytes() / size_;
   return {};
+}
+
+// MPI does not know the type.
+Event MpiCommunicator::all_reduce_by_shares(const Tensor& x, Reduction reduction) {
+  require(reduction == Reduction::sum, "bf16 is summed and no more");
+  const Tensor elements = x.reshape({x.elements()});
+  reduce_scatter(elements).wait();
+  return all_gather(elements);
 }
 
 ShareGroup MpiCommunicator::next_share_group() {

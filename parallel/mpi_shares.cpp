@@ -37,22 +37,35 @@ void start_receive(const ShareGroup& group, void* into, DType dtype, std::int64_
   requests.add_receive(request, static_cast<int>(count));
 }
 
-template <class T>
-void add(const void* from, std::int64_t count, void* to) {
-  const auto* const x = static_cast<const T*>(from);
+// to[i] = the sum over `parts` of part[i], which lie `stride` bytes apart; added in Sum's
+// precision.
+template <class T, class Sum = T>
+void sum_parts(const char* parts, int count, std::int64_t stride, std::int64_t elements, void* to) {
   auto* const y = static_cast<T*>(to);
+  constexpr std::int64_t block = 256;
+  Sum sums[block];
+  for (std::int64_t begin = 0; begin < elements; begin += block) {
+    const std::int64_t size = std::min(block, elements - begin);
+    for (int part = 0; part < count; ++part) {
+      const T* const x = reinterpret_cast<const T*>(parts + part * stride) + begin;
 #pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) y[i] += x[i];
+      for (std::int64_t i = 0; i < size; ++i) sums[i] = part == 0 ? Sum(x[i]) : sums[i] + Sum(x[i]);
+    }
+    for (std::int64_t i = 0; i < size; ++i) y[begin + i] = T(sums[i]);
+  }
 }
 
-void add(DType dtype, const void* from, std::int64_t count, void* to) {
+void sum_parts(DType dtype, const char* parts, int count, std::int64_t stride,
+               std::int64_t elements, void* to) {
   switch (dtype) {
     case DType::f32:
-      return add<float>(from, count, to);
+      return sum_parts<float>(parts, count, stride, elements, to);
+    case DType::bf16:
+      return sum_parts<bfloat16, float>(parts, count, stride, elements, to);
     case DType::f64:
-      return add<double>(from, count, to);
+      return sum_parts<double>(parts, count, stride, elements, to);
     case DType::i32:
-      return add<std::int32_t>(from, count, to);
+      return sum_parts<std::int32_t>(parts, count, stride, elements, to);
   }
 }
 
@@ -125,8 +138,7 @@ class ReduceScatter {
     const auto bytes = static_cast<std::size_t>(piece.count * size_of(x_.dtype()));
     char* const sum = element(x_, piece.begin);
     std::memcpy(slot(group_.rank), sum, bytes);
-    std::memcpy(sum, slot(0), bytes);
-    for (int from = 1; from < group_.size; ++from) add(x_.dtype(), slot(from), piece.count, sum);
+    sum_parts(x_.dtype(), slot(0), group_.size, piece_bytes(group_.size), piece.count, sum);
     ++piece_;
     receives_.reset();
   }

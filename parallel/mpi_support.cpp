@@ -36,6 +36,8 @@ MPI_Datatype mpi_type(DType dtype) {
   switch (dtype) {
     case DType::f32:
       return MPI_FLOAT;
+    case DType::bf16:
+      return MPI_UINT16_T;  // moved, never computed with
     case DType::f64:
       return MPI_DOUBLE;
     case DType::i32:

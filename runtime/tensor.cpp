@@ -45,6 +45,8 @@ std::int64_t size_of(DType dtype) {
     case DType::f32:
     case DType::i32:
       return 4;
+    case DType::bf16:
+      return 2;
     case DType::f64:
       return 8;
   }
@@ -55,6 +57,8 @@ std::string_view name_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
       return "fp32";
+    case DType::bf16:
+      return "bf16";
     case DType::f64:
       return "fp64";
     case DType::i32:

@@ -5,11 +5,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "runtime/bfloat16.h"
 #include "runtime/shape.h"
 
 namespace masformer {
 
-enum class DType : std::uint8_t { f32, f64, i32 };
+enum class DType : std::uint8_t { f32, bf16, f64, i32 };
 enum class Device : std::uint8_t { cpu, cuda };
 
 std::int64_t size_of(DType dtype);  // bytes
@@ -21,6 +22,10 @@ constexpr DType dtype_of();
 template <>
 constexpr DType dtype_of<float>() {
   return DType::f32;
+}
+template <>
+constexpr DType dtype_of<bfloat16>() {
+  return DType::bf16;
 }
 template <>
 constexpr DType dtype_of<double>() {

@@ -19,7 +19,7 @@ void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient, Tensor 
   const AdamWStep s = step;
   const float m_correction = bias_correction(s.beta1, s.step);
   const float v_correction = bias_correction(s.beta2, s.step);
-  for_each_part(stream, gradient.elements(), line_floats, [&](Part elements, int) {
+  for_each_part(stream, gradient.elements(), line_elements, [&](Part elements, int) {
     const float* g_data = gradient.data<float>();
     float* w_data = master.data<float>();
     float* m_data = m.data<float>();

@@ -42,10 +42,11 @@ void attention(const Stream& stream, const AttentionForward& args) {
   const AttentionShapes shapes(args.q, args.k);
   const OperandCheck check("attention", stream);
   check_mask(args.mask);
-  check.rows("q", args.q, shapes.of_queries);
-  check.rows("k", args.k, shapes.of_keys);
-  check.rows("v", args.v, shapes.of_keys);
-  check.rows("out", args.out, shapes.of_queries);
+  const DType dtype = check.float_type("q", args.q);
+  check.rows("q", args.q, shapes.of_queries, dtype);
+  check.rows("k", args.k, shapes.of_keys, dtype);
+  check.rows("v", args.v, shapes.of_keys, dtype);
+  check.rows("out", args.out, shapes.of_queries, dtype);
   check.rows("lse", args.lse, shapes.of_rows);
   backend(stream, cpu::attention)(stream, args);
 }
@@ -54,16 +55,18 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const AttentionShapes shapes(args.q, args.k);
   const OperandCheck check("attention_backward", stream);
   check_mask(args.mask);
-  check.rows("q", args.q, shapes.of_queries);
-  check.rows("k", args.k, shapes.of_keys);
-  check.rows("v", args.v, shapes.of_keys);
-  check.rows("out", args.out, shapes.of_queries);
+  const DType dtype = check.float_type("q", args.q);
+  check.rows("q", args.q, shapes.of_queries, dtype);
+  check.rows("k", args.k, shapes.of_keys, dtype);
+  check.rows("v", args.v, shapes.of_keys, dtype);
+  check.rows("out", args.out, shapes.of_queries, dtype);
   check.rows("lse", args.lse, shapes.of_rows);
-  check.rows("dout", args.dout, shapes.of_queries);
+  check.rows("dout", args.dout, shapes.of_queries, dtype);
   check.rows("delta", args.delta, shapes.of_rows);
-  check.rows("dq", args.dq, shapes.of_queries);
-  check.rows("dk", args.dk, shapes.of_keys);
-  check.rows("dv", args.dv, shapes.of_keys);
+  if (dtype != DType::f32) check.contiguous("dq_sum", args.dq_sum, shapes.of_queries);
+  check.rows("dq", args.dq, shapes.of_queries, dtype);
+  check.rows("dk", args.dk, shapes.of_keys, dtype);
+  check.rows("dv", args.dv, shapes.of_keys, dtype);
   backend(stream, cpu::attention_backward)(stream, args);
 }
 

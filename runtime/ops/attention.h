@@ -3,9 +3,10 @@
 // windowed layer's time and memory grow with S w.
 //
 // Shapes: B batch, S queries, K keys, N query heads, M key/value heads (N a multiple of M; head n
-// reads key/value head n M / N), D head dim. All fp32. q, k, v and their gradients may be slices
-// of wider rows (last dimension contiguous). Query i stands at position query_offset + i of its
-// sequence, key j at key_offset + j; positions decide what is visible.
+// reads key/value head n M / N), D head dim. q, k, v, out and their gradients
+// are all fp32 or all bf16, and computed with in fp32; statistics are fp32. q, k, v and their
+// gradients may be slices of wider rows (last dimension contiguous). Query i stands at position
+// query_offset + i of its sequence, key j at key_offset + j; positions decide what is visible.
 #pragma once
 
 #include <cstdint>
@@ -40,13 +41,14 @@ struct AttentionBackward {
   Tensor k, v;  // [B, K, M, D]
   AttentionMask mask;
   float scale = 1;
-  Tensor out;    // [B, S, N, D], from the forward
-  Tensor lse;    // [B, N, S], from the forward
-  Tensor dout;   // [B, S, N, D]
-  Tensor delta;  // [B, N, S], scratch: the row sums of dout out
-  Tensor dq;     // [B, S, N, D], written
-  Tensor dk;     // [B, K, M, D], written
-  Tensor dv;     // [B, K, M, D], written
+  Tensor out;     // [B, S, N, D], from the forward
+  Tensor lse;     // [B, N, S], from the forward
+  Tensor dout;    // [B, S, N, D]
+  Tensor delta;   // [B, N, S], scratch: the row sums of dout out
+  Tensor dq;      // [B, S, N, D], written
+  Tensor dk;      // [B, K, M, D], written
+  Tensor dv;      // [B, K, M, D], written
+  Tensor dq_sum;  // [B, S, N, D] fp32, scratch, contiguous; empty where dq is fp32 itself
 };
 
 // With p = exp(scale q.k - lse), ds = p (dout.v - delta):

@@ -59,7 +59,7 @@ struct Workspace {
 
 // Takes up the queries [begin, end), at most tile_lanes of them. Idle lanes see what the last query
 // sees.
-void start(Group& group, const AttentionForward& args, const IndexMask& mask, Rows<const float> q,
+void start(Group& group, const AttentionForward& args, const IndexMask& mask, StoredRows q,
            PositionRange queries) {
   const int64_t dim = args.q.dim(3);
   group.size = queries.size();
@@ -143,7 +143,7 @@ void see(Group& group, Workspace& work, PositionRange keys) {
 }
 
 // out = sum of weights v / sum of weights; lse = log of the latter, with the maximum put back.
-void finish(Group& group, int64_t dim, Rows<float> out, float* lse) {
+void finish(Group& group, int64_t dim, StoredRows out, float* lse) {
   for (int64_t i = 0; i < tile_lanes; ++i) {
     const bool blind = group.sum[i] == 0;
     group.factor[i] = blind ? 0 : 1 / group.sum[i];
@@ -155,8 +155,7 @@ void finish(Group& group, int64_t dim, Rows<float> out, float* lse) {
 
 // A block of queries of one head.
 struct Item {
-  Rows<const float> q, k, v;
-  Rows<float> out;
+  StoredRows q, k, v, out;
   float* lse;
   PositionRange queries;
 

@@ -13,6 +13,7 @@
 #include "runtime/ops/attention_cpu_relay.h"
 #include "runtime/ops/attention_cpu_tile.h"
 #include "runtime/ops/backend_cpu.h"
+#include "runtime/ops/vector_loop_cpu.h"
 
 namespace masformer::cpu {
 namespace {
@@ -81,7 +82,7 @@ float* row_values(const Tensor& x, int64_t batch, int64_t head) {  // of x [B, N
   return x.data<float>() + batch * x.stride(0) + head * x.stride(1);
 }
 
-void take_keys(Workspace& work, Rows<const float> k, Rows<const float> v, PositionRange keys) {
+void take_keys(Workspace& work, StoredRows k, StoredRows v, PositionRange keys) {
   work.keys = keys;
   prefetch(k.from(keys.begin), keys.size(), work.dim);
   prefetch(v.from(keys.begin), keys.size(), work.dim);
@@ -96,17 +97,21 @@ void take_keys(Workspace& work, Rows<const float> k, Rows<const float> v, Positi
   }
 }
 
+// Where the blocks of keys add to dq, in fp32.
+const Tensor& dq_sum(const AttentionBackward& args) {
+  return args.dq.dtype() == DType::f32 ? args.dq : args.dq_sum;
+}
+
 // What one query head brings and gets.
 struct Head {
-  Rows<const float> q, dout;
-  Rows<float> dq;
+  StoredRows q, dout, dq;
   const float* lse;
   const float* delta;
 };
 
 Head head_of(const AttentionBackward& args, int64_t batch, int64_t head) {
   return {head_rows(args.q, batch, head), head_rows(args.dout, batch, head),
-          head_rows(args.dq, batch, head), row_values(args.lse, batch, head),
+          head_rows(dq_sum(args), batch, head), row_values(args.lse, batch, head),
           row_values(args.delta, batch, head)};
 }
 
@@ -203,7 +208,7 @@ void add_rows(Rows<const float> from, PositionRange rows, int64_t dim, float sca
   }
 }
 
-void write_keys(Workspace& work, Rows<float> dk, Rows<float> dv) {
+void write_keys(Workspace& work, StoredRows dk, StoredRows dv) {
   alignas(64) static constexpr auto ones = filled(1);
   alignas(64) static constexpr auto ln2s = filled(detail::ln2);
   prefetch(dk.from(work.keys.begin), work.keys.size(), work.dim);
@@ -258,7 +263,7 @@ void differentiate(const AttentionBackward& args, const IndexMask& mask, int64_t
       take_queries(work, head, args.scale, mask, block);
       const PositionRange rows = meet(work, head, mask, block_from(block.end));
       relay.wait_for_previous(item, start + block.begin);
-      add_rows(work.dq(), rows, work.dim, args.scale, head.dq.from(block.begin));
+      add_rows(work.dq(), rows, work.dim, args.scale, head.dq.from(block.begin).as<float>());
       relay.pass(item, start + block.end);
     }
     relay.pass(item, start + queries.end);
@@ -266,19 +271,27 @@ void differentiate(const AttentionBackward& args, const IndexMask& mask, int64_t
   write_keys(work, head_rows(args.dk, batch, kv_head), head_rows(args.dv, batch, kv_head));
 }
 
-// delta = the row sums of dout out, and dq = 0, for one position of one sequence.
-void prepare(const AttentionBackward& args, int64_t batch, int64_t query) {
+// delta = the row sums of dout out, and dq = 0, for one position of one sequence. `scratch`: [2,
+// D].
+void prepare(const AttentionBackward& args, int64_t batch, int64_t query, Rows<float> scratch) {
   const int64_t dim = args.q.dim(3);
   for (int64_t head = 0; head < args.q.dim(2); ++head) {
-    const float* out = head_rows(args.out, batch, head)[query];
-    const float* dout = head_rows(args.dout, batch, head)[query];
+    pack(head_rows(args.out, batch, head).from(query), 1, dim, 1, scratch.stride, scratch);
+    pack(head_rows(args.dout, batch, head).from(query), 1, dim, 1, scratch.stride, scratch.from(1));
     Vec total{};
-    int64_t d = 0;
-    for (; d + lanes <= dim; d += lanes) total += load(out + d) * load(dout + d);
-    const int rest = static_cast<int>(dim - d);
-    total += load_part(out + d, rest) * load_part(dout + d, rest);
+    for (int64_t d = 0; d < dim; d += lanes) total += load(scratch[0] + d) * load(scratch[1] + d);
     row_values(args.delta, batch, head)[query] = sum(total);
-    std::fill_n(head_rows(args.dq, batch, head)[query], dim, 0.0f);
+    std::fill_n(head_rows(dq_sum(args), batch, head).as<float>()[query], dim, 0.0f);
+  }
+}
+
+// dq of one position of one sequence, rounded.
+void round_queries(const AttentionBackward& args, int64_t batch, int64_t query) {
+  const int64_t dim = args.q.dim(3);
+  for (int64_t head = 0; head < args.q.dim(2); ++head) {
+    map_vectors(
+        {0, dim}, [](Vec x) { return x; }, head_rows(args.dq, batch, head).as<bfloat16>()[query],
+        head_rows(args.dq_sum, batch, head).as<const float>()[query]);
   }
 }
 
@@ -293,13 +306,20 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   std::vector<Workspace> work(static_cast<std::size_t>(stream.threads()), Workspace(args.q.dim(3)));
 #pragma omp parallel num_threads(stream.threads())
   {
+    Workspace& own = work[static_cast<std::size_t>(omp_get_thread_num())];
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < batches * queries; ++row) {
-      prepare(args, row / queries, row % queries);
+      prepare(args, row / queries, row % queries, own.dq());
     }
-    Workspace& own = work[static_cast<std::size_t>(omp_get_thread_num())];
     for (int64_t item = relay.take(); item < blocks * heads; item = relay.take()) {
       differentiate(args, mask, item, own, relay);
+    }
+    if (args.dq.dtype() != DType::f32) {
+#pragma omp barrier
+#pragma omp for schedule(static)
+      for (int64_t row = 0; row < batches * queries; ++row) {
+        round_queries(args, row / queries, row % queries);
+      }
     }
   }
 }

@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "runtime/ops/vector_loop_cpu.h"
+
 namespace masformer::cpu {
 namespace {
 
@@ -92,7 +94,8 @@ Vec interleave_high(Vec a, Vec b, std::integer_sequence<int, i...>) {
 }
 
 // The square [begin_row.., begin_column..) of a matrix that ends at rows, columns; 0 beyond.
-void load_square(Rows<const float> from, int64_t rows, int64_t columns, Vec (&square)[lanes]) {
+template <class T>
+void load_square(Rows<T> from, int64_t rows, int64_t columns, Vec (&square)[lanes]) {
   for (int i = 0; i < lanes; ++i) {
     if (i >= rows) {
       square[i] = Vec{};
@@ -104,7 +107,8 @@ void load_square(Rows<const float> from, int64_t rows, int64_t columns, Vec (&sq
   }
 }
 
-void store_square(const Vec (&square)[lanes], int64_t rows, int64_t columns, Rows<float> to) {
+template <class T>
+void store_square(const Vec (&square)[lanes], int64_t rows, int64_t columns, Rows<T> to) {
   for (int i = 0; i < std::min<int64_t>(rows, lanes); ++i) {
     if (columns >= lanes) {
       store(to[i], square[i]);
@@ -132,43 +136,50 @@ void multiply_add(Rows<const float> a, Rows<const float> b, int64_t rows, int64_
   });
 }
 
-void pack(Rows<const float> from, int64_t rows, int64_t columns, float scale, int64_t padded,
+void pack(StoredRows stored, int64_t rows, int64_t columns, float scale, int64_t padded,
           Rows<float> to) {
-  for (int64_t row = 0; row < rows; ++row) {
-    int64_t column = 0;
-    for (; column + lanes <= columns; column += lanes) {
-      store(to[row] + column, scale * load(from[row] + column));
+  with_float_type(stored.dtype, [&]<class T>(T) {
+    const Rows<const T> from = stored.as<const T>();
+    const auto scaled = [scale](Vec x) { return scale * x; };
+    for (int64_t row = 0; row < rows; ++row) {
+      map_vectors({0, columns}, scaled, to[row], from[row]);
+      std::fill(to[row] + columns, to[row] + padded, 0.0f);
     }
-    for (; column < columns; ++column) to[row][column] = scale * from[row][column];
-    for (; column < padded; ++column) to[row][column] = 0;
-  }
+  });
 }
 
-void pack_in_lanes(Rows<const float> from, int64_t rows, int64_t columns, float scale,
-                   Rows<float> to) {
-  Vec square[lanes];
-  for (int64_t row = 0; row < tile_lanes; row += lanes) {
-    for (int64_t column = 0; column < columns; column += lanes) {
-      load_square({from[row] + column, from.stride}, rows - row, columns - column, square);
-      for (Vec& x : square) x *= scale;
-      transpose(square);
-      store_square(square, columns - column, lanes, {to[column] + row, to.stride});
+void pack_in_lanes(StoredRows stored, int64_t rows, int64_t columns, float scale, Rows<float> to) {
+  with_float_type(stored.dtype, [&]<class T>(T) {
+    const Rows<const T> from = stored.as<const T>();
+    Vec square[lanes];
+    for (int64_t row = 0; row < tile_lanes; row += lanes) {
+      for (int64_t column = 0; column < columns; column += lanes) {
+        load_square<const T>({from[row] + column, from.stride}, rows - row, columns - column,
+                             square);
+        for (Vec& x : square) x *= scale;
+        transpose(square);
+        store_square<float>(square, columns - column, lanes, {to[column] + row, to.stride});
+      }
     }
-  }
+  });
 }
 
 void unpack_from_lanes(Rows<const float> from, int64_t rows, int64_t columns, const float* factor,
-                       Rows<float> to) {
-  Vec square[lanes];
-  for (int64_t row = 0; row < rows; row += lanes) {
-    const Vec factors = load(factor + row);
-    for (int64_t column = 0; column < columns; column += lanes) {
-      load_square({from[column] + row, from.stride}, columns - column, lanes, square);
-      for (Vec& x : square) x *= factors;
-      transpose(square);
-      store_square(square, rows - row, columns - column, {to[row] + column, to.stride});
+                       StoredRows stored) {
+  with_float_type(stored.dtype, [&]<class T>(T) {
+    const Rows<T> to = stored.as<T>();
+    Vec square[lanes];
+    for (int64_t row = 0; row < rows; row += lanes) {
+      const Vec factors = load(factor + row);
+      for (int64_t column = 0; column < columns; column += lanes) {
+        load_square<const float>({from[column] + row, from.stride}, columns - column, lanes,
+                                 square);
+        for (Vec& x : square) x *= factors;
+        transpose(square);
+        store_square<T>(square, rows - row, columns - column, {to[row] + column, to.stride});
+      }
     }
-  }
+  });
 }
 
 }  // namespace masformer::cpu

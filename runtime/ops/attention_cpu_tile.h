@@ -28,9 +28,25 @@ struct Rows {
   operator Rows<const Float>() const { return {data, stride}; }
 };
 
+// Rows of a tensor's elements, fp32 or bf16, `stride` elements apart.
+struct StoredRows {
+  char* data = nullptr;
+  std::int64_t stride = 0;
+  DType dtype = DType::f32;
+
+  StoredRows from(std::int64_t row) const {
+    return {data + row * stride * size_of(dtype), stride, dtype};
+  }
+  template <class T>
+  Rows<T> as() const {
+    return {reinterpret_cast<T*>(data), stride};
+  }
+};
+
 // The rows [tokens, D] of one head of x [B, tokens, heads, D].
-inline Rows<float> head_rows(const Tensor& x, std::int64_t batch, std::int64_t head) {
-  return {x.data<float>() + batch * x.stride(0) + head * x.stride(2), x.stride(1)};
+inline StoredRows head_rows(const Tensor& x, std::int64_t batch, std::int64_t head) {
+  const std::int64_t first = batch * x.stride(0) + head * x.stride(2);
+  return {static_cast<char*>(x.raw()) + first * size_of(x.dtype()), x.stride(1), x.dtype()};
 }
 
 // c [rows, lanes] = a [rows, steps] b [steps, lanes].
@@ -43,29 +59,30 @@ void multiply_add(Rows<const float> a, Rows<const float> b, std::int64_t rows, s
                   const float* factor, Rows<float> c);
 
 // to [rows, columns] = scale from; columns up to `padded` become 0.
-void pack(Rows<const float> from, std::int64_t rows, std::int64_t columns, float scale,
+void pack(StoredRows from, std::int64_t rows, std::int64_t columns, float scale,
           std::int64_t padded, Rows<float> to);
 
 // Asks the caches for [rows, columns]: heads lie strewn over pages, where hardware doesn't
 // prefetch. Also before writing, where asking for ownership at once was measured three times
 // slower.
-inline void prefetch(Rows<const float> from, std::int64_t rows, std::int64_t columns) {
-  constexpr std::int64_t line = 64 / sizeof(float);
+inline void prefetch(StoredRows from, std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t line = 64;
   for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t column = 0; column < columns; column += line) {
-      __builtin_prefetch(from[row] + column);
+    const char* const begin = from.from(row).data;
+    for (std::int64_t byte = 0; byte < columns * size_of(from.dtype); byte += line) {
+      __builtin_prefetch(begin + byte);
     }
   }
 }
 
 // to [columns, lanes] = scale from^T, for from [rows <= tile_lanes, columns]; lanes past `rows`
 // become 0.
-void pack_in_lanes(Rows<const float> from, std::int64_t rows, std::int64_t columns, float scale,
+void pack_in_lanes(StoredRows from, std::int64_t rows, std::int64_t columns, float scale,
                    Rows<float> to);
 
 // to [rows <= tile_lanes, columns] = factor from^T, for from [columns, lanes], factor [lanes].
 void unpack_from_lanes(Rows<const float> from, std::int64_t rows, std::int64_t columns,
-                       const float* factor, Rows<float> to);
+                       const float* factor, StoredRows to);
 
 // An array of floats that starts on a cache line.
 class AlignedFloats {

@@ -44,7 +44,7 @@ void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Ten
 double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
                      Tensor lse);
 void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
-                            Tensor labels, Tensor lse, float scale);
+                            Tensor labels, Tensor lse, float scale, Tensor dlogits);
 
 void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient, Tensor master, Tensor m,
            Tensor v);

@@ -14,6 +14,14 @@ class OperandCheck {
   // `op` names the op in messages and outlives the check.
   OperandCheck(std::string_view op, const Stream& stream) : op_(op), stream_(stream) {}
 
+  // The dtype of an operand that may be fp32 or bf16.
+  DType float_type(std::string_view name, const Tensor& tensor) const {
+    const DType dtype = tensor.dtype();
+    require(dtype == DType::f32 || dtype == DType::bf16, "{}: {} is {}, not fp32 or bf16", op_,
+            name, name_of(dtype));
+    return dtype;
+  }
+
   // `tensor` is of `dtype` and `shape`; its rows may lie apart, as in a slice of wider ones.
   void rows(std::string_view name, const Tensor& tensor, const Shape& shape,
             DType dtype = DType::f32) const {

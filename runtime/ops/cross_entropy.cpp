@@ -52,11 +52,12 @@ double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum
 }
 
 void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
-                            Tensor labels, Tensor lse, float scale) {
+                            Tensor labels, Tensor lse, float scale, Tensor dlogits) {
   const OperandCheck check = check_logits("cross_entropy_backward", stream, logits, shard);
   check.contiguous("labels", labels, {logits.dim(0)}, DType::i32);
   check.contiguous("lse", lse, {logits.dim(0)});
-  backend(stream, cpu::cross_entropy_backward)(stream, logits, shard, labels, lse, scale);
+  check.rows("dlogits", dlogits, logits.shape(), check.float_type("dlogits", dlogits));
+  backend(stream, cpu::cross_entropy_backward)(stream, logits, shard, labels, lse, scale, dlogits);
 }
 
 }  // namespace masformer

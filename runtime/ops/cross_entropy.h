@@ -34,9 +34,9 @@ void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Ten
 double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
                      Tensor lse);
 
-// In place: logits [T, V] become scale (exp(logits - lse) - [column is the label]); padding
-// columns and rows without a label become 0.
+// dlogits [T, V], fp32 or bf16, = scale (exp(logits - lse) - [column is the label]); padding
+// columns and rows without a label become 0. May be the same tensor as `logits`.
 void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
-                            Tensor labels, Tensor lse, float scale);
+                            Tensor labels, Tensor lse, float scale, Tensor dlogits);
 
 }  // namespace masformer

@@ -75,18 +75,23 @@ double cross_entropy(const Stream&, Tensor labels, Tensor max, Tensor sum, Tenso
 }
 
 void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
-                            Tensor labels, Tensor lse, float scale) {
-  for_each_part(stream, logits.dim(0), 1, [&](Part tokens, int) {
-    for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
-      float* row = row_of(logits, t);
-      const std::int32_t label = labels.data<std::int32_t>()[t];
-      const std::int64_t words = label < 0 ? 0 : shard.valid;
-      const float lse_t = lse.data<float>()[t];
-      const auto gradient = [=](Vec logit) { return scale * exp(logit - lse_t); };
-      map_vectors({0, words}, gradient, row, row);
-      std::fill(row + words, row + logits.dim(1), 0.0f);
-      if (const std::int64_t column = column_of(label, shard); column >= 0) row[column] -= scale;
-    }
+                            Tensor labels, Tensor lse, float scale, Tensor dlogits) {
+  with_float_type(dlogits.dtype(), [&]<class T>(T) {
+    for_each_part(stream, logits.dim(0), 1, [&](Part tokens, int) {
+      for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+        const float* row = row_of(logits, t);
+        T* gradient = dlogits.data<T>() + t * dlogits.stride(0);
+        const std::int32_t label = labels.data<std::int32_t>()[t];
+        const std::int64_t words = label < 0 ? 0 : shard.valid;
+        const std::int64_t column = column_of(label, shard);
+        const float lse_t = lse.data<float>()[t];
+        const float at_label = column < 0 ? 0 : row[column];
+        const auto softmax = [=](Vec logit) { return scale * exp(logit - lse_t); };
+        map_vectors({0, words}, softmax, gradient, row);
+        std::fill(gradient + words, gradient + logits.dim(1), T(0.0f));
+        if (column >= 0) gradient[column] = T(softmax(splat(at_label))[0] - scale);
+      }
+    });
   });
 }
 

@@ -9,9 +9,10 @@ namespace masformer {
 void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
   const std::int64_t tokens = x.dim(0), features = x.dim(1);
   const OperandCheck check("add_residual", stream);
-  check.rows("x", x, {tokens, features});
-  if (bias) check.contiguous("bias", bias, {features});
-  check.rows("y", y, {tokens, features});
+  const DType dtype = check.float_type("x", x);
+  check.rows("x", x, {tokens, features}, dtype);
+  if (bias) check.contiguous("bias", bias, {features}, dtype);
+  check.rows("y", y, {tokens, features}, dtype);
   backend(stream, cpu::add_residual)(stream, x, bias, y);
 }
 
@@ -28,7 +29,11 @@ void fill_zero(const Stream& stream, Tensor x) {
 void copy(const Stream& stream, Tensor from, Tensor to) {
   const OperandCheck check("copy", stream);
   check.contiguous("from", from, from.shape(), from.dtype());
-  check.contiguous("to", to, from.shape(), from.dtype());
+  if (to.dtype() != from.dtype()) {
+    check.float_type("from", from);
+    check.float_type("to", to);
+  }
+  check.contiguous("to", to, from.shape(), to.dtype());
   backend(stream, cpu::copy)(stream, from, to);
 }
 

@@ -1,4 +1,4 @@
-// Small sums over vectors and matrices of fp32.
+// Small sums and copies of vectors and matrices, fp32 or bf16.
 #pragma once
 
 #include "runtime/stream.h"
@@ -10,14 +10,14 @@ namespace masformer {
 // empty `bias` is none.
 void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y);
 
-// The sum of the squares of all elements of a contiguous tensor, accumulated in double in an order
-// that depends on the number of threads alone. Waits for the stream.
+// The sum of the squares of all elements of a contiguous fp32 tensor, accumulated in double in an
+// order that depends on the number of threads alone. Waits for the stream.
 double sum_of_squares(const Stream& stream, Tensor x);
 
 // x = 0, for a contiguous tensor.
 void fill_zero(const Stream& stream, Tensor x);
 
-// to = from, for tensors of equal shape and dtype, contiguous.
+// to = from, for contiguous tensors of equal shape: of equal dtype, or one fp32 and one bf16.
 void copy(const Stream& stream, Tensor from, Tensor to);
 
 }  // namespace masformer

@@ -5,6 +5,7 @@
 #include "runtime/ops/backend_cpu.h"
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/parallel_cpu.h"
+#include "runtime/ops/vector_loop_cpu.h"
 
 namespace masformer::cpu {
 namespace {
@@ -14,23 +15,27 @@ constexpr std::int64_t page = 4096;  // bytes
 }  // namespace
 
 void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
-  const std::int64_t features = x.dim(1);
-  const float* b = bias ? bias.data<float>() : nullptr;
-  for_each_part(stream, x.dim(0), 1, [&](Part tokens, int) {
-    for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
-      const float* x_t = x.data<float>() + t * x.stride(0);
-      float* y_t = y.data<float>() + t * y.stride(0);
-#pragma omp simd
-      for (std::int64_t h = 0; h < features; ++h) {
-        y_t[h] += b == nullptr ? x_t[h] : x_t[h] + b[h];
+  with_float_type(x.dtype(), [&]<class T>(T) {
+    const Part features{0, x.dim(1)};
+    for_each_part(stream, x.dim(0), 1, [&](Part tokens, int) {
+      for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+        const T* x_t = x.data<T>() + t * x.stride(0);
+        T* y_t = y.data<T>() + t * y.stride(0);
+        if (bias) {
+          const auto add = [](Vec a, Vec b, Vec c) { return a + (b + c); };
+          map_vectors(features, add, y_t, y_t, x_t, bias.data<T>());
+        } else {
+          map_vectors(
+              features, [](Vec a, Vec b) { return a + b; }, y_t, y_t, x_t);
+        }
       }
-    }
+    });
   });
 }
 
 double sum_of_squares(const Stream& stream, Tensor x) {
   std::vector<double> sums(static_cast<std::size_t>(stream.threads()));
-  for_each_part(stream, x.elements(), line_floats, [&](Part elements, int part) {
+  for_each_part(stream, x.elements(), line_elements, [&](Part elements, int part) {
     const float* data = x.data<float>();
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -50,7 +55,23 @@ void fill_zero(const Stream& stream, Tensor x) {
   });
 }
 
+namespace {
+
+void convert(const Stream& stream, const Tensor& from, const Tensor& to) {
+  const auto same = [](Vec x) { return x; };
+  with_float_type(from.dtype(), [&]<class From>(From) {
+    with_float_type(to.dtype(), [&]<class To>(To) {
+      for_each_part(stream, from.elements(), line_elements, [&](Part part, int) {
+        map_vectors(part, same, to.data<To>(), from.data<From>());
+      });
+    });
+  });
+}
+
+}  // namespace
+
 void copy(const Stream& stream, Tensor from, Tensor to) {
+  if (from.dtype() != to.dtype()) return convert(stream, from, to);
   for_each_part(stream, from.bytes(), page, [&](Part bytes, int) {
     if (bytes.begin == bytes.end) return;
     std::memcpy(static_cast<char*>(to.raw()) + bytes.begin,

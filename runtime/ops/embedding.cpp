@@ -11,8 +11,9 @@ void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t firs
   const std::int64_t tokens = ids.dim(0), features = table.dim(1);
   const OperandCheck check("embedding", stream);
   check.contiguous("ids", ids, {tokens}, DType::i32);
-  check.contiguous("table", table, {table.dim(0), features});
-  check.contiguous("y", y, {tokens, features});
+  const DType dtype = check.float_type("table", table);
+  check.contiguous("table", table, {table.dim(0), features}, dtype);
+  check.contiguous("y", y, {tokens, features}, dtype);
   backend(stream, cpu::embedding)(stream, ids, table, first, accumulate, y);
 }
 
@@ -21,7 +22,7 @@ void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_
   const std::int64_t tokens = ids.dim(0), features = dtable.dim(1);
   const OperandCheck check("embedding_backward", stream);
   check.contiguous("ids", ids, {tokens}, DType::i32);
-  check.contiguous("dy", dy, {tokens, features});
+  check.contiguous("dy", dy, {tokens, features}, check.float_type("dy", dy));
   check.contiguous("dtable", dtable, {dtable.dim(0), features});
   backend(stream, cpu::embedding_backward)(stream, ids, dy, first, dtable);
 }

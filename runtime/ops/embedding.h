@@ -11,12 +11,12 @@
 namespace masformer {
 
 // y [T, H] = table[ids - first], zeros where an id lies outside; with `accumulate`, y += it.
-// ids [T] int32; table [R, H] fp32.
+// ids [T] int32; table [R, H] and y fp32 or bf16.
 void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t first, bool accumulate,
                Tensor y);
 
-// dtable[ids - first] += dy, for ids inside; token by token, so deterministic for any number of
-// threads.
+// dtable[ids - first] += dy, for ids inside; dy fp32 or bf16, dtable fp32; token by token, so
+// deterministic for any number of threads.
 void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_t first,
                         Tensor dtable);
 

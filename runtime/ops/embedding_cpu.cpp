@@ -3,50 +3,53 @@
 #include "runtime/ops/backend_cpu.h"
 #include "runtime/ops/embedding.h"
 #include "runtime/ops/parallel_cpu.h"
+#include "runtime/ops/vector_loop_cpu.h"
 
 namespace masformer::cpu {
 namespace {
 
 // The row that `id` picks in a table that starts with row `first`; null outside.
-float* row_of(const Tensor& table, std::int32_t id, std::int64_t first) {
+template <class T>
+T* row_of(const Tensor& table, std::int32_t id, std::int64_t first) {
   const std::int64_t row = id - first;
   if (row < 0 || row >= table.dim(0)) return nullptr;
-  return table.data<float>() + row * table.dim(1);
+  return table.data<T>() + row * table.dim(1);
 }
 
-void add(const float* from, Part columns, float* to) {
-#pragma omp simd
-  for (std::int64_t h = columns.begin; h < columns.end; ++h) to[h] += from[h];
-}
+constexpr auto sum_of = [](Vec a, Vec b) { return a + b; };
 
 }  // namespace
 
 void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t first, bool accumulate,
                Tensor y) {
   const std::int64_t features = y.dim(1);
-  for_each_part(stream, ids.dim(0), 1, [&](Part tokens, int) {
-    for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
-      const float* row = row_of(table, ids.data<std::int32_t>()[t], first);
-      float* y_t = y.data<float>() + t * features;
-      if (row != nullptr && accumulate) {
-        add(row, {0, features}, y_t);
-      } else if (row != nullptr) {
-        std::copy_n(row, features, y_t);
-      } else if (!accumulate) {
-        std::fill_n(y_t, features, 0.0f);
+  with_float_type(y.dtype(), [&]<class T>(T) {
+    for_each_part(stream, ids.dim(0), 1, [&](Part tokens, int) {
+      for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+        const T* row = row_of<T>(table, ids.data<std::int32_t>()[t], first);
+        T* y_t = y.data<T>() + t * features;
+        if (row != nullptr && accumulate) {
+          map_vectors({0, features}, sum_of, y_t, y_t, row);
+        } else if (row != nullptr) {
+          std::copy_n(row, features, y_t);
+        } else if (!accumulate) {
+          std::fill_n(y_t, features, T(0.0f));
+        }
       }
-    }
+    });
   });
 }
 
 // Threads share the columns, not the tokens: two tokens may pick the same row.
 void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_t first,
                         Tensor dtable) {
-  for_each_part(stream, dy.dim(1), line_floats, [&](Part columns, int) {
-    for (std::int64_t t = 0; t < ids.dim(0); ++t) {
-      float* row = row_of(dtable, ids.data<std::int32_t>()[t], first);
-      if (row != nullptr) add(dy.data<float>() + t * dy.dim(1), columns, row);
-    }
+  with_float_type(dy.dtype(), [&]<class T>(T) {
+    for_each_part(stream, dy.dim(1), line_elements, [&](Part columns, int) {
+      for (std::int64_t t = 0; t < ids.dim(0); ++t) {
+        float* row = row_of<float>(dtable, ids.data<std::int32_t>()[t], first);
+        if (row != nullptr) map_vectors(columns, sum_of, row, row, dy.data<T>() + t * dy.dim(1));
+      }
+    });
   });
 }
 

@@ -8,16 +8,18 @@ namespace masformer {
 
 void gelu(const Stream& stream, Tensor x, Tensor y) {
   const OperandCheck check("gelu", stream);
-  check.contiguous("x", x, x.shape());
-  check.contiguous("y", y, x.shape());
+  const DType dtype = check.float_type("x", x);
+  check.contiguous("x", x, x.shape(), dtype);
+  check.contiguous("y", y, x.shape(), dtype);
   backend(stream, cpu::gelu)(stream, x, y);
 }
 
 void gelu_backward(const Stream& stream, Tensor x, Tensor dy, Tensor dx) {
   const OperandCheck check("gelu_backward", stream);
-  check.contiguous("x", x, x.shape());
-  check.contiguous("dy", dy, x.shape());
-  check.contiguous("dx", dx, x.shape());
+  const DType dtype = check.float_type("x", x);
+  check.contiguous("x", x, x.shape(), dtype);
+  check.contiguous("dy", dy, x.shape(), dtype);
+  check.contiguous("dx", dx, x.shape(), dtype);
   backend(stream, cpu::gelu_backward)(stream, x, dy, dx);
 }
 

@@ -20,8 +20,9 @@ Vec gate(Vec x) {
 
 void gelu(const Stream& stream, Tensor x, Tensor y) {
   const auto function = [](Vec a) { return a * gate(a); };
-  for_each_part(stream, x.elements(), line_floats, [&](Part part, int) {
-    map_vectors(part, function, y.data<float>(), x.data<float>());
+  with_float_type(x.dtype(), [&]<class T>(T) {
+    for_each_part(stream, x.elements(), line_elements,
+                  [&](Part part, int) { map_vectors(part, function, y.data<T>(), x.data<T>()); });
   });
 }
 
@@ -32,8 +33,10 @@ void gelu_backward(const Stream& stream, Tensor x, Tensor dy, Tensor dx) {
     const Vec du = sqrt_2_over_pi * (1.0f + 3.0f * cubic * a * a);
     return da * (g + a * (2.0f * du * g * (1.0f - g)));
   };
-  for_each_part(stream, x.elements(), line_floats, [&](Part part, int) {
-    map_vectors(part, function, dx.data<float>(), x.data<float>(), dy.data<float>());
+  with_float_type(x.dtype(), [&]<class T>(T) {
+    for_each_part(stream, x.elements(), line_elements, [&](Part part, int) {
+      map_vectors(part, function, dx.data<T>(), x.data<T>(), dy.data<T>());
+    });
   });
 }
 

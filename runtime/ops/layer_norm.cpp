@@ -10,10 +10,11 @@ void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, floa
                 Tensor mean, Tensor rstd) {
   const std::int64_t tokens = x.dim(0), features = x.dim(1);
   const OperandCheck check("layer_norm", stream);
-  check.contiguous("x", x, {tokens, features});
-  check.contiguous("weight", weight, {features});
-  check.contiguous("bias", bias, {features});
-  check.contiguous("y", y, {tokens, features});
+  const DType dtype = check.float_type("x", x);
+  check.contiguous("x", x, {tokens, features}, dtype);
+  check.contiguous("weight", weight, {features}, dtype);
+  check.contiguous("bias", bias, {features}, dtype);
+  check.contiguous("y", y, {tokens, features}, dtype);
   check.contiguous("mean", mean, {tokens});
   check.contiguous("rstd", rstd, {tokens});
   backend(stream, cpu::layer_norm)(stream, x, weight, bias, epsilon, y, mean, rstd);
@@ -22,13 +23,14 @@ void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, floa
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   const std::int64_t tokens = args.x.dim(0), features = args.x.dim(1);
   const OperandCheck check("layer_norm_backward", stream);
-  check.contiguous("dy", args.dy, {tokens, features});
-  check.contiguous("x", args.x, {tokens, features});
-  check.contiguous("weight", args.weight, {features});
+  const DType dtype = check.float_type("x", args.x);
+  check.contiguous("dy", args.dy, {tokens, features}, dtype);
+  check.contiguous("x", args.x, {tokens, features}, dtype);
+  check.contiguous("weight", args.weight, {features}, dtype);
   check.contiguous("mean", args.mean, {tokens});
   check.contiguous("rstd", args.rstd, {tokens});
-  if (args.residual) check.contiguous("residual", args.residual, {tokens, features});
-  check.contiguous("dx", args.dx, {tokens, features});
+  if (args.residual) check.contiguous("residual", args.residual, {tokens, features}, dtype);
+  check.contiguous("dx", args.dx, {tokens, features}, dtype);
   check.contiguous("dweight", args.dweight, {features});
   check.contiguous("dbias", args.dbias, {features});
   backend(stream, cpu::layer_norm_backward)(stream, args);

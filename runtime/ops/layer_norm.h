@@ -2,7 +2,8 @@
 //
 //   xhat = (x - mean) rstd,  rstd = 1 / sqrt(var + epsilon),  y = xhat weight + bias
 //
-// Shapes: T tokens, H features; all fp32, contiguous.
+// Shapes: T tokens, H features; contiguous. x, y, weight, bias and the gradients of x and y are all
+// fp32 or all bf16; statistics and the gradients of the weights are fp32.
 #pragma once
 
 #include "runtime/stream.h"

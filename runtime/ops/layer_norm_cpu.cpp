@@ -5,6 +5,7 @@
 #include "runtime/ops/backend_cpu.h"
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/parallel_cpu.h"
+#include "runtime/ops/vector_loop_cpu.h"
 
 namespace masformer::cpu {
 namespace {
@@ -46,15 +47,40 @@ class ParameterSums {
   std::vector<double> total_;
 };
 
+// Rows of one token as floats, and the norm's weight.
+class FloatRows {
+ public:
+  explicit FloatRows(std::int64_t features)
+      : features_(features), scratch_(static_cast<std::size_t>(rows * features)) {}
+
+  const float* read(const Tensor& x, std::int64_t t, int row) {
+    return x ? widened(x, t * features_, features_, scratch(row)) : nullptr;
+  }
+  float* write_to(const Tensor& y, std::int64_t t, int row) {
+    return unrounded(y, t * features_, scratch(row));
+  }
+  void written(const float* from, const Tensor& y, std::int64_t t) const {
+    narrow(from, features_, y, t * features_);
+  }
+
+ private:
+  static constexpr std::int64_t rows = 5;
+  float* scratch(int row) { return scratch_.data() + row * features_; }
+
+  std::int64_t features_;
+  std::vector<float> scratch_;
+};
+
 // One token: g = dy weight, dx = residual + rstd (g - mean(g) - xhat mean(g xhat)). `dx` may be
 // `dy` or `residual`: each element is read before it is written.
-void backward_row(const LayerNormBackward& args, std::int64_t t, ParameterSums& sums) {
+void backward_row(const LayerNormBackward& args, std::int64_t t, FloatRows& rows,
+                  ParameterSums& sums) {
   const std::int64_t features = args.x.dim(1);
-  const float* dy = args.dy.data<float>() + t * features;
-  const float* x = args.x.data<float>() + t * features;
-  const float* weight = args.weight.data<float>();
-  const float* residual = args.residual ? args.residual.data<float>() + t * features : nullptr;
-  float* dx = args.dx.data<float>() + t * features;
+  const float* dy = rows.read(args.dy, t, 0);
+  const float* x = rows.read(args.x, t, 1);
+  const float* weight = rows.read(args.weight, 0, 2);
+  const float* residual = rows.read(args.residual, t, 3);
+  float* dx = rows.write_to(args.dx, t, 4);
   float* dweight = sums.dweight();
   float* dbias = sums.dbias();
   const float mean = args.mean.data<float>()[t];
@@ -77,6 +103,7 @@ void backward_row(const LayerNormBackward& args, std::int64_t t, ParameterSums& 
     dbias[h] += dy[h];
     dx[h] = residual == nullptr ? gradient : residual[h] + gradient;
   }
+  rows.written(dx, args.dx, t);
 }
 
 void add_in_order(const std::vector<ParameterSums>& sums, Tensor dweight, Tensor dbias) {
@@ -97,17 +124,19 @@ void add_in_order(const std::vector<ParameterSums>& sums, Tensor dweight, Tensor
 void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y,
                 Tensor mean, Tensor rstd) {
   const std::int64_t features = x.dim(1);
-  const float* w = weight.data<float>();
-  const float* b = bias.data<float>();
   for_each_part(stream, x.dim(0), 1, [&](Part tokens, int) {
+    FloatRows rows(features);
+    const float* w = rows.read(weight, 0, 0);
+    const float* b = rows.read(bias, 0, 1);
     for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
-      const float* x_t = x.data<float>() + t * features;
-      float* y_t = y.data<float>() + t * features;
+      const float* x_t = rows.read(x, t, 2);
+      float* y_t = rows.write_to(y, t, 3);
       const Moments row = moments(x_t, features, epsilon);
 #pragma omp simd
       for (std::int64_t h = 0; h < features; ++h) {
         y_t[h] = (x_t[h] - row.mean) * row.rstd * w[h] + b[h];
       }
+      rows.written(y_t, y, t);
       mean.data<float>()[t] = row.mean;
       rstd.data<float>()[t] = row.rstd;
     }
@@ -123,9 +152,10 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   std::vector<ParameterSums> sums(static_cast<std::size_t>(parts), ParameterSums(args.x.dim(1)));
   for_each_part_of(stream, parts, args.x.dim(0), ParameterSums::block, [&](Part tokens, int part) {
     ParameterSums& own = sums[static_cast<std::size_t>(part)];
+    FloatRows rows(args.x.dim(1));
     for (std::int64_t begin = tokens.begin; begin < tokens.end; begin += ParameterSums::block) {
       const std::int64_t end = std::min(tokens.end, begin + ParameterSums::block);
-      for (std::int64_t t = begin; t < end; ++t) backward_row(args, t, own);
+      for (std::int64_t t = begin; t < end; ++t) backward_row(args, t, rows, own);
       own.close_block();
     }
   });

@@ -1,7 +1,8 @@
 // y = x W^T + b, and its gradients.
 //
-// Shapes: T tokens, I input features, O output features; all fp32. x, y and their gradients may
-// be column slices of wider matrices (last dimension contiguous).
+// Shapes: T tokens, I input features, O output features. All fp32; or x, weight, bias and the
+// gradients of x and y bf16, summed in fp32, with fp32 gradients of weight and bias. x, y and their
+// gradients may be column slices of wider matrices (last dimension contiguous).
 #pragma once
 
 #include "runtime/stream.h"
@@ -9,7 +10,8 @@
 
 namespace masformer {
 
-// y [T, O] = x [T, I] weight^T [O, I] + bias [O]. An empty `bias` is none.
+// y [T, O] = x [T, I] weight^T [O, I] + bias [O]. An empty `bias` is none. y may be fp32 where the
+// factors are bf16.
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y);
 
 // dx [T, I] = dy [T, O] weight [O, I].

@@ -1,13 +1,16 @@
 #include <algorithm>
 #include <array>
+#include <unordered_map>
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl.hpp>
 
 #include "runtime/error.h"
 #include "runtime/ops/backend_cpu.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/parallel_cpu.h"
+#include "runtime/ops/vector_loop_cpu.h"
 
 namespace masformer::cpu {
 namespace {
@@ -32,14 +35,13 @@ struct Factor {
   bool transposed = false;
 
   char letter() const { return transposed ? 'T' : 'N'; }
+  std::int64_t rows() const { return matrix.dim(transposed ? 1 : 0); }
   std::int64_t columns() const { return matrix.dim(transposed ? 0 : 1); }
 };
 
-// c = a b + beta c. oneDNN's plain product beat its matmul primitive in the mean over the shapes
-// of a 768-wide model, and takes any row strides and a beta.
-void multiply(const Stream& stream, const Factor& a, const Factor& b, float beta, Tensor c) {
-  if (c.elements() == 0) return;
-  const ThreadsOfStream threads(stream);
+// c = a b + beta c in fp32. oneDNN's plain product beat its matmul primitive in the mean over the
+// shapes of a 768-wide model, and takes any row strides and a beta.
+void multiply_fp32(const Factor& a, const Factor& b, float beta, const Tensor& c) {
   const dnnl_status_t status =
       dnnl_sgemm(a.letter(), b.letter(), c.dim(0), c.dim(1), a.columns(), 1.0f,
                  a.matrix.data<float>(), a.matrix.stride(0), b.matrix.data<float>(),
@@ -48,18 +50,66 @@ void multiply(const Stream& stream, const Factor& a, const Factor& b, float beta
           static_cast<int>(status));
 }
 
+dnnl::memory as_memory(const Tensor& x, dnnl::memory::dims dims, dnnl::memory::dims strides,
+                       const dnnl::engine& engine) {
+  const bool half = x.dtype() == DType::bf16;
+  const auto type = half ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+  return {{dims, type, strides}, engine, x.raw()};
+}
+
+dnnl::memory as_memory(const Factor& factor, const dnnl::engine& engine) {
+  const std::int64_t stride = factor.matrix.stride(0);
+  return as_memory(
+      factor.matrix, {factor.rows(), factor.columns()},
+      factor.transposed ? dnnl::memory::dims{1, stride} : dnnl::memory::dims{stride, 1}, engine);
+}
+
+// c = a b + row + beta c for bf16 factors, beta 0 or 1, and a row or none; c is bf16 or fp32.
+// oneDNN caches the primitives that it makes.
+void multiply_bf16(const Factor& a, const Factor& b, const Tensor& row, float beta,
+                   const Tensor& c) {
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  dnnl::stream queue(engine);
+  dnnl::primitive_attr attributes;
+  if (beta != 0) {
+    dnnl::post_ops add;
+    add.append_sum(beta);
+    attributes.set_post_ops(add);
+  }
+  const dnnl::memory left = as_memory(a, engine);
+  const dnnl::memory right = as_memory(b, engine);
+  const dnnl::memory result = as_memory({c}, engine);
+  std::unordered_map<int, dnnl::memory> arguments{
+      {DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, result}};
+  dnnl::memory::desc bias;
+  if (row) {
+    const dnnl::memory memory = as_memory(row, {1, row.dim(0)}, {row.dim(0), 1}, engine);
+    bias = memory.get_desc();
+    arguments.emplace(DNNL_ARG_BIAS, memory);
+  }
+  const dnnl::matmul::desc description(left.get_desc(), right.get_desc(), bias, result.get_desc());
+  try {
+    dnnl::matmul({description, attributes, engine}).execute(queue, arguments);
+    queue.wait();
+  } catch (const dnnl::error& error) {
+    fail("oneDNN has no bf16 product for this processor ({}): take train.dtype=fp32", error.what());
+  }
+}
+
 // Every row of y = row; zeros for an empty row.
 void fill_rows(const Stream& stream, Tensor row, Tensor y) {
   const std::int64_t width = y.dim(1);
-  for_each_part(stream, y.dim(0), 1, [&](Part tokens, int) {
-    for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
-      float* y_t = y.data<float>() + t * y.stride(0);
-      if (row) {
-        std::copy_n(row.data<float>(), width, y_t);
-      } else {
-        std::fill_n(y_t, width, 0.0f);
+  with_float_type(y.dtype(), [&]<class T>(T) {
+    for_each_part(stream, y.dim(0), 1, [&](Part tokens, int) {
+      for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+        T* y_t = y.data<T>() + t * y.stride(0);
+        if (row) {
+          std::copy_n(row.data<T>(), width, y_t);
+        } else {
+          std::fill_n(y_t, width, T(0.0f));
+        }
       }
-    }
+    });
   });
 }
 
@@ -68,9 +118,10 @@ constexpr std::int64_t column_block = 512;
 
 void add_column_sums(const Tensor& dy, Part columns, float* sums) {
   std::array<double, column_block> total{};
+  std::array<float, column_block> scratch;
   const std::int64_t width = columns.end - columns.begin;
   for (std::int64_t t = 0; t < dy.dim(0); ++t) {
-    const float* dy_t = dy.data<float>() + t * dy.stride(0) + columns.begin;
+    const float* dy_t = widened(dy, t * dy.stride(0) + columns.begin, width, scratch.data());
 #pragma omp simd
     for (std::int64_t o = 0; o < width; ++o) total[static_cast<std::size_t>(o)] += double(dy_t[o]);
   }
@@ -82,23 +133,36 @@ void add_column_sums(const Tensor& dy, Part columns, float* sums) {
 }  // namespace
 
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
-  // The product accumulates onto the bias. A product over nothing is not left to oneDNN.
-  const bool prefilled = bias || x.dim(1) == 0;
-  if (prefilled) fill_rows(stream, bias, y);
-  if (x.dim(1) > 0) multiply(stream, {x}, {weight, true}, prefilled ? 1.0f : 0.0f, y);
+  // A product over nothing is not left to oneDNN.
+  if (x.dim(1) == 0) return fill_rows(stream, bias, y);
+  if (y.elements() == 0) return;
+  const ThreadsOfStream threads(stream);
+  if (x.dtype() == DType::bf16) return multiply_bf16({x}, {weight, true}, bias, 0.0f, y);
+  if (bias) fill_rows(stream, bias, y);  // the product accumulates onto it
+  multiply_fp32({x}, {weight, true}, bias ? 1.0f : 0.0f, y);
 }
 
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx) {
   if (dy.dim(1) == 0) return fill_rows(stream, Tensor(), dx);
-  multiply(stream, {dy}, {weight}, 0.0f, dx);
+  if (dx.elements() == 0) return;
+  const ThreadsOfStream threads(stream);
+  if (dy.dtype() == DType::bf16) return multiply_bf16({dy}, {weight}, {}, 0.0f, dx);
+  multiply_fp32({dy}, {weight}, 0.0f, dx);
 }
 
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
                             Tensor dbias) {
   if (dy.dim(0) == 0) return;
-  multiply(stream, {dy, true}, {x}, 1.0f, dweight);
+  if (dweight.elements() > 0) {
+    const ThreadsOfStream threads(stream);
+    if (dy.dtype() == DType::bf16) {
+      multiply_bf16({dy, true}, {x}, {}, 1.0f, dweight);
+    } else {
+      multiply_fp32({dy, true}, {x}, 1.0f, dweight);
+    }
+  }
   if (!dbias) return;
-  for_each_part(stream, dy.dim(1), line_floats, [&](Part columns, int) {
+  for_each_part(stream, dy.dim(1), line_elements, [&](Part columns, int) {
     for (std::int64_t begin = columns.begin; begin < columns.end; begin += column_block) {
       const Part block = {begin, std::min(columns.end, begin + column_block)};
       add_column_sums(dy, block, dbias.data<float>());

@@ -22,8 +22,9 @@ inline Part part_of(std::int64_t size, std::int64_t parts, std::int64_t part, st
           std::min(size, grains * (part + 1) / parts * grain)};
 }
 
-// Floats in a cache line: neighbours cut at a multiple of it don't write to one line.
-constexpr std::int64_t line_floats = 16;
+// Elements in a cache line, of 2 bytes at least: neighbours cut at a multiple of it don't write to
+// one line.
+constexpr std::int64_t line_elements = 32;
 
 // Calls work(Part, index) for each of `parts` parts on the stream's threads. `work` must not throw.
 template <class Work>

@@ -1,4 +1,4 @@
-// Loops over floats, a vector at a time, the last one perhaps not full.
+// Loops over fp32 or bf16, a vector of floats at a time, the last one perhaps not full.
 #pragma once
 
 #include <cstdint>
@@ -6,12 +6,20 @@
 
 #include "runtime/ops/parallel_cpu.h"
 #include "runtime/ops/vector_math.h"
+#include "runtime/tensor.h"
 
 namespace masformer::cpu {
 
+// Calls work(T()) with the element type of fp32 or bf16.
+template <class Work>
+void with_float_type(DType dtype, const Work& work) {
+  if (dtype == DType::bf16) return work(bfloat16());
+  work(float());
+}
+
 // to[i] = function(from[i]...) for each i of the part; `to` may be one of `from`.
-template <class Function, class... From>
-void map_vectors(Part part, const Function& function, float* to, const From*... from) {
+template <class Function, class To, class... From>
+void map_vectors(Part part, const Function& function, To* to, const From*... from) {
   std::int64_t i = part.begin;
   for (; i + lanes <= part.end; i += lanes) store(to + i, function(load(from + i)...));
   const int rest = static_cast<int>(part.end - i);
@@ -28,6 +36,26 @@ Vec fold_vectors(Part part, Vec state, const Function& function, const float* fr
   Vec last = splat(filler);
   std::memcpy(&last, from + i, static_cast<std::size_t>(part.end - i) * sizeof(float));
   return function(state, last);
+}
+
+// Elements [begin, begin + count) of a tensor's memory as floats: where they stand, or widened into
+// `scratch` [count].
+inline const float* widened(const Tensor& x, std::int64_t begin, std::int64_t count,
+                            float* scratch) {
+  if (x.dtype() != DType::bf16) return x.data<float>() + begin;
+  map_vectors(
+      {0, count}, [](Vec a) { return a; }, scratch, x.data<bfloat16>() + begin);
+  return scratch;
+}
+
+// Where to write such elements as floats, before narrow() puts them into the tensor.
+inline float* unrounded(const Tensor& y, std::int64_t begin, float* scratch) {
+  return y.dtype() == DType::bf16 ? scratch : y.data<float>() + begin;
+}
+inline void narrow(const float* from, std::int64_t count, const Tensor& y, std::int64_t begin) {
+  if (y.dtype() != DType::bf16) return;
+  map_vectors(
+      {0, count}, [](Vec a) { return a; }, y.data<bfloat16>() + begin, from);
 }
 
 }  // namespace masformer::cpu

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "runtime/bfloat16.h"
+
 namespace masformer::cpu {
 
 // Bytes of a vector register, and how many float vectors an inner loop may keep in registers.
@@ -51,6 +53,46 @@ inline Vec load_part(const float* from, int count) {
 
 inline void store_part(float* to, Vec x, int count) {
   std::memcpy(to, &x, sizeof(float) * static_cast<std::size_t>(count));
+}
+
+// The same for bf16: widened when loaded, rounded to the nearest, ties to even, when stored.
+namespace detail {
+
+using HalfVec = std::uint16_t __attribute__((vector_size(vector_bytes / 2)));
+
+inline Vec widened(HalfVec x) {
+  return std::bit_cast<Vec>(__builtin_convertvector(x, UnsignedVec) << 16);
+}
+
+inline HalfVec rounded(Vec x) {
+  const auto bits = std::bit_cast<UnsignedVec>(x);
+  const UnsignedVec nearest = (bits + 0x7fffU + (bits >> 16 & 1U)) >> 16;
+  const UnsignedVec quiet_nan = UnsignedVec{} + 0x7fc0U;
+  return __builtin_convertvector(x != x ? quiet_nan : nearest, HalfVec);
+}
+
+}  // namespace detail
+
+inline Vec load(const bfloat16* from) {
+  detail::HalfVec x;
+  std::memcpy(&x, from, sizeof x);
+  return detail::widened(x);
+}
+
+inline void store(bfloat16* to, Vec x) {
+  const detail::HalfVec rounded = detail::rounded(x);
+  std::memcpy(to, &rounded, sizeof rounded);
+}
+
+inline Vec load_part(const bfloat16* from, int count) {
+  detail::HalfVec x{};
+  std::memcpy(&x, from, sizeof(bfloat16) * static_cast<std::size_t>(count));
+  return detail::widened(x);
+}
+
+inline void store_part(bfloat16* to, Vec x, int count) {
+  const detail::HalfVec rounded = detail::rounded(x);
+  std::memcpy(to, &rounded, sizeof(bfloat16) * static_cast<std::size_t>(count));
 }
 
 // The larger of each pair; b where either is NaN.

@@ -185,7 +185,7 @@ void measure_vocabulary_ops(const Benchmark& b) {
   b.moves("cross_entropy", 5 * lse->bytes(),
           [&] { cross_entropy(stream, ids, max, sum, target, lse); });
   b.moves("cross_entropy backward", 2 * logits->bytes(),
-          [&] { cross_entropy_backward(stream, logits, shard, ids, lse, 1e-3f); });
+          [&] { cross_entropy_backward(stream, logits, shard, ids, lse, 1e-3f, logits); });
 }
 
 void measure_parameter_ops(const Benchmark& b) {

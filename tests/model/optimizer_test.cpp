@@ -82,7 +82,8 @@ TEST(GradientNorm, CountsEachParameterOnceUnderEveryLayout) {
     for (const Mesh& mesh : all_kinds_of_meshes()) {
       double count = 0;
       for (const RankedStage& stage : stages_of(config, mesh)) {
-        ParameterSet parameters(Device::cpu, stage.description.parameters, Purpose::training);
+        ParameterSet parameters(Device::cpu, stage.description.parameters, DType::f32,
+                                Purpose::training);
         for (const Parameter& parameter : parameters) {
           for (const LogicalTensor& tensor : parameter.declaration.tensors) {
             set(parameter.rows(parameter.gradient, tensor), [](std::int64_t) { return 1; });
@@ -104,7 +105,7 @@ struct Clipping {
 class Update : public testing::TestWithParam<Clipping> {
  protected:
   // A matrix, its bias, a norm's weight, and a row-parallel matrix, with weights and gradients.
-  Update() : parameters_(Device::cpu, declarations(), Purpose::training) {
+  Update() : parameters_(Device::cpu, declarations(), DType::f32, Purpose::training) {
     for (std::size_t id = 0; id < 4; ++id) set_normals(parameters_[id].master, id, 0.5, 0.25);
   }
   static std::vector<ParameterDeclaration> declarations() {
@@ -115,10 +116,10 @@ class Update : public testing::TestWithParam<Clipping> {
     declarer.split_columns("out", {5, 7});
     return declarer.declarations();
   }
+  Stream stream_{Device::cpu};
   ParameterSet parameters_;
   Communicators groups_ = alone();
-  ParameterSync sync_{parameters_, {}, groups_};
-  Stream stream_{Device::cpu};
+  ParameterSync sync_{stream_, parameters_, {}, groups_};
   OptimizerConfig config_{.lr = 1e-2,
                           .min_lr = 1e-3,
                           .warmup_steps = 2,

@@ -184,7 +184,8 @@ void join(const ParameterSet& parameters, Globals& globals) {
 Globals initialised(const ModelConfig& config, const Mesh& mesh, std::uint64_t seed, int threads,
                     Globals globals = {}) {
   for (const RankedStage& stage : stages_of(config, mesh)) {
-    ParameterSet parameters(Device::cpu, stage.description.parameters, Purpose::evaluation);
+    ParameterSet parameters(Device::cpu, stage.description.parameters, DType::f32,
+                            Purpose::evaluation);
     parameters.initialise(Stream(Device::cpu, threads), seed, 0.02);
     join(parameters, globals);
   }
@@ -241,7 +242,7 @@ TEST(Initialise, DrawsEachTensorOnItsOwn) {
 TEST(ParameterSet, HoldsWhatItsPurposeNeeds) {
   const ModelConfig config = small_model(true);
   const StageDescription stage = std::move(stages_of(config, {}).front().description);
-  ParameterSet trained(Device::cpu, stage.parameters, Purpose::training);
+  ParameterSet trained(Device::cpu, stage.parameters, DType::f32, Purpose::training);
   const Tensor all = trained.gradients();
   set(all, [](std::int64_t) { return 1; });
   for (const Parameter& parameter : trained) {
@@ -251,7 +252,7 @@ TEST(ParameterSet, HoldsWhatItsPurposeNeeds) {
     EXPECT_EQ(parameter.value.raw(), parameter.master.raw());
     EXPECT_EQ(parameter.m.shape(), parameter.declaration.shape);
   }
-  const ParameterSet evaluated(Device::cpu, stage.parameters, Purpose::evaluation);
+  const ParameterSet evaluated(Device::cpu, stage.parameters, DType::f32, Purpose::evaluation);
   for (const Parameter& parameter : evaluated) {
     EXPECT_TRUE(parameter.master);
     EXPECT_FALSE(parameter.gradient);

@@ -56,7 +56,7 @@ std::vector<Mesh> meshes_of(int ranks) {
 
 template <class T>
 class Typed : public testing::Test {};
-using Types = testing::Types<float, double, std::int32_t>;
+using Types = testing::Types<float, double, std::int32_t>;  // bf16: below
 TYPED_TEST_SUITE(Typed, Types);
 
 TYPED_TEST(Typed, AllReduceIsTheSumOrTheLargestOfAllRanks) {
@@ -174,6 +174,27 @@ TEST(Shares, HoldTheSumInTheOrderOfRanks) {
     for (std::int64_t j = own.begin * columns; j < (own.begin + own.count) * columns; ++j) {
       const auto at = static_cast<std::size_t>(j);
       ASSERT_EQ(all[i][at], sum[at]) << rows << " x " << columns << ", element " << j;
+    }
+  }
+}
+
+// bf16 is added in fp32, in the order of ranks, and rounded once.
+TEST(Bf16, IsSummedInFp32) {
+  for (const std::int64_t size : {std::int64_t{1}, std::int64_t{1001}, std::int64_t{700001}}) {
+    const auto rounded = [&](int rank) {
+      std::vector<bfloat16> values;
+      for (const float x : fractions(size, rank)) values.emplace_back(x);
+      return values;
+    };
+    std::vector<float> sum(static_cast<std::size_t>(size));
+    for (int rank = 0; rank < world().size(); ++rank) {
+      const auto values = rounded(rank);
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += float(values[i]);
+    }
+    auto values = rounded(world().rank());
+    world().all_reduce(tensor_of(values), Reduction::sum).wait();
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      ASSERT_EQ(values[i].bits, bfloat16(sum[i]).bits) << "element " << i << " of " << size;
     }
   }
 }

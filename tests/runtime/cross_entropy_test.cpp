@@ -94,7 +94,7 @@ class CrossEntropy : public testing::TestWithParam<Case> {
                   Numbers(static_cast<std::size_t>(c.tokens * c.words))};
     for (std::int64_t rank = 0; rank < c.shards; ++rank) {
       const Tensor& part = parts[static_cast<std::size_t>(rank)];
-      cross_entropy_backward(stream, part, shard(rank), labels, lse, scale);
+      cross_entropy_backward(stream, part, shard(rank), labels, lse, scale, part);
       const Tensor whole = wide[static_cast<std::size_t>(rank)];
       EXPECT_EQ(poison_left(whole), 3 * c.tokens) << "padding must become 0, the rest stay";
       const VocabularyShard s = shard(rank);
@@ -152,7 +152,7 @@ TEST(CrossEntropyShard, WithoutWordsYieldsNothing) {
   softmax_sum(stream, logits, {16, 0}, labels, global_max, sum, target);
   EXPECT_EQ(values(sum), Numbers(3, 0));
   EXPECT_EQ(values(target), Numbers(3, 0));
-  cross_entropy_backward(stream, logits, {16, 0}, labels, global_max, 1);
+  cross_entropy_backward(stream, logits, {16, 0}, labels, global_max, 1, logits);
   EXPECT_EQ(values(logits), Numbers(24, 0));
   EXPECT_THROW(softmax_max(stream, logits, {0, 9}, max), Error);
 }

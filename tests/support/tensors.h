@@ -44,15 +44,27 @@ void for_each_element(const Tensor& tensor, const Visit& visit) {
   }
 }
 
+// Of fp32 or bf16.
 inline Numbers values(const Tensor& tensor) {
   Numbers result(static_cast<std::size_t>(tensor.elements()));
-  for_each_element(tensor,
-                   [&](float& x, std::int64_t i) { result[static_cast<std::size_t>(i)] = x; });
+  const auto read = [&](const auto& x, std::int64_t i) {
+    result[static_cast<std::size_t>(i)] = double(float(x));
+  };
+  if (tensor.dtype() == DType::bf16) {
+    for_each_element<bfloat16>(tensor, read);
+  } else {
+    for_each_element<float>(tensor, read);
+  }
   return result;
 }
 
 inline void set(const Tensor& tensor, const std::function<double(std::int64_t)>& value) {
-  for_each_element(tensor, [&](float& x, std::int64_t i) { x = static_cast<float>(value(i)); });
+  const auto write = [&]<class T>(T& x, std::int64_t i) { x = T(static_cast<float>(value(i))); };
+  if (tensor.dtype() == DType::bf16) {
+    for_each_element<bfloat16>(tensor, write);
+  } else {
+    for_each_element<float>(tensor, write);
+  }
 }
 
 inline void set_normals(const Tensor& tensor, std::uint64_t seed, double deviation = 1,
@@ -70,8 +82,8 @@ inline OwnedTensor normals(const Shape& shape, std::uint64_t seed, double deviat
 }
 
 // NaN throughout: what an op forgets to write, or reads unasked, shows.
-inline OwnedTensor poisoned(const Shape& shape) {
-  OwnedTensor tensor(shape);
+inline OwnedTensor poisoned(const Shape& shape, DType dtype = DType::f32) {
+  OwnedTensor tensor(shape, dtype);
   set(tensor, [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
   return tensor;
 }

@@ -1,0 +1,276 @@
+// Every op in bf16 against itself in fp32 on the same numbers, which other tests hold against
+// double: what comes out as bf16 may be off by at most twice what rounding alone costs, what stays
+// fp32 by the noise of fp32.
+#include <functional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/bfloat16.h"
+#include "runtime/ops/attention.h"
+#include "runtime/ops/cross_entropy.h"
+#include "runtime/ops/elementwise.h"
+#include "runtime/ops/embedding.h"
+#include "runtime/ops/gelu.h"
+#include "runtime/ops/layer_norm.h"
+#include "runtime/ops/linear.h"
+#include "tests/support/tensors.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+
+double rounded(double x) {
+  return double(float(bfloat16(static_cast<float>(x))));
+}
+
+Numbers rounded(Numbers numbers) {
+  for (double& x : numbers) x = rounded(x);
+  return numbers;
+}
+
+// Numbers that bf16 holds, in a tensor of either type.
+OwnedTensor input(const Shape& shape, std::uint64_t seed, DType dtype, double deviation = 1) {
+  OwnedTensor tensor(shape, dtype);
+  set(tensor, [&](std::int64_t i) {
+    return rounded(deviation * normal(seed, static_cast<std::uint64_t>(i)));
+  });
+  return tensor;
+}
+
+struct Output {
+  std::string name;
+  Numbers numbers;
+  DType dtype;
+};
+
+Output output(const std::string& name, const Tensor& tensor) {
+  return {name, values(tensor), tensor.dtype()};
+}
+
+// One op, its inputs and outputs in `dtype`.
+struct Op {
+  const char* name;
+  std::function<std::vector<Output>(const Stream&, DType)> run;
+};
+
+std::ostream& operator<<(std::ostream& out, const Op& op) {
+  return out << op.name;
+}
+
+constexpr std::int64_t tokens = 37, inputs = 70, outputs = 53;  // not multiples of anything
+
+std::vector<Output> run_linear(const Stream& stream, DType dtype) {
+  const OwnedTensor wide = input({tokens, inputs + 6}, 1, dtype);
+  const Tensor x = wide->slice(1, 4, inputs);
+  const OwnedTensor weight = input({outputs, inputs}, 2, dtype);
+  const OwnedTensor bias = input({outputs}, 3, dtype);
+  const OwnedTensor y = poisoned({tokens, outputs}, dtype);
+  const OwnedTensor unbiased = poisoned({tokens, outputs}, dtype);
+  const OwnedTensor logits = poisoned({tokens, outputs});
+  linear(stream, x, weight, bias, y);
+  linear(stream, x, weight, {}, unbiased);
+  linear(stream, x, weight, {}, logits);
+  return {output("y", y), output("unbiased", unbiased), output("logits", logits)};
+}
+
+std::vector<Output> run_linear_backward(const Stream& stream, DType dtype) {
+  const OwnedTensor dy = input({tokens, outputs}, 1, dtype);
+  const OwnedTensor x = input({tokens, inputs}, 2, dtype);
+  const OwnedTensor weight = input({outputs, inputs}, 3, dtype);
+  const OwnedTensor dx = poisoned({tokens, inputs}, dtype);
+  const OwnedTensor dweight = input({outputs, inputs}, 4, DType::f32);
+  const OwnedTensor dbias = input({outputs}, 5, DType::f32);
+  linear_backward_input(stream, dy, weight, dx);
+  linear_backward_weight(stream, dy, x, dweight, dbias);
+  return {output("dx", dx), output("dweight", dweight), output("dbias", dbias)};
+}
+
+// Heads of q, k and v stand side by side, as in the model.
+std::vector<Output> run_attention(const Stream& stream, DType dtype, const Span& span) {
+  const std::int64_t heads = 3, dim = 40, sequence = 150;
+  const Shape shape{2, sequence, heads, dim};
+  const auto third = [&](const Tensor& fused, int i) {
+    return fused.slice(1, i * heads * dim, heads * dim).reshape(shape);
+  };
+  const OwnedTensor qkv = input({2 * sequence, 3 * heads * dim}, 1, dtype, 0.6);
+  const OwnedTensor dqkv = poisoned({2 * sequence, 3 * heads * dim}, dtype);
+  const OwnedTensor out = poisoned(shape, dtype);
+  const OwnedTensor lse = poisoned({2, heads, sequence});
+  const AttentionForward forward{.q = third(qkv, 0),
+                                 .k = third(qkv, 1),
+                                 .v = third(qkv, 2),
+                                 .mask = {span},
+                                 .scale = 0.4f,
+                                 .out = out,
+                                 .lse = lse};
+  attention(stream, forward);
+  const Output result = output("out", out);
+  set(out, [&](std::int64_t i) { return rounded(result.numbers[static_cast<std::size_t>(i)]); });
+
+  const OwnedTensor dout = input(shape, 2, dtype);
+  const OwnedTensor delta = poisoned({2, heads, sequence});
+  const OwnedTensor dq_sum = poisoned(shape);
+  attention_backward(stream, {.q = forward.q,
+                              .k = forward.k,
+                              .v = forward.v,
+                              .mask = forward.mask,
+                              .scale = forward.scale,
+                              .out = out,
+                              .lse = lse,
+                              .dout = dout,
+                              .delta = delta,
+                              .dq = third(dqkv, 0),
+                              .dk = third(dqkv, 1),
+                              .dv = third(dqkv, 2),
+                              .dq_sum = dtype == DType::f32 ? Tensor() : Tensor(dq_sum)});
+  return {result,
+          output("lse", lse),
+          output("delta", delta),
+          output("dq", third(dqkv, 0)),
+          output("dk", third(dqkv, 1)),
+          output("dv", third(dqkv, 2))};
+}
+
+std::vector<Output> run_layer_norm(const Stream& stream, DType dtype) {
+  const Shape shape{tokens, inputs};
+  const OwnedTensor x = input(shape, 1, dtype);
+  const OwnedTensor weight = input({inputs}, 2, dtype);
+  const OwnedTensor bias = input({inputs}, 3, dtype);
+  const OwnedTensor dy = input(shape, 4, dtype);
+  const OwnedTensor residual = input(shape, 5, dtype);
+  const OwnedTensor y = poisoned(shape, dtype);
+  const OwnedTensor dx = poisoned(shape, dtype);
+  const OwnedTensor mean = poisoned({tokens});
+  const OwnedTensor rstd = poisoned({tokens});
+  const OwnedTensor dweight = input({inputs}, 6, DType::f32);
+  const OwnedTensor dbias = input({inputs}, 7, DType::f32);
+  layer_norm(stream, x, weight, bias, 1e-5f, y, mean, rstd);
+  layer_norm_backward(stream, {.dy = dy,
+                               .x = x,
+                               .weight = weight,
+                               .mean = mean,
+                               .rstd = rstd,
+                               .residual = residual,
+                               .dx = dx,
+                               .dweight = dweight,
+                               .dbias = dbias});
+  return {output("y", y),   output("mean", mean),       output("rstd", rstd),
+          output("dx", dx), output("dweight", dweight), output("dbias", dbias)};
+}
+
+std::vector<Output> run_gelu(const Stream& stream, DType dtype) {
+  const OwnedTensor x = input({tokens, inputs}, 1, dtype, 2);
+  const OwnedTensor dy = input({tokens, inputs}, 2, dtype);
+  const OwnedTensor y = poisoned({tokens, inputs}, dtype);
+  const OwnedTensor dx = poisoned({tokens, inputs}, dtype);
+  gelu(stream, x, y);
+  gelu_backward(stream, x, dy, dx);
+  return {output("y", y), output("dx", dx)};
+}
+
+std::vector<Output> run_embedding(const Stream& stream, DType dtype) {
+  const OwnedTensor ids = integers(tokens, [](std::int64_t i) { return i * 7 % 31; });
+  const OwnedTensor table = input({20, inputs}, 1, dtype);
+  const OwnedTensor y = poisoned({tokens, inputs}, dtype);
+  const OwnedTensor sum = input({tokens, inputs}, 2, dtype);
+  const OwnedTensor dtable = input({20, inputs}, 3, DType::f32);
+  embedding(stream, ids, table, 5, false, y);
+  embedding(stream, ids, table, 5, true, sum);
+  embedding_backward(stream, ids, input({tokens, inputs}, 4, dtype), 5, dtable);
+  return {output("y", y), output("sum", sum), output("dtable", dtable)};
+}
+
+std::vector<Output> run_residual(const Stream& stream, DType dtype) {
+  const OwnedTensor x = input({tokens, inputs}, 1, dtype);
+  const OwnedTensor y = input({tokens, inputs}, 2, dtype);
+  const OwnedTensor unbiased = input({tokens, inputs}, 2, dtype);
+  add_residual(stream, x, input({inputs}, 3, dtype), y);
+  add_residual(stream, x, {}, unbiased);
+  return {output("y", y), output("unbiased", unbiased)};
+}
+
+std::vector<Output> run_cross_entropy_backward(const Stream& stream, DType dtype) {
+  const OwnedTensor labels = integers(tokens, [](std::int64_t i) { return i % 3 == 0 ? -1 : i; });
+  const OwnedTensor logits = input({tokens, outputs}, 1, DType::f32);
+  const OwnedTensor lse = input({tokens}, 2, DType::f32);
+  const OwnedTensor gradient = poisoned({tokens, outputs}, dtype);
+  cross_entropy_backward(stream, logits, {.first = 2, .valid = 50}, labels, lse, 0.3f, gradient);
+  return {output("gradient", gradient)};
+}
+
+std::vector<Output> run_copy(const Stream& stream, DType dtype) {
+  const OwnedTensor from = normals({tokens, inputs}, 1);
+  const OwnedTensor narrow = poisoned({tokens, inputs}, dtype);
+  const OwnedTensor wide = poisoned({tokens, inputs});
+  copy(stream, from, narrow);
+  copy(stream, input({tokens, inputs}, 2, dtype), wide);
+  return {output("narrow", narrow), output("wide", wide)};
+}
+
+class InBf16 : public testing::TestWithParam<Op> {};
+
+TEST_P(InBf16, CostsRoundingAndNoMore) {
+  for (const int threads : {1, 3}) {
+    const Stream stream(Device::cpu, threads);
+    const auto expected = GetParam().run(stream, DType::f32);
+    const auto actual = GetParam().run(stream, DType::bf16);
+    ASSERT_EQ(actual.size(), expected.size());
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      const double noise = 3e-6;
+      const double rounding = difference(rounded(expected[i].numbers), expected[i].numbers);
+      const double bound = actual[i].dtype == DType::bf16 ? 2 * rounding : noise;
+      EXPECT_LE(difference(actual[i].numbers, expected[i].numbers), bound) << actual[i].name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Ops, InBf16,
+    testing::Values(Op{"linear", run_linear}, Op{"linear_backward", run_linear_backward},
+                    Op{"attention_full",
+                       [](const Stream& s, DType d) { return run_attention(s, d, {}); }},
+                    Op{"attention_window",
+                       [](const Stream& s, DType d) {
+                         return run_attention(s, d, {Span::Kind::window, 33});
+                       }},
+                    Op{"layer_norm", run_layer_norm}, Op{"gelu", run_gelu},
+                    Op{"embedding", run_embedding}, Op{"residual", run_residual},
+                    Op{"cross_entropy_backward", run_cross_entropy_backward}, Op{"copy", run_copy}),
+    [](const auto& op) { return std::string(op.param.name); });
+
+TEST(Bfloat16, RoundsToTheNearestTiesToEven) {
+  const auto bits = [](std::uint32_t x) { return bfloat16(std::bit_cast<float>(x)).bits; };
+  EXPECT_EQ(bits(0x3f800000), 0x3f80);
+  EXPECT_EQ(bits(0x3f808000), 0x3f80);  // a tie: to even
+  EXPECT_EQ(bits(0x3f818000), 0x3f82);  // a tie: to even
+  EXPECT_EQ(bits(0x3f808001), 0x3f81);
+  EXPECT_EQ(bits(0x3f807fff), 0x3f80);
+  EXPECT_EQ(bits(0xbf808001), 0xbf81);
+  EXPECT_EQ(bits(0x7f7fffff), 0x7f80);  // beyond the largest: infinity
+  EXPECT_EQ(bits(0xff800000), 0xff80);
+  EXPECT_EQ(bits(0x7f800001), 0x7fc0);  // NaN stays NaN
+  EXPECT_EQ(bits(0x00000001), 0x0000);
+}
+
+// The vectors' rounding is the scalar's, for every upper half and what decides between neighbours.
+TEST(Bfloat16, VectorsRoundAlike) {
+  const OwnedTensor from({5 << 16});
+  const OwnedTensor to({5 << 16}, DType::bf16);
+  constexpr std::uint32_t lower[] = {0, 0x7fff, 0x8000, 0x8001, 0xffff};
+  for_each_element(from, [&](float& x, std::int64_t i) {
+    x = std::bit_cast<float>(static_cast<std::uint32_t>(i / 5) << 16 | lower[i % 5]);
+  });
+  copy(Stream(Device::cpu, 2), from, to);
+  std::int64_t different = 0;
+  for (std::int64_t i = 0; i < to->elements(); ++i) {
+    if (to->data<bfloat16>()[i].bits != bfloat16(from->data<float>()[i]).bits) ++different;
+  }
+  EXPECT_EQ(different, 0);
+}
+
+}  // namespace
+}  // namespace masformer
