@@ -1,6 +1,7 @@
 // A whole model on one rank, without MPI: the oracle that every layout is held against.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -17,24 +18,26 @@ inline Communicators alone() {
   return make_communicators(std::make_unique<SelfCommunicator>(), Mesh{});
 }
 
-// One rank's stage of a model with the schedules that it runs.
+// One rank's stage of a model with the schedules that it runs; `change` may alter the description.
 struct StageUnderTest {
   Schedule training, evaluation;
   Stage stage;
 
   StageUnderTest(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
                  const Partition& partition, const StagePolicy& policy, Schedule schedule,
-                 const Stream& stream, const Communicators& groups)
+                 const Stream& stream, const Communicators& groups,
+                 const std::function<void(StageDescription&)>& change = {})
       : training(std::move(schedule)),
         evaluation(forward_only(mesh.pipe, training.micro_batches)),
-        stage(make(config, mesh, at, partition, policy, stream, groups)) {}
+        stage(make(config, mesh, at, partition, policy, stream, groups, change)) {}
 
  private:
   Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
              const Partition& partition, const StagePolicy& policy, const Stream& stream,
-             const Communicators& groups) {
+             const Communicators& groups, const std::function<void(StageDescription&)>& change) {
     const auto index = static_cast<std::size_t>(at.pipe);
     StageDescription description(config, mesh, at, partition[index], policy);
+    if (change) change(description);
     StagePlan plan = plan_stage(description, Purpose::training, training.micro_batches,
                                 training.actions[index], evaluation.actions[index]);
     return Stage(std::move(description), std::move(plan), stream, groups);

@@ -1,0 +1,102 @@
+// Layouts at random, against one rank: every way to factor the ranks, by schedule, micro-batches
+// that fill the pipeline and that don't, tied and untied, with and without sequence parallelism,
+// what is recomputed, and dtype. The sample is another one each day and the same on all ranks;
+// MASFORMER_LAYOUT_SAMPLE=all takes the whole product, a number that many of it.
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/random.h"
+#include "tests/support/layout.h"
+#include "tests/support/world.h"
+
+namespace masformer::test {
+namespace {
+
+// Layers for each stage, heads and width that the tensor ranks divide.
+LayoutCase model_for(const Mesh& mesh) {
+  const std::vector<std::string> spans{"full",    "window:5", "block:8",   "window:16",
+                                       "block:4", "full",     "window:11", "window:2"};
+  const int layers = std::max(mesh.pipe, 4);
+  LayoutCase c{.mesh = mesh, .spans = spans[0]};
+  for (int i = 1; i < layers; ++i) c.spans += "," + spans[static_cast<std::size_t>(i)];
+  c.heads = 8 % mesh.tensor == 0 ? 8 : 6 % mesh.tensor == 0 ? 6 : mesh.tensor;
+  c.hidden = c.heads * 6;
+  return c;
+}
+
+std::vector<LayoutCase> with_each(const std::vector<LayoutCase>& all, auto values, auto change) {
+  std::vector<LayoutCase> product;
+  for (const LayoutCase& c : all) {
+    for (const auto& value : values) {
+      product.push_back(c);
+      change(product.back(), value);
+    }
+  }
+  return product;
+}
+
+std::vector<LayoutCase> factorisations(int ranks) {
+  std::vector<LayoutCase> all;
+  for (int tensor = 1; tensor <= ranks; ++tensor) {
+    for (int pipe = 1; pipe <= ranks / tensor; ++pipe) {
+      if (ranks % (tensor * pipe) != 0) continue;
+      all.push_back(model_for({.pipe = pipe, .data = ranks / tensor / pipe, .tensor = tensor}));
+    }
+  }
+  return all;
+}
+
+std::vector<LayoutCase> whole_product(int ranks) {
+  auto all = factorisations(ranks);
+  all = with_each(all, std::vector{"gpipe", "1f1b"}, [](auto& c, auto name) { c.schedule = name; });
+  // Micro-batches: one, as many as stages, and more, which don't divide by them.
+  all = with_each(all, std::vector{0, 1, 2}, [](auto& c, int fill) {
+    c.samples = c.mesh.data * (fill == 0 ? 1 : fill == 1 ? c.mesh.pipe : 2 * c.mesh.pipe + 1);
+  });
+  all = with_each(all, std::vector{true, false}, [](auto& c, bool tied) { c.tied = tied; });
+  all = with_each(all, std::vector{true, false},
+                  [](auto& c, bool shared) { c.sequence_parallel = shared; });
+  all = with_each(all, std::vector{"none", "selective", "block"},
+                  [](auto& c, auto recompute) { c.recompute = recompute; });
+  all = with_each(all, std::vector{DType::f32, DType::bf16},
+                  [](auto& c, DType dtype) { c.dtype = dtype; });
+  std::erase_if(all,
+                [](const LayoutCase& c) { return c.mesh.tensor == 1 && !c.sequence_parallel; });
+  return all;
+}
+
+// Days since 1970, as rank 0 counts them.
+std::uint64_t today() {
+  const auto day = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
+  return std::stoull(world().all_gather(std::to_string(day.time_since_epoch().count()))[0]);
+}
+
+std::vector<LayoutCase> sample(std::vector<LayoutCase> all) {
+  const char* const wanted = std::getenv("MASFORMER_LAYOUT_SAMPLE");
+  const std::string text = wanted == nullptr ? "6" : wanted;
+  if (text == "all") return all;
+  const std::uint64_t seed = today();
+  const std::size_t count = std::min<std::size_t>(std::stoul(text), all.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    std::swap(all[i], all[i + mix(seed, i) % (all.size() - i)]);
+  }
+  all.resize(count);
+  return all;
+}
+
+TEST(LayoutSample, ComputesWhatOneRankComputes) {
+  for (const LayoutCase& c : sample(whole_product(world().size()))) {
+    SCOPED_TRACE(testing::Message() << c);
+    const auto differences =
+        c.dtype == DType::bf16 ? differences_in_bf16(c) : differences_from_one_rank(c);
+    for (const std::string& difference : differences) ADD_FAILURE() << difference;
+  }
+}
+
+}  // namespace
+}  // namespace masformer::test

@@ -1,0 +1,85 @@
+// Training the same small model under any layout, and the comparisons that a layout must stand:
+// with one rank, in bf16, and with recomputation. Run by all ranks of a test's world together.
+#pragma once
+
+#include <functional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "tests/support/single_rank.h"
+
+namespace masformer::test {
+
+struct LayoutCase {
+  Mesh mesh;
+  std::string schedule = "1f1b";
+  std::string partition = "even";
+  int samples = 8;  // of a step, over all data ranks
+  int micro_batch = 1;
+  bool tied = true;
+  bool sequence_parallel = true;
+  std::string recompute = "none";
+  std::int64_t sequence = 33;
+  std::int64_t hidden = 48;
+  std::int64_t heads = 8;
+  std::string spans = "full,window:5,block:8,window:16";  // and with it how many layers
+  DType dtype = DType::f32;
+  int steps = 20;
+};
+
+std::ostream& operator<<(std::ostream& out, const LayoutCase& c);
+
+// What a test breaks on purpose in a run, to see that the comparison finds it. Nothing where empty.
+struct Mutation {
+  std::string spans{};
+  std::function<void(StageDescription&)> stage{};
+  std::function<void(const ParameterSet&)> gradients{};  // summed ones, before they are used
+  std::function<int(int)> micro_batch{};                 // which one is fed in the place of another
+};
+
+// One rank of a layout, training.
+class LayoutRun {
+ public:
+  LayoutRun(const LayoutCase& c, const Mesh& mesh, Communicators groups, Mutation mutation = {});
+
+  ParameterSet& parameters() { return under_test_.stage.parameters(); }
+  const MemoryTable& memory() const { return under_test_.stage.memory(); }
+
+  // Forward and backward of a step; gradients are summed and not yet used.
+  void differentiate(int step);
+  void update_weights(int step);
+  double evaluate(int step);
+  double loss() const { return loss_; }
+  double norm() const { return norm_; }
+  // Whether first and last stage hold the same bits of the token table that they share.
+  bool copies_are_equal();
+
+ private:
+  void feed(int step);
+  // Over all ranks, in nats a token.
+  double mean_loss();
+
+  LayoutCase case_;
+  Mesh mesh_;
+  Mutation mutation_;
+  Stream stream_{Device::cpu, 1};
+  Communicators groups_;
+  StageUnderTest under_test_;
+  double loss_ = 0, norm_ = 0;
+};
+
+// What this rank finds amiss, a line each; nothing where all is well. Collective.
+
+// The same weights at the start, bit for bit; loss, gradient norm and every gradient of the first
+// step; losses over all steps and of an evaluation. The bounds are the design's.
+std::vector<std::string> differences_from_one_rank(const LayoutCase& c,
+                                                   const Mutation& mutation = {});
+// In bf16, layouts differ by rounding: none is further from fp32 than one rank is, by more than
+// chance.
+std::vector<std::string> differences_in_bf16(LayoutCase c);
+// `recompute` takes no more memory than keeping everything, and gives the same bits.
+std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
+                                                      const std::string& recompute);
+
+}  // namespace masformer::test
