@@ -1,7 +1,7 @@
 // How fast each op is at the shapes of a 124M-parameter model (768 wide, 12 heads, 50257 words),
 // as a share of what the cores could do at best.
 //
-//   masformer_ops_benchmark [THREADS [SECONDS]]   threads of the stream; seconds for each op
+//   masformer_ops_benchmark [THREADS [SECONDS [bf16]]]   threads of the stream; seconds for each op
 #include <algorithm>
 #include <chrono>
 #include <exception>
@@ -33,13 +33,18 @@ constexpr std::int64_t words = 50257, vocabulary = 50304;  // padded
 
 class Benchmark {
  public:
-  Benchmark(int threads, double seconds)
-      : stream_(Device::cpu, threads), seconds_(seconds), peak_(measure_peak_flops(threads, 1.0)) {
-    fmt::print("{} threads, fp32 peak {:.1f} GFLOP/s\n\n", threads, peak_ * 1e-9);
+  Benchmark(int threads, double seconds, DType dtype)
+      : stream_(Device::cpu, threads),
+        seconds_(seconds),
+        dtype_(dtype),
+        peak_(measure_peak_flops(threads, 1.0)) {
+    fmt::print("{} threads, {}; fp32 peak {:.1f} GFLOP/s\n\n", threads, name_of(dtype),
+               peak_ * 1e-9);
     fmt::print("{:<34}{:>10}{:>12}{:>8}\n", "op", "ms", "GFLOP/s", "peak");
   }
 
   const Stream& stream() const { return stream_; }
+  DType dtype() const { return dtype_; }  // of activations and weights
 
   // An op that computes: `flops` in each run.
   void computes(const std::string& name, double flops, const std::function<void()>& run) const {
@@ -74,16 +79,23 @@ class Benchmark {
 
   Stream stream_;
   double seconds_;
+  DType dtype_;
   double peak_;
 };
 
 // A few thousand normals over and over: drawing millions would take longer than measuring.
-OwnedTensor numbers(const Shape& shape, double deviation = 1) {
+OwnedTensor numbers(const Shape& shape, DType dtype = DType::f32, double deviation = 1) {
   static const test::Numbers drawn = test::values(test::normals({4099}, 1));
-  OwnedTensor tensor(shape);
-  float* data = tensor->data<float>();
-  for (std::int64_t i = 0; i < tensor->elements(); ++i) {
-    data[i] = static_cast<float>(deviation * drawn[static_cast<std::size_t>(i % 4099)]);
+  OwnedTensor tensor(shape, dtype);
+  const auto fill = [&]<class T>(T* data) {
+    for (std::int64_t i = 0; i < tensor->elements(); ++i) {
+      data[i] = T(static_cast<float>(deviation * drawn[static_cast<std::size_t>(i % 4099)]));
+    }
+  };
+  if (dtype == DType::bf16) {
+    fill(tensor->data<bfloat16>());
+  } else {
+    fill(tensor->data<float>());
   }
   return tensor;
 }
@@ -96,9 +108,11 @@ OwnedTensor token_ids() {
 
 void measure_linear(const Benchmark& b, const std::string& name, std::int64_t inputs,
                     std::int64_t outputs) {
-  const OwnedTensor x = numbers({tokens, inputs}), y = numbers({tokens, outputs});
-  const OwnedTensor weight = numbers({outputs, inputs}, 0.02), bias = numbers({outputs});
-  const OwnedTensor dx({tokens, inputs}), dweight({outputs, inputs}), dbias({outputs});
+  const DType dtype = b.dtype();
+  const OwnedTensor x = numbers({tokens, inputs}, dtype), y = numbers({tokens, outputs}, dtype);
+  const OwnedTensor weight = numbers({outputs, inputs}, dtype, 0.02);
+  const OwnedTensor bias = numbers({outputs}, dtype);
+  const OwnedTensor dx({tokens, inputs}, dtype), dweight({outputs, inputs}), dbias({outputs});
   const double flops = 2.0 * double(tokens * inputs) * double(outputs);
   const std::string shape = fmt::format("{} {}x{}", name, inputs, outputs);
   b.computes(shape, flops, [&] { linear(b.stream(), x, weight, bias, y); });
@@ -109,12 +123,13 @@ void measure_linear(const Benchmark& b, const std::string& name, std::int64_t in
 
 void measure_attention(const Benchmark& b, const std::string& span) {
   const Shape shape = {1, tokens, heads, head_dim}, rows = {1, heads, tokens};
-  const OwnedTensor qkv = numbers({tokens, 3 * hidden});
+  const DType dtype = b.dtype();
+  const OwnedTensor qkv = numbers({tokens, 3 * hidden}, dtype);
   const auto part = [&](std::int64_t i) {
     return qkv->slice(1, i * hidden, hidden).reshape(shape);
   };
-  const OwnedTensor out(shape), dout = numbers(shape), lse(rows), delta(rows);
-  const OwnedTensor dq(shape), dk(shape), dv(shape);
+  const OwnedTensor out(shape, dtype), dout = numbers(shape, dtype), lse(rows), delta(rows);
+  const OwnedTensor dq(shape, dtype), dk(shape, dtype), dv(shape, dtype), dq_sum(shape);
   const AttentionMask mask = {.span = parse_span(span)};
   constexpr float scale = 0.125f;
   // Two products of a query and a key row forward, five backward.
@@ -140,14 +155,16 @@ void measure_attention(const Benchmark& b, const std::string& span) {
                                     .delta = delta,
                                     .dq = dq,
                                     .dk = dk,
-                                    .dv = dv});
+                                    .dv = dv,
+                                    .dq_sum = dq_sum});
   });
 }
 
 void measure_block_ops(const Benchmark& b) {
   const Shape narrow = {tokens, hidden}, wide = {tokens, ffn};
-  const OwnedTensor x = numbers(narrow), y = numbers(narrow), dx(narrow);
-  const OwnedTensor weight = numbers({hidden}), bias = numbers({hidden});
+  const DType dtype = b.dtype();
+  const OwnedTensor x = numbers(narrow, dtype), y = numbers(narrow, dtype), dx(narrow, dtype);
+  const OwnedTensor weight = numbers({hidden}, dtype), bias = numbers({hidden}, dtype);
   const OwnedTensor mean({tokens}), rstd({tokens}), dweight({hidden}), dbias({hidden});
   const Stream& stream = b.stream();
   b.moves("layer_norm", 2 * x->bytes(),
@@ -164,28 +181,30 @@ void measure_block_ops(const Benchmark& b) {
                                  .dbias = dbias});
   });
   b.moves("add_residual", 3 * x->bytes(), [&] { add_residual(stream, x, bias, dx); });
-  const OwnedTensor u = numbers(wide, 2), v = numbers(wide), w(wide);
+  const OwnedTensor u = numbers(wide, dtype, 2), v = numbers(wide, dtype), w(wide, dtype);
   b.moves("gelu", 2 * u->bytes(), [&] { gelu(stream, u, w); });
   b.moves("gelu backward", 3 * u->bytes(), [&] { gelu_backward(stream, u, v, w); });
 }
 
 void measure_vocabulary_ops(const Benchmark& b) {
-  const OwnedTensor ids = token_ids(), x = numbers({tokens, hidden});
-  const OwnedTensor table = numbers({vocabulary, hidden});
+  const OwnedTensor ids = token_ids(), x = numbers({tokens, hidden}, b.dtype());
+  const OwnedTensor table = numbers({vocabulary, hidden}, b.dtype());
+  const OwnedTensor dtable({vocabulary, hidden});
   const Stream& stream = b.stream();
   b.moves("embedding", 2 * x->bytes(), [&] { embedding(stream, ids, table, 0, false, x); });
   b.moves("embedding backward", 3 * x->bytes(),
-          [&] { embedding_backward(stream, ids, x, 0, table); });
+          [&] { embedding_backward(stream, ids, x, 0, dtable); });
   const OwnedTensor logits = numbers({tokens, vocabulary}), lse({tokens});
   const OwnedTensor max({tokens}), sum({tokens}), target({tokens});
+  const OwnedTensor dlogits({tokens, vocabulary}, b.dtype());
   const VocabularyShard shard = {0, words};
   b.moves("softmax_max", logits->bytes(), [&] { softmax_max(stream, logits, shard, max); });
   b.moves("softmax_sum", logits->bytes(),
           [&] { softmax_sum(stream, logits, shard, ids, max, sum, target); });
   b.moves("cross_entropy", 5 * lse->bytes(),
           [&] { cross_entropy(stream, ids, max, sum, target, lse); });
-  b.moves("cross_entropy backward", 2 * logits->bytes(),
-          [&] { cross_entropy_backward(stream, logits, shard, ids, lse, 1e-3f, logits); });
+  b.moves("cross_entropy backward", logits->bytes() + dlogits->bytes(),
+          [&] { cross_entropy_backward(stream, logits, shard, ids, lse, 1e-3f, dlogits); });
 }
 
 void measure_parameter_ops(const Benchmark& b) {
@@ -199,8 +218,8 @@ void measure_parameter_ops(const Benchmark& b) {
   b.moves("fill_zero", m->bytes(), [&] { fill_zero(stream, m); });
 }
 
-void measure_all(int threads, double seconds) {
-  const Benchmark benchmark(threads, seconds);
+void measure_all(int threads, double seconds, DType dtype) {
+  const Benchmark benchmark(threads, seconds, dtype);
   measure_linear(benchmark, "qkv", hidden, 3 * hidden);
   measure_linear(benchmark, "projection", hidden, hidden);
   measure_linear(benchmark, "up", hidden, ffn);
@@ -220,10 +239,13 @@ int main(int argc, char** argv) {
   try {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     masformer::measure_all(!arguments.empty() ? std::stoi(arguments[0]) : 2,
-                           arguments.size() > 1 ? std::stod(arguments[1]) : 0.5);
+                           arguments.size() > 1 ? std::stod(arguments[1]) : 0.5,
+                           arguments.size() > 2 && arguments[2] == "bf16" ? masformer::DType::bf16
+                                                                          : masformer::DType::f32);
     return 0;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\nusage: masformer_ops_benchmark [THREADS [SECONDS]]\n", error.what());
+    fmt::print(stderr, "{}\nusage: masformer_ops_benchmark [THREADS [SECONDS [bf16]]]\n",
+               error.what());
     return 2;
   }
 }
