@@ -182,20 +182,21 @@ StagePlan RunPlan::plan_stage(const StageDescription& stage, const Coordinate& a
 
 namespace {
 
-// What of the policy is not the plainest; a line, or nothing.
+// How the layers compute, a line.
 std::string describe_policy(const RunPlan& plan) {
-  std::vector<std::string> words;
-  if (plan.mesh.tensor > 1) {
-    words.emplace_back(plan.policy.sequence_parallel ? "tensor ranks share tokens between products"
-                                                     : "tensor ranks have all tokens");
-  }
+  std::vector<std::string> words{std::string(name_of(plan.policy.dtype)),
+                                 fmt::format("attention scale {}", plan.model.attention_scale)};
+  if (plan.mesh.tensor > 1 && plan.policy.sequence_parallel)
+    words.emplace_back("sequence parallel");
   const auto count = [&](Recompute policy, const char* name) {
     const auto blocks = std::ranges::count(plan.policy.recompute, policy);
-    if (blocks > 0) words.push_back(fmt::format("{} blocks recompute {}", blocks, name));
+    if (blocks > 0)
+      words.push_back(
+          fmt::format("recompute {}: {} of {} blocks", name, blocks, plan.model.layers));
   };
-  count(Recompute::selective, "attention and GELU");
-  count(Recompute::block, "all");
-  return words.empty() ? "" : fmt::format("          {}\n", fmt::join(words, "; "));
+  count(Recompute::selective, "selective");
+  count(Recompute::block, "block");
+  return fmt::format("compute   {}\n", fmt::join(words, "; "));
 }
 
 }  // namespace

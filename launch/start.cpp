@@ -63,6 +63,19 @@ CheckpointReader open_undamaged(Communicator& world, const fs::path& directory) 
   return reader;
 }
 
+// What of train.* is another than the checkpoint's, and may be.
+std::vector<std::string> training_changes(const nlohmann::json& attributes,
+                                          const OptionTable& table) {
+  const auto before = attributes.value("options", std::map<std::string, std::string>());
+  std::vector<std::string> changes;
+  for (const auto& [name, value] : table.record()) {
+    const auto found = before.find(name);
+    if (!name.starts_with("train.") || found == before.end() || found->second == value) continue;
+    changes.push_back(fmt::format("{}={} (it was {})", name, value, found->second));
+  }
+  return changes;
+}
+
 Start resume(Job& job, const OptionTable& table, const fs::path& directory,
              const std::string& data_digest) {
   return collectively(job.world(), [&] {
@@ -81,6 +94,9 @@ Start resume(Job& job, const OptionTable& table, const fs::path& directory,
     start.step = attributes.at("step");
     start.notes.push_back(fmt::format("resumes from {}, written by {}", directory.string(),
                                       attributes.value("mesh", "an unknown layout")));
+    const auto changes = training_changes(attributes, table);
+    if (!changes.empty())
+      start.notes.push_back(fmt::format("goes on with {}", fmt::join(changes, ", ")));
     return start;
   });
 }

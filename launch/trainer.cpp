@@ -87,8 +87,9 @@ void Trainer::prepare_output() {
     fmt::print("{}", describe(job_.plan));
     fmt::print("data      {}: {} tokens to train on, {} held out; {} windows an epoch\n",
                options_.data.path, train_.tokens(), held_out_.tokens(), loader_.windows());
-    fmt::print("threads   {} a rank\noutput    {}: metrics.jsonl, checkpoints/\n",
-               job_.stream.threads(), options_.run.dir);
+    fmt::print("threads   {} a rank; fp32 peak of all ranks {:.0f} GFLOP/s, measured\n",
+               job_.stream.threads(), job_.peak_flops / 1e9);
+    fmt::print("output    {}: metrics.jsonl, checkpoints/\n", options_.run.dir);
     std::fflush(stdout);
   });
 }
