@@ -68,7 +68,8 @@ inline HalfVec rounded(Vec x) {
   const auto bits = std::bit_cast<UnsignedVec>(x);
   const UnsignedVec nearest = (bits + 0x7fffU + (bits >> 16 & 1U)) >> 16;
   const UnsignedVec quiet_nan = UnsignedVec{} + 0x7fc0U;
-  return __builtin_convertvector(x != x ? quiet_nan : nearest, HalfVec);
+  const auto is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
+  return __builtin_convertvector(is_nan ? quiet_nan : nearest, HalfVec);
 }
 
 }  // namespace detail
