@@ -19,7 +19,7 @@
 
 namespace masformer {
 
-// How a model is trained, where that changes its memory and not its result.
+// How a stage computes: only `dtype` changes the result by more than rounding in fp32.
 struct StagePolicy {
   MicroBatchShape shape;
   bool sequence_parallel = true;       // see TokenShards
