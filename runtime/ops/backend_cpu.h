@@ -13,6 +13,7 @@
 
 namespace masformer::cpu {
 
+bool has_products(DType dtype);
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y);
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx);
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,

@@ -6,6 +6,10 @@
 
 namespace masformer {
 
+bool has_products(const Stream& stream, DType dtype) {
+  return backend(stream, cpu::has_products)(dtype);
+}
+
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
   const std::int64_t tokens = x.dim(0), inputs = x.dim(1), outputs = weight.dim(0);
   const OperandCheck check("linear", stream);

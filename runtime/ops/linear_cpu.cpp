@@ -92,7 +92,7 @@ void multiply_bf16(const Factor& a, const Factor& b, const Tensor& row, float be
     dnnl::matmul({description, attributes, engine}).execute(queue, arguments);
     queue.wait();
   } catch (const dnnl::error& error) {
-    fail("oneDNN has no bf16 product for this processor ({}): take train.dtype=fp32", error.what());
+    fail("oneDNN refused a product into {}: {}", c.shape().to_string(), error.what());
   }
 }
 
@@ -131,6 +131,19 @@ void add_column_sums(const Tensor& dy, Part columns, float* sums) {
 }
 
 }  // namespace
+
+bool has_products(DType dtype) {
+  if (dtype == DType::f32) return true;
+  using dnnl::memory;
+  const memory::desc square({16, 16}, memory::data_type::bf16, memory::format_tag::ab);
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  dnnl_primitive_desc_t found = nullptr;
+  const dnnl::matmul::desc description(square, square, square);
+  const dnnl_status_t status =
+      dnnl_primitive_desc_create(&found, &description.data, nullptr, engine.get(), nullptr);
+  if (status == dnnl_success) dnnl_primitive_desc_destroy(found);
+  return status == dnnl_success;
+}
 
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
   // A product over nothing is not left to oneDNN.
