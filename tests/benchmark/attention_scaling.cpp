@@ -1,69 +1,52 @@
-// How attention's time grows with the sequence: forward and backward of two heads of 64, in fp32,
-// from 1024 tokens to 32768, and the power of S that fits the times from 4096 on best. A window's
-// should be 1, full attention's 2. Memory is what the tensors take, linear in S; nothing else grows
-// with it.
+// How attention's time and memory grow with the sequence: forward and backward of two heads of 64,
+// in fp32, from 1024 tokens to 32768, and the powers of S that fit them from 4096 on best. A
+// window's time should grow with the power 1, full attention's with 2, memory always with 1. Memory
+// is what the process came to hold at most, beyond what it held before.
 //
 //   masformer_attention_scaling [THREADS]
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
+#include <malloc.h>
 #include <string>
 #include <vector>
 
 #include <fmt/core.h>
 
-#include "runtime/ops/attention.h"
-#include "tests/support/tensors.h"
+#include "tests/benchmark/measure.h"
 
-namespace masformer {
+namespace masformer::test {
 namespace {
-
-using test::OwnedTensor;
 
 constexpr std::int64_t heads = 2, head_dim = 64;
 
-struct Times {
-  double forward = 1e9, backward = 1e9;  // seconds
-};
-
-template <class Work>
-double seconds_of(const Work& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+// Bytes of the process's memory at its highest since forget_peak().
+double peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return 1024.0 * std::stod(line.substr(6));
+  }
+  return 0;
 }
 
-// The fastest of three runs each.
-Times measure(const Stream& stream, const Span& span, std::int64_t sequence) {
-  const Shape shape{1, sequence, heads, head_dim}, rows{1, heads, sequence};
-  const OwnedTensor q = test::normals(shape, 1), k = test::normals(shape, 2);
-  const OwnedTensor v = test::normals(shape, 3), dout = test::normals(shape, 4);
-  const OwnedTensor out(shape), dq(shape), dk(shape), dv(shape), lse(rows), delta(rows);
-  constexpr float scale = 0.125f;
-  Times times;
-  for (int run = 0; run < 3; ++run) {
-    const double forward = seconds_of([&] {
-      attention(stream,
-                {.q = q, .k = k, .v = v, .mask = {span}, .scale = scale, .out = out, .lse = lse});
-    });
-    const double backward = seconds_of([&] {
-      attention_backward(stream, {.q = q,
-                                  .k = k,
-                                  .v = v,
-                                  .mask = {span},
-                                  .scale = scale,
-                                  .out = out,
-                                  .lse = lse,
-                                  .dout = dout,
-                                  .delta = delta,
-                                  .dq = dq,
-                                  .dk = dk,
-                                  .dv = dv});
-    });
-    times = {std::min(times.forward, forward), std::min(times.backward, backward)};
-  }
-  return times;
+void forget_peak() {
+  std::ofstream("/proc/self/clear_refs") << 5;
+}
+
+struct Cost {
+  double forward = 0, backward = 0;  // seconds
+  double memory = 0;                 // bytes
+};
+
+Cost measure(const Stream& stream, const Span& span, std::int64_t sequence) {
+  forget_peak();
+  const double before = peak_memory();
+  const AttentionRun run(sequence, heads, head_dim, DType::f32, span);
+  Cost cost;
+  cost.forward = fastest(3, 0, [&] { run.forward(stream); });
+  cost.backward = fastest(3, 0, [&] { run.backward(stream); });
+  cost.memory = peak_memory() - before;
+  return cost;
 }
 
 // The slope of log(y) over log(x) by least squares.
@@ -79,27 +62,30 @@ double power(const std::vector<double>& x, const std::vector<double>& y) {
 
 void measure_growth(const Stream& stream, const std::string& text) {
   const Span span = parse_span(text);
-  std::vector<double> lengths, forward, backward;
+  std::vector<double> lengths, forward, backward, memory;
   for (std::int64_t sequence = 1024; sequence <= 32768; sequence *= 2) {
-    const Times times = measure(stream, span, sequence);
-    fmt::print("{:<12}{:>8}{:>12.2f}{:>12.2f}\n", text, sequence, times.forward * 1e3,
-               times.backward * 1e3);
+    const Cost cost = measure(stream, span, sequence);
+    fmt::print("{:<12}{:>8}{:>12.2f}{:>12.2f}{:>12.1f}\n", text, sequence, cost.forward * 1e3,
+               cost.backward * 1e3, cost.memory / (1 << 20));
     if (sequence < 4096) continue;
     lengths.push_back(static_cast<double>(sequence));
-    forward.push_back(times.forward);
-    backward.push_back(times.backward);
+    forward.push_back(cost.forward);
+    backward.push_back(cost.backward);
+    memory.push_back(cost.memory);
   }
-  fmt::print("{:<12}{:>8}{:>12.2f}{:>12.2f}\n\n", text, "power", power(lengths, forward),
-             power(lengths, backward));
+  fmt::print("{:<12}{:>8}{:>12.2f}{:>12.2f}{:>12.2f}\n\n", text, "power", power(lengths, forward),
+             power(lengths, backward), power(lengths, memory));
 }
 
 }  // namespace
-}  // namespace masformer
+}  // namespace masformer::test
 
 int main(int argc, char** argv) {
+  mallopt(M_MMAP_THRESHOLD, 1 << 17);  // what is freed goes back to the system, and is seen to go
   const masformer::Stream stream(masformer::Device::cpu, argc > 1 ? std::atoi(argv[1]) : 2);
-  fmt::print("{:<12}{:>8}{:>12}{:>12}\n", "span", "tokens", "forward ms", "backward ms");
+  fmt::print("{:<12}{:>8}{:>12}{:>12}{:>12}\n", "span", "tokens", "forward ms", "backward ms",
+             "MiB");
   for (const char* const span : {"window:256", "window:1024", "block:512", "full"}) {
-    masformer::measure_growth(stream, span);
+    masformer::test::measure_growth(stream, span);
   }
 }

@@ -2,18 +2,14 @@
 // as a share of what the cores could do at best.
 //
 //   masformer_ops_benchmark [THREADS [SECONDS [bf16]]]   threads of the stream; seconds for each op
-#include <algorithm>
-#include <chrono>
 #include <exception>
 #include <functional>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include <fmt/core.h>
 
 #include "runtime/ops/adamw.h"
-#include "runtime/ops/attention.h"
 #include "runtime/ops/cross_entropy.h"
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/embedding.h"
@@ -21,11 +17,12 @@
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
-#include "tests/support/tensors.h"
+#include "tests/benchmark/measure.h"
 
 namespace masformer {
 namespace {
 
+using test::numbers;
 using test::OwnedTensor;
 
 constexpr std::int64_t tokens = 1024, hidden = 768, ffn = 3072, heads = 12, head_dim = 64;
@@ -60,21 +57,9 @@ class Benchmark {
   }
 
  private:
-  // Of the fastest run: what other programs took meanwhile doesn't count.
   double best_time(const std::function<void()>& run) const {
-    using Clock = std::chrono::steady_clock;
-    const auto since = [](Clock::time_point from) {
-      return std::chrono::duration<double>(Clock::now() - from).count();
-    };
     run();
-    double best = std::numeric_limits<double>::infinity();
-    const auto start = Clock::now();
-    for (int runs = 0; runs < 3 || since(start) < seconds_; ++runs) {
-      const auto run_start = Clock::now();
-      run();
-      best = std::min(best, since(run_start));
-    }
-    return best;
+    return test::fastest(3, seconds_, run);
   }
 
   Stream stream_;
@@ -82,23 +67,6 @@ class Benchmark {
   DType dtype_;
   double peak_;
 };
-
-// A few thousand normals over and over: drawing millions would take longer than measuring.
-OwnedTensor numbers(const Shape& shape, DType dtype = DType::f32, double deviation = 1) {
-  static const test::Numbers drawn = test::values(test::normals({4099}, 1));
-  OwnedTensor tensor(shape, dtype);
-  const auto fill = [&]<class T>(T* data) {
-    for (std::int64_t i = 0; i < tensor->elements(); ++i) {
-      data[i] = T(static_cast<float>(deviation * drawn[static_cast<std::size_t>(i % 4099)]));
-    }
-  };
-  if (dtype == DType::bf16) {
-    fill(tensor->data<bfloat16>());
-  } else {
-    fill(tensor->data<float>());
-  }
-  return tensor;
-}
 
 OwnedTensor token_ids() {
   return test::integers(tokens, [](std::int64_t t) {
@@ -121,43 +89,13 @@ void measure_linear(const Benchmark& b, const std::string& name, std::int64_t in
              [&] { linear_backward_weight(b.stream(), y, x, dweight, dbias); });
 }
 
-void measure_attention(const Benchmark& b, const std::string& span) {
-  const Shape shape = {1, tokens, heads, head_dim}, rows = {1, heads, tokens};
-  const DType dtype = b.dtype();
-  const OwnedTensor qkv = numbers({tokens, 3 * hidden}, dtype);
-  const auto part = [&](std::int64_t i) {
-    return qkv->slice(1, i * hidden, hidden).reshape(shape);
-  };
-  const OwnedTensor out(shape, dtype), dout = numbers(shape, dtype), lse(rows), delta(rows);
-  const OwnedTensor dq(shape, dtype), dk(shape, dtype), dv(shape, dtype), dq_sum(shape);
-  const AttentionMask mask = {.span = parse_span(span)};
-  constexpr float scale = 0.125f;
+void measure_attention(const Benchmark& b, const std::string& text) {
+  const Span span = parse_span(text);
+  const test::AttentionRun run(tokens, heads, head_dim, b.dtype(), span);
   // Two products of a query and a key row forward, five backward.
-  const double product = 2.0 * double(visible_pairs(mask.span, tokens) * heads * head_dim);
-  b.computes("attention " + span, 2 * product, [&] {
-    attention(b.stream(), {.q = part(0),
-                           .k = part(1),
-                           .v = part(2),
-                           .mask = mask,
-                           .scale = scale,
-                           .out = out,
-                           .lse = lse});
-  });
-  b.computes("attention " + span + " backward", 5 * product, [&] {
-    attention_backward(b.stream(), {.q = part(0),
-                                    .k = part(1),
-                                    .v = part(2),
-                                    .mask = mask,
-                                    .scale = scale,
-                                    .out = out,
-                                    .lse = lse,
-                                    .dout = dout,
-                                    .delta = delta,
-                                    .dq = dq,
-                                    .dk = dk,
-                                    .dv = dv,
-                                    .dq_sum = dq_sum});
-  });
+  const double product = 2.0 * double(visible_pairs(span, tokens) * heads * head_dim);
+  b.computes("attention " + text, 2 * product, [&] { run.forward(b.stream()); });
+  b.computes("attention " + text + " backward", 5 * product, [&] { run.backward(b.stream()); });
 }
 
 void measure_block_ops(const Benchmark& b) {

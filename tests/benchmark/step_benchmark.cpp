@@ -3,8 +3,6 @@
 // all layers full, and 4 full with 8 of window:256, in fp32 and bf16.
 //
 //   masformer_step_benchmark [THREADS [STEPS]]
-#include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <vector>
 
@@ -14,6 +12,7 @@
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
 #include "runtime/random.h"
+#include "tests/benchmark/measure.h"
 #include "tests/support/single_rank.h"
 
 namespace masformer::test {
@@ -32,19 +31,6 @@ ModelConfig gpt_125m(const char* spans) {
           .attention_scale = 0.125f};
 }
 
-// The seconds of the fastest of `runs` runs.
-template <class Work>
-double fastest(int runs, const Work& work) {
-  double best = 1e9;
-  for (int run = 0; run < runs; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
-    best = std::min(best, passed.count());
-  }
-  return best;
-}
-
 // FLOP/s of the model's largest kind of product but the head's, in fp32.
 double product_rate(const Stream& stream) {
   constexpr std::int64_t inputs = 768, outputs = 3072;
@@ -52,7 +38,8 @@ double product_rate(const Stream& stream) {
   const Tensor x = arena.take({sequence, inputs}, DType::f32);
   const Tensor weight = arena.take({outputs, inputs}, DType::f32);
   const Tensor y = arena.take({sequence, outputs}, DType::f32);
-  return 2.0 * sequence * inputs * outputs / fastest(20, [&] { linear(stream, x, weight, {}, y); });
+  return 2.0 * sequence * inputs * outputs /
+         fastest(20, 0, [&] { linear(stream, x, weight, {}, y); });
 }
 
 // The seconds of the fastest of `steps` steps: forward, backward, norm and update.
@@ -70,7 +57,7 @@ double fastest_step(const ModelConfig& config, DType dtype, const Stream& stream
   stage.set_micro_batch(0, words.data(), words.data() + 1, positions(1, sequence).data());
   const OptimizerConfig optimizer{.steps = steps};
   int step = 0;
-  return fastest(steps, [&] {
+  return fastest(steps, 0, [&] {
     stage.begin_training(sequence);
     execute(under_test.training, *groups.pipe, stage);
     stage.sync().finish_reduction();
