@@ -1,7 +1,9 @@
 // How fast each op is at the shapes of a 124M-parameter model (768 wide, 12 heads, 50257 words),
-// as a share of what the cores could do at best.
+// as a share of what the cores could do at best; and each op's share of a step of that model, one
+// sequence of 1024 tokens through 12 layers of full attention, were each as fast in it.
 //
 //   masformer_ops_benchmark [THREADS [SECONDS [bf16]]]   threads of the stream; seconds for each op
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <string>
@@ -26,6 +28,7 @@ using test::numbers;
 using test::OwnedTensor;
 
 constexpr std::int64_t tokens = 1024, hidden = 768, ffn = 3072, heads = 12, head_dim = 64;
+constexpr double layers = 12, parameters = 124439808;
 constexpr std::int64_t words = 50257, vocabulary = 50304;  // padded
 
 class Benchmark {
@@ -43,29 +46,51 @@ class Benchmark {
   const Stream& stream() const { return stream_; }
   DType dtype() const { return dtype_; }  // of activations and weights
 
-  // An op that computes: `flops` in each run.
-  void computes(const std::string& name, double flops, const std::function<void()>& run) const {
-    const double time = best_time(run);
+  // An op that computes: `flops` in each run, and `calls` runs in a step.
+  void computes(const std::string& name, double flops, double calls,
+                const std::function<void()>& run) {
+    const double time = measure(name, calls, run);
     fmt::print("{:<34}{:>10.3f}{:>12.1f}{:>7.1f}%\n", name, time * 1e3, flops / time * 1e-9,
                100 * flops / time / peak_);
   }
 
   // An op that reads and writes: `bytes` in each run.
-  void moves(const std::string& name, std::int64_t bytes, const std::function<void()>& run) const {
-    const double time = best_time(run);
+  void moves(const std::string& name, std::int64_t bytes, double calls,
+             const std::function<void()>& run) {
+    const double time = measure(name, calls, run);
     fmt::print("{:<34}{:>10.3f}{:>12.1f} GB/s\n", name, time * 1e3, double(bytes) / time * 1e-9);
   }
 
+  // What was measured, the largest share first.
+  void print_shares() {
+    std::ranges::sort(shares_, std::ranges::greater(), &Share::seconds);
+    double step = 0;
+    for (const Share& share : shares_) step += share.seconds;
+    fmt::print("\n{:<34}{:>10}{:>12}\n", "in a step", "ms", "share");
+    for (const auto& [name, seconds] : shares_) {
+      fmt::print("{:<34}{:>10.1f}{:>11.1f}%\n", name, seconds * 1e3, 100 * seconds / step);
+    }
+    fmt::print("{:<34}{:>10.1f}\n\n", "all", step * 1e3);
+  }
+
  private:
-  double best_time(const std::function<void()>& run) const {
+  struct Share {
+    std::string name;
+    double seconds;
+  };
+
+  double measure(const std::string& name, double calls, const std::function<void()>& run) {
     run();
-    return test::fastest(3, seconds_, run);
+    const double time = test::fastest(3, seconds_, run);
+    if (calls > 0) shares_.push_back({name, calls * time});
+    return time;
   }
 
   Stream stream_;
   double seconds_;
   DType dtype_;
   double peak_;
+  std::vector<Share> shares_;
 };
 
 OwnedTensor token_ids() {
@@ -74,8 +99,8 @@ OwnedTensor token_ids() {
   });
 }
 
-void measure_linear(const Benchmark& b, const std::string& name, std::int64_t inputs,
-                    std::int64_t outputs) {
+void measure_linear(Benchmark& b, const std::string& name, std::int64_t inputs,
+                    std::int64_t outputs, double calls = layers) {
   const DType dtype = b.dtype();
   const OwnedTensor x = numbers({tokens, inputs}, dtype), y = numbers({tokens, outputs}, dtype);
   const OwnedTensor weight = numbers({outputs, inputs}, dtype, 0.02);
@@ -83,31 +108,34 @@ void measure_linear(const Benchmark& b, const std::string& name, std::int64_t in
   const OwnedTensor dx({tokens, inputs}, dtype), dweight({outputs, inputs}), dbias({outputs});
   const double flops = 2.0 * double(tokens * inputs) * double(outputs);
   const std::string shape = fmt::format("{} {}x{}", name, inputs, outputs);
-  b.computes(shape, flops, [&] { linear(b.stream(), x, weight, bias, y); });
-  b.computes(shape + " dx", flops, [&] { linear_backward_input(b.stream(), y, weight, dx); });
-  b.computes(shape + " dw", flops,
+  b.computes(shape, flops, calls, [&] { linear(b.stream(), x, weight, bias, y); });
+  b.computes(shape + " dx", flops, calls,
+             [&] { linear_backward_input(b.stream(), y, weight, dx); });
+  b.computes(shape + " dw", flops, calls,
              [&] { linear_backward_weight(b.stream(), y, x, dweight, dbias); });
 }
 
-void measure_attention(const Benchmark& b, const std::string& text) {
+void measure_attention(Benchmark& b, const std::string& text) {
   const Span span = parse_span(text);
   const test::AttentionRun run(tokens, heads, head_dim, b.dtype(), span);
+  const double calls = span == Span{} ? layers : 0;
   // Two products of a query and a key row forward, five backward.
   const double product = 2.0 * double(visible_pairs(span, tokens) * heads * head_dim);
-  b.computes("attention " + text, 2 * product, [&] { run.forward(b.stream()); });
-  b.computes("attention " + text + " backward", 5 * product, [&] { run.backward(b.stream()); });
+  b.computes("attention " + text, 2 * product, calls, [&] { run.forward(b.stream()); });
+  b.computes("attention " + text + " backward", 5 * product, calls,
+             [&] { run.backward(b.stream()); });
 }
 
-void measure_block_ops(const Benchmark& b) {
+void measure_block_ops(Benchmark& b) {
   const Shape narrow = {tokens, hidden}, wide = {tokens, ffn};
   const DType dtype = b.dtype();
   const OwnedTensor x = numbers(narrow, dtype), y = numbers(narrow, dtype), dx(narrow, dtype);
   const OwnedTensor weight = numbers({hidden}, dtype), bias = numbers({hidden}, dtype);
   const OwnedTensor mean({tokens}), rstd({tokens}), dweight({hidden}), dbias({hidden});
   const Stream& stream = b.stream();
-  b.moves("layer_norm", 2 * x->bytes(),
+  b.moves("layer_norm", 2 * x->bytes(), 2 * layers + 1,
           [&] { layer_norm(stream, x, weight, bias, 1e-5f, y, mean, rstd); });
-  b.moves("layer_norm backward", 4 * x->bytes(), [&] {
+  b.moves("layer_norm backward", 4 * x->bytes(), 2 * layers + 1, [&] {
     layer_norm_backward(stream, {.dy = y,
                                  .x = x,
                                  .weight = weight,
@@ -118,56 +146,61 @@ void measure_block_ops(const Benchmark& b) {
                                  .dweight = dweight,
                                  .dbias = dbias});
   });
-  b.moves("add_residual", 3 * x->bytes(), [&] { add_residual(stream, x, bias, dx); });
+  b.moves("add_residual", 3 * x->bytes(), 2 * layers, [&] { add_residual(stream, x, bias, dx); });
   const OwnedTensor u = numbers(wide, dtype, 2), v = numbers(wide, dtype), w(wide, dtype);
-  b.moves("gelu", 2 * u->bytes(), [&] { gelu(stream, u, w); });
-  b.moves("gelu backward", 3 * u->bytes(), [&] { gelu_backward(stream, u, v, w); });
+  b.moves("gelu", 2 * u->bytes(), layers, [&] { gelu(stream, u, w); });
+  b.moves("gelu backward", 3 * u->bytes(), layers, [&] { gelu_backward(stream, u, v, w); });
 }
 
-void measure_vocabulary_ops(const Benchmark& b) {
+void measure_vocabulary_ops(Benchmark& b) {
   const OwnedTensor ids = token_ids(), x = numbers({tokens, hidden}, b.dtype());
   const OwnedTensor table = numbers({vocabulary, hidden}, b.dtype());
   const OwnedTensor dtable({vocabulary, hidden});
   const Stream& stream = b.stream();
-  b.moves("embedding", 2 * x->bytes(), [&] { embedding(stream, ids, table, 0, false, x); });
-  b.moves("embedding backward", 3 * x->bytes(),
+  b.moves("embedding", 2 * x->bytes(), 2, [&] { embedding(stream, ids, table, 0, false, x); });
+  b.moves("embedding backward", 3 * x->bytes(), 2,
           [&] { embedding_backward(stream, ids, x, 0, dtable); });
   const OwnedTensor logits = numbers({tokens, vocabulary}), lse({tokens});
   const OwnedTensor max({tokens}), sum({tokens}), target({tokens});
   const OwnedTensor dlogits({tokens, vocabulary}, b.dtype());
   const VocabularyShard shard = {0, words};
-  b.moves("softmax_max", logits->bytes(), [&] { softmax_max(stream, logits, shard, max); });
-  b.moves("softmax_sum", logits->bytes(),
+  b.moves("softmax_max", logits->bytes(), 1, [&] { softmax_max(stream, logits, shard, max); });
+  b.moves("softmax_sum", logits->bytes(), 1,
           [&] { softmax_sum(stream, logits, shard, ids, max, sum, target); });
-  b.moves("cross_entropy", 5 * lse->bytes(),
+  b.moves("cross_entropy", 5 * lse->bytes(), 1,
           [&] { cross_entropy(stream, ids, max, sum, target, lse); });
-  b.moves("cross_entropy backward", logits->bytes() + dlogits->bytes(),
+  b.moves("cross_entropy backward", logits->bytes() + dlogits->bytes(), 1,
           [&] { cross_entropy_backward(stream, logits, shard, ids, lse, 1e-3f, dlogits); });
 }
 
-void measure_parameter_ops(const Benchmark& b) {
+void measure_parameter_ops(Benchmark& b) {
   const Shape shape = {std::int64_t{1} << 24};  // 64 MiB each: beyond most caches
   const OwnedTensor gradient = numbers(shape), master = numbers(shape), m(shape), v(shape);
+  const double sets = parameters / double(m->elements());
   const AdamWStep step = {.learning_rate = 1e-4f, .weight_decay = 0.1f};
   const Stream& stream = b.stream();
-  b.moves("adamw", 7 * m->bytes(), [&] { adamw(stream, step, gradient, master, m, v); });
-  b.moves("sum_of_squares", m->bytes(), [&] { sum_of_squares(stream, gradient); });
-  b.moves("copy", 2 * m->bytes(), [&] { copy(stream, gradient, m); });
-  b.moves("fill_zero", m->bytes(), [&] { fill_zero(stream, m); });
+  b.moves("adamw", 7 * m->bytes(), sets, [&] { adamw(stream, step, gradient, master, m, v); });
+  b.moves("sum_of_squares", m->bytes(), sets, [&] { sum_of_squares(stream, gradient); });
+  // Where values are bf16, they are masters rounded.
+  const OwnedTensor value(shape, b.dtype());
+  b.moves("copy", m->bytes() + value->bytes(), b.dtype() == DType::bf16 ? sets : 0,
+          [&] { copy(stream, master, value); });
+  b.moves("fill_zero", m->bytes(), sets, [&] { fill_zero(stream, m); });
 }
 
 void measure_all(int threads, double seconds, DType dtype) {
-  const Benchmark benchmark(threads, seconds, dtype);
+  Benchmark benchmark(threads, seconds, dtype);
   measure_linear(benchmark, "qkv", hidden, 3 * hidden);
   measure_linear(benchmark, "projection", hidden, hidden);
   measure_linear(benchmark, "up", hidden, ffn);
   measure_linear(benchmark, "down", ffn, hidden);
-  measure_linear(benchmark, "head", hidden, vocabulary);
+  measure_linear(benchmark, "head", hidden, vocabulary, 1);
   measure_attention(benchmark, "full");
   measure_attention(benchmark, "window:256");
   measure_block_ops(benchmark);
   measure_vocabulary_ops(benchmark);
   measure_parameter_ops(benchmark);
+  benchmark.print_shares();
 }
 
 }  // namespace
