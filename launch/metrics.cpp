@@ -53,6 +53,28 @@ void MetricsWriter::sync() const {
   io::File(path_, O_RDONLY).sync();
 }
 
+namespace {
+
+nlohmann::ordered_json by_axis(const std::array<SentBytes, 4>& sent) {
+  nlohmann::ordered_json axes;
+  for (std::size_t i = 0; i < sent.size(); ++i) axes[axis_names[i]] = sent[i].total();
+  return axes;
+}
+
+// Without what sent nothing.
+nlohmann::ordered_json by_operation(const std::array<SentBytes, 4>& sent) {
+  auto axes = nlohmann::ordered_json::object();
+  for (std::size_t axis = 0; axis < sent.size(); ++axis) {
+    for (std::size_t i = 0; i < operation_names.size(); ++i) {
+      const std::int64_t bytes = sent[axis][static_cast<Operation>(i)];
+      if (bytes > 0) axes[axis_names[axis]][operation_names[i]] = bytes;
+    }
+  }
+  return axes;
+}
+
+}  // namespace
+
 MetricsWriter::MetricsWriter(fs::path path, std::int64_t last_step) : path_(std::move(path)) {
   cut(path_, last_step);
   stream_.open(path_, std::ios::app);
@@ -71,11 +93,8 @@ void MetricsWriter::write(const StepMetrics& m) {
                                  {"model_flops_per_second", m.model_flops_per_second},
                                  {"mfu", m.mfu},
                                  {"mfu_dense", m.mfu_dense},
-                                 {"sent_bytes",
-                                  {{"tensor", m.sent_tensor},
-                                   {"pipeline", m.sent_pipeline},
-                                   {"context", m.sent_context},
-                                   {"data", m.sent_data}}},
+                                 {"sent_bytes", by_axis(m.sent)},
+                                 {"sent_bytes_by_operation", by_operation(m.sent)},
                                  {"peak_memory_bytes", m.peak_memory_bytes},
                                  {"bubble", m.bubble}};
   if (m.eval_loss) line["eval_loss"] = *m.eval_loss;

@@ -1,12 +1,17 @@
 // RUN_DIR/metrics.jsonl: one JSON object a line, one line a step. docs/metrics.md describes it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 
+#include "parallel/sent_bytes.h"
+
 namespace masformer {
+
+inline constexpr std::array axis_names{"tensor", "pipeline", "context", "data"};
 
 struct StepMetrics {
   std::int64_t step = 0;  // from 1
@@ -16,9 +21,9 @@ struct StepMetrics {
   std::int64_t tokens = 0;  // consumed by the run so far
   double step_seconds = 0;
   double tokens_per_second = 0;
-  double model_flops_per_second = 0;  // visible pairs
-  double mfu = 0, mfu_dense = 0;      // shares of the devices' measured peak
-  std::int64_t sent_tensor = 0, sent_pipeline = 0, sent_context = 0, sent_data = 0;  // bytes
+  double model_flops_per_second = 0;   // visible pairs
+  double mfu = 0, mfu_dense = 0;       // shares of the devices' measured peak
+  std::array<SentBytes, 4> sent{};     // over all ranks, by axis as in axis_names
   std::int64_t peak_memory_bytes = 0;  // of the largest rank
   double bubble = 0;                   // measured idle share of the pipeline
   std::optional<double> eval_loss;     // where this step was evaluated

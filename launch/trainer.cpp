@@ -178,14 +178,6 @@ void Trainer::after_step(std::int64_t number, const StepResult& result, double s
 }
 
 StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, double seconds) {
-  std::array<double, 4> sent{};
-  const auto now = sent_bytes();
-  for (std::size_t i = 0; i < sent.size(); ++i) {
-    sent[i] = static_cast<double>(now[i] - sent_before_[i]);
-  }
-  job_.world()
-      .all_reduce(Tensor(sent.data(), {std::ssize(sent)}, DType::f64, Device::cpu), Reduction::sum)
-      .wait();
   const RunPlan& plan = job_.plan;
   const std::int64_t sequence = plan.policy.shape.sequence;
   const auto batch = static_cast<double>(plan.global_batch);
@@ -201,18 +193,35 @@ StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, doub
           .model_flops_per_second = visible / seconds,
           .mfu = visible / seconds / job_.peak_flops,
           .mfu_dense = dense / seconds / job_.peak_flops,
-          .sent_tensor = static_cast<std::int64_t>(sent[0]),
-          .sent_pipeline = static_cast<std::int64_t>(sent[1]),
-          .sent_context = static_cast<std::int64_t>(sent[2]),
-          .sent_data = static_cast<std::int64_t>(sent[3]),
+          .sent = sent_in_step(),
           .peak_memory_bytes = peak_memory_,
           .bubble = plan.mesh.pipe > 1 ? result.bubble : 0};
 }
 
-std::array<std::int64_t, 4> Trainer::sent_bytes() const {
+std::array<SentBytes, 4> Trainer::sent_in_step() {
+  auto sent = sent_bytes();
+  std::array<double, sent.size() * operation_names.size()> sums;
+  const auto each = [&](auto visit) {
+    std::size_t at = 0;
+    for (SentBytes& axis : sent) {
+      for (std::size_t i = 0; i < operation_names.size(); ++i, ++at) {
+        visit(axis[static_cast<Operation>(i)], sums[at]);
+      }
+    }
+  };
+  for (std::size_t i = 0; i < sent.size(); ++i) sent[i] -= sent_before_[i];
+  each([](std::int64_t bytes, double& sum) { sum = static_cast<double>(bytes); });
+  job_.world()
+      .all_reduce(Tensor(sums.data(), {std::ssize(sums)}, DType::f64, Device::cpu), Reduction::sum)
+      .wait();
+  each([](std::int64_t& bytes, double sum) { bytes = static_cast<std::int64_t>(sum); });
+  return sent;
+}
+
+std::array<SentBytes, 4> Trainer::sent_bytes() const {
   const Communicators& groups = job_.groups;
   // Sums of gradients count as the data axis's, wherever they go.
-  const std::int64_t gradients = job_.stage.sync().sent_to_tensor_ranks();
+  const SentBytes gradients = job_.stage.sync().sent_to_tensor_ranks();
   return {groups.tensor->sent_bytes() - gradients,
           groups.pipe->sent_bytes() + groups.ends->sent_bytes(), groups.context->sent_bytes(),
           groups.data->sent_bytes() + gradients};

@@ -30,7 +30,7 @@ void ParameterSync::reduce(Synced& parameter) {
 }
 
 void ParameterSync::finish_reduction() {
-  const std::int64_t sent_before = groups_->tensor->sent_bytes();
+  const SentBytes sent_before = groups_->tensor->sent_bytes();
   groups_->tensor->all_reduce(partial_gradients_, Reduction::sum).wait();
   sent_to_tensor_ranks_ += groups_->tensor->sent_bytes() - sent_before;
   for (Synced& parameter : parameters_) {

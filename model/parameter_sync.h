@@ -41,8 +41,8 @@ class ParameterSync {
   // Returns when nothing is under way any more. On all ranks, where all give up together.
   void settle();
 
-  // Bytes that this rank has handed to the tensor axis for gradients.
-  std::int64_t sent_to_tensor_ranks() const { return sent_to_tensor_ranks_; }
+  // What this rank has handed to the tensor axis for gradients.
+  SentBytes sent_to_tensor_ranks() const { return sent_to_tensor_ranks_; }
 
  private:
   struct Synced {
@@ -58,7 +58,7 @@ class ParameterSync {
   std::optional<ParameterId> shared_table_;
   Tensor partial_gradients_;
   const Communicators* groups_;
-  std::int64_t sent_to_tensor_ranks_ = 0;
+  SentBytes sent_to_tensor_ranks_;
 };
 
 }  // namespace masformer

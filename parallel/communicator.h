@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "parallel/event.h"
+#include "parallel/sent_bytes.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
@@ -41,11 +42,11 @@ class Communicator {
   virtual std::vector<std::string> all_gather(const std::string& text) = 0;
   virtual void barrier() = 0;
 
-  // Bytes that this rank has handed to the transport since the start: the tensor's size for a
+  // What this rank has handed to the transport since the start: the tensor's size for a
   // send, and for the root of a broadcast to others; the other ranks' rows for a reduce-scatter,
   // its own rows once for each other rank for an all-gather; 2 (size - 1) / size of the tensor,
   // rounded down, for an all-reduce, as a ring moves it. The control plane is left out.
-  virtual std::int64_t sent_bytes() const = 0;
+  virtual SentBytes sent_bytes() const = 0;
 };
 
 // Working memory of the reduce-scatters of a group of `ranks`, in bytes, for plans.

@@ -28,7 +28,7 @@ class MpiCommunicator final : public Communicator {
   Event receive(Tensor x, int from) override;
   std::vector<std::string> all_gather(const std::string& text) override;
   void barrier() override;
-  std::int64_t sent_bytes() const override { return sent_bytes_; }
+  SentBytes sent_bytes() const override { return sent_; }
 
   MPI_Comm handle() const { return comm_.get(); }
 
@@ -47,7 +47,7 @@ class MpiCommunicator final : public Communicator {
   int size_ = 1;
   int share_tag_ = message_tag;  // of the last reduce-scatter or all-gather
   ReduceScatters reduce_scatters_;
-  std::int64_t sent_bytes_ = 0;
+  SentBytes sent_;
 };
 
 std::vector<Part> pieces_of(const Tensor& x) {
@@ -78,7 +78,7 @@ Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
                             mpi_type(x.dtype()), op, handle()),
               "MPI_Allreduce");
   }
-  sent_bytes_ += 2 * (size_ - 1) * x.bytes() / size_;
+  sent_[Operation::all_reduce] += 2 * (size_ - 1) * x.bytes() / size_;
   return {};
 }
 
@@ -86,8 +86,10 @@ Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
 Event MpiCommunicator::all_reduce_by_shares(const Tensor& x, Reduction reduction) {
   require(reduction == Reduction::sum, "bf16 is summed and no more");
   const Tensor elements = x.reshape({x.elements()});
-  reduce_scatter(elements).wait();
-  return all_gather(elements);
+  sent_[Operation::all_reduce] +=
+      elements.bytes() - own_bytes(elements) + (size_ - 1) * own_bytes(elements);
+  reduce_scatters_.start(next_share_group(), elements).wait();
+  return start_all_gather(next_share_group(), elements);
 }
 
 ShareGroup MpiCommunicator::next_share_group() {
@@ -98,13 +100,13 @@ ShareGroup MpiCommunicator::next_share_group() {
 
 Event MpiCommunicator::reduce_scatter(Tensor x) {
   check(x, rank_);
-  sent_bytes_ += x.bytes() - own_bytes(x);
+  sent_[Operation::reduce_scatter] += x.bytes() - own_bytes(x);
   return reduce_scatters_.start(next_share_group(), x);
 }
 
 Event MpiCommunicator::all_gather(Tensor x) {
   check(x, rank_);
-  sent_bytes_ += (size_ - 1) * own_bytes(x);
+  sent_[Operation::all_gather] += (size_ - 1) * own_bytes(x);
   return start_all_gather(next_share_group(), x);
 }
 
@@ -115,7 +117,7 @@ Event MpiCommunicator::broadcast(Tensor x, int root) {
                         root, handle()),
               "MPI_Bcast");
   }
-  if (rank_ == root && size_ > 1) sent_bytes_ += x.bytes();
+  if (rank_ == root && size_ > 1) sent_[Operation::broadcast] += x.bytes();
   return {};
 }
 
@@ -129,7 +131,7 @@ Event MpiCommunicator::send(Tensor x, int to) {
               "MPI_Isend");
     requests->add_send(request);
   }
-  sent_bytes_ += x.bytes();
+  sent_[Operation::send] += x.bytes();
   return Event(std::move(requests));
 }
 

@@ -68,6 +68,15 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
   EXPECT_EQ(sent("tensor"), (4 * 8 + 2 + 2) * stream + 2 * 3 * 8 * 48 * 4);
   // Both have part of the gradients of 9 norms.
   EXPECT_EQ(sent("data"), 2 * 9 * 2 * 32 * 4);
+  // The exchanges are half gathers, half sums of shares; the softmax's numbers are reduced.
+  const std::int64_t softmax = 2 * 3 * 8 * 48 * 4, exchanges = sent("tensor") - softmax;
+  EXPECT_EQ(last["sent_bytes_by_operation"],
+            (nlohmann::json{{"tensor",
+                             {{"all_reduce", softmax},
+                              {"reduce_scatter", exchanges / 2},
+                              {"all_gather", exchanges / 2}}},
+                            {"pipeline", {{"send", 2 * stream}, {"all_reduce", table}}},
+                            {"data", {{"all_reduce", sent("data")}}}}));
   EXPECT_LT(last["loss"].get<double>(), 0.8 * lines[0]["loss"].get<double>());
 }
 

@@ -318,35 +318,40 @@ TEST(Groups, RefuseWhatTheyCannotBe) {
 }
 
 TEST(SentBytes, AreTheClosedForm) {
+  using enum Operation;
   const auto group = private_world(3);
   const int ranks = group->size();
   std::vector<double> values(1000);
   const std::int64_t bytes = 8000;
   const int to = (group->rank() + 1) % ranks;
   const int from = (group->rank() + ranks - 1) % ranks;
-  std::int64_t expected = 0;
-  const auto grows_by = [&](std::int64_t more) {
-    expected += more;
+  SentBytes expected;
+  const auto grows_by = [&](Operation kind, std::int64_t more) {
+    expected[kind] += more;
     EXPECT_EQ(group->sent_bytes(), expected);
   };
   group->all_reduce(tensor_of(values), Reduction::sum).wait();
-  grows_by(2 * (ranks - 1) * bytes / ranks);
+  grows_by(all_reduce, 2 * (ranks - 1) * bytes / ranks);
   group->broadcast(tensor_of(values), 0).wait();
-  grows_by(ranks > 1 && group->rank() == 0 ? bytes : 0);
+  grows_by(broadcast, ranks > 1 && group->rank() == 0 ? bytes : 0);
   std::vector<double> other(values.size());
-  Event send = group->send(tensor_of(values), to);
-  grows_by(bytes);
+  Event sending = group->send(tensor_of(values), to);
+  grows_by(send, bytes);
   group->receive(tensor_of(other), from).wait();
-  send.wait();
+  sending.wait();
   const Tensor matrix = tensor_of(values).reshape({100, 10});
   const std::int64_t own = share(100, ranks, group->rank()).count * 80;
   group->reduce_scatter(matrix).wait();
-  grows_by(bytes - own);
+  grows_by(reduce_scatter, bytes - own);
   group->all_gather(matrix).wait();
-  grows_by((ranks - 1) * own);
+  grows_by(all_gather, (ranks - 1) * own);
+  std::vector<bfloat16> halves(1001);
+  const std::int64_t own_halves = share(1001, ranks, group->rank()).count * 2;
+  group->all_reduce(Tensor(halves.data(), {1001}, DType::bf16, Device::cpu), Reduction::sum).wait();
+  grows_by(all_reduce, 2002 - own_halves + (ranks - 1) * own_halves);
   group->all_gather("control");
   group->barrier();
-  grows_by(0);
+  EXPECT_EQ(group->sent_bytes(), expected);
 }
 
 TEST(Refusals, NameTheValues) {
