@@ -54,8 +54,8 @@ void Console::step(const StepMetrics& m) {
   if (!live_) {
     std::puts(text.c_str());
   } else {
-    std::fputs(("\r\033[K" + text).c_str(), stdout);
-    line_open_ = true;
+    std::fputs(("\r\033[K" + text + (m.eval_loss ? "\n" : "")).c_str(), stdout);
+    line_open_ = !m.eval_loss;
   }
   std::fflush(stdout);
 }

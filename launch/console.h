@@ -21,6 +21,7 @@ class Console {
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
+  // A live line gives way to the next, but for one that tells of an evaluation.
   void step(const StepMetrics& metrics);
   // A line of its own, which the live line does not overwrite.
   void say(const std::string& text);

@@ -73,7 +73,11 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
   CheckpointReader other(options.compare);
   const std::map<std::string, double> differences = compare(checkpoint, other);
   double worst = 0;
-  for (const auto& [name, difference] : differences) worst = std::max(worst, difference);
+  std::int64_t same = 0;
+  for (const auto& [name, difference] : differences) {
+    worst = std::max(worst, difference);
+    same += difference == 0 ? 1 : 0;
+  }
   if (options.json) {
     fmt::print("{}\n", nlohmann::json{{"tensors", differences}, {"worst", worst}}.dump());
     return ExitCode::done;
@@ -81,7 +85,7 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
   for (const auto& [name, difference] : differences) {
     fmt::print("  {:<60} {:.3e}\n", name, difference);
   }
-  fmt::print("worst {:.3e}\n", worst);
+  fmt::print("{} of {} tensors are equal; worst {:.3e}\n", same, differences.size(), worst);
   return ExitCode::done;
 }
 

@@ -106,6 +106,19 @@ TEST(LiveLine, IsNotOverwrittenByWhatIsSaid) {
   EXPECT_TRUE(text.ends_with("\n"));
 }
 
+TEST(LiveLine, StaysWhereItTellsOfAnEvaluation) {
+  const std::string text = printed([] {
+    Console console("on", 10, 1, 9);
+    console.step({.step = 1, .eval_loss = 2.5});
+    console.step({.step = 2});
+    console.step({.step = 3});
+  });
+  const auto lines = lines_of(text);
+  ASSERT_EQ(lines.size(), 2u) << text;
+  EXPECT_NE(lines[0].find("held-out 2.5000"), std::string::npos);
+  EXPECT_NE(lines[1].find("step 2/9"), std::string::npos);
+}
+
 TEST(LiveLine, LeavesNoEmptyLineWhereNothingIsOpen) {
   EXPECT_EQ(printed([] { Console console("on", 10, 1, 9); }), "");
   EXPECT_EQ(printed([] { Console("on", 10, 1, 9).say("done"); }), "done\n");
