@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# fuzz.sh [SECONDS]: fuzzes each target of tests/fuzz for so long, 30 seconds by default. The last
+# line says how many found nothing and how many found something.
+#
+# What a target has learnt stays in build/fuzz/corpus, so that the next call goes on from there; an
+# input that breaks it is left in build/fuzz/found. Mend what it shows, and keep the input in
+# tests/fuzz/corpus, which every run of the suite replays.
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+readonly seconds=${1:-30}
+readonly learnt=$root/build/fuzz/corpus found=$root/build/fuzz/found
+
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "$seconds is no number of seconds"
+
+# figure NAME: of libFuzzer's last statistics, in its output.
+figure() { sed -n "s/^stat::$1: *//p" "$log"; }
+
+fuzz() {
+  local name=$1 log=$root/build/logs/fuzz-$1.log status=0
+  mkdir -p "$learnt/$name" "$found"
+  "$root/build/fuzz/tests/fuzz/fuzz_${name}_fuzzer" -max_total_time="$seconds" -timeout=10 \
+    -rss_limit_mb=2048 -malloc_limit_mb=512 -print_final_stats=1 -artifact_prefix="$found/$name-" \
+    "$learnt/$name" "$root/tests/fuzz/corpus/$name" </dev/null >"$log" 2>&1 || status=$?
+  if [ "$status" != 0 ]; then
+    grep -E 'ERROR|runtime error|does not hold|what\(\)|Test unit written' "$log" || tail -n 20 "$log"
+  fi
+  printf '%s: %s runs, %s\n' "$name" "$(figure number_of_executed_units)" \
+    "$(sed -n 's/.*\(cov: [0-9]* ft: [0-9]*\).*/\1/p' "$log" | tail -n 1)"
+  return "$status"
+}
+
+main() {
+  local passed=0 failed=0 corpus name
+  need build test fuzz
+  build fuzz fuzzers
+  mkdir -p "$root/build/logs"
+  # Many small files; the system's memory is the fastest place for them.
+  [ ! -w /dev/shm ] || export TMPDIR=/dev/shm
+  for corpus in "$root"/tests/fuzz/corpus/*/; do
+    name=$(basename "$corpus")
+    say "fuzzing $name for $seconds seconds"
+    if fuzz "$name"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  done
+  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" = 0 ]
+}
+
+main
