@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "runtime/error.h"
 
@@ -34,9 +35,12 @@ std::vector<std::string_view> expand_list(std::string_view text, std::string_vie
     const std::size_t star = entry.find('*');
     std::optional<std::int64_t> repeats = 1;
     if (star != std::string_view::npos) repeats = parse_count(entry.substr(star + 1));
-    if (!repeats || *repeats > most_repeats) {
+    if (!repeats || *repeats > most_entries) {
       refuse("\"{}\" in {} \"{}\" does not say how often: write a number from 1 to {} after *",
-             entry, name, text, most_repeats);
+             entry, name, text, most_entries);
+    }
+    if (std::ssize(entries) + *repeats > most_entries) {
+      refuse("{} \"{}\" has more than {} entries: write a shorter list", name, text, most_entries);
     }
     entries.insert(entries.end(), static_cast<std::size_t>(*repeats), entry.substr(0, star));
     begin = end + 1;

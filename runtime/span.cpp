@@ -92,10 +92,7 @@ std::string to_string(const std::vector<Span>& spans) {
   std::string text;
   for (std::size_t begin = 0; begin < spans.size();) {
     std::size_t end = begin + 1;
-    while (end < spans.size() && spans[end] == spans[begin] &&
-           end - begin < static_cast<std::size_t>(most_repeats)) {
-      ++end;
-    }
+    while (end < spans.size() && spans[end] == spans[begin]) ++end;
     if (begin > 0) text += ',';
     text += to_string(spans[begin]);
     if (end - begin > 1) text += fmt::format("*{}", end - begin);

@@ -138,6 +138,8 @@ TEST(SpanList, RefusalsQuoteTheTextAndNameTheForms) {
     EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;
     EXPECT_NE(refusal(text).find("after *"), std::string::npos) << text;
   }
+  EXPECT_EQ(parse_spans("full*65535,full").size(), 65536U);
+  EXPECT_NE(refusal("full*65535,full*2").find("more than 65536 entries"), std::string::npos);
   for (const char* text : {"", "full,,full", "full,", " ,full"}) {
     EXPECT_NE(refusal(text).find("empty entry"), std::string::npos) << text;
   }
