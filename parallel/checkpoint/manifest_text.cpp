@@ -24,6 +24,11 @@ bool is_file_name(const std::string& name) {
   return printable && !name.empty() && name.front() != '.' && name != manifest_name;
 }
 
+// HDF5 would not see what is behind a zero.
+bool is_dataset_path(const std::string& path) {
+  return path.size() > 1 && path.front() == '/' && path.find('\0') == std::string::npos;
+}
+
 bool is_digest(const std::string& text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -58,8 +63,7 @@ StoredPiece parse_piece(const JsonView& view, const std::vector<std::int64_t>& t
                     view.member("dataset").text(),
                     {view.member("offset").counts(), view.member("shape").counts()}};
   view.member("file").expect(is_file_name(piece.file), "a plain file name");
-  view.member("dataset").expect(piece.dataset.size() > 1 && piece.dataset.front() == '/',
-                                "a path from the root of the file");
+  view.member("dataset").expect(is_dataset_path(piece.dataset), "a path from the root of the file");
   view.expect(lies_in(piece.slab, tensor_shape), "a box inside the tensor");
   view.expect(piece.slab.elements() > 0, "a piece with elements");
   return piece;
@@ -105,9 +109,16 @@ void check_files_listed(const Manifest& manifest) {
   }
 }
 
+// Copying and printing values takes the stack as deep as they are nested.
+bool check_depth(int depth, json::parse_event_t /*event*/, const json& /*value*/) {
+  constexpr int most = 100;
+  require(depth <= most, "nested more than {} deep", most);
+  return true;
+}
+
 json parse_json(std::string_view text) {
   try {
-    return json::parse(text);
+    return json::parse(text, check_depth);
   } catch (const json::exception& problem) {
     fail("not JSON: {}", problem.what());
   }

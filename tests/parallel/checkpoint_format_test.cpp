@@ -179,6 +179,8 @@ TEST(CheckpointManifest, EverythingInItIsChecked) {
       {"/tensors/a/pieces/0/file", "/etc/passwd", "is not a plain file name"},
       {"/tensors/a/pieces/0/file", 7, "/tensors/a/pieces/0/file: 7 is not a string"},
       {"/tensors/a/pieces/0/dataset", "a", "is not a path from the root of the file"},
+      {"/tensors/a/pieces/0/dataset", std::string("/a\0b", 4),
+       "is not a path from the root of the"},
       {"/tensors/a/pieces/0/dataset", removed(), "/tensors/a/pieces/0: \"dataset\" is missing"},
       {"/files", removed(), "/: \"files\" is missing"},
       {"/files/a~1b", json{{"bytes", 1}}, "is not listed under a plain file name"},
@@ -195,6 +197,20 @@ TEST(CheckpointManifest, EverythingInItIsChecked) {
   }
   overwrite(directory / "manifest.json", checkpoint::signed_text("\"format\": \"masf"));
   EXPECT_NE(error_of([&] { read_manifest(directory); }).find("not JSON"), std::string::npos);
+}
+
+// Copying and printing nested values takes the stack, a million deep all of it.
+TEST(CheckpointManifest, NestingIsBounded) {
+  const auto nested = [](std::size_t depth) {
+    return checkpoint::signed_text("\"attributes\": " + std::string(depth, '[') +
+                                   std::string(depth, ']') + "}");
+  };
+  const auto error = [&](std::size_t depth) {
+    return error_of([&] { checkpoint::parse_manifest(nested(depth)); });
+  };
+  EXPECT_EQ(error(100), "/: \"format\" is missing");
+  EXPECT_EQ(error(102), "nested more than 100 deep");
+  EXPECT_EQ(error(1'000'000), "nested more than 100 deep");
 }
 
 // Blocks that tile a square, in a scrambled order, are told from those that almost do.
