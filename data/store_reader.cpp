@@ -60,8 +60,8 @@ struct TokenStore::State {
   explicit State(const std::filesystem::path& path)
       : file(open_store(path)), layout(data::read_store_layout(path)) {
     if (layout.largest_id < 0) layout.largest_id = scan_largest_id(file, layout);
-    if (layout.vocabulary < 0) layout.vocabulary = layout.largest_id + 1;
     constexpr std::int64_t most = std::int64_t{std::numeric_limits<std::int32_t>::max()} + 1;
+    if (layout.vocabulary < 0) layout.vocabulary = std::min(layout.largest_id, most) + 1;
     if (layout.largest_id >= layout.vocabulary || layout.vocabulary > most) {
       refuse(
           "{} is not a usable token store: its largest id is {}, and its vocabulary of {} (at "
