@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -17,6 +18,14 @@ namespace masformer::data {
 using namespace io;
 
 namespace {
+
+// Of the file that holds the object, which a link may have led to.
+std::string file_name(hid_t object) {
+  std::string name(static_cast<std::size_t>(std::max<ssize_t>(H5Fget_name(object, nullptr, 0), 0)),
+                   '\0');
+  H5Fget_name(object, name.data(), name.size() + 1);
+  return name;
+}
 
 class LayoutReader {
  public:
@@ -87,7 +96,9 @@ void LayoutReader::read_tokens(StoreLayout& layout) const {
     unusable("/tokens is chunked, compressed or compact; write it contiguous, without a filter");
   }
   const haddr_t offset = H5Dget_offset(tokens.id());
-  if (offset == HADDR_UNDEF) unusable("/tokens was never written, or lies in another file");
+  if (offset == HADDR_UNDEF || file_name(tokens.id()) != file_name(file_.id())) {
+    unusable("/tokens was never written, or lies in another file");
+  }
   layout.offset = static_cast<std::int64_t>(offset);
   const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path_));
   if (layout.offset > size || layout.tokens > (size - layout.offset) / layout.token_bytes) {
