@@ -1,15 +1,13 @@
-// Stopping and resuming, through the program: bit for bit under the same layout, within the
-// design's bounds under another, and from the newest complete checkpoint after a kill.
+// Stopping and resuming, through the program: bit for bit after a signal, from the newest complete
+// checkpoint. After kills: kill_test.cpp; under another layout: resume_pairs_test.cpp.
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
 
-#include "runtime/random.h"
 #include "tests/support/training.h"
 
 namespace masformer::test {
@@ -64,61 +62,6 @@ TEST(Resume, CutsMetricsBackToTheCheckpoint) {
   std::ofstream(scratch.path("run") / "metrics.jsonl", std::ios::app) << "{\"step\": 2";
   ASSERT_EQ(train(scratch, "run", half).status, 0);
   EXPECT_EQ(timeless_metrics(scratch, "run"), timeless_metrics(scratch, "whole"));
-}
-
-TEST(Resume, ContinuesUnderAnotherLayoutAndBack) {
-  const Scratch scratch;
-  const Training one{};
-  ASSERT_EQ(train(scratch, "whole", one).status, 0);
-  const std::vector<Training> layouts{square, shared, one, {.data = 4}, {.pipeline = 2}};
-  int step = 0;
-  for (const Training& layout : layouts) {
-    step += 4;
-    // `train.steps` shapes the learning rate, so each part is cut from the same whole.
-    const Training part = with(layout, {"--checkpoint.every", "4"});
-    ASSERT_EQ(train(scratch, "parts", part).status, 0);
-    for (int later = step + 4; later <= 20; later += 4) {
-      fs::remove_all(checkpoint(scratch, "parts", later));
-    }
-  }
-  const auto whole = metrics(scratch, "whole");
-  const auto parts = metrics(scratch, "parts");
-  ASSERT_EQ(parts.size(), 20u);
-  for (std::size_t i = 0; i < 20; ++i) {
-    EXPECT_EQ(parts[i]["step"], i + 1);
-    const double ratio = parts[i]["loss"].get<double>() / whole[i]["loss"].get<double>();
-    EXPECT_NEAR(ratio, 1, 5e-6) << "step " << i + 1;
-  }
-}
-
-// MASFORMER_KILLS: how often a run is killed at most.
-std::uint64_t most_kills() {
-  const char* const wanted = std::getenv("MASFORMER_KILLS");
-  return wanted == nullptr ? 12 : std::stoul(wanted);
-}
-
-TEST_P(ResumeUnder, SurvivesKillsAtAnyMoment) {
-  const Scratch scratch;
-  const Training busy = with(GetParam(), {"--checkpoint.every", "1", "--checkpoint.keep", "2"});
-  ASSERT_EQ(train(scratch, "whole", GetParam()).status, 0);
-  int killed = 0;
-  for (std::uint64_t attempt = 0; attempt < most_kills(); ++attempt) {
-    Process process(training_words(scratch, "killed", busy));
-    const std::size_t target = metrics(scratch, "killed").size() + 1 + attempt % 2;
-    wait_for_steps(scratch, "killed", std::min<std::size_t>(target, 20));
-    std::this_thread::sleep_for(std::chrono::microseconds(mix(99, attempt) % 30000));
-    run({"pkill", "-KILL", "-f", scratch.path("killed").string()});
-    if (process.wait().status == 0) break;
-    ++killed;
-  }
-  EXPECT_GT(killed, 3);
-  ASSERT_EQ(train(scratch, "killed", busy).status, 0);
-  EXPECT_EQ(timeless_metrics(scratch, "killed"), timeless_metrics(scratch, "whole"));
-  EXPECT_EQ(worst_difference(checkpoint(scratch, "killed", 20), checkpoint(scratch, "whole", 20)),
-            0);
-  for (const auto& entry : fs::directory_iterator(scratch.path("killed") / "checkpoints")) {
-    EXPECT_TRUE(entry.path().filename().string().starts_with("step-")) << entry.path();
-  }
 }
 
 // With two data ranks each holds a share of the optimizer's state and of the masters.

@@ -3,14 +3,13 @@
 // what is recomputed, and dtype. The sample is another one each day and the same on all ranks;
 // MASFORMER_LAYOUT_SAMPLE=all takes the whole product, a number that many of it.
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "runtime/random.h"
+#include "tests/support/day_sample.h"
 #include "tests/support/layout.h"
 #include "tests/support/world.h"
 
@@ -70,27 +69,10 @@ std::vector<LayoutCase> whole_product(int ranks) {
   return all;
 }
 
-// Days since 1970, as rank 0 counts them.
-std::uint64_t today() {
-  const auto day = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
-  return std::stoull(world().all_gather(std::to_string(day.time_since_epoch().count()))[0]);
-}
-
-std::vector<LayoutCase> sample(std::vector<LayoutCase> all) {
-  const char* const wanted = std::getenv("MASFORMER_LAYOUT_SAMPLE");
-  const std::string text = wanted == nullptr ? "6" : wanted;
-  if (text == "all") return all;
-  const std::uint64_t seed = today();
-  const std::size_t count = std::min<std::size_t>(std::stoul(text), all.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    std::swap(all[i], all[i + mix(seed, i) % (all.size() - i)]);
-  }
-  all.resize(count);
-  return all;
-}
-
 TEST(LayoutSample, ComputesWhatOneRankComputes) {
-  for (const LayoutCase& c : sample(whole_product(world().size()))) {
+  const std::uint64_t day = std::stoull(world().all_gather(std::to_string(today()))[0]);
+  for (const LayoutCase& c :
+       sample(whole_product(world().size()), "MASFORMER_LAYOUT_SAMPLE", 6, day)) {
     SCOPED_TRACE(testing::Message() << c);
     const auto differences =
         c.dtype == DType::bf16 ? differences_in_bf16(c) : differences_from_one_rank(c);

@@ -1,0 +1,201 @@
+// SIGKILL at seeded random moments, saves among them: of one rank, which mpirun makes the end of
+// all, or of everything at once, as a machine that goes down. Whatever was on its way, the run goes
+// on from a complete checkpoint and ends as the one that was never killed, bit for bit.
+// MASFORMER_KILLS: how many in all.
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "runtime/random.h"
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Program {
+  pid_t process;
+  bool is_rank;  // else mpirun, or what started it
+};
+
+// The words that a process was started with, each followed by a zero byte; empty where it is gone.
+std::string words_of(const fs::path& process) {
+  std::ifstream file(process / "cmdline");
+  std::string words;
+  std::getline(file, words);
+  return words;
+}
+
+// All that works on a run.
+std::vector<Program> programs_of(const fs::path& run_dir) {
+  std::vector<Program> found;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    pid_t process = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), process).ec != std::errc()) {
+      continue;
+    }
+    const std::string words = words_of(entry.path());
+    if (words.find(run_dir.string() + '\0') == std::string::npos) continue;
+    found.push_back({process, words.starts_with(program() + '\0' + "train" + '\0')});
+  }
+  return found;
+}
+
+struct Kills {
+  int of_one = 0, of_all = 0, within_saves = 0;
+};
+
+class Killer {
+ public:
+  Killer(const Scratch& scratch, const Training& training, std::uint64_t seed)
+      : scratch_(scratch), training_(training), seed_(seed) {}
+
+  // Starts or resumes the run and kills it some time later, once; false where it came to its end.
+  bool kill_once(const std::string& run_dir) {
+    const std::uint64_t attempt = attempts_++;
+    const fs::path folder = scratch_.path(run_dir);
+    Process process(training_words(scratch_, run_dir, training_));
+    // In one of three attempts while it starts, else in one of its next steps.
+    wait_for_steps(folder, random(attempt, 0) % 3);
+    std::this_thread::sleep_for(std::chrono::microseconds(random(attempt, 1) % 60000));
+    const bool one = random(attempt, 2) % 2 == 0;
+    one ? kill_one_rank(folder, random(attempt, 3)) : kill_all(folder);
+    const Finished finished = process.wait();
+    if (finished.status == 0) return false;
+    // The ranks' own end, not one of their refusals; or the signal's that came to the first
+    // process.
+    EXPECT_TRUE(one ? finished.status == 1 &&
+                          finished.output.find("status 137") != std::string::npos
+                    : finished.status == 128 + SIGKILL)
+        << finished.status << finished.output;
+    ++(one ? kills_.of_one : kills_.of_all);
+    if (holds_half_a_save(folder)) ++kills_.within_saves;
+    return true;
+  }
+
+  const Kills& kills() const { return kills_; }
+
+ private:
+  std::uint64_t random(std::uint64_t attempt, std::uint64_t what) const {
+    return mix(seed_, 4 * attempt + what);
+  }
+
+  static std::size_t steps_of(const fs::path& folder) {
+    std::ifstream file(folder / "metrics.jsonl");
+    return static_cast<std::size_t>(
+        std::count(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>(), '\n'));
+  }
+
+  // Until ranks are there and have done `more` steps, or are gone.
+  static void wait_for_steps(const fs::path& folder, std::size_t more) {
+    const std::size_t before = steps_of(folder);
+    const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(3)); };
+    for (int i = 0; i < 3000 && !any_rank(folder); ++i) pause();
+    for (int i = 0; i < 10000 && steps_of(folder) < before + more && any_rank(folder); ++i) pause();
+  }
+
+  static bool any_rank(const fs::path& folder) {
+    return std::ranges::any_of(programs_of(folder), &Program::is_rank);
+  }
+
+  static void kill_one_rank(const fs::path& folder, std::uint64_t which) {
+    auto ranks = programs_of(folder);
+    std::erase_if(ranks, [](const Program& program) { return !program.is_rank; });
+    if (!ranks.empty()) kill(ranks[which % ranks.size()].process, SIGKILL);
+  }
+
+  // Again and again, for mpirun may have been starting some meanwhile.
+  static void kill_all(const fs::path& folder) {
+    for (auto left = programs_of(folder); !left.empty(); left = programs_of(folder)) {
+      for (const Program& program : left) kill(program.process, SIGKILL);
+    }
+  }
+
+  static bool holds_half_a_save(const fs::path& folder) {
+    if (!fs::exists(folder / "checkpoints")) return false;
+    return std::ranges::any_of(fs::directory_iterator(folder / "checkpoints"), [](const auto& e) {
+      return e.path().filename().string().starts_with(".writing-");
+    });
+  }
+
+  const Scratch& scratch_;
+  Training training_;
+  std::uint64_t seed_, attempts_ = 0;
+  Kills kills_;
+};
+
+struct Case {
+  const char* name;
+  Training layout;
+};
+
+constexpr int cases = 3;
+// With two data ranks each holds a share of the optimizer's state and of the masters.
+const Case all_cases[cases] = {
+    {"PipelineAndTensor", {.tensor = 2, .pipeline = 2}},
+    {"DataAndTensor", {.tensor = 2, .data = 2}},
+    {"DataAndTensorInBf16", {.tensor = 2, .data = 2, .options = {"--train.dtype", "bf16"}}}};
+
+class Kill : public testing::TestWithParam<int> {
+ protected:
+  // This layout's share of the kills.
+  int wanted() const {
+    const char* const text = std::getenv("MASFORMER_KILLS");
+    const int all = text == nullptr ? 12 : std::stoi(text);
+    return (GetParam() + 1) * all / cases - GetParam() * all / cases;
+  }
+
+  // That it was killed can't be seen.
+  void expect_whole(const std::string& run_dir) const {
+    EXPECT_EQ(timeless_metrics(scratch_, run_dir), timeless_metrics(scratch_, "whole"));
+    EXPECT_EQ(
+        worst_difference(checkpoint(scratch_, run_dir, 20), checkpoint(scratch_, "whole", 20)), 0);
+    for (const auto& entry : fs::directory_iterator(scratch_.path(run_dir) / "checkpoints")) {
+      EXPECT_TRUE(entry.path().filename().string().starts_with("step-")) << entry.path();
+    }
+  }
+
+  Scratch scratch_;
+};
+
+TEST_P(Kill, AtAnyMomentIsNoHarm) {
+  Training busy = all_cases[GetParam()].layout;
+  ASSERT_EQ(train(scratch_, "whole", busy).status, 0);
+  for (const char* const word : {"--checkpoint.every", "1", "--checkpoint.keep", "2"}) {
+    busy.options.emplace_back(word);
+  }
+  Killer killer(scratch_, busy, static_cast<std::uint64_t>(GetParam()));
+  int runs = 0;
+  const auto run_dir = [&] { return fmt::format("killed-{}", runs); };
+  while (killer.kills().of_one + killer.kills().of_all < wanted()) {
+    if (killer.kill_once(run_dir())) continue;
+    expect_whole(run_dir());
+    ++runs;
+  }
+  const Finished last = train(scratch_, run_dir(), busy);
+  ASSERT_EQ(last.status, 0) << last.output;
+  expect_whole(run_dir());
+  if (wanted() >= 10) {
+    EXPECT_GT(killer.kills().within_saves, 0);
+  }
+  fmt::print("{} kills of one rank, {} of all, {} within a save; {} runs\n", killer.kills().of_one,
+             killer.kills().of_all, killer.kills().within_saves, runs + 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Kill, testing::Range(0, cases),
+                         [](const auto& index) { return all_cases[index.param].name; });
+
+}  // namespace
+}  // namespace masformer::test
