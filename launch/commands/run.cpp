@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <initializer_list>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -144,6 +145,22 @@ void relay(Job& job) {
   }
 }
 
+// Whether all that mpirun started here has ended, and mpirun has not taken note of it: it does so
+// at once, unless it has locked itself out in its own end, as OpenMPI 4.1.4 may after a rank's
+// death.
+bool only_dead_children(pid_t process) {
+  std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", process));
+  bool any = false;
+  for (std::string child; children >> child; any = true) {
+    std::ifstream file("/proc/" + child + "/stat");
+    std::string text;
+    std::getline(file, text);
+    const auto name_end = text.rfind(") ");
+    if (name_end != std::string::npos && text[name_end + 2] != 'Z') return false;
+  }
+  return any;
+}
+
 // The next of the signals that have come; 0: none.
 int next_signal(const Job& job) {
   signalfd_siginfo signal{};
@@ -182,12 +199,15 @@ ExitCode exit_code(int status, const Job& job) {
   return static_cast<ExitCode>(WEXITSTATUS(status));
 }
 
-// Waits for mpirun. The first signal asks the ranks for the clean stop, again every second, since
-// mpirun loses what comes before its ranks are up; a later one ends the job at once.
+// Waits for mpirun, but not for ever. The first signal asks the ranks for the clean stop, again
+// every second, since mpirun loses what comes before its ranks are up; a later one ends the job at
+// once.
 ExitCode watch(Job& job) {
   constexpr std::chrono::seconds doubled{1};  // one Ctrl-C may arrive twice
   constexpr std::chrono::seconds again{1};
+  constexpr std::chrono::seconds patience{5};
   Clock::time_point asked, sent;
+  Clock::time_point working = Clock::now();
   int status = 0;
   while (waitpid(job.process, &status, WNOHANG) != job.process) {
     std::array<pollfd, 2> ready{{{job.signals, POLLIN, 0}, {job.output, POLLIN, 0}}};
@@ -209,6 +229,12 @@ ExitCode watch(Job& job) {
     if (job.stop_asked && (sent < asked || Clock::now() - sent >= again)) {
       kill(job.process, SIGUSR1);
       sent = Clock::now();
+    }
+    if (!only_dead_children(job.process)) working = Clock::now();
+    if (Clock::now() - working > patience) {
+      fmt::print(stderr, "masformer: the ranks have ended, and mpirun does not: ends it\n");
+      kill(job.process, SIGKILL);
+      working = Clock::now();
     }
   }
   relay(job);

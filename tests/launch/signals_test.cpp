@@ -119,6 +119,10 @@ INSTANTIATE_TEST_SUITE_P(
         Ending{"exit 138", 1, "masformer: the job failed: mpirun ended with status 138\n"},
         Ending{"kill -USR1 $$", 1,
                "masformer: mpirun was ended by signal 10 (User defined signal 1)\n"},
+        // Its child ends, and nobody waits for it.
+        Ending{"sleep 0.1 & exec sleep 100", 1,
+               "masformer: the ranks have ended, and mpirun does not: ends it\n"
+               "masformer: mpirun was ended by signal 9 (Killed)\n"},
         Ending{"echo why >&2; exit 1", 1, "why\nmasformer: the job failed\n"}));
 
 // mpirun's own reasons reach the user, and no rank is blamed.
