@@ -7,6 +7,7 @@
 
 #include <fmt/ranges.h>
 
+#include "data/store_layout.h"
 #include "data/text_reader.h"
 #include "data/token_store.h"
 #include "data/tokenizer.h"
@@ -95,6 +96,20 @@ class FileFinder {
   std::vector<fs::path> files_;
 };
 
+// Whether a token store stands there. Text, or whatever can't be made again, is not replaced.
+bool would_replace(const fs::path& output, Problems& problems) {
+  std::error_code ignored;
+  if (!fs::exists(output) || fs::is_empty(output, ignored)) return false;
+  try {
+    data::read_store_layout(output);
+  } catch (const UsageError&) {
+    problems.add(
+        fmt::format("{} stands there and is no token store: name another --output, or remove it",
+                    output.string()));
+  }
+  return true;
+}
+
 // Nats a token, of tokens drawn independently with these counts: log N - sum c log c / N.
 double entropy(const std::vector<std::int64_t>& counts, std::int64_t tokens) {
   double sum = 0;
@@ -116,6 +131,7 @@ PrepareResult prepare(const PrepareOptions& options) {
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options.tokenizer);
   TokenStoreWriter writer(options.output, tokenizer->name(), tokenizer->vocabulary());
   Problems problems;
+  const bool replaced = would_replace(options.output, problems);
   const std::vector<fs::path> files = FileFinder(options, problems).find();
 
   std::vector<std::int64_t> counts(static_cast<std::size_t>(tokenizer->vocabulary()));
@@ -144,7 +160,7 @@ PrepareResult prepare(const PrepareOptions& options) {
         fmt::join(names, ", "), files.size());
   }
   writer.commit();
-  return {static_cast<std::int64_t>(files.size()), writer.documents(), writer.tokens(),
+  return {static_cast<std::int64_t>(files.size()), writer.documents(), writer.tokens(), replaced,
           entropy(counts, writer.tokens())};
 }
 

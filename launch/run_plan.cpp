@@ -199,6 +199,15 @@ std::string describe_policy(const RunPlan& plan) {
   return fmt::format("compute   {}\n", fmt::join(words, "; "));
 }
 
+// Short trials of a long run's options are common, and welcome; their course is another one.
+std::string describe_course(const OptimizerConfig& course) {
+  if (course.warmup_steps <= course.steps) return {};
+  return fmt::format(
+      "note      train.warmup_steps={} is beyond train.steps={}: the rate rises to {:.3g} of "
+      "train.lr={}; lower the one or raise the other for a whole course\n",
+      course.warmup_steps, course.steps, learning_rate(course, course.steps), course.lr);
+}
+
 }  // namespace
 
 std::string describe(const RunPlan& plan) {
@@ -211,7 +220,7 @@ std::string describe(const RunPlan& plan) {
       plan.model.positions, to_string(plan.model.spans), parameter_count(plan.model),
       plan.mesh.to_string(), plan.micro_batches, plan.policy.shape.samples,
       plan.policy.shape.sequence);
-  text += describe_policy(plan);
+  text += describe_policy(plan) + describe_course(plan.optimizer);
   text +=
       fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}   MiB a rank\n", "stage",
                   "weights", "gradients", "optimizer", "activations", "other", "total");

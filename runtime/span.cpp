@@ -64,8 +64,7 @@ Span parse_span(std::string_view text) {
   if (text == "full") return {};
   if (const auto size = size_after("window:")) return {Span::Kind::window, *size};
   if (const auto size = size_after("block:")) return {Span::Kind::block, *size};
-  refuse("\"{}\" is no attention span: write full, window:w or block:b, with w, b at least 1",
-         text);
+  refuse("model.spans has \"{}\": write full, window:w or block:b, with w, b at least 1", text);
 }
 
 std::string to_string(const Span& span) {
@@ -82,7 +81,7 @@ std::string to_string(const Span& span) {
 
 std::vector<Span> parse_spans(std::string_view text) {
   std::vector<Span> spans;
-  for (const std::string_view entry : expand_list(text, "the spans", "full*8,window:256*16")) {
+  for (const std::string_view entry : expand_list(text, "model.spans", "full*8,window:256*16")) {
     spans.push_back(parse_span(entry));
   }
   return spans;

@@ -86,6 +86,17 @@ TEST_F(Prepare, DoesNotOverwriteItsInput) {
   EXPECT_EQ(read_bytes(folder / "a.txt"), "precious");
 }
 
+TEST_F(Prepare, ReplacesTokenStoresAlone) {
+  write("a.txt", "text");
+  options.inputs = {folder / "a.txt"};
+  write("out.h5", "");
+  EXPECT_FALSE(run().replaced);
+  EXPECT_TRUE(run().replaced);
+  write("out.h5", "notes");
+  EXPECT_NE(refusal().find("out.h5 stands there and is no token store"), std::string::npos);
+  EXPECT_EQ(read_bytes(options.output), "notes");
+}
+
 TEST_F(Prepare, SuffixesChooseAmongTheFilesOfFolders) {
   write("in/a.rst.txt", "1");
   write("in/b.txt", "2");

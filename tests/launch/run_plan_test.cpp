@@ -113,6 +113,12 @@ TEST(RunPlan, SaysNothingThatNobodyWrote) {
         "a multiple of 3, or change the layout",
         "parallel.tensor=3 does not divide model.heads=4: pick one of 1, 2, 4",
         "parallel.tensor=3 does not divide model.ffn=256: pick one of 1, 2, 4, 8, 16, 32, 64"}},
+      {[](Options& o) { o.model.layers = 4, o.model.spans = "full*2,windw:3"; },
+       1,
+       {"model.spans has \"windw:3\": write full, window:w or block:b, with w, b at least 1"}},
+      {[](Options& o) { o.model.spans = "full,,full"; },
+       1,
+       {"model.spans \"full,,full\" has an empty entry: write as in full*8,window:256*16"}},
       {[](Options& o) { o.model.spans = "full*3000,full*3000"; },
        1,
        {"model.spans names 6000 layers: at most 4096"}},
@@ -128,10 +134,6 @@ TEST(RunPlan, SaysNothingThatNobodyWrote) {
        {"checkpoint.resume is empty: take auto, none, or a checkpoint's path"}},
       {[](Options& o) { o.run.dir = ""; }, 1, {"run.dir is empty: name a folder"}}};
   for (const Refused& refused : all) expect_refusal(refused);
-  Options unreadable = small_run();
-  unreadable.model.layers = 4;
-  unreadable.model.spans = "full*2,windw:3";
-  EXPECT_EQ(lines_of(refusal([&] { make_run_plan(unreadable, 1, store_vocab); })).size(), 1u);
 }
 
 TEST(RunPlan, RefusesAPartitionOfAnotherModel) {
@@ -210,6 +212,17 @@ TEST(RunPlan, DerivesWhatIsLeftOut) {
   EXPECT_EQ(plan.micro_batches, 4);
   EXPECT_EQ(plan.optimizer.min_lr, options.train.lr / 10);
   EXPECT_EQ(plan.model.attention_scale, 1);
+}
+
+TEST(RunPlan, SaysWhereTheWarmUpHasNoEnd) {
+  const auto page = [](std::int64_t steps) {
+    return describe(plan_of([&](Options& o) { o.train.warmup_steps = 40, o.train.steps = steps; }));
+  };
+  EXPECT_EQ(page(40).find("note"), std::string::npos);
+  EXPECT_NE(page(10).find("train.warmup_steps=40 is beyond train.steps=10: the rate rises to "
+                          "0.00015 of train.lr=0.0006"),
+            std::string::npos)
+      << page(10);
 }
 
 TEST(RunPlan, KeepsWhatIsGiven) {

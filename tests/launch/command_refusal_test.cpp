@@ -1,0 +1,217 @@
+// Every way in which a command can be called that it can't do: the exit status, and the message
+// that names what is wrong. What options forbid to `train` alone: refusal_test.cpp and
+// run_plan_test.cpp.
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+struct Call {
+  Words words;
+  std::string message;
+  int status = 2;
+  std::map<std::string, std::string> environment{};
+};
+
+class CommandRefusal : public testing::Test {
+ protected:
+  // A folder with a trained run, text, and files that are none of what commands want.
+  static void SetUpTestSuite() {
+    scratch_ = new Scratch;
+    write("notes", "notes");
+    write("latin/a.txt", "caf\xe9");
+    write("short/a.txt", "a few words");
+    fs::create_directories(path("empty"));
+    train({"--data.path", store(), "--run.dir", path("run")});
+    train({"--data.path", store(), "--run.dir", path("untied"), "--model.tied", "false"});
+    succeed({"prepare", "--input", path("short"), "--output", path("short.h5")});
+    fs::copy(step(), path("edited"));
+    write("edited/manifest.json", "{\"digest\": \"0\"}");
+    fs::copy(step(), path("bare"));
+    fs::remove(path("bare/shard-00000.h5"));
+    write("bad/checkpoints/step-00000001/manifest.json", "{}");
+  }
+  static void TearDownTestSuite() { delete scratch_; }
+
+  static std::string path(const std::string& name) { return scratch_->path(name).string(); }
+  static std::string store() { return scratch_->store().string(); }
+  static std::string step() { return path("run/checkpoints/step-00000002"); }
+
+  static void expect_refusal(const Call& call) {
+    Words words{program()};
+    words.insert(words.end(), call.words.begin(), call.words.end());
+    const Finished finished = run(words, call.environment);
+    EXPECT_EQ(finished.status, call.status) << finished.output;
+    EXPECT_NE(finished.output.find(call.message), std::string::npos) << call.message << "\nnot in\n"
+                                                                     << finished.output;
+  }
+
+  // `train` of a tiny model.
+  static Words train_words(const Words& more) {
+    Words words{"train",
+                "--model.hidden",
+                "16",
+                "--train.steps",
+                "2",
+                "--model.spans",
+                "full,window:8",
+                "--train.sequence",
+                "32",
+                "--runtime.threads",
+                "1",
+                "--train.global_batch",
+                "2"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+ private:
+  static void write(const std::string& name, const std::string& text) {
+    fs::create_directories(fs::path(path(name)).parent_path());
+    std::ofstream(path(name)) << text;
+  }
+  static void succeed(Words words) {
+    words.insert(words.begin(), program());
+    const Finished finished = run(words);
+    ASSERT_EQ(finished.status, 0) << finished.output;
+  }
+  static void train(const Words& more) { succeed(train_words(more)); }
+
+  static Scratch* scratch_;
+};
+
+Scratch* CommandRefusal::scratch_ = nullptr;
+
+TEST_F(CommandRefusal, OfTheProgram) {
+  for (const Call& call : std::vector<Call>{
+           {{}, "masformer COMMAND"},
+           {{"trian"}, "masformer: there is no command trian: see masformer --help"}}) {
+    expect_refusal(call);
+  }
+}
+
+TEST_F(CommandRefusal, OfRun) {
+  for (const Call& call : std::vector<Call>{
+           {{"run", "-n"}, "run: -n needs a number of ranks"},
+           {{"run", "-n", "two", "--", "train"}, "run: -n two is not a whole number"},
+           {{"run", "--", "train"}, "run: say how many ranks, as in masformer run -n 4 -- train"},
+           {{"run", "-n", "0", "--", "train"}, "run: say how many ranks"},
+           {{"run", "-n", "2"}, "run: say what to run behind --"},
+           {{"run", "-n", "2", "--"}, "run: say what to run behind --"},
+           {{"run", "-n", "2", "--", "trian"}, "run: there is no command trian"},
+           {{"run", "-n", "2", "--", "train"}, "data.path is not set"},
+           {{"run", "-n", "2", "--", "train"},
+            "mpirun can't be started: No such file or directory: install OpenMPI",
+            1,
+            {{"PATH", "/nowhere"}}}}) {
+    expect_refusal(call);
+  }
+}
+
+TEST_F(CommandRefusal, OfPrepare) {
+  const auto prepare = [](const Words& more) {
+    Words words{"prepare", "--input", path("text"), "--output", path("new.h5")};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  for (const Call& call : std::vector<Call>{
+           {{"prepare"}, "prepare needs --input PATH... and --output FILE"},
+           {{"prepare", "--input", path("text")}, "prepare needs --input"},
+           {prepare({"--outptu", "x"}), "there is no option outptu: did you mean output?"},
+           {prepare({"--input", path("nowhere")}), "nowhere: No such file or directory"},
+           {prepare({"--input", path("latin")}), "a.txt is not UTF-8 text from byte 3 on"},
+           {prepare({"--output", path("nowhere/x.h5")}), "there is no folder " + path("nowhere")},
+           {prepare({"--output", path("empty")}), "it is a folder; name a file in it"},
+           {prepare({"--output", path("notes")}), "notes stands there and is no token store"},
+           {prepare({"--input", path("notes"), "--output", path("notes")}),
+            "notes would be overwritten: name another --output"},
+           {prepare({"--suffix", ".none"}), "no document in " + path("text") + " (0 files"},
+           {{"prepare", "--input", path("empty"), "--output", path("new.h5")}, "no document in"},
+           {prepare({"--separator", "a\nb"}), "a separator is one line"},
+           {prepare({"--tokenizer", "words"}), "there is no tokenizer \"words\": use \"byte\""}}) {
+    expect_refusal(call);
+  }
+  EXPECT_FALSE(fs::exists(path("new.h5")));
+}
+
+TEST_F(CommandRefusal, OfInspect) {
+  for (const Call& call : std::vector<Call>{
+           {{"inspect"}, "inspect takes one checkpoint's folder"},
+           {{"inspect", step(), step()}, "inspect takes one checkpoint's folder"},
+           {{"inspect", step(), "--jsn"}, "there is no option jsn: did you mean json?"},
+           {{"inspect", path("nowhere")}, "nowhere: there is no checkpoint"},
+           {{"inspect", path("run")}, "run: there is no checkpoint: manifest.json is missing"},
+           {{"inspect", step(), "--compare", path("nowhere")}, "nowhere: there is no checkpoint"},
+           {{"inspect", step(), "--compare", path("untied/checkpoints/step-00000002")},
+            "the checkpoints hold different tensors:\n  lm_head.weight is not in " + step()},
+           {{"inspect", path("edited")}, "its digest differs: the file was damaged or edited", 1},
+           {{"inspect", path("bare"), "--verify"}, "bare/shard-00000.h5", 1},
+           {{"inspect", path("bare"), "--compare", step()}, "can't open", 1}}) {
+    expect_refusal(call);
+  }
+}
+
+TEST_F(CommandRefusal, OfEval) {
+  const auto eval = [](const std::string& checkpoint, const Words& more) {
+    Words words{"eval", "--checkpoint", checkpoint, "--data.path", store()};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  for (const Call& call : std::vector<Call>{
+           {{"eval"}, "eval needs --checkpoint CHECKPOINT and --data.path STORE"},
+           {{"eval", "--checkpoint", step()}, "eval needs --checkpoint"},
+           {eval(step(), {"--eval.splitt", "all"}), "there is no option eval.splitt"},
+           {eval(step(), {"--eval.split", "test"}),
+            "eval.split=test is not known: pick one of all, train, held-out"},
+           {eval(path("nowhere"), {}), "nowhere: there is no checkpoint"},
+           {eval(path("edited"), {}), "its digest differs", 1},
+           {eval(path("bare"), {}), "shard-00000.h5", 1},
+           {eval(step(), {"--data.path", path("nowhere")}), "No such file or directory"},
+           {eval(step(), {"--data.path", path("notes")}), "notes is not a usable token store"},
+           {eval(step(), {"--data.path", path("short.h5"), "--eval.split", "all"}),
+            "the split has 12 tokens, too few for a window of train.sequence=32"},
+           {eval(step(), {"--train.sequence", "64"}),
+            "train.sequence=64 is longer than model.positions=32"},
+           {eval(step(), {"--parallel.tensor", "2"}), "does not make 1 ranks"}}) {
+    expect_refusal(call);
+  }
+}
+
+TEST_F(CommandRefusal, OfTrain) {
+  const auto train = [](const Words& more) {
+    Words words = train_words({"--data.path", store(), "--run.dir", path("new")});
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const Words diverging{"--train.lr", "1e6", "--train.weight_decay", "1e38"};
+  for (const Call& call : std::vector<Call>{
+           {train_words({}), "data.path is not set: name a token store, from masformer prepare"},
+           {train({"--data.path", path("nowhere")}), "No such file or directory"},
+           {train({"--data.path", path("text")}), "text is not a file; a token store is one"},
+           {train({"--data.path", path("notes")}), "notes is not a usable token store"},
+           {train({"--data.path", path("short.h5")}),
+            "12 tokens in 1 documents are too few for one sample of 32 tokens"},
+           {train({"--run.dir", path("notes")}), "run.dir=" + path("notes") + " can't be written"},
+           {train({"--checkpoint.resume", path("edited")}), "its digest differs", 1},
+           {train({"--checkpoint.init", path("bare")}), "shard-00000.h5", 1},
+           {train({"--run.dir", path("bad")}), "no checkpoint in " + path("bad"), 1},
+           {train(diverging), "nothing of it was kept; lower train.lr", 1},
+           {train({"--train.lr", "1e6", "--train.weight_decay", "1e38", "--train.steps", "1"}),
+            "is not finite: it was not saved", 1}}) {
+    expect_refusal(call);
+  }
+}
+
+}  // namespace
+}  // namespace masformer::test
