@@ -88,8 +88,8 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
   if (options.json) {
     fmt::print("{}\n", nlohmann::json{{"loss", result.loss}, {"tokens", result.tokens}}.dump());
   } else {
-    fmt::print("loss {:.6f} nats a token over {} tokens of {} ({})\n", result.loss, result.tokens,
-               options.run.data.path, options.split);
+    fmt::print("loss {:.6f} nats a token over {} tokens of {} ({}), in {}\n", result.loss,
+               result.tokens, options.run.data.path, options.split, name_of(job.plan.policy.dtype));
   }
   return ExitCode::done;
 }
