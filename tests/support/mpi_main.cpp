@@ -10,8 +10,10 @@
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
+#endif
 
-// MPI's plug-ins stay where they are, so that what they leave can be told by their names.
+#ifdef MASFORMER_SANITIZED
+// MPI's plug-ins stay where they are, so that suppressions can tell them by their names.
 extern "C" int dlclose(void* /*handle*/) {
   return 0;
 }
