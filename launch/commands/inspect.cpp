@@ -71,6 +71,10 @@ ExitCode verify(const std::string& path, const Manifest& manifest) {
 
 ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& options) {
   CheckpointReader other(options.compare);
+  SelfCommunicator self;
+  for (const CheckpointReader* const each : {&checkpoint, &other}) {
+    require_undamaged(self, each->directory(), each->manifest());
+  }
   const std::map<std::string, double> differences = compare(checkpoint, other);
   double worst = 0;
   std::int64_t same = 0;
