@@ -33,8 +33,9 @@ std::string environment_name(const std::string& option) {
   return name;
 }
 
-// Levenshtein's distance, for "did you mean".
-std::size_t distance(const std::string& a, const std::string& b) {
+// Levenshtein's distance, for "did you mean"; some number above `most` where it is more than that.
+std::size_t distance(const std::string& a, const std::string& b, std::size_t most) {
+  if (a.size() > b.size() + most || b.size() > a.size() + most) return most + 1;
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -115,7 +116,7 @@ class OptionTable::Parser {
       const std::string name = environment_name(entry.name);
       if (name == variable) return;
       slip |= variable.starts_with(environment_name(entry.name.substr(0, dot + 1))) ||
-              distance(name, upper_case(variable)) <= 2;
+              distance(name, upper_case(variable), 2) <= 2;
     }
     if (slip && table_.config_allowed_) {
       violations_.push_back(fmt::format("the environment: {} names no option", variable));
@@ -173,9 +174,12 @@ class OptionTable::Parser {
                                  ? fmt::format("{}", fmt::join(option.value, " "))
                                  : option.string_key;
     std::string nearest;
+    std::size_t nearest_away = 4;  // farther is another word
     for (const Entry& entry : table_.entries_) {
-      const std::size_t away = distance(entry.name, name);
-      if (away <= 3 && (nearest.empty() || away < distance(nearest, name))) nearest = entry.name;
+      const std::size_t away = distance(entry.name, name, nearest_away);
+      if (away >= nearest_away) continue;
+      nearest = entry.name;
+      nearest_away = away;
     }
     violations_.push_back(fmt::format("{}: there is no option {}{}", source, name,
                                       nearest.empty() ? "" : ": did you mean " + nearest + "?"));
