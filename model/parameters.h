@@ -104,6 +104,10 @@ class ParameterSet {
   // Those of the partial parameters, which stand together: what is summed over tensor ranks at
   // once.
   Tensor partial_gradients() const { return partial_gradients_; }
+  // What was taken for all this.
+  ParameterMemory memory() const {
+    return {values_.used(), gradients_.used(), masters_.used(), moments_.used()};
+  }
 
  private:
   // Gives the parameters that are partial, or the others, their gradients; returns them together.

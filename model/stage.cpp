@@ -13,11 +13,10 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
       stream_(stream),
       groups_(groups),
       plan_(std::move(plan)),
-      memory_(plan_memory(description_, plan_)),
       parameters_(stream.device(), description_.parameters, description_.dtype, plan_.purpose),
       sync_(stream_, parameters_, description_.shared_table, groups_),
       activations_(stream.device(), plan_.peak()),
-      batches_(stream.device(), memory_.batch),
+      batches_(stream.device(), plan_memory(description_, plan_).batch),
       sent_gradients_(stream.device(), description_.sent_gradient_bytes()) {
   const MicroBatchShape& shape = description_.shape;
   const Shape ids{shape.tokens()};
@@ -28,6 +27,16 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
   if (!description_.first) {
     sent_gradient_ = sent_gradients_.take(description_.activations(), description_.dtype);
   }
+}
+
+MemoryTable Stage::memory() const {
+  const ParameterMemory parameters = parameters_.memory();
+  return {.weights = parameters.values,
+          .gradients = parameters.gradients,
+          .optimizer = parameters.masters + parameters.moments,
+          .activations = activations_.capacity() + sent_gradients_.used(),
+          .batch = batches_.used(),
+          .messages = plan_memory(description_, plan_).messages};
 }
 
 void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,

@@ -105,7 +105,9 @@ class Stage final : public PipelineStage {
   const ParameterSet& parameters() const { return parameters_; }
   const ParameterSync& sync() const { return sync_; }
   const StageDescription& description() const { return description_; }
-  const MemoryTable& memory() const { return memory_; }
+  const StagePlan& plan() const { return plan_; }
+  // What the stage has taken: measured, but for `messages`, which communicators take as planned.
+  MemoryTable memory() const;
 
   // Micro-batch `index` of the step to come; the vectors are [tokens].
   void set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
@@ -135,7 +137,6 @@ class Stage final : public PipelineStage {
   const Stream& stream_;
   const Communicators& groups_;
   StagePlan plan_;
-  MemoryTable memory_;
   ParameterSet parameters_;
   ParameterSync sync_;
   Arena activations_, batches_, sent_gradients_;

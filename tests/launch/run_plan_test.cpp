@@ -288,17 +288,16 @@ TEST_P(PlannedMemory, OfWeightsIsTheModelAndItsKnownCopies) {
     const StageDescription stage = plan.describe_stage(at);
     const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, at, Purpose::training));
     EXPECT_EQ(memory.gradients, memory.weights);
+    // ZeRO-1: each row's moments stand on one data rank.
+    EXPECT_EQ(memory.optimizer, 2 * memory.weights / plan.mesh.data);
     EXPECT_GT(memory.activations, 0);
     const MemoryTable bare = plan_memory(stage, plan.plan_stage(stage, at, Purpose::evaluation));
     EXPECT_EQ(bare.weights, memory.weights);
     EXPECT_EQ(bare.gradients + bare.optimizer, 0);
     EXPECT_LT(bare.activations, memory.activations);
     sum.weights += memory.weights;
-    sum.optimizer += memory.optimizer;
     sum.batch += memory.batch;
   }
-  // ZeRO-1: each row's moments stand on one data rank.
-  EXPECT_EQ(sum.optimizer, 2 * sum.weights / plan.mesh.data);
   const ModelConfig& m = plan.model;
   const std::int64_t padded = padded_vocab(m.vocab, tensor);
   // Two norms and two biases a block, the positions and the last norm are on every tensor rank.
@@ -307,6 +306,17 @@ TEST_P(PlannedMemory, OfWeightsIsTheModelAndItsKnownCopies) {
   numbers += (tied ? 1 : 2) * (padded - m.vocab) * m.hidden;
   if (tied && pipe > 1) numbers += padded * m.hidden;  // the last stage's copy
   EXPECT_EQ(sum.weights, data * numbers * 4);
+  // No rank of a stage holds more of it than another: 1/tensor of what is split, and the rest.
+  for (int rank = 0; rank < plan.mesh.size(); ++rank) {
+    Coordinate at = plan.mesh.coordinate(rank);
+    const auto weights = [&] {
+      return parameter_memory(plan.describe_stage(at).parameters, DType::f32, Purpose::training)
+          .values;
+    };
+    const std::int64_t own = weights();
+    at.tensor = 0, at.data = 0;
+    EXPECT_EQ(own, weights()) << rank;
+  }
   // Tokens, labels and positions of the whole batch, on each stage and tensor rank.
   EXPECT_EQ(sum.batch, 3 * 4 * plan.global_batch * 32 * pipe * tensor);
 }

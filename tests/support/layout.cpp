@@ -51,15 +51,6 @@ std::int32_t token(int step, int sample, std::int64_t place) {
   return static_cast<std::int32_t>(key % vocab);
 }
 
-// This rank's part of a case, over all ranks.
-LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation = {}) {
-  std::vector<int> everyone;
-  for (int rank = 0; rank < world().size(); ++rank) everyone.push_back(rank);
-  LayoutCase own = c;
-  if (!mutation.spans.empty()) own.spans = mutation.spans;
-  return {own, c.mesh, make_communicators(make_mpi_group(world(), everyone, 1), c.mesh), mutation};
-}
-
 LayoutRun on_one_rank(const LayoutCase& c) {
   return {c, Mesh{}, alone()};
 }
@@ -157,6 +148,14 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
              << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute
              << ", sequence " << c.sequence << ", hidden " << c.hidden << ", spans " << c.spans
              << ", " << name_of(c.dtype);
+}
+
+LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation) {
+  std::vector<int> everyone;
+  for (int rank = 0; rank < world().size(); ++rank) everyone.push_back(rank);
+  LayoutCase own = c;
+  if (!mutation.spans.empty()) own.spans = mutation.spans;
+  return {own, c.mesh, make_communicators(make_mpi_group(world(), everyone, 1), c.mesh), mutation};
 }
 
 LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, Communicators groups, Mutation mutation)

@@ -44,7 +44,8 @@ class LayoutRun {
   LayoutRun(const LayoutCase& c, const Mesh& mesh, Communicators groups, Mutation mutation = {});
 
   ParameterSet& parameters() { return under_test_.stage.parameters(); }
-  const MemoryTable& memory() const { return under_test_.stage.memory(); }
+  MemoryTable memory() const { return under_test_.stage.memory(); }
+  const Stage& stage() const { return under_test_.stage; }
 
   // Forward and backward of a step; gradients are summed and not yet used.
   void differentiate(int step);
@@ -68,6 +69,9 @@ class LayoutRun {
   StageUnderTest under_test_;
   double loss_ = 0, norm_ = 0;
 };
+
+// This rank's part of a case, over all ranks of the world.
+LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation = {});
 
 // What this rank finds amiss, a line each; nothing where all is well. Collective.
 

@@ -1,0 +1,102 @@
+// What a stage takes of memory is what was planned, byte for byte, and what it works in is all of
+// that: the arena of activations is filled with NaN, and searched for the last byte that a step has
+// written. No result depends on what stood there before.
+#include "model/stage.h"
+
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/layout.h"
+#include "tests/support/world.h"
+
+namespace masformer::test {
+namespace {
+
+std::vector<LayoutCase> cases() {
+  const std::vector<LayoutCase> kinds{
+      {.mesh = {}},
+      {.mesh = {.tensor = 2}},
+      {.mesh = {.data = 2}},
+      {.mesh = {.tensor = 4}, .sequence_parallel = false},
+      {.mesh = {.data = 2, .tensor = 2}},
+      {.mesh = {.pipe = 2}, .partition = "1,3"},
+      {.mesh = {.pipe = 2, .data = 2}, .partition = "3,1"},
+      {.mesh = {.pipe = 2, .tensor = 2}},
+      {.mesh = {.pipe = 4}, .tied = false},
+  };
+  std::vector<LayoutCase> all;
+  for (LayoutCase c : kinds) {
+    if (c.mesh.size() != world().size()) continue;
+    for (const char* const recompute : {"none", "selective", "block"}) {
+      for (const bool brief : {false, true}) {
+        c.recompute = recompute;
+        c.schedule = brief ? "1f1b" : "gpipe";
+        c.dtype = brief ? DType::bf16 : DType::f32;
+        all.push_back(c);
+      }
+    }
+  }
+  return all;
+}
+
+// The memory that a stage's activations stand in.
+class ActivationArena {
+ public:
+  explicit ActivationArena(const Stage& stage) : bytes_(stage.plan().peak()) {
+    const Action first{.kind = ActionKind::forward};
+    for (BufferId id = 0; id < stage.description().buffers.size(); ++id) {
+      const Tensor buffer = stage.buffer(first, id);
+      if (!buffer) continue;
+      const std::int64_t offset = stage.plan().training.offset(first.kind, 0, id);
+      begin_ = static_cast<std::byte*>(buffer.raw()) - offset;
+    }
+  }
+
+  // Every number is NaN, in fp32 as in bf16.
+  void spoil() { std::memset(begin_, 0xFF, static_cast<std::size_t>(bytes_)); }
+
+  // The end of what was written since, on the border where another tensor could start.
+  std::int64_t end_of_written() const {
+    std::int64_t end = bytes_;
+    while (end > 0 && begin_[end - 1] == std::byte{0xFF}) --end;
+    return (end + Arena::alignment - 1) / Arena::alignment * Arena::alignment;
+  }
+
+ private:
+  std::byte* begin_ = nullptr;
+  std::int64_t bytes_;
+};
+
+void expect_as_planned(const Stage& stage) {
+  const MemoryTable planned = plan_memory(stage.description(), stage.plan());
+  const MemoryTable taken = stage.memory();
+  EXPECT_EQ(taken.weights, planned.weights);
+  EXPECT_EQ(taken.gradients, planned.gradients);
+  EXPECT_EQ(taken.optimizer, planned.optimizer);
+  EXPECT_EQ(taken.activations, planned.activations);
+  EXPECT_EQ(taken.batch, planned.batch);
+}
+
+TEST(StageMemory, IsThePlannedOneToTheByte) {
+  ASSERT_FALSE(cases().empty());
+  for (const LayoutCase& c : cases()) {
+    SCOPED_TRACE(testing::Message() << c);
+    LayoutRun run = over_all_ranks(c);
+    expect_as_planned(run.stage());
+    ActivationArena arena(run.stage());
+    arena.spoil();
+    run.differentiate(0);
+    EXPECT_EQ(arena.end_of_written(), run.stage().plan().training.peak());
+    EXPECT_TRUE(std::isfinite(run.loss()) && std::isfinite(run.norm()));
+    arena.spoil();
+    const double loss = run.evaluate(0);
+    EXPECT_EQ(arena.end_of_written(), run.stage().plan().evaluation.peak());
+    EXPECT_TRUE(std::isfinite(loss));
+  }
+}
+
+}  // namespace
+}  // namespace masformer::test
