@@ -76,8 +76,7 @@ class ResumePairs : public testing::Test {
       const double ratio = found[i]["loss"].get<double>() / expected[i]["loss"].get<double>();
       EXPECT_NEAR(ratio, 1, 5e-6) << "step " << i + 1;
     }
-    // Weights and both moments: the design's bound of a gradient, by norm. Where a share of the
-    // second moments is lost at the resume, they are off by tenths.
+    // Weights and both moments: the design's bound of a gradient, by norm.
     EXPECT_LT(difference(run, reference), 5e-6);
   }
 
