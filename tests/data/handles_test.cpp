@@ -31,7 +31,7 @@ TEST(Handles, OfStoresAndThreads) {
   const auto path = folder / "tokens.h5";
   write_bytes(folder / "text", "All that glitters is not HDF5.\n");
   ProcessResources held;
-  std::int64_t resident = 0;
+  ProcessMemory memory;
   for (int i = 0; i < cycles; ++i) {
     write_store(path, true);
     write_store(path, false);
@@ -41,9 +41,11 @@ TEST(Handles, OfStoresAndThreads) {
     read_ahead(store, i % 5);
     if (i == 0) held = held_resources();
     EXPECT_EQ(held_resources(), held) << "cycle " << i;
-    if (i + 1 == settled) resident = resident_bytes();
+    if (i + 1 == settled) memory = held_memory();
   }
-  EXPECT_LE(resident_bytes() - resident, 1 << 20) << "bytes";
+  const ProcessMemory after = held_memory();
+  EXPECT_LE(after.heap - memory.heap, 64 << 10) << "bytes";
+  EXPECT_LE(after.resident - memory.resident, 1 << 20) << "bytes";
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 // MPI's, HDF5's or the system's, whether all went well or an exception passed.
 #include <array>
 #include <functional>
-#include <malloc.h>
 #include <memory>
 #include <string>
 #include <vector>
@@ -108,28 +107,23 @@ namespace {
 constexpr int cycles = 100;
 constexpr int settled = 20;  // cycles after which MPI, HDF5 and the allocator have what they keep
 
-struct Memory {
-  std::int64_t resident = resident_bytes();
-  std::int64_t heap = static_cast<std::int64_t>(mallinfo2().uordblks);  // 0 with sanitizers
-};
-
 // Runs `cycle` a hundred times on all ranks. Nothing may be held after any that was not before.
 void expect_nothing_kept(const std::function<void(int)>& cycle) {
   const MpiHandles before = held_by_mpi;
   ProcessResources held;
-  Memory memory;
+  ProcessMemory memory;
   for (int i = 0; i < cycles; ++i) {
     cycle(i);
     world().barrier();
     ASSERT_EQ(held_by_mpi, before) << "cycle " << i;
     if (i + 1 == settled) {
       held = held_resources();
-      memory = {};
+      memory = held_memory();
     }
   }
-  const Memory after;
+  const ProcessMemory after = held_memory();
   EXPECT_EQ(held_resources(), held);
-  // MPI's own tables and buffers grow a little; a kilobyte a cycle would be above both bounds.
+  // MPI's own tables and buffers grow a little; a kilobyte a cycle would be above the first bound.
   EXPECT_LE(after.heap - memory.heap, 64 << 10) << "bytes";
   EXPECT_LE(after.resident - memory.resident, 8 << 20) << "bytes";
 }

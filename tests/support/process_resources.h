@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <malloc.h>
 #include <ostream>
 #include <string>
 #include <unistd.h>
@@ -33,11 +34,20 @@ inline ProcessResources held_resources() {
           H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL)};
 }
 
-inline std::int64_t resident_bytes() {
+// In bytes. Nothing with AddressSanitizer, which keeps what is freed, and finds leaks by itself.
+struct ProcessMemory {
+  std::int64_t resident = 0, heap = 0;
+};
+
+inline ProcessMemory held_memory() {
+#ifdef __SANITIZE_ADDRESS__
+  return {};
+#else
   std::ifstream file("/proc/self/statm");
   std::int64_t all = 0, resident = 0;
   file >> all >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
+  return {resident * sysconf(_SC_PAGESIZE), static_cast<std::int64_t>(mallinfo2().uordblks)};
+#endif
 }
 
 }  // namespace masformer::test
