@@ -13,13 +13,13 @@
 namespace masformer {
 namespace {
 
-// Runs `part` and keeps what it refuses.
+// Runs `part` and keeps what it refuses, behind `prefix`.
 template <class Part>
-void gather(std::vector<std::string>& violations, Part part) {
+void gather(std::vector<std::string>& violations, const std::string& prefix, Part part) {
   try {
     part();
   } catch (const UsageError& error) {
-    violations.emplace_back(error.what());
+    violations.push_back(prefix + error.what());
   }
 }
 
@@ -101,7 +101,9 @@ ModelConfig make_model(const Options& options, std::int64_t store_vocab,
                        std::vector<std::string>& violations) {
   const auto& m = options.model;
   ModelConfig model;
-  if (!m.spans.empty()) gather(violations, [&] { model.spans = parse_spans(m.spans); });
+  if (!m.spans.empty()) {
+    gather(violations, "model.spans: ", [&] { model.spans = parse_spans(m.spans); });
+  }
   const std::int64_t named = model.spans.empty() ? 4 : std::ssize(model.spans);
   model.layers = static_cast<int>(m.layers > 0 ? m.layers : named);
   // Where the list can't be read, that alone is said of it.
@@ -135,10 +137,10 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model,
         options.train.sequence, plan.model.positions));
   }
   std::ranges::move(violations(plan.model, plan.mesh), std::back_inserter(found));
-  gather(found, [&] {
+  gather(found, "", [&] {
     plan.partition = make_partition(options.parallel.partition, plan.model.layers, plan.mesh.pipe);
   });
-  gather(found, [&] {
+  gather(found, "", [&] {
     plan.policy.recompute = parse_recompute(options.train.recompute, plan.model.layers);
   });
   plan.micro_batches = count_micro_batches(options, plan.mesh, found);

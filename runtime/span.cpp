@@ -64,7 +64,8 @@ Span parse_span(std::string_view text) {
   if (text == "full") return {};
   if (const auto size = size_after("window:")) return {Span::Kind::window, *size};
   if (const auto size = size_after("block:")) return {Span::Kind::block, *size};
-  refuse("model.spans has \"{}\": write full, window:w or block:b, with w, b at least 1", text);
+  refuse("\"{}\" is no attention span: write full, window:w or block:b, with w, b at least 1",
+         text);
 }
 
 std::string to_string(const Span& span) {
@@ -81,7 +82,7 @@ std::string to_string(const Span& span) {
 
 std::vector<Span> parse_spans(std::string_view text) {
   std::vector<Span> spans;
-  for (const std::string_view entry : expand_list(text, "model.spans", "full*8,window:256*16")) {
+  for (const std::string_view entry : expand_list(text, "the list", "full*8,window:256*16")) {
     spans.push_back(parse_span(entry));
   }
   return spans;
