@@ -199,9 +199,9 @@ ExitCode exit_code(int status, const Job& job) {
   return static_cast<ExitCode>(WEXITSTATUS(status));
 }
 
-// Waits for mpirun, but not for ever. The first signal asks the ranks for the clean stop, again
-// every second, since mpirun loses what comes before its ranks are up; a later one ends the job at
-// once.
+// Waits for mpirun, but not for ever: one that has to be ended counts as failed, however its ranks
+// ended, since it alone knew. The first signal asks the ranks for the clean stop, again every
+// second, since mpirun loses what comes before its ranks are up; a later one ends the job at once.
 ExitCode watch(Job& job) {
   constexpr std::chrono::seconds doubled{1};  // one Ctrl-C may arrive twice
   constexpr std::chrono::seconds again{1};
