@@ -205,8 +205,8 @@ std::string describe_policy(const RunPlan& plan) {
 std::string describe_course(const OptimizerConfig& course) {
   if (course.warmup_steps <= course.steps) return {};
   return fmt::format(
-      "note      train.warmup_steps={} is beyond train.steps={}: the rate rises to {:.3g} of "
-      "train.lr={}; lower the one or raise the other for a whole course\n",
+      "note      train.warmup_steps={} is beyond train.steps={}: the rate rises to {:.3g}, and "
+      "not to train.lr={}; lower the one or raise the other for a whole course\n",
       course.warmup_steps, course.steps, learning_rate(course, course.steps), course.lr);
 }
 

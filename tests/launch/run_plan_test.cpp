@@ -221,7 +221,7 @@ TEST(RunPlan, SaysWhereTheWarmUpHasNoEnd) {
   };
   EXPECT_EQ(page(40).find("note"), std::string::npos);
   EXPECT_NE(page(10).find("train.warmup_steps=40 is beyond train.steps=10: the rate rises to "
-                          "0.00015 of train.lr=0.0006"),
+                          "0.00015, and not to train.lr=0.0006"),
             std::string::npos)
       << page(10);
 }
