@@ -1,13 +1,14 @@
 #include "data/prepare.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 
 #include <fmt/ranges.h>
 
-#include "data/store_layout.h"
 #include "data/text_reader.h"
 #include "data/token_store.h"
 #include "data/tokenizer.h"
@@ -96,16 +97,24 @@ class FileFinder {
   std::vector<fs::path> files_;
 };
 
-// Whether a token store stands there. Text, or whatever can't be made again, is not replaced.
+// Whether a file begins as every HDF5 file of `prepare` does. HDF5 is not asked: on a damaged
+// store, which is the one most worth replacing, it may end the program.
+bool is_hdf5(const fs::path& file) {
+  constexpr std::string_view signature = "\x89HDF\r\n\x1a\n";
+  std::array<char, signature.size()> begin{};
+  std::ifstream(file, std::ios::binary).read(begin.data(), begin.size());
+  return std::string_view(begin.data(), begin.size()) == signature;
+}
+
+// Whether a token store stands there, whole or not. Text, or whatever can't be made again, is not
+// replaced.
 bool would_replace(const fs::path& output, Problems& problems) {
   std::error_code ignored;
   if (!fs::exists(output) || fs::is_empty(output, ignored)) return false;
-  try {
-    data::read_store_layout(output);
-  } catch (const UsageError&) {
-    problems.add(
-        fmt::format("{} stands there and is no token store: name another --output, or remove it",
-                    output.string()));
+  if (!fs::is_regular_file(output) || !is_hdf5(output)) {
+    problems.add(fmt::format(
+        "{} stands there and is no token store of prepare's: name another --output, or remove it",
+        output.string()));
   }
   return true;
 }

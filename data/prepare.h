@@ -21,16 +21,16 @@ struct PrepareResult {
   std::int64_t files = 0;
   std::int64_t documents = 0;
   std::int64_t tokens = 0;
-  bool replaced = false;       // a token store that stood there
+  bool replaced = false;       // an HDF5 file that stood there
   double unigram_entropy = 0;  // nats a token: what a model without context reaches
 };
 
 // Files are read in the order of their paths, each once, so that the store depends on the input
 // alone. Links to folders inside a folder are not followed, and the output is never its own input.
 // Empty documents are left out; a separator line belongs to none. The output replaces an empty file
-// or a token store, and nothing else. Throws UsageError that lists every input that is missing,
-// can't be read, or is not UTF-8 (with the byte where it stops being so); and where no document is
-// found. One document at a time is held in memory.
+// or one of HDF5, a damaged store among them, and nothing else. Throws UsageError that lists every
+// input that is missing, can't be read, or is not UTF-8 (with the byte where it stops being so);
+// and where no document is found. One document at a time is held in memory.
 PrepareResult prepare(const PrepareOptions& options);
 
 }  // namespace masformer

@@ -32,7 +32,7 @@ ExitCode prepare_command(const Arguments& arguments) {
   options.inputs.assign(inputs.begin(), inputs.end());
   options.output = output;
   const PrepareResult result = prepare(options);
-  if (result.replaced) fmt::print("{}: replaces the token store that stood there\n", output);
+  if (result.replaced) fmt::print("{}: replaced the HDF5 file that stood there\n", output);
   fmt::print(
       "{}: {} documents of {} files, {} tokens\nunigram entropy {:.4f} nats a token: what a model "
       "without context can reach\n",

@@ -92,9 +92,29 @@ TEST_F(Prepare, ReplacesTokenStoresAlone) {
   write("out.h5", "");
   EXPECT_FALSE(run().replaced);
   EXPECT_TRUE(run().replaced);
-  write("out.h5", "notes");
-  EXPECT_NE(refusal().find("out.h5 stands there and is no token store"), std::string::npos);
-  EXPECT_EQ(read_bytes(options.output), "notes");
+  const std::string store = read_bytes(options.output);
+  for (const std::string& text : {std::string("notes"), store.substr(0, 7), "x" + store}) {
+    write("out.h5", text);
+    EXPECT_NE(refusal().find("out.h5 stands there and is no token store"), std::string::npos);
+    EXPECT_EQ(read_bytes(options.output), text);
+  }
+}
+
+// Nor is HDF5 asked what they are, which may end the program on such a file.
+TEST_F(Prepare, ReplacesDamagedStores) {
+  write("a.txt", "text");
+  options.inputs = {folder / "a.txt"};
+  run();
+  const std::string store = read_bytes(options.output);
+  ASSERT_GT(store.size(), 200u);
+  std::string spoiled = store;
+  for (std::size_t i = 8; i < spoiled.size(); ++i) spoiled[i] = static_cast<char>(mix(1, i));
+  for (const std::string& damaged :
+       {store.substr(0, 8), store.substr(0, store.size() / 2), spoiled}) {
+    write("out.h5", damaged);
+    EXPECT_TRUE(run().replaced);
+    EXPECT_EQ(read_bytes(options.output), store);
+  }
 }
 
 TEST_F(Prepare, SuffixesChooseAmongTheFilesOfFolders) {
