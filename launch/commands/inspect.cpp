@@ -60,20 +60,26 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   }
 }
 
-ExitCode verify(const std::string& path, const Manifest& manifest) {
+ExitCode verify(const CheckpointReader& checkpoint) {
   SelfCommunicator self;
-  const auto damaged = damaged_files(self, path, manifest);
+  const std::string path = checkpoint.directory().string();
+  const auto damaged = damaged_files(self, path, checkpoint.manifest());
   for (const std::string& file : damaged) fmt::print(stderr, "{}/{}\n", path, file);
   if (!damaged.empty()) return ExitCode::failure;
-  fmt::print(stderr, "{}: {} files verified\n", path, manifest.files.size());
+  fmt::print(stderr, "{}: {} files verified\n", path, checkpoint.manifest().files.size());
   return ExitCode::done;
 }
 
+// Every byte of both is read before HDF5 parses any; by --verify, which then tells of it.
 ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& options) {
   CheckpointReader other(options.compare);
-  SelfCommunicator self;
   for (const CheckpointReader* const each : {&checkpoint, &other}) {
-    require_undamaged(self, each->directory(), each->manifest());
+    if (!options.verify) {
+      SelfCommunicator self;
+      require_undamaged(self, each->directory(), each->manifest());
+    } else if (const ExitCode code = verify(*each); code != ExitCode::done) {
+      return code;
+    }
   }
   const std::map<std::string, double> differences = compare(checkpoint, other);
   double worst = 0;
@@ -106,15 +112,11 @@ ExitCode inspect_command(const Arguments& arguments) {
   if (options.checkpoint.size() != 1) refuse("inspect takes one checkpoint's folder");
   const std::string& path = options.checkpoint[0];
   CheckpointReader checkpoint(path);
-  if (options.verify) {
-    const ExitCode code = verify(path, checkpoint.manifest());
-    if (code != ExitCode::done) return code;
-  }
-  if (options.verify && !options.compare.empty()) {
-    const ExitCode code = verify(options.compare, read_manifest(options.compare));
-    if (code != ExitCode::done) return code;
-  }
   if (!options.compare.empty()) return compare_with(checkpoint, options);
+  if (options.verify) {
+    const ExitCode code = verify(checkpoint);
+    if (code != ExitCode::done) return code;
+  }
   if (options.json) {
     fmt::print("{}\n", summary(checkpoint.manifest()).dump());
   } else {
