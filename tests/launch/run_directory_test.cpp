@@ -1,15 +1,29 @@
 // Who may write in a run's folder, and what is set aside when a run begins anew.
 #include "launch/run_directory.h"
 
+#include <cerrno>
 #include <fstream>
 #include <optional>
 #include <set>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include "parallel/checkpoint/directory.h"
 #include "tests/support/refusal.h"
 #include "tests/support/temporary_directory.h"
+
+namespace {
+bool no_locks = false;  // as on a network's file system without them
+}
+
+// In the place of the C library's.
+extern "C" int flock(int descriptor, int operation) noexcept {
+  if (!no_locks) return static_cast<int>(syscall(SYS_flock, descriptor, operation));
+  errno = ENOLCK;
+  return -1;
+}
 
 namespace masformer {
 namespace {
@@ -54,6 +68,16 @@ TEST(RunDirectory, BelongsToOneJobAtATime) {
   first.reset();
   EXPECT_EQ(refusal([&] { RunDirectory second(run); }), "");
   EXPECT_EQ(names_in(run / "checkpoints"), Names{});  // the probe is gone
+}
+
+TEST(RunDirectory, RefusesAFolderThatCantBeLocked) {
+  const TemporaryDirectory temporary;
+  no_locks = true;
+  const std::string said = refusal([&] { RunDirectory run(temporary / "run"); });
+  no_locks = false;
+  EXPECT_EQ(said, "run.dir=" + (temporary / "run").string() +
+                      " can't be locked: No locks available: choose a folder whose file system "
+                      "has locks");
 }
 
 TEST(RunDirectory, RefusesAFolderThatCantBeWritten) {
