@@ -1,14 +1,18 @@
-// Every way in which a command can be called that it can't do: the exit status, and the message
-// that names what is wrong. What options forbid to `train` alone: refusal_test.cpp and
-// run_plan_test.cpp.
+// Commands called for what they can't do: the exit status, and the message that names what is
+// wrong. What options forbid to `train` alone: refusal_test.cpp and run_plan_test.cpp.
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
+#include <sys/file.h>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "data/token_store.h"
+#include "runtime/io/file.h"
 #include "tests/support/training.h"
 
 namespace masformer::test {
@@ -28,7 +32,7 @@ class CommandRefusal : public testing::Test {
  protected:
   // A folder with a trained run, text, and files that are none of what commands want.
   static void SetUpTestSuite() {
-    scratch_ = new Scratch;
+    scratch_ = std::make_unique<Scratch>();
     write("notes", "notes");
     write("latin/a.txt", "caf\xe9");
     write("short/a.txt", "a few words");
@@ -36,13 +40,19 @@ class CommandRefusal : public testing::Test {
     train({"--data.path", store(), "--run.dir", path("run")});
     train({"--data.path", store(), "--run.dir", path("untied"), "--model.tied", "false"});
     succeed({"prepare", "--input", path("short"), "--output", path("short.h5")});
+    succeed({"prepare", "--input", path("text/00.txt"), "--output", path("other.h5")});
+    TokenStoreWriter rare(path("rare.h5"), "words", 1000);
+    rare.add_document(std::vector<std::uint32_t>(100, 999));
+    rare.commit();
     fs::copy(step(), path("edited"));
     write("edited/manifest.json", "{\"digest\": \"0\"}");
+    flip_byte("signature", 0);
+    flip_byte("middle", fs::file_size(step() + "/shard-00000.h5") / 2);
     fs::copy(step(), path("bare"));
     fs::remove(path("bare/shard-00000.h5"));
     write("bad/checkpoints/step-00000001/manifest.json", "{}");
   }
-  static void TearDownTestSuite() { delete scratch_; }
+  static void TearDownTestSuite() { scratch_.reset(); }
 
   static std::string path(const std::string& name) { return scratch_->path(name).string(); }
   static std::string store() { return scratch_->store().string(); }
@@ -81,6 +91,15 @@ class CommandRefusal : public testing::Test {
     fs::create_directories(fs::path(path(name)).parent_path());
     std::ofstream(path(name)) << text;
   }
+  // A copy of the checkpoint, one byte of it another.
+  static void flip_byte(const std::string& copy, std::uintmax_t at) {
+    fs::copy(step(), path(copy));
+    std::fstream file(path(copy + "/shard-00000.h5"),
+                      std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(at));
+    const char flipped = static_cast<char>(~file.peek());
+    file.write(&flipped, 1);
+  }
   static void succeed(Words words) {
     words.insert(words.begin(), program());
     const Finished finished = run(words);
@@ -88,10 +107,10 @@ class CommandRefusal : public testing::Test {
   }
   static void train(const Words& more) { succeed(train_words(more)); }
 
-  static Scratch* scratch_;
+  static std::unique_ptr<Scratch> scratch_;
 };
 
-Scratch* CommandRefusal::scratch_ = nullptr;
+std::unique_ptr<Scratch> CommandRefusal::scratch_;
 
 TEST_F(CommandRefusal, OfTheProgram) {
   for (const Call& call : std::vector<Call>{
@@ -146,6 +165,8 @@ TEST_F(CommandRefusal, OfPrepare) {
 }
 
 TEST_F(CommandRefusal, OfInspect) {
+  const std::string missing = "bare/shard-00000.h5: missing";
+  const std::string differs = "shard-00000.h5: digest differs";
   for (const Call& call : std::vector<Call>{
            {{"inspect"}, "inspect takes one checkpoint's folder"},
            {{"inspect", step(), step()}, "inspect takes one checkpoint's folder"},
@@ -156,8 +177,15 @@ TEST_F(CommandRefusal, OfInspect) {
            {{"inspect", step(), "--compare", path("untied/checkpoints/step-00000002")},
             "the checkpoints hold different tensors:\n  lm_head.weight is not in " + step()},
            {{"inspect", path("edited")}, "its digest differs: the file was damaged or edited", 1},
-           {{"inspect", path("bare"), "--verify"}, "bare/shard-00000.h5", 1},
-           {{"inspect", path("bare"), "--compare", step()}, "can't open", 1}}) {
+           {{"inspect", path("bare"), "--verify"}, missing, 1},
+           {{"inspect", path("bare"), "--compare", step(), "--verify"}, missing, 1},
+           {{"inspect", step(), "--compare", path("bare"), "--verify"}, missing, 1},
+           {{"inspect", path("bare"), "--compare", step()}, "shard-00000.h5: missing", 1},
+           {{"inspect", path("middle"), "--verify"}, "middle/" + differs, 1},
+           {{"inspect", path("middle"), "--compare", step()}, differs, 1},
+           // HDF5 would say that it is no file of its own, had it been asked first.
+           {{"inspect", path("signature"), "--compare", step()}, differs, 1},
+           {{"inspect", step(), "--compare", path("signature")}, differs, 1}}) {
     expect_refusal(call);
   }
 }
@@ -181,6 +209,9 @@ TEST_F(CommandRefusal, OfEval) {
            {eval(step(), {"--data.path", path("notes")}), "notes is not a usable token store"},
            {eval(step(), {"--data.path", path("short.h5"), "--eval.split", "all"}),
             "the split has 12 tokens, too few for a window of train.sequence=32"},
+           {eval(step(), {"--data.path", path("rare.h5")}),
+            "rare.h5 holds token 999, beyond the checkpoint's vocabulary of 257"},
+           {eval(step(), {"--data.held_out", "1"}), "data.held_out=1 is too large: at most 0.9"},
            {eval(step(), {"--train.sequence", "64"}),
             "train.sequence=64 is longer than model.positions=32"},
            {eval(step(), {"--parallel.tensor", "2"}), "does not make 1 ranks"}}) {
@@ -194,6 +225,9 @@ TEST_F(CommandRefusal, OfTrain) {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   };
+  fs::create_directories(path("locked"));
+  const io::File lock(path("locked/.lock"), O_RDWR | O_CREAT);
+  ASSERT_EQ(flock(lock.descriptor(), LOCK_EX), 0);
   const Words diverging{"--train.lr", "1e6", "--train.weight_decay", "1e38"};
   for (const Call& call : std::vector<Call>{
            {train_words({}), "data.path is not set: name a token store, from masformer prepare"},
@@ -207,6 +241,12 @@ TEST_F(CommandRefusal, OfTrain) {
             2,
             {{"DNNL_MAX_CPU_ISA", "AVX2"}}},
            {train({"--run.dir", path("notes")}), "run.dir=" + path("notes") + " can't be written"},
+           {train({"--run.dir", path("locked")}),
+            "run.dir=" + path("locked") + " is in use by another job: stop that one"},
+           {train({"--data.path", path("other.h5"), "--run.dir", path("run")}),
+            "data.path holds other tokens: their digest is "},
+           {train({"--data.held_out", "1"}), "data.held_out=1 is too large: at most 0.9"},
+           {train({"--data.held_out", "-0.1"}), "data.held_out=-0.1 is too small: at least 0"},
            {train({"--checkpoint.resume", path("edited")}), "its digest differs", 1},
            {train({"--checkpoint.init", path("bare")}), "shard-00000.h5", 1},
            {train({"--run.dir", path("bad")}), "no checkpoint in " + path("bad"), 1},
