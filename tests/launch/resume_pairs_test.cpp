@@ -1,6 +1,6 @@
-// Going on under a layout from what another one saved, for every pair of these: the same curve, and
-// at its end the same state; bit for bit where the layout is the same. MASFORMER_RESUME_PAIRS=all
-// takes all pairs instead of the day's sample, a number that many of them.
+// Going on under a layout from what another one saved, for every pair of these and in a chain: the
+// same curve, and at its end the same state; bit for bit where the layout is the same.
+// MASFORMER_RESUME_PAIRS=all takes all pairs instead of the day's sample, a number that many.
 #include <filesystem>
 #include <map>
 #include <set>
@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int half = 10, whole = 20;  // steps
+constexpr int quarter = 5, half = 10, whole = 20;  // steps
 
 const std::map<std::string, Training> layouts{
     {"one rank", {}},
@@ -43,8 +43,9 @@ class ResumePairs : public testing::Test {
   std::string finish(const std::string& run_dir, const std::string& name) {
     Training training = layouts.at(name);
     // Neither 45 tokens nor 257 words divide by 2, nor the widths by 3.
-    for (const char* const word : {"--train.sequence", "45", "--train.global_batch", "12",
-                                   "--checkpoint.every", "10", "--runtime.threads", "1"}) {
+    for (const char* const word :
+         {"--train.sequence", "45", "--train.global_batch", "12", "--checkpoint.every", "5",
+          "--checkpoint.keep", "0", "--runtime.threads", "1"}) {
       training.options.emplace_back(word);
     }
     const Finished finished = train(scratch_, run_dir, training);
@@ -110,6 +111,25 @@ TEST_F(ResumePairs, GoOnAsIfTheyHadNeverStopped) {
       expect_same_curve(run, whole_run("one rank"));
     }
   }
+}
+
+// What one hop gets wrong by less than its bound would add up.
+TEST_F(ResumePairs, AChainOfThemIsOneRun) {
+  const std::string run = "chain";
+  int step = 0;
+  for (const char* const name :
+       {"data 3", "tensor 2 x pipeline 2", "data 2 x tensor 2", "pipeline 4"}) {
+    SCOPED_TRACE(name);
+    const std::string said = finish(run, name);
+    const std::string from = "resumes from " + checkpoint(scratch_, run, step).string() + ",";
+    EXPECT_EQ(said.find(from) != std::string::npos, step > 0) << said;
+    // It goes to the end, since `train.steps` shapes the learning rate, and only a quarter stays.
+    step += quarter;
+    for (int later = step + quarter; later <= whole; later += quarter) {
+      EXPECT_GT(fs::remove_all(checkpoint(scratch_, run, later)), 0u) << later;
+    }
+  }
+  expect_same_curve(run, whole_run("one rank"));
 }
 
 }  // namespace
