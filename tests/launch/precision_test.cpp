@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/has_bf16.h"
 #include "tests/support/training.h"
 
 namespace masformer::test {
 namespace {
 
 TEST(Precision, Bf16FollowsFp32WithoutDrift) {
+  if (!has_bf16()) GTEST_SKIP() << no_bf16;
   constexpr std::size_t steps = 200, quarter = steps / 4;
   const Scratch scratch;
   const auto losses = [&](const std::string& dtype) {

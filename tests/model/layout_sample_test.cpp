@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/day_sample.h"
+#include "tests/support/has_bf16.h"
 #include "tests/support/layout.h"
 #include "tests/support/world.h"
 
@@ -66,6 +67,7 @@ std::vector<LayoutCase> whole_product(int ranks) {
                   [](auto& c, DType dtype) { c.dtype = dtype; });
   std::erase_if(all,
                 [](const LayoutCase& c) { return c.mesh.tensor == 1 && !c.sequence_parallel; });
+  drop_bf16_unless_possible(all);
   return all;
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
+#include "tests/support/has_bf16.h"
 #include "tests/support/world.h"
 
 namespace masformer::test {
@@ -58,6 +59,7 @@ TEST(Layout, ComputesWhatOneRankComputes) {
 }
 
 TEST(Layout, RoundsInBf16AsOneRankDoes) {
+  if (!has_bf16()) GTEST_SKIP() << no_bf16;
   for (const LayoutCase& c : cases()) {
     if (c.schedule != "1f1b" || c.sequence < 33) continue;
     SCOPED_TRACE(testing::Message() << c);

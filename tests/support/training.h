@@ -1,6 +1,7 @@
 // Small training runs of the program, for tests that look at what a run leaves behind.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ struct Training {
   std::vector<std::string> options;  // added to those of the small model
 
   int ranks() const { return tensor * pipeline * data; }
+  bool in_bf16() const { return std::ranges::count(options, "bf16") > 0; }
 };
 
 // The words of `masformer run -n N -- train ...` into `run_dir`.

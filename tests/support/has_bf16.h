@@ -1,0 +1,25 @@
+// Tests in bf16, on processors that have no products of it: what needs them is left out, and said.
+#pragma once
+
+#include <cstdio>
+#include <vector>
+
+#include "runtime/ops/linear.h"
+
+namespace masformer::test {
+
+inline constexpr const char* no_bf16 = "no test in bf16: this processor has no AVX-512";
+
+inline bool has_bf16() {
+  return has_products(Stream(Device::cpu), DType::bf16);
+}
+
+// Takes out the cases that can't be computed here.
+template <class Case>
+void drop_bf16_unless_possible(std::vector<Case>& cases) {
+  if (has_bf16()) return;
+  const auto dropped = std::erase_if(cases, [](const Case& c) { return c.dtype == DType::bf16; });
+  if (dropped > 0) std::printf("%zu of the cases are left out: %s\n", dropped, no_bf16);
+}
+
+}  // namespace masformer::test
