@@ -45,7 +45,8 @@ class Communicator {
   // What this rank has handed to the transport since the start: the tensor's size for a
   // send, and for the root of a broadcast to others; the other ranks' rows for a reduce-scatter,
   // its own rows once for each other rank for an all-gather; 2 (size - 1) / size of the tensor,
-  // rounded down, for an all-reduce, as a ring moves it. The control plane is left out.
+  // rounded down, for an all-reduce, as a ring moves it; in bf16 what its two halves hand over, a
+  // reduce-scatter and an all-gather. The control plane is left out.
   virtual SentBytes sent_bytes() const = 0;
 };
 
