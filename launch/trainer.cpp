@@ -67,7 +67,6 @@ Trainer::Trainer(const MpiSession& session, const Options& options, const Option
   });
   saved_step_ = start_.step;
   prefetcher_ = std::make_unique<Prefetcher>(loader_, start_.step, options_.train.steps);
-  peak_memory_ = largest(job_.world(), job_.stage.memory().total());
 }
 
 Trainer::~Trainer() = default;
@@ -166,6 +165,10 @@ Trainer::StepResult Trainer::join(const StepTiming& timing) {
 }
 
 void Trainer::after_step(std::int64_t number, const StepResult& result, double seconds) {
+  // The groups take their memory with the first sums, and give none back.
+  if (peak_memory_ == 0) {
+    peak_memory_ = largest(job_.world(), job_.stage.memory().total());
+  }
   StepMetrics metrics = measure(number, result, seconds);
   const bool last = number == options_.train.steps;
   const bool evaluated = options_.eval.every > 0 && (number % options_.eval.every == 0 || last);

@@ -36,7 +36,7 @@ MemoryTable Stage::memory() const {
           .optimizer = parameters.masters + parameters.moments,
           .activations = activations_.capacity() + sent_gradients_.used(),
           .batch = batches_.used(),
-          .messages = plan_memory(description_, plan_).messages};
+          .messages = groups_.working_memory()};
 }
 
 void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,

@@ -106,7 +106,8 @@ class Stage final : public PipelineStage {
   const ParameterSync& sync() const { return sync_; }
   const StageDescription& description() const { return description_; }
   const StagePlan& plan() const { return plan_; }
-  // What the stage has taken: measured, but for `messages`, which communicators take as planned.
+  // What the stage has taken. As `messages`, what its groups hold by now for their sums: once a
+  // step is done, all that is planned.
   MemoryTable memory() const;
 
   // Micro-batch `index` of the step to come; the vectors are [tokens].

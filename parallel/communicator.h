@@ -48,9 +48,13 @@ class Communicator {
   // rounded down, for an all-reduce, as a ring moves it; in bf16 what its two halves hand over, a
   // reduce-scatter and an all-gather. The control plane is left out.
   virtual SentBytes sent_bytes() const = 0;
+  // Bytes of working memory that this rank holds for the group: none at first, and
+  // reduce_scatter_memory(size) from the first reduce-scatter or sum in bf16 on. Without MPI's own.
+  virtual std::int64_t working_memory() const = 0;
 };
 
-// Working memory of the reduce-scatters of a group of `ranks`, in bytes, for plans.
+// Working memory that the reduce-scatters of a group of `ranks` are going to take, in bytes, for
+// plans.
 std::int64_t reduce_scatter_memory(int ranks);
 
 // Waits for the sum of one number over all ranks.

@@ -38,6 +38,14 @@ Communicator& Communicators::along(Axis axis) const {
   fail("unknown axis {}", static_cast<int>(axis));
 }
 
+std::int64_t Communicators::working_memory() const {
+  std::int64_t bytes = 0;
+  for (const auto* const group : {&world, &tensor, &context, &data, &pipe, &ends}) {
+    bytes += (*group)->working_memory();
+  }
+  return bytes;
+}
+
 Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh& mesh) {
   require(world->size() == mesh.size(), "the mesh {} is for {} ranks, and the job has {}",
           mesh.to_string(), mesh.size(), world->size());

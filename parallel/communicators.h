@@ -20,6 +20,8 @@ struct Communicators {
   std::unique_ptr<Communicator> ends;
 
   Communicator& along(Axis axis) const;
+  // Of all these groups, in bytes.
+  std::int64_t working_memory() const;
 };
 
 // Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size.

@@ -29,6 +29,7 @@ class MpiCommunicator final : public Communicator {
   std::vector<std::string> all_gather(const std::string& text) override;
   void barrier() override;
   SentBytes sent_bytes() const override { return sent_; }
+  std::int64_t working_memory() const override { return reduce_scatters_.working_memory(); }
 
   MPI_Comm handle() const { return comm_.get(); }
 

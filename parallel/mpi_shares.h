@@ -5,6 +5,7 @@
 // and land where their rows stand.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -32,6 +33,8 @@ class ReduceScatters {
   // `x` is contiguous, in host memory, and untouched until the event is done. One group for all
   // calls.
   Event start(const ShareGroup& group, const Tensor& x);
+  // In bytes; none before the first start.
+  std::int64_t working_memory() const { return arrived_ ? std::ssize(*arrived_) : 0; }
 
  private:
   std::shared_ptr<std::vector<char>> arrived_;

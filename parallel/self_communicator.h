@@ -18,6 +18,7 @@ class SelfCommunicator final : public Communicator {
   std::vector<std::string> all_gather(const std::string& text) override { return {text}; }
   void barrier() override {}
   SentBytes sent_bytes() const override { return {}; }
+  std::int64_t working_memory() const override { return 0; }
 };
 
 }  // namespace masformer
