@@ -95,13 +95,11 @@ struct Broken {
   Mutation mutation;
 };
 
-// The kinds of fault that dimensions of parallelism compose into (Megatron-LM#7452, #1464).
-std::vector<Broken> broken_runs() {
-  return {
+// The kinds of fault that dimensions of parallelism compose into (Megatron-LM#7452, #1464), as far
+// as the mesh has them.
+std::vector<Broken> broken_runs(const LayoutCase& c) {
+  std::vector<Broken> all{
       {"a window is one key too wide", {.spans = "full,window:6,block:8,window:16"}},
-      {"a norm's gradient is not summed over the tensor ranks",
-       {.stage =
-            [](auto& stage) { parameter_named(stage.parameters, "ln_1.weight").partial = false; }}},
       {"a micro-batch counts twice, another never",
        {.micro_batch = [](int m) { return m == 1 ? 0 : m; }}},
       {"a gradient of q is doubled", {.gradients = [](const auto& parameters) {
@@ -109,16 +107,53 @@ std::vector<Broken> broken_runs() {
          const Tensor q = qkv.rows(qkv.gradient, qkv.declaration.tensors.front());
          for (std::int64_t i = 0; i < q.elements(); ++i) q.data<float>()[i] *= 2;
        }}}};
+  if (c.mesh.tensor > 1) {
+    all.push_back(
+        {"a norm's gradient is not summed over the tensor ranks", {.stage = [](auto& stage) {
+           parameter_named(stage.parameters, "ln_1.weight").partial = false;
+         }}});
+  }
+  if (c.mesh.pipe > 1) {
+    all.push_back({"the token table's gradients are not summed over first and last stage",
+                   {.stage = [](auto& stage) { stage.shared_table.reset(); }}});
+  }
+  if (c.mesh.data > 1) {
+    const int own = c.samples / c.mesh.data / c.micro_batch;
+    const int rank = c.mesh.coordinate(world().rank()).data;
+    all.push_back({"all data ranks are fed what the first is",
+                   {.micro_batch = [=](int m) { return m - own * rank; }}});
+  }
+  return all;
+}
+
+using Compare = std::vector<std::string> (*)(const LayoutCase&, const Mutation&);
+
+// Each fault is found by some rank, and nothing where there is none.
+void expect_found(const LayoutCase& c, Compare compare) {
+  SCOPED_TRACE(testing::Message() << c);
+  const auto found = [&](const Mutation& mutation) {
+    return sum_over(world(), double(compare(c, mutation).size()));
+  };
+  EXPECT_EQ(found({}), 0);
+  for (const Broken& broken : broken_runs(c)) EXPECT_GT(found(broken.mutation), 0) << broken.what;
+}
+
+std::vector<LayoutCase> cases_to_break() {
+  if (world().size() == 2) return {{.mesh = {.tensor = 2}, .samples = 4, .steps = 3}};
+  if (world().size() == 4) return {{.mesh = {.pipe = 2, .data = 2}, .steps = 3}};
+  return {};
 }
 
 TEST(Comparison, FindsWhatIsBrokenOnPurpose) {
-  if (world().size() != 2) GTEST_SKIP() << "two ranks are enough";
-  const LayoutCase c{.mesh = {.tensor = 2}, .samples = 4, .steps = 3};
-  const auto found = [&](const LayoutCase& run, const Mutation& mutation) {
-    return sum_over(world(), double(differences_from_one_rank(run, mutation).size()));
-  };
-  EXPECT_EQ(found(c, {}), 0);
-  for (const Broken& broken : broken_runs()) EXPECT_GT(found(c, broken.mutation), 0) << broken.what;
+  if (cases_to_break().empty()) GTEST_SKIP() << "two ranks and four are enough";
+  for (const LayoutCase& c : cases_to_break()) expect_found(c, differences_from_one_rank);
+}
+
+// All of these. What changes each tensor's gradient by less than its rounding in bf16, such as a
+// slightly wrong scale, passes there, and fp32 alone finds it.
+TEST(Comparison, FindsInBf16WhatIsBrokenOnPurpose) {
+  if (cases_to_break().empty()) GTEST_SKIP() << "two ranks and four are enough";
+  for (const LayoutCase& c : cases_to_break()) expect_found(c, differences_in_bf16);
 }
 
 }  // namespace

@@ -250,12 +250,15 @@ std::vector<std::string> differences_from_one_rank(const LayoutCase& c, const Mu
   return findings.found();
 }
 
-std::vector<std::string> differences_in_bf16(LayoutCase c) {
-  c.dtype = DType::f32;
-  LayoutRun exact = on_one_rank(c);
-  c.dtype = DType::bf16;
-  LayoutRun one_rank = on_one_rank(c);
-  LayoutRun run = over_all_ranks(c);
+std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation& mutation) {
+  const auto in = [&](DType dtype) {
+    LayoutCase changed = c;
+    changed.dtype = dtype;
+    return changed;
+  };
+  LayoutRun exact = on_one_rank(in(DType::f32));
+  LayoutRun one_rank = on_one_rank(in(DType::bf16));
+  LayoutRun run = over_all_ranks(in(DType::bf16), mutation);
   Findings findings;
   findings.close(run.parameters(), exact.parameters(), What::master, 0);
   for (int step = 0; step < c.steps; ++step) {

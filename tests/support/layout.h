@@ -81,7 +81,7 @@ std::vector<std::string> differences_from_one_rank(const LayoutCase& c,
                                                    const Mutation& mutation = {});
 // In bf16, layouts differ by rounding: none is further from fp32 than one rank is, by more than
 // chance.
-std::vector<std::string> differences_in_bf16(LayoutCase c);
+std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation& mutation = {});
 // `recompute` takes no more memory than keeping everything, and gives the same bits.
 std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
                                                       const std::string& recompute);
