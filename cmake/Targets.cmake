@@ -48,3 +48,22 @@ function(masformer_test file)
       ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer")
   endif()
 endfunction()
+
+# masformer_rendezvous_test(NAME RANKS n... [FILTER tests]): a test that masformer_test made, once
+# more without eager messages (OpenMPI's smallest limit is 56 bytes): a send that nobody asks for
+# stays with its sender.
+function(masformer_rendezvous_test name)
+  cmake_parse_arguments(arg "" "FILTER" "RANKS" ${ARGN})
+  set(no_eager_messages MASFORMER_TEST_RENDEZVOUS=1 OMPI_MCA_pml=ob1
+    OMPI_MCA_btl_vader_eager_limit=64 OMPI_MCA_btl_self_eager_limit=64)
+  if(arg_FILTER)
+    list(APPEND no_eager_messages GTEST_FILTER=${arg_FILTER})
+  endif()
+  foreach(ranks IN LISTS arg_RANKS)
+    set(test ${name}.rendezvous.ranks${ranks})
+    add_test(NAME ${test}
+      COMMAND ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${name}>)
+    set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS 2
+      ENVIRONMENT "${no_eager_messages}")
+  endforeach()
+endfunction()

@@ -13,7 +13,7 @@
 #include "parallel/communicators.h"
 #include "parallel/mpi_support.h"
 #include "runtime/error.h"
-#include "tests/support/process_resources.h"
+#include "tests/support/nothing_kept.h"
 #include "tests/support/shared_directory.h"
 #include "tests/support/synthetic_checkpoint.h"
 #include "tests/support/world.h"
@@ -104,28 +104,13 @@ int MPI_Request_free(MPI_Request* request) {
 namespace masformer::test {
 namespace {
 
-constexpr int cycles = 100;
-constexpr int settled = 20;  // cycles after which MPI, HDF5 and the allocator have what they keep
-
-// Runs `cycle` a hundred times on all ranks. Nothing may be held after any that was not before.
-void expect_nothing_kept(const std::function<void(int)>& cycle) {
+// As expect_nothing_kept, and of MPI nothing is held after any cycle that was not before.
+void expect_nothing_kept_of_mpi(const std::function<void(int)>& cycle) {
   const MpiHandles before = held_by_mpi;
-  ProcessResources held;
-  ProcessMemory memory;
-  for (int i = 0; i < cycles; ++i) {
+  expect_nothing_kept([&](int i) {
     cycle(i);
-    world().barrier();
     ASSERT_EQ(held_by_mpi, before) << "cycle " << i;
-    if (i + 1 == settled) {
-      held = held_resources();
-      memory = held_memory();
-    }
-  }
-  const ProcessMemory after = held_memory();
-  EXPECT_EQ(held_resources(), held);
-  // MPI's own tables and buffers grow a little; a kilobyte a cycle would be above the first bound.
-  EXPECT_LE(after.heap - memory.heap, 64 << 10) << "bytes";
-  EXPECT_LE(after.resident - memory.resident, 8 << 20) << "bytes";
+  });
 }
 
 Communicators make_private(const Mesh& mesh) {
@@ -174,7 +159,7 @@ std::vector<Mesh> meshes() {
 
 TEST(Handles, OfCommunicatorsAndMessages) {
   std::vector<float> memory(2000);  // outlives messages that were let go
-  expect_nothing_kept([&](int i) {
+  expect_nothing_kept_of_mpi([&](int i) {
     const auto all = meshes();
     const Communicators made = make_private(all[static_cast<std::size_t>(i) % all.size()]);
     // One group a cycle: where cores are few, each exchange takes milliseconds.
@@ -210,7 +195,7 @@ TEST(Handles, OfCheckpoints) {
   const SyntheticPieces pieces = make_pieces();
   SyntheticPieces incomplete;
   incomplete.add("rows", {2, 100}, {{0, 0}, {1, 100}});
-  expect_nothing_kept([&](int) {
+  expect_nothing_kept_of_mpi([&](int) {
     const auto directory = checkpoint_path(folder.path(), 1);
     write_checkpoint(world(), directory, {{"step", 1}}, pieces.all());
     EXPECT_TRUE(find_newest(world(), folder.path()));

@@ -1,0 +1,50 @@
+// A stage gives back what it holds: its arenas, its groups, the messages of its sums. Built up, run
+// for a step and torn down a hundred times, nothing is left.
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/layout.h"
+#include "tests/support/nothing_kept.h"
+#include "tests/support/world.h"
+
+namespace masformer::test {
+namespace {
+
+// Of a few kilobytes.
+LayoutCase tiny(const Mesh& mesh, DType dtype) {
+  return {.mesh = mesh,
+          .samples = 4,
+          .sequence = 9,
+          .hidden = 16,
+          .heads = 2,
+          .spans = "full,window:5",
+          .dtype = dtype};
+}
+
+std::vector<LayoutCase> cases() {
+  const int n = world().size();
+  std::vector<LayoutCase> all;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const Mesh& mesh : {Mesh{.tensor = n}, Mesh{.pipe = n}, Mesh{.data = n}}) {
+      all.push_back(tiny(mesh, dtype));
+    }
+  }
+  return all;
+}
+
+// The weights are still on their way to other ranks when it ends.
+void train_one_step(const LayoutCase& c) {
+  LayoutRun run = over_all_ranks(c);
+  run.differentiate(0);
+  run.update_weights(0);
+}
+
+TEST(Handles, OfStages) {
+  const auto all = cases();
+  expect_nothing_kept(
+      [&](int i) { train_one_step(all[static_cast<std::size_t>(i) % all.size()]); });
+}
+
+}  // namespace
+}  // namespace masformer::test
