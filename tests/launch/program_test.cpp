@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/ops/linear.h"
 #include "tests/support/training.h"
 
 namespace masformer::test {
@@ -54,6 +55,9 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
   }
   EXPECT_GT(last["mfu_dense"], last["mfu"]);
   EXPECT_LT(last["bubble"], 1);
+  // The groups' working memory counts from the first step on: 2 MiB for the tensor ranks' sums.
+  EXPECT_GT(lines[0]["peak_memory_bytes"], 2 << 20);
+  EXPECT_EQ(lines[0]["peak_memory_bytes"], last["peak_memory_bytes"]);
   const auto sent = [&](const char* axis) { return last["sent_bytes"][axis].get<std::int64_t>(); };
   EXPECT_EQ(sent("context"), 0);
   // The stream: 8 micro-batches of 48 tokens, 32 floats each. It crosses the one border forward and
@@ -78,6 +82,72 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
                             {"pipeline", {{"send", 2 * stream}, {"all_reduce", table}}},
                             {"data", {{"all_reduce", sent("data")}}}}));
   EXPECT_LT(last["loss"].get<double>(), 0.8 * lines[0]["loss"].get<double>());
+}
+
+constexpr std::int64_t hidden = 32, blocks = 4, norms = 2 * blocks + 1;
+// Of a step: the residual stream, 8 sequences of 48 tokens; and the largest logit, sum and target
+// of each token, fp32 and reduced over two tensor ranks, each of which counts them once.
+constexpr std::int64_t stream = 8 * 48 * hidden, softmax = 2 * 3 * 8 * 48 * 4;
+
+// Elements of all parameters that tensor ranks hold together. They split the token table, whose
+// rows are padded to 16 a rank, and of a block q, k, v and their projection (4 matrices of H x H),
+// the MLP's two (8 of those) and the bias of the first (4 H). Each has a copy of the positions, of
+// the norms' weights and biases, and of a block's other two biases.
+std::int64_t stored_elements(std::int64_t ranks) {
+  const std::int64_t rows = (257 + 16 * ranks - 1) / (16 * ranks) * (16 * ranks);
+  const std::int64_t split = rows * hidden + blocks * (12 * hidden * hidden + 4 * hidden);
+  const std::int64_t copied = 48 * hidden + norms * 2 * hidden + blocks * 2 * hidden;
+  return split + ranks * copied;
+}
+
+struct Traffic {
+  Training training;
+  nlohmann::json sent;  // by axis and operation
+};
+
+// ZeRO over two data ranks: either sends the other its rows of each gradient (fp32), and later its
+// own rows of each value to the other, so both operations move every element once.
+Traffic of_two_data_ranks() {
+  const std::int64_t bytes = 4 * stored_elements(1);
+  return {{.data = 2}, {{"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
+}
+
+// The same for either tensor rank, the values in bf16. Two tensor ranks exchange the stream 8 times
+// a block and 4 times at the ends, one half gathers and the other sums of shares, in bf16 too. They
+// sum the norms' gradients (fp32), each counting the tensor once, at both places of the data axis.
+Traffic of_four_ranks_in_bf16() {
+  const std::int64_t elements = stored_elements(2);
+  const std::int64_t exchanged = (4 * blocks + 2) * stream * 2;
+  return {{.tensor = 2, .data = 2, .options = {"--train.dtype", "bf16"}},
+          {{"tensor",
+            {{"all_reduce", softmax}, {"reduce_scatter", exchanged}, {"all_gather", exchanged}}},
+           {"data",
+            {{"all_reduce", 2 * 2 * norms * 2 * hidden * 4},
+             {"reduce_scatter", 4 * elements},
+             {"all_gather", 2 * elements}}}}};
+}
+
+// Where every tensor rank has all tokens, the stream is summed twice a block forward and twice
+// backward, once in the embedding and once below the head, each rank counting it once; and no
+// gradient is partial.
+Traffic of_tensor_ranks_with_all_tokens() {
+  const std::int64_t sums = (4 * blocks + 2) * 2 * stream * 4;
+  return {{.tensor = 2, .options = {"--parallel.sequence_parallel", "false"}},
+          {{"tensor", {{"all_reduce", sums + softmax}}}}};
+}
+
+TEST(Program, SendsWhatItsLayoutTakes) {
+  const Scratch scratch;
+  std::vector<Traffic> table{of_two_data_ranks(), of_tensor_ranks_with_all_tokens()};
+  if (has_products(Stream(Device::cpu, 1), DType::bf16)) table.push_back(of_four_ranks_in_bf16());
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const std::string name = "run" + std::to_string(i);
+    const Finished finished = train(scratch, name, table[i].training);
+    ASSERT_EQ(finished.status, 0) << finished.output;
+    for (const nlohmann::json& line : metrics(scratch, name)) {
+      ASSERT_EQ(line["sent_bytes_by_operation"], table[i].sent) << name;
+    }
+  }
 }
 
 // The wrapper knows whether a person watches; a file that says otherwise is heeded all the same.
