@@ -36,8 +36,12 @@ main() {
   need build test fuzz
   build fuzz fuzzers
   mkdir -p "$root/build/logs"
-  # Many small files; the system's memory is the fastest place for them.
+  # Many small files; the system's memory is the fastest place for them. What a target that breaks
+  # leaves there goes with the folder.
   [ ! -w /dev/shm ] || export TMPDIR=/dev/shm
+  TMPDIR=$(mktemp -d -t masformer-fuzz-XXXXXX)
+  export TMPDIR
+  trap 'rm -rf "$TMPDIR"' EXIT
   for corpus in "$root"/tests/fuzz/corpus/*/; do
     name=$(basename "$corpus")
     say "fuzzing $name for $seconds seconds"

@@ -1,6 +1,7 @@
 // A checkpoint's manifest: the input is what follows its first line, which is added with a digest
 // that is right. What parses is printed and parses again to the same, and its pieces hold each
 // element exactly once.
+#include <algorithm>
 #include <map>
 #include <vector>
 
