@@ -34,13 +34,14 @@ inline ProcessResources held_resources() {
           H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL)};
 }
 
-// In bytes. Nothing with AddressSanitizer, which keeps what is freed, and finds leaks by itself.
+// In bytes. Nothing with AddressSanitizer, which keeps what is freed, and finds leaks by itself,
+// nor with ThreadSanitizer, whose own notes on each address grow with what was touched.
 struct ProcessMemory {
   std::int64_t resident = 0, heap = 0;
 };
 
 inline ProcessMemory held_memory() {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef MASFORMER_SANITIZED
   return {};
 #else
   std::ifstream file("/proc/self/statm");
