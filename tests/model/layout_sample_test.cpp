@@ -1,10 +1,11 @@
-// Layouts at random, against one rank: every way to factor the ranks, by schedule, micro-batches
-// that fill the pipeline and that don't, tied and untied, with and without sequence parallelism,
-// what is recomputed, and dtype. The sample is another one each day and the same on all ranks;
-// MASFORMER_LAYOUT_SAMPLE=all takes the whole product, a number that many of it.
+// Layouts at random, against one rank: every way to factor the ranks, by partition, even or not,
+// schedule, micro-batches that fill the pipeline and that don't, tied and untied, with and without
+// sequence parallelism, what is recomputed, and dtype. The sample is another one each day and the
+// same on all ranks; MASFORMER_LAYOUT_SAMPLE=all takes the whole product, a number that many of it.
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -21,7 +22,7 @@ namespace {
 LayoutCase model_for(const Mesh& mesh) {
   const std::vector<std::string> spans{"full",    "window:5", "block:8",   "window:16",
                                        "block:4", "full",     "window:11", "window:2"};
-  const int layers = std::max(mesh.pipe, 4);
+  const int layers = std::clamp(mesh.pipe + 1, 4, static_cast<int>(spans.size()));
   LayoutCase c{.mesh = mesh, .spans = spans[0]};
   for (int i = 1; i < layers; ++i) c.spans += "," + spans[static_cast<std::size_t>(i)];
   c.heads = 8 % mesh.tensor == 0 ? 8 : 6 % mesh.tensor == 0 ? 6 : mesh.tensor;
@@ -51,8 +52,21 @@ std::vector<LayoutCase> factorisations(int ranks) {
   return all;
 }
 
+// A block for each stage, and those that are left for the first or the last.
+std::string uneven_partition(const LayoutCase& c, bool first) {
+  const auto layers = 1 + static_cast<int>(std::ranges::count(c.spans, ','));
+  const std::string heavy = std::to_string(layers - c.mesh.pipe + 1);
+  std::string ones = "1";
+  for (int stage = 2; stage < c.mesh.pipe; ++stage) ones += ",1";
+  return first ? heavy + "," + ones : ones + "," + heavy;
+}
+
 std::vector<LayoutCase> whole_product(int ranks) {
   auto all = factorisations(ranks);
+  all = with_each(all, std::vector{"even", "first", "last"}, [](auto& c, std::string_view heavy) {
+    if (heavy != "even") c.partition = uneven_partition(c, heavy == "first");
+  });
+  std::erase_if(all, [](const LayoutCase& c) { return c.mesh.pipe == 1 && c.partition != "even"; });
   all = with_each(all, std::vector{"gpipe", "1f1b"}, [](auto& c, auto name) { c.schedule = name; });
   // Micro-batches: one, as many as stages, and more, which don't divide by them.
   all = with_each(all, std::vector{0, 1, 2}, [](auto& c, int fill) {
