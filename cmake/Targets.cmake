@@ -44,7 +44,12 @@ function(masformer_test file)
   else()
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT}
+    # What trains starts ranks of its own; those that share cores with others' wait for them.
+    set(processors 1)
+    if(masformer_training IN_LIST arg_LINK)
+      set(processors 2)
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS ${processors}
       ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer")
   endif()
 endfunction()

@@ -16,11 +16,11 @@ TEST(Precision, Bf16FollowsFp32WithoutDrift) {
   const auto losses = [&](const std::string& dtype) {
     // Slow and wide enough that the few documents are not learned by heart: what is left of the
     // loss then is noise.
-    const Finished finished = train(
-        scratch, dtype,
-        {.tensor = 2,
-         .options = {"--train.steps", std::to_string(steps), "--train.dtype", dtype, "--train.lr",
-                     "1e-3", "--model.hidden", "64", "--runtime.threads", "1"}});
+    const Finished finished =
+        train(scratch, dtype,
+              {.tensor = 2,
+               .options = {"--train.steps", std::to_string(steps), "--train.dtype", dtype,
+                           "--train.lr", "1e-3", "--model.hidden", "64"}});
     EXPECT_EQ(finished.status, 0) << finished.output;
     std::vector<double> all;
     for (const auto& line : metrics(scratch, dtype)) all.push_back(line["loss"]);

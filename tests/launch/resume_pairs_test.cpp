@@ -43,9 +43,8 @@ class ResumePairs : public testing::Test {
   std::string finish(const std::string& run_dir, const std::string& name) {
     Training training = layouts.at(name);
     // Neither 45 tokens nor 257 words divide by 2, nor the widths by 3.
-    for (const char* const word :
-         {"--train.sequence", "45", "--train.global_batch", "12", "--checkpoint.every", "5",
-          "--checkpoint.keep", "0", "--runtime.threads", "1"}) {
+    for (const char* const word : {"--train.sequence", "45", "--train.global_batch", "12",
+                                   "--checkpoint.every", "5", "--checkpoint.keep", "0"}) {
       training.options.emplace_back(word);
     }
     const Finished finished = train(scratch_, run_dir, training);

@@ -53,6 +53,7 @@ std::vector<std::string> training_words(const Scratch& scratch, const std::strin
   add("run.dir", scratch.path(run_dir).string());
   add("parallel.tensor", std::to_string(training.tensor));
   add("parallel.pipeline", std::to_string(training.pipeline));
+  add("runtime.threads", training.ranks() > 1 ? "1" : "2");  // few cores are enough for tests
   words.insert(words.end(), training.options.begin(), training.options.end());
   return words;
 }
