@@ -106,8 +106,8 @@ bool is_hdf5(const fs::path& file) {
   return std::string_view(begin.data(), begin.size()) == signature;
 }
 
-// Whether a token store stands there, whole or not. Text, or whatever can't be made again, is not
-// replaced.
+// Whether an HDF5 file stands there, which is taken for a token store, whole or not. Any other file
+// that holds something, such as text, is refused.
 bool would_replace(const fs::path& output, Problems& problems) {
   std::error_code ignored;
   if (!fs::exists(output) || fs::is_empty(output, ignored)) return false;
