@@ -61,33 +61,29 @@ class AttentionRun {
         dq_sum_(shape_),
         lse_({1, heads, tokens}),
         delta_({1, heads, tokens}),
-        mask_{.span = span} {}
+        forward_{.q = third(qkv_, 0),
+                 .k = third(qkv_, 1),
+                 .v = third(qkv_, 2),
+                 .mask = {.span = span},
+                 .scale = 0.125f,
+                 .out = out_,
+                 .lse = lse_},
+        backward_{.q = forward_.q,
+                  .k = forward_.k,
+                  .v = forward_.v,
+                  .mask = forward_.mask,
+                  .scale = forward_.scale,
+                  .out = out_,
+                  .lse = lse_,
+                  .dout = dout_,
+                  .delta = delta_,
+                  .dq = third(dqkv_, 0),
+                  .dk = third(dqkv_, 1),
+                  .dv = third(dqkv_, 2),
+                  .dq_sum = dq_sum_} {}
 
-  void forward(const Stream& stream) const {
-    attention(stream, {.q = third(qkv_, 0),
-                       .k = third(qkv_, 1),
-                       .v = third(qkv_, 2),
-                       .mask = mask_,
-                       .scale = scale,
-                       .out = out_,
-                       .lse = lse_});
-  }
-
-  void backward(const Stream& stream) const {
-    attention_backward(stream, {.q = third(qkv_, 0),
-                                .k = third(qkv_, 1),
-                                .v = third(qkv_, 2),
-                                .mask = mask_,
-                                .scale = scale,
-                                .out = out_,
-                                .lse = lse_,
-                                .dout = dout_,
-                                .delta = delta_,
-                                .dq = third(dqkv_, 0),
-                                .dk = third(dqkv_, 1),
-                                .dv = third(dqkv_, 2),
-                                .dq_sum = dq_sum_});
-  }
+  void forward(const Stream& stream) const { attention(stream, forward_); }
+  void backward(const Stream& stream) const { attention_backward(stream, backward_); }
 
   // All that it takes.
   std::int64_t bytes() const {
@@ -95,8 +91,6 @@ class AttentionRun {
   }
 
  private:
-  static constexpr float scale = 0.125f;
-
   Tensor third(const Tensor& wide, std::int64_t i) const {
     const std::int64_t width = wide.dim(1) / 3;
     return wide.slice(1, i * width, width).reshape(shape_);
@@ -104,7 +98,8 @@ class AttentionRun {
 
   Shape shape_;
   OwnedTensor qkv_, dout_, out_, dqkv_, dq_sum_, lse_, delta_;
-  AttentionMask mask_;
+  AttentionForward forward_;
+  AttentionBackward backward_;
 };
 
 }  // namespace masformer::test

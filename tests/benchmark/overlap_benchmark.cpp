@@ -7,19 +7,15 @@
 #include <cstdlib>
 #include <limits>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "parallel/mpi_communicator.h"
-#include "runtime/random.h"
 #include "tests/benchmark/measure.h"
-#include "tests/support/single_rank.h"
+#include "tests/benchmark/training_step.h"
 
 namespace masformer::test {
 namespace {
-
-constexpr std::int64_t sequence = 256;
 
 // 29 million parameters: few tokens for them, as where the overlap counts.
 ModelConfig model() {
@@ -28,51 +24,34 @@ ModelConfig model() {
           .heads = 8,
           .ffn = 2048,
           .vocab = 8192,
-          .positions = sequence,
+          .positions = 256,
           .spans = parse_spans("full*8"),
           .attention_scale = 0.125f};
 }
 
+// Gradients are summed and weights gathered while layers compute, or all at once.
 class Training {
  public:
   Training(bool overlapped, const Stream& stream, const Communicators& groups, const Mesh& mesh)
       : overlapped_(overlapped),
-        stream_(stream),
-        groups_(groups),
-        under_test_(model(), mesh, groups.at, even_partition(8, 1), {.shape = {1, sequence}},
-                    gpipe(1, 1), stream, groups, [=](StageDescription& description) {
-                      // A layer that has no parameters starts no sum and waits for no weights.
-                      if (overlapped) return;
-                      for (ParameterRange& range : description.layer_parameters) range = {};
-                    }) {
-    stage().parameters().initialise(stream, 1, 0.02);
-    stage().sync().publish_all();
-    std::vector<std::int32_t> words;
-    for (std::uint64_t i = 0; i <= sequence; ++i) {
-      words.push_back(static_cast<std::int32_t>(mix(1, i) % 8192));
-    }
-    stage().set_micro_batch(0, words.data(), words.data() + 1, positions(1, sequence).data());
-  }
+        step_(model(), DType::f32, stream, groups, mesh, [=](StageDescription& description) {
+          // A layer that has no parameters starts no sum and waits for no weights.
+          if (overlapped) return;
+          for (ParameterRange& range : description.layer_parameters) range = {};
+        }) {}
 
   void step() {
-    const ParameterRange all{0, stage().parameters().size()};
-    if (!overlapped_) stage().sync().need(all);
-    stage().begin_training(sequence * groups_.data->size());
-    execute(under_test_.training, *groups_.pipe, stage());
-    if (!overlapped_) stage().sync().reduce(all);
-    stage().sync().finish_reduction();
-    const double norm = gradient_norm(stream_, stage().parameters(), *groups_.world);
-    update(stream_, {.steps = 1000}, ++steps_, norm, stage().parameters(), stage().sync());
+    Stage& stage = step_.stage();
+    const ParameterRange all{0, stage.parameters().size()};
+    if (!overlapped_) stage.sync().need(all);
+    step_.compute();
+    if (!overlapped_) stage.sync().reduce(all);
+    step_.update_weights();
   }
 
  private:
-  Stage& stage() { return under_test_.stage; }
-
   bool overlapped_;
-  const Stream& stream_;
-  const Communicators& groups_;
-  StageUnderTest under_test_;
-  int steps_ = 0;
+  TrainingStep step_;
 };
 
 void measure(const Communicators& groups, const Mesh& mesh, int threads, int steps) {

@@ -12,9 +12,8 @@
 #include "model/flops.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
-#include "runtime/random.h"
 #include "tests/benchmark/measure.h"
-#include "tests/support/single_rank.h"
+#include "tests/benchmark/training_step.h"
 
 namespace masformer::test {
 namespace {
@@ -46,40 +45,6 @@ class Products {
   OwnedTensor y_{{sequence, outputs}};
 };
 
-// A training step of one sequence: forward, backward, norm and update.
-class Step {
- public:
-  Step(const ModelConfig& config, DType dtype, const Stream& stream)
-      : stream_(stream),
-        groups_(alone()),
-        under_test_(config, Mesh{}, Coordinate{}, even_partition(config.layers, 1),
-                    {.shape = {1, sequence}, .dtype = dtype}, gpipe(1, 1), stream, groups_) {
-    Stage& stage = under_test_.stage;
-    stage.parameters().initialise(stream, 1, 0.02);
-    stage.sync().publish_all();
-    std::vector<std::int32_t> words;
-    for (std::uint64_t i = 0; i <= sequence; ++i) {
-      words.push_back(static_cast<std::int32_t>(mix(1, i) % 50257));
-    }
-    stage.set_micro_batch(0, words.data(), words.data() + 1, positions(1, sequence).data());
-  }
-
-  void operator()() {
-    Stage& stage = under_test_.stage;
-    stage.begin_training(sequence);
-    execute(under_test_.training, *groups_.pipe, stage);
-    stage.sync().finish_reduction();
-    const double norm = gradient_norm(stream_, stage.parameters(), *groups_.world);
-    update(stream_, OptimizerConfig{}, ++number_, norm, stage.parameters(), stage.sync());
-  }
-
- private:
-  const Stream& stream_;
-  Communicators groups_;
-  StageUnderTest under_test_;
-  int number_ = 0;
-};
-
 double median(std::vector<double> numbers) {
   std::ranges::sort(numbers);
   return numbers[numbers.size() / 2];
@@ -92,12 +57,17 @@ void measure(const char* spans, DType dtype, const Stream& stream, int steps) {
   const double flops = training_flops(config, sequence, PairCount::visible);
   const double peak = measure_peak_flops(stream.threads(), 0.5);
   const Products products;
-  Step step(config, dtype, stream);
+  const Communicators groups = alone();
+  TrainingStep training(config, dtype, stream, groups);
+  const auto step = [&] {
+    training.compute();
+    training.update_weights();
+  };
   step();
   std::vector<double> seconds, rates, shares;
   for (int i = 0; i < steps; ++i) {
     rates.push_back(products.rate(stream));
-    seconds.push_back(seconds_of([&] { step(); }));
+    seconds.push_back(seconds_of(step));
     shares.push_back(flops / seconds.back() / rates.back());
   }
   const double best = std::ranges::min(seconds), speed = flops / best;
