@@ -55,19 +55,19 @@ void MetricsWriter::sync() const {
 
 namespace {
 
-nlohmann::ordered_json by_axis(const std::array<SentBytes, 4>& sent) {
+nlohmann::ordered_json by_axis(const SentByAxis& sent) {
   nlohmann::ordered_json axes;
-  for (std::size_t i = 0; i < sent.size(); ++i) axes[axis_names[i]] = sent[i].total();
+  for (const Axis axis : all_axes) axes[name_of(axis)] = sent[axis].total();
   return axes;
 }
 
 // Without what sent nothing.
-nlohmann::ordered_json by_operation(const std::array<SentBytes, 4>& sent) {
+nlohmann::ordered_json by_operation(const SentByAxis& sent) {
   auto axes = nlohmann::ordered_json::object();
-  for (std::size_t axis = 0; axis < sent.size(); ++axis) {
+  for (const Axis axis : all_axes) {
     for (std::size_t i = 0; i < operation_names.size(); ++i) {
       const std::int64_t bytes = sent[axis][static_cast<Operation>(i)];
-      if (bytes > 0) axes[axis_names[axis]][operation_names[i]] = bytes;
+      if (bytes > 0) axes[name_of(axis)][operation_names[i]] = bytes;
     }
   }
   return axes;

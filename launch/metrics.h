@@ -7,11 +7,20 @@
 #include <fstream>
 #include <optional>
 
+#include "parallel/mesh.h"
 #include "parallel/sent_bytes.h"
 
 namespace masformer {
 
-inline constexpr std::array axis_names{"tensor", "pipeline", "context", "data"};
+// What a step sent along each axis.
+class SentByAxis {
+ public:
+  SentBytes& operator[](Axis axis) { return bytes_[static_cast<std::size_t>(axis)]; }
+  const SentBytes& operator[](Axis axis) const { return bytes_[static_cast<std::size_t>(axis)]; }
+
+ private:
+  std::array<SentBytes, all_axes.size()> bytes_{};
+};
 
 struct StepMetrics {
   std::int64_t step = 0;  // from 1
@@ -23,7 +32,7 @@ struct StepMetrics {
   double tokens_per_second = 0;
   double model_flops_per_second = 0;   // visible pairs
   double mfu = 0, mfu_dense = 0;       // shares of the devices' measured peak
-  std::array<SentBytes, 4> sent{};     // over all ranks, by axis as in axis_names
+  SentByAxis sent;                     // over all ranks
   std::int64_t peak_memory_bytes = 0;  // of the largest rank
   double bubble = 0;                   // measured idle share of the pipeline
   std::optional<double> eval_loss;     // where this step was evaluated

@@ -201,18 +201,18 @@ StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, doub
           .bubble = plan.mesh.pipe > 1 ? result.bubble : 0};
 }
 
-std::array<SentBytes, 4> Trainer::sent_in_step() {
-  auto sent = sent_bytes();
-  std::array<double, sent.size() * operation_names.size()> sums;
+SentByAxis Trainer::sent_in_step() {
+  SentByAxis sent = sent_bytes();
+  std::array<double, all_axes.size() * operation_names.size()> sums;
   const auto each = [&](auto visit) {
     std::size_t at = 0;
-    for (SentBytes& axis : sent) {
+    for (const Axis axis : all_axes) {
       for (std::size_t i = 0; i < operation_names.size(); ++i, ++at) {
-        visit(axis[static_cast<Operation>(i)], sums[at]);
+        visit(sent[axis][static_cast<Operation>(i)], sums[at]);
       }
     }
   };
-  for (std::size_t i = 0; i < sent.size(); ++i) sent[i] -= sent_before_[i];
+  for (const Axis axis : all_axes) sent[axis] -= sent_before_[axis];
   each([](std::int64_t bytes, double& sum) { sum = static_cast<double>(bytes); });
   job_.world()
       .all_reduce(Tensor(sums.data(), {std::ssize(sums)}, DType::f64, Device::cpu), Reduction::sum)
@@ -221,13 +221,16 @@ std::array<SentBytes, 4> Trainer::sent_in_step() {
   return sent;
 }
 
-std::array<SentBytes, 4> Trainer::sent_bytes() const {
+SentByAxis Trainer::sent_bytes() const {
   const Communicators& groups = job_.groups;
   // Sums of gradients count as the data axis's, wherever they go.
   const SentBytes gradients = job_.stage.sync().sent_to_tensor_ranks();
-  return {groups.tensor->sent_bytes() - gradients,
-          groups.pipe->sent_bytes() + groups.ends->sent_bytes(), groups.context->sent_bytes(),
-          groups.data->sent_bytes() + gradients};
+  SentByAxis sent;
+  for (const Axis axis : all_axes) sent[axis] = groups.along(axis).sent_bytes();
+  sent[Axis::pipe] += groups.ends->sent_bytes();
+  sent[Axis::tensor] -= gradients;
+  sent[Axis::data] += gradients;
+  return sent;
 }
 
 void Trainer::save(std::int64_t number) {

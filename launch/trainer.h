@@ -51,8 +51,8 @@ class Trainer {
   void check_finite(std::int64_t number) const;
   void prune();
   void dump_gradients(std::int64_t number);
-  std::array<SentBytes, 4> sent_bytes() const;  // of this rank since the start, by axis
-  std::array<SentBytes, 4> sent_in_step();      // of all ranks, since sent_before_
+  SentByAxis sent_bytes() const;  // of this rank since the start
+  SentByAxis sent_in_step();      // of all ranks, since sent_before_
   void say(const std::string& text);
 
   const Options& options_;
@@ -68,7 +68,7 @@ class Trainer {
   std::unique_ptr<Prefetcher> prefetcher_;
   std::int64_t peak_memory_ = 0;
   std::int64_t saved_step_ = -1;
-  std::array<SentBytes, 4> sent_before_{};
+  SentByAxis sent_before_;
 };
 
 }  // namespace masformer

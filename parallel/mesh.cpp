@@ -23,6 +23,11 @@ auto& member(T& value, Axis axis) {
 
 }  // namespace
 
+std::string_view name_of(Axis axis) {
+  static constexpr std::array names{"pipeline", "data", "context", "tensor"};
+  return names[static_cast<std::size_t>(axis)];
+}
+
 int Coordinate::along(Axis axis) const {
   return member(*this, axis);
 }
@@ -45,7 +50,7 @@ Coordinate Mesh::coordinate(int rank) const {
 }
 
 int Mesh::rank(const Coordinate& at) const {
-  for (const Axis axis : {Axis::pipe, Axis::data, Axis::context, Axis::tensor}) {
+  for (const Axis axis : all_axes) {
     require(at.along(axis) >= 0 && at.along(axis) < extent(axis),
             "pipeline {} data {} context {} tensor {} lies outside the mesh {}", at.pipe, at.data,
             at.context, at.tensor, to_string());

@@ -4,12 +4,18 @@
 // ranks are outermost:  rank = ((pipe * data + d) * context + c) * tensor + t.
 #pragma once
 
+#include <array>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace masformer {
 
 enum class Axis { pipe, data, context, tensor };
+
+inline constexpr std::array all_axes{Axis::pipe, Axis::data, Axis::context, Axis::tensor};
+
+std::string_view name_of(Axis axis);  // as in options and metrics: "pipeline"
 
 struct Coordinate {
   int pipe = 0, data = 0, context = 0, tensor = 0;

@@ -114,19 +114,19 @@ TEST(Metrics, ALineHasEveryKeyInOrder) {
   constexpr std::int64_t large = (std::int64_t{1} << 53) + 1;  // no double holds it
   MetricsWriter writer(directory / "metrics.jsonl", 0);
   StepMetrics step{.step = 7, .loss = 1.5, .tokens = large, .peak_memory_bytes = large + 4};
-  step.sent[0][Operation::all_gather] = large;
-  step.sent[0][Operation::all_reduce] = 2;
-  step.sent[1][Operation::send] = 3;
-  step.sent[3][Operation::reduce_scatter] = 4;
+  step.sent[Axis::tensor][Operation::all_gather] = large;
+  step.sent[Axis::tensor][Operation::all_reduce] = 2;
+  step.sent[Axis::pipe][Operation::send] = 3;
+  step.sent[Axis::data][Operation::reduce_scatter] = 4;
   writer.write(step);
   step.eval_loss = 2.5;
   writer.write(step);
   const std::string expected =
       R"({"step":7,"loss":1.5,"grad_norm":0.0,"lr":0.0,"tokens":9007199254740993,)"
       R"("step_seconds":0.0,"tokens_per_second":0.0,"model_flops_per_second":0.0,"mfu":0.0,)"
-      R"("mfu_dense":0.0,"sent_bytes":{"tensor":9007199254740995,"pipeline":3,"context":0,)"
-      R"("data":4},"sent_bytes_by_operation":{"tensor":{"all_reduce":2,"all_gather":9007199254740993},)"
-      R"("pipeline":{"send":3},"data":{"reduce_scatter":4}},"peak_memory_bytes":9007199254740997,"bubble":0.0)";
+      R"("mfu_dense":0.0,"sent_bytes":{"pipeline":3,"data":4,"context":0,)"
+      R"("tensor":9007199254740995},"sent_bytes_by_operation":{"pipeline":{"send":3},)"
+      R"("data":{"reduce_scatter":4},"tensor":{"all_reduce":2,"all_gather":9007199254740993}},"peak_memory_bytes":9007199254740997,"bubble":0.0)";
   EXPECT_EQ(lines(directory / "metrics.jsonl"),
             (std::vector<std::string>{expected + "}", expected + ",\"eval_loss\":2.5}"}));
 }

@@ -273,7 +273,7 @@ TEST(Groups, OfAMeshAddUpTheRightRanks) {
   for (const Mesh& mesh : meshes_of(world().size())) {
     const Communicators groups = make_communicators(private_world(7), mesh);
     EXPECT_EQ(groups.at, mesh.coordinate(world().rank()));
-    for (const Axis axis : {Axis::pipe, Axis::data, Axis::context, Axis::tensor}) {
+    for (const Axis axis : all_axes) {
       Communicator& group = groups.along(axis);
       ASSERT_EQ(group.size(), mesh.extent(axis)) << mesh.to_string();
       ASSERT_EQ(group.rank(), groups.at.along(axis));
