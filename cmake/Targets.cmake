@@ -1,9 +1,9 @@
 # What every target of the project is compiled with, and the two ways to make one.
 add_library(masformer_flags INTERFACE)
+set(warnings -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Woverloaded-virtual -Wno-missing-field-initializers $<$<BOOL:${MASFORMER_WERROR}>:-Werror>)
 target_compile_options(masformer_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
-  -Woverloaded-virtual -Wno-missing-field-initializers $<$<BOOL:${MASFORMER_WERROR}>:-Werror>
-  -march=${MASFORMER_ARCH} -fno-math-errno -fno-trapping-math)
+  "$<$<COMPILE_LANGUAGE:CXX>:${warnings};-Wpedantic;-march=${MASFORMER_ARCH};-fno-math-errno;-fno-trapping-math>")
 target_compile_definitions(masformer_flags INTERFACE OMPI_SKIP_MPICXX=1)
 target_include_directories(masformer_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(MASFORMER_SANITIZE)

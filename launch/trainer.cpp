@@ -143,14 +143,15 @@ Trainer::StepResult Trainer::step(std::int64_t number) {
 
   StepResult result = join(timing);
   result.loss /= static_cast<double>(predicted);
-  result.norm = gradient_norm(job_.stream, parameters, job_.world());
+  sum_squared_norm(job_.stream, parameters, job_.world());
+  result.norm = gradient_norm(job_.stream, parameters);
   if (!std::isfinite(result.loss) || !std::isfinite(result.norm)) {
     throw AgreedError(fmt::format(
         "step {} has loss {} and gradient norm {}: nothing of it was kept; lower train.lr, or "
         "raise train.warmup_steps",
         number, result.loss, result.norm));
   }
-  update(job_.stream, job_.plan.optimizer, number, result.norm, parameters, job_.stage.sync());
+  update(job_.stream, job_.plan.optimizer, number, parameters, job_.stage.sync());
   return result;
 }
 
@@ -247,8 +248,12 @@ void Trainer::save(std::int64_t number) {
 }
 
 void Trainer::check_finite(std::int64_t number) const {
-  for (const Parameter& parameter : job_.stage.parameters()) {
-    if (std::isfinite(sum_of_squares(job_.stream, parameter.master))) continue;
+  const ParameterSet& parameters = job_.stage.parameters();
+  const Tensor sum = parameters.squared_norm();  // nobody needs the gradients' any more
+  for (const Parameter& parameter : parameters) {
+    fill_zero(job_.stream, sum);
+    add_sum_of_squares(job_.stream, parameter.master, sum);
+    if (std::isfinite(scalar(job_.stream, sum))) continue;
     fail(
         "after step {} {} is not finite: it was not saved; go on from an older checkpoint with "
         "another train.lr",

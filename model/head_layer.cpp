@@ -84,8 +84,7 @@ void HeadLayer::loss(LayerRun& run, Chunk& chunk) const {
   const std::int64_t count = chunk.sum.dim(0);
   const Tensor both(chunk.sum.raw(), {2 * count}, DType::f32, chunk.sum.device());
   run.tensor.all_reduce(both, Reduction::sum).wait();
-  *run.loss +=
-      cross_entropy(run.stream, chunk.labels, chunk.max, chunk.sum, chunk.target, chunk.sum);
+  cross_entropy(run.stream, chunk.labels, chunk.max, chunk.sum, chunk.target, chunk.sum, run.loss);
 }
 
 }  // namespace masformer

@@ -41,7 +41,7 @@ struct LayerRun {
   Tensor input{}, output{};
   Tensor output_gradient{}, input_gradient{};
   std::vector<Tensor> buffers{};  // by BufferId
-  double* loss = nullptr;         // the head adds the sum of the tokens' losses, in nats
+  Tensor loss{};                  // [1] fp64; the head adds the tokens' losses, in nats
 };
 
 // Where a layer declares its buffers. Names are for people: memory tables and messages.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <vector>
 
 #include "runtime/ops/adamw.h"
 #include "runtime/ops/elementwise.h"
@@ -19,31 +20,40 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step) {
          (config.lr - config.min_lr) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
-double gradient_norm(const Stream& stream, const ParameterSet& parameters, Communicator& world) {
-  double sum = 0;
+void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicator& world) {
+  const Tensor sum = parameters.squared_norm();
+  fill_zero(stream, sum);
   for (const Parameter& parameter : parameters) {
     if (!parameter.declaration.primary) continue;
-    sum += sum_of_squares(stream, parameter.owned(parameter.gradient));
+    add_sum_of_squares(stream, parameter.owned(parameter.gradient), sum);
   }
-  return std::sqrt(sum_over(world, sum));
+  world.all_reduce(sum, Reduction::sum).wait();
+}
+
+double gradient_norm(const Stream& stream, const ParameterSet& parameters) {
+  return std::sqrt(scalar(stream, parameters.squared_norm()));
 }
 
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
-            double gradient_norm, ParameterSet& parameters, ParameterSync& sync) {
-  const bool clipped = config.clip > 0 && gradient_norm > config.clip;
-  AdamWStep adam{.learning_rate = static_cast<float>(learning_rate(config, step)),
-                 .beta1 = static_cast<float>(config.beta1),
-                 .beta2 = static_cast<float>(config.beta2),
-                 .epsilon = static_cast<float>(config.epsilon),
-                 .gradient_scale = clipped ? static_cast<float>(config.clip / gradient_norm) : 1.0f,
-                 .step = step};
-  for (ParameterId id = 0; id < parameters.size(); ++id) {
-    const Parameter& parameter = parameters[id];
-    adam.weight_decay =
-        parameter.declaration.decay ? static_cast<float>(config.weight_decay) : 0.0f;
-    adamw(stream, adam, parameter.owned(parameter.gradient), parameter.master, parameter.m,
-          parameter.v);
-    sync.publish(id);
+            ParameterSet& parameters, ParameterSync& sync) {
+  constexpr ParameterId at_once = 16;  // about a block's: each launch costs, and so does waiting
+  const AdamWStep adam{.learning_rate = static_cast<float>(learning_rate(config, step)),
+                       .beta1 = static_cast<float>(config.beta1),
+                       .beta2 = static_cast<float>(config.beta2),
+                       .epsilon = static_cast<float>(config.epsilon),
+                       .step = step};
+  clip_factor(stream, parameters.squared_norm(), config.clip, parameters.clip_factor());
+  for (ParameterId begin = 0; begin < parameters.size(); begin += at_once) {
+    const ParameterId end = std::min(begin + at_once, parameters.size());
+    std::vector<AdamWTensors> tensors;
+    for (ParameterId id = begin; id < end; ++id) {
+      const Parameter& parameter = parameters[id];
+      const double decay = parameter.declaration.decay ? config.weight_decay : 0.0;
+      tensors.push_back({parameter.owned(parameter.gradient), parameter.master, parameter.m,
+                         parameter.v, static_cast<float>(decay)});
+    }
+    adamw(stream, adam, parameters.clip_factor(), tensors);
+    for (ParameterId id = begin; id < end; ++id) sync.publish(id);
     sync.poll();
   }
 }

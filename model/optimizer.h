@@ -23,12 +23,15 @@ struct OptimizerConfig {
 // last step.
 double learning_rate(const OptimizerConfig& config, std::int64_t step);
 
-// The norm of all summed gradients of the model, each parameter counted once. Collective over the
-// world; after ParameterSync::finish_reduction().
-double gradient_norm(const Stream& stream, const ParameterSet& parameters, Communicator& world);
+// Sums the squares of all summed gradients of the model, each parameter counted once, into
+// parameters.squared_norm(). Collective over the world; after ParameterSync::finish_reduction().
+void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicator& world);
+// The norm. Waits for the stream.
+double gradient_norm(const Stream& stream, const ParameterSet& parameters);
 
-// One AdamW update of the rows that this rank owns, with gradients scaled to the clipping norm.
+// One AdamW update of the rows that this rank owns, with gradients scaled to the clipping norm by
+// parameters.squared_norm(). Changes nothing where that is not finite.
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
-            double gradient_norm, ParameterSet& parameters, ParameterSync& sync);
+            ParameterSet& parameters, ParameterSync& sync);
 
 }  // namespace masformer

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/error.h"
+#include "runtime/ops/elementwise.h"
 #include "runtime/random.h"
 
 namespace masformer {
@@ -26,16 +27,26 @@ struct Filling {
   }
 };
 
+// By way of a buffer in host memory, since the rows may be on a device.
 void fill(const Stream& stream, const LogicalTensor& tensor, const Hyperslab& slab,
           const Filling& filling, Tensor rows) {
+  constexpr std::int64_t elements_at_once = 1 << 20;
   const std::int64_t columns = rows.dims() == 2 ? rows.dim(1) : 1;
-  auto* const data = rows.data<float>();
+  const std::int64_t rows_at_once = std::max<std::int64_t>(1, elements_at_once / columns);
+  std::vector<float> buffer;
+  for (std::int64_t begin = 0; begin < rows.dim(0); begin += rows_at_once) {
+    const std::int64_t count = std::min(rows_at_once, rows.dim(0) - begin);
+    buffer.resize(static_cast<std::size_t>(count * columns));
+    float* const data = buffer.data();
 #pragma omp parallel for num_threads(stream.threads())
-  for (std::int64_t row = 0; row < rows.dim(0); ++row) {
-    const std::int64_t start = global_row_start(tensor, slab, row);
-    for (std::int64_t column = 0; column < columns; ++column) {
-      data[row * columns + column] = filling.at(start + column);
+    for (std::int64_t row = 0; row < count; ++row) {
+      const std::int64_t start = global_row_start(tensor, slab, begin + row);
+      for (std::int64_t column = 0; column < columns; ++column) {
+        data[row * columns + column] = filling.at(start + column);
+      }
     }
+    const Tensor part = rows.slice(0, begin, count);
+    copy(stream, Tensor(data, part.shape(), DType::f32, Device::cpu), part);
   }
 }
 
@@ -75,6 +86,9 @@ Tensor Parameter::owned_rows(const Tensor& stored, const LogicalTensor& tensor) 
 ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declarations, DType dtype,
                                  Purpose purpose) {
   ParameterMemory memory;
+  if (purpose == Purpose::training) {
+    memory.moments += Arena::footprint({1}, DType::f64) + Arena::footprint({1}, DType::f32);
+  }
   for (const auto& declaration : declarations) {
     const std::int64_t all = Arena::footprint(declaration.shape, DType::f32);
     const std::int64_t owned = Arena::footprint(owned_shape(declaration), DType::f32);
@@ -111,6 +125,8 @@ ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> decl
     parameters_.push_back(std::move(parameter));
   }
   if (training) {
+    squared_norm_ = moments_.take({1}, DType::f64);
+    clip_factor_ = moments_.take({1}, DType::f32);
     partial_gradients_ = take_gradients(true);
     take_gradients(false);
   }

@@ -104,6 +104,9 @@ class ParameterSet {
   // Those of the partial parameters, which stand together: what is summed over tensor ranks at
   // once.
   Tensor partial_gradients() const { return partial_gradients_; }
+  // [1] fp64 and [1] fp32, for the optimizer.
+  Tensor squared_norm() const { return squared_norm_; }
+  Tensor clip_factor() const { return clip_factor_; }
   // What was taken for all this.
   ParameterMemory memory() const {
     return {values_.used(), gradients_.used(), masters_.used(), moments_.used()};
@@ -115,6 +118,7 @@ class ParameterSet {
 
   Arena values_, masters_, gradients_, moments_;
   Tensor all_gradients_, partial_gradients_;
+  Tensor squared_norm_, clip_factor_;
   std::vector<Parameter> parameters_;
 };
 

@@ -24,6 +24,7 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
     micro_batches_.push_back({shape.samples, shape.sequence, batches_.take(ids, DType::i32),
                               batches_.take(ids, DType::i32), batches_.take(ids, DType::i32)});
   }
+  loss_ = batches_.take({1}, DType::f64);
   if (!description_.first) {
     sent_gradient_ = sent_gradients_.take(description_.activations(), description_.dtype);
   }
@@ -53,7 +54,7 @@ void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::in
 void Stage::begin_training(std::int64_t predicted_tokens) {
   require(predicted_tokens > 0, "a step predicts no token");
   evaluating_ = false;
-  loss_sum_ = 0;
+  fill_zero(stream_, loss_);
   for (MicroBatch& batch : micro_batches_) {
     batch.loss_scale = static_cast<float>(1.0 / static_cast<double>(predicted_tokens));
   }
@@ -62,7 +63,7 @@ void Stage::begin_training(std::int64_t predicted_tokens) {
 
 void Stage::begin_evaluation() {
   evaluating_ = true;
-  loss_sum_ = 0;
+  fill_zero(stream_, loss_);
 }
 
 Tensor Stage::input(const Action& action) {
@@ -87,7 +88,7 @@ void Stage::run(const Action& action) {
                .parameters = parameters_,
                .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
                .evaluation = evaluating_,
-               .loss = &loss_sum_};
+               .loss = loss_};
   for (BufferId id = 0; id < description_.buffers.size(); ++id) {
     run.buffers.push_back(buffer(action, id));
   }

@@ -16,6 +16,7 @@
 #include "parallel/executor.h"
 #include "parallel/partition.h"
 #include "runtime/arena.h"
+#include "runtime/ops/elementwise.h"
 
 namespace masformer {
 
@@ -118,8 +119,9 @@ class Stage final : public PipelineStage {
   void begin_training(std::int64_t predicted_tokens);
   // Starts an evaluation: zeroes the loss.
   void begin_evaluation();
-  // The sum of the step's losses so far, in nats; 0 on all but the last stage.
-  double loss_sum() const { return loss_sum_; }
+  // The sum of the step's losses so far, in nats; 0 on all but the last stage. Waits for the
+  // stream.
+  double loss_sum() const { return scalar(stream_, loss_); }
 
   Tensor input(const Action& action) override;
   Tensor output(const Action& action) override;
@@ -144,7 +146,7 @@ class Stage final : public PipelineStage {
   Tensor sent_gradient_;
   std::vector<MicroBatch> micro_batches_;
   bool evaluating_ = false;
-  double loss_sum_ = 0;
+  Tensor loss_;  // [1] fp64
 };
 
 }  // namespace masformer

@@ -136,7 +136,7 @@ MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
           .gradients = parameters.gradients,
           .optimizer = parameters.masters + parameters.moments,
           .activations = plan.peak() + stage.sent_gradient_bytes(),
-          .batch = 3 * ids * plan.micro_batches,
+          .batch = 3 * ids * plan.micro_batches + Arena::footprint({1}, DType::f64),
           .messages = (training ? reduce_scatter_memory(stage.data_ranks) : 0) +
                       (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0)};
 }

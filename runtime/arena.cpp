@@ -1,10 +1,9 @@
 #include "runtime/arena.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <utility>
 
+#include "runtime/backend.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -18,12 +17,7 @@ std::int64_t round_up(std::int64_t bytes) {
 
 Arena::Arena(Device device, std::int64_t capacity)
     : capacity_(round_up(capacity)), device_(device) {
-  require(device == Device::cpu, "this build has no memory on device {}", name_of(device));
-  if (capacity_ == 0) return;
-  memory_ = static_cast<std::byte*>(
-      std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(capacity_)));
-  require(memory_ != nullptr, "no {:.2f} GiB of memory to be had", double(capacity_) / (1 << 30));
-  std::memset(memory_, 0, static_cast<std::size_t>(capacity_));
+  if (capacity_ > 0) memory_ = static_cast<std::byte*>(backend(device).allocate(capacity_));
 }
 
 Arena::Arena(Arena&& other) noexcept
@@ -42,7 +36,7 @@ Arena& Arena::operator=(Arena&& other) noexcept {
 }
 
 Arena::~Arena() {
-  std::free(memory_);
+  if (memory_ != nullptr) backend(device_).release(memory_);
 }
 
 Tensor Arena::take(const Shape& shape, DType dtype) {

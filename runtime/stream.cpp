@@ -1,11 +1,13 @@
 #include "runtime/stream.h"
 
+#include "runtime/backend.h"
 #include "runtime/error.h"
 
 namespace masformer {
 
-Stream::Stream(Device device, int threads) : device_(device), threads_(threads) {
+Stream::Stream(Device device, int threads, int index) : device_(device), threads_(threads) {
   require(threads >= 1, "a stream needs at least one thread, not {}", threads);
+  queue_ = backend(device).make_queue(index);
 }
 
 void require_same_device(const Stream& stream, const Tensor& tensor) {

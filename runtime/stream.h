@@ -2,23 +2,42 @@
 // CPU each is done when its call returns.
 #pragma once
 
+#include <memory>
+
 #include "runtime/tensor.h"
 
 namespace masformer {
 
+// What a device keeps for a stream: its own queue, and the handles of its libraries. The backend
+// that made it knows what it is.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+  virtual void synchronize() = 0;
+  // Of working memory that the ops took on the device so far.
+  virtual std::int64_t scratch_bytes() const = 0;
+};
+
 class Stream {
  public:
-  // `threads`: how many the CPU backend may use in each op; at least 1.
-  explicit Stream(Device device, int threads = 1);
+  // `threads`: how many the CPU backend may use in each op; at least 1. `index`: which of the
+  // machine's devices; a rank has one, which this thread's memory is on from now on. Throws
+  // UsageError where the device is not to be had.
+  explicit Stream(Device device, int threads = 1, int index = 0);
 
   Device device() const { return device_; }
   int threads() const { return threads_; }
   // Returns when everything issued so far is done.
-  void synchronize() const {}
+  void synchronize() const {
+    if (queue_) queue_->synchronize();
+  }
+  // Null on the CPU.
+  DeviceQueue* queue() const { return queue_.get(); }
 
  private:
   Device device_;
   int threads_;
+  std::unique_ptr<DeviceQueue> queue_;
 };
 
 // Throws Error unless `stream` is on the device of `tensor`; ops call it once.

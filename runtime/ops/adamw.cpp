@@ -1,20 +1,23 @@
 #include "runtime/ops/adamw.h"
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
-void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient, Tensor master, Tensor m,
-           Tensor v) {
+void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
+           const std::vector<AdamWTensors>& parameters) {
   require(step.step >= 1, "adamw: steps count from 1, this one is {}", step.step);
   const OperandCheck check("adamw", stream);
-  check.contiguous("gradient", gradient, gradient.shape());
-  check.contiguous("master", master, gradient.shape());
-  check.contiguous("m", m, gradient.shape());
-  check.contiguous("v", v, gradient.shape());
-  backend(stream, cpu::adamw)(stream, step, gradient, master, m, v);
+  check.contiguous("gradient_scale", gradient_scale, {1});
+  for (const AdamWTensors& parameter : parameters) {
+    const Shape& shape = parameter.gradient.shape();
+    check.contiguous("gradient", parameter.gradient, shape);
+    check.contiguous("master", parameter.master, shape);
+    check.contiguous("m", parameter.m, shape);
+    check.contiguous("v", parameter.v, shape);
+  }
+  backend(stream).adamw(stream, step, gradient_scale, parameters);
 }
 
 }  // namespace masformer

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "runtime/stream.h"
 #include "runtime/tensor.h"
@@ -13,17 +14,22 @@ struct AdamWStep {
   float beta1 = 0.9f;
   float beta2 = 0.95f;
   float epsilon = 1e-8f;
-  float weight_decay = 0;    // 0 for norms and biases
-  float gradient_scale = 1;  // multiplies the gradient first: the clip factor
-  std::int64_t step = 1;     // counts from 1, for the bias correction
+  std::int64_t step = 1;  // counts from 1, for the bias correction
 };
 
-// With g = gradient_scale gradient:
+// One parameter's, all fp32, contiguous, of equal shape.
+struct AdamWTensors {
+  Tensor gradient;  // left as it is
+  Tensor master, m, v;
+  float weight_decay = 0;  // 0 for norms and biases
+};
+
+// With g = gradient_scale gradient, the scale being a tensor [1] fp32, the clip factor:
 //   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
 //   master -= lr (m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon)
 //                 + weight_decay master)
-// All fp32, contiguous, of equal shape; the gradient is left as it is.
-void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient, Tensor master, Tensor m,
-           Tensor v);
+// Nothing is changed where the scale is not finite.
+void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
+           const std::vector<AdamWTensors>& parameters);
 
 }  // namespace masformer

@@ -1,8 +1,7 @@
 #include "runtime/ops/attention.h"
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 namespace {
@@ -48,7 +47,7 @@ void attention(const Stream& stream, const AttentionForward& args) {
   check.rows("v", args.v, shapes.of_keys, dtype);
   check.rows("out", args.out, shapes.of_queries, dtype);
   check.rows("lse", args.lse, shapes.of_rows);
-  backend(stream, cpu::attention)(stream, args);
+  backend(stream).attention(stream, args);
 }
 
 void attention_backward(const Stream& stream, const AttentionBackward& args) {
@@ -67,7 +66,7 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   check.rows("dq", args.dq, shapes.of_queries, dtype);
   check.rows("dk", args.dk, shapes.of_keys, dtype);
   check.rows("dv", args.dv, shapes.of_keys, dtype);
-  backend(stream, cpu::attention_backward)(stream, args);
+  backend(stream).attention_backward(stream, args);
 }
 
 }  // namespace masformer

@@ -1,53 +1,32 @@
-// The CPU backend: every op's contract is in its own header, and its operands are checked before
-// they come here. OpenMP between cores, SIMD within.
+// The CPU backend's ops: the contract of each is in its own header, and its operands are checked
+// before they come here. OpenMP between cores, SIMD within.
 #pragma once
 
-#include <cstdint>
-
-#include "runtime/ops/adamw.h"
-#include "runtime/ops/attention.h"
-#include "runtime/ops/cross_entropy.h"
-#include "runtime/ops/layer_norm.h"
-#include "runtime/stream.h"
-#include "runtime/tensor.h"
+#include "runtime/backend.h"
 
 namespace masformer::cpu {
 
-bool has_products(DType dtype);
-void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y);
-void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx);
-void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
-                            Tensor dbias);
-
-void attention(const Stream& stream, const AttentionForward& args);
-void attention_backward(const Stream& stream, const AttentionBackward& args);
-
-void gelu(const Stream& stream, Tensor x, Tensor y);
-void gelu_backward(const Stream& stream, Tensor x, Tensor dy, Tensor dx);
-
-void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y,
-                Tensor mean, Tensor rstd);
-void layer_norm_backward(const Stream& stream, const LayerNormBackward& args);
-
-void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y);
-double sum_of_squares(const Stream& stream, Tensor x);
-void fill_zero(const Stream& stream, Tensor x);
-void copy(const Stream& stream, Tensor from, Tensor to);
-
-void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t first, bool accumulate,
-               Tensor y);
-void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_t first,
-                        Tensor dtable);
-
-void softmax_max(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor max);
-void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor labels,
-                 Tensor max, Tensor sum, Tensor target);
-double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
-                     Tensor lse);
-void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
-                            Tensor labels, Tensor lse, float scale, Tensor dlogits);
-
-void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient, Tensor master, Tensor m,
-           Tensor v);
+decltype(masformer::has_products) has_products;
+decltype(masformer::linear) linear;
+decltype(masformer::linear_backward_input) linear_backward_input;
+decltype(masformer::linear_backward_weight) linear_backward_weight;
+decltype(masformer::attention) attention;
+decltype(masformer::attention_backward) attention_backward;
+decltype(masformer::gelu) gelu;
+decltype(masformer::gelu_backward) gelu_backward;
+decltype(masformer::layer_norm) layer_norm;
+decltype(masformer::layer_norm_backward) layer_norm_backward;
+decltype(masformer::add_residual) add_residual;
+decltype(masformer::add_sum_of_squares) add_sum_of_squares;
+decltype(masformer::clip_factor) clip_factor;
+decltype(masformer::fill_zero) fill_zero;
+decltype(masformer::copy) copy;
+decltype(masformer::embedding) embedding;
+decltype(masformer::embedding_backward) embedding_backward;
+decltype(masformer::softmax_max) softmax_max;
+decltype(masformer::softmax_sum) softmax_sum;
+decltype(masformer::cross_entropy) cross_entropy;
+decltype(masformer::cross_entropy_backward) cross_entropy_backward;
+decltype(masformer::adamw) adamw;
 
 }  // namespace masformer::cpu

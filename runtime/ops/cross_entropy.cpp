@@ -2,9 +2,8 @@
 
 #include <string_view>
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 namespace {
@@ -25,7 +24,7 @@ OperandCheck check_logits(std::string_view op, const Stream& stream, const Tenso
 void softmax_max(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor max) {
   const OperandCheck check = check_logits("softmax_max", stream, logits, shard);
   check.contiguous("max", max, {logits.dim(0)});
-  backend(stream, cpu::softmax_max)(stream, logits, shard, max);
+  backend(stream).softmax_max(stream, logits, shard, max);
 }
 
 void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor labels,
@@ -36,11 +35,11 @@ void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Ten
   check.contiguous("max", max, tokens);
   check.contiguous("sum", sum, tokens);
   check.contiguous("target", target, tokens);
-  backend(stream, cpu::softmax_sum)(stream, logits, shard, labels, max, sum, target);
+  backend(stream).softmax_sum(stream, logits, shard, labels, max, sum, target);
 }
 
-double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
-                     Tensor lse) {
+void cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
+                   Tensor lse, Tensor loss) {
   const Shape tokens = {labels.dim(0)};
   const OperandCheck check("cross_entropy", stream);
   check.contiguous("labels", labels, tokens, DType::i32);
@@ -48,7 +47,8 @@ double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum
   check.contiguous("sum", sum, tokens);
   check.contiguous("target", target, tokens);
   check.contiguous("lse", lse, tokens);
-  return backend(stream, cpu::cross_entropy)(stream, labels, max, sum, target, lse);
+  check.contiguous("loss", loss, {1}, DType::f64);
+  backend(stream).cross_entropy(stream, labels, max, sum, target, lse, loss);
 }
 
 void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,
@@ -57,7 +57,7 @@ void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard
   check.contiguous("labels", labels, {logits.dim(0)}, DType::i32);
   check.contiguous("lse", lse, {logits.dim(0)});
   check.rows("dlogits", dlogits, logits.shape(), check.float_type("dlogits", dlogits));
-  backend(stream, cpu::cross_entropy_backward)(stream, logits, shard, labels, lse, scale, dlogits);
+  backend(stream).cross_entropy_backward(stream, logits, shard, labels, lse, scale, dlogits);
 }
 
 }  // namespace masformer

@@ -29,10 +29,10 @@ void softmax_max(const Stream& stream, Tensor logits, VocabularyShard shard, Ten
 void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Tensor labels,
                  Tensor max, Tensor sum, Tensor target);
 
-// The sum over tokens of max + log(sum) - target, in double, labels below 0 left out. Writes lse
-// [T] = max + log(sum). Waits for the stream.
-double cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
-                     Tensor lse);
+// loss [1] fp64 += the sum over tokens of max + log(sum) - target, in double, labels below 0 left
+// out. Writes lse [T] = max + log(sum); it may be the same tensor as `sum`.
+void cross_entropy(const Stream& stream, Tensor labels, Tensor max, Tensor sum, Tensor target,
+                   Tensor lse, Tensor loss);
 
 // dlogits [T, V], fp32 or bf16, = scale (exp(logits - lse) - [column is the label]); padding
 // columns and rows without a label become 0. May be the same tensor as `logits`.

@@ -63,15 +63,15 @@ void softmax_sum(const Stream& stream, Tensor logits, VocabularyShard shard, Ten
   });
 }
 
-double cross_entropy(const Stream&, Tensor labels, Tensor max, Tensor sum, Tensor target,
-                     Tensor lse) {
-  double loss = 0;
+void cross_entropy(const Stream&, Tensor labels, Tensor max, Tensor sum, Tensor target, Tensor lse,
+                   Tensor loss) {
+  double total = 0;
   for (std::int64_t t = 0; t < labels.dim(0); ++t) {
     const double exact = double(max.data<float>()[t]) + std::log(double(sum.data<float>()[t]));
     lse.data<float>()[t] = static_cast<float>(exact);
-    if (labels.data<std::int32_t>()[t] >= 0) loss += exact - double(target.data<float>()[t]);
+    if (labels.data<std::int32_t>()[t] >= 0) total += exact - double(target.data<float>()[t]);
   }
-  return loss;
+  *loss.data<double>() += total;
 }
 
 void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard shard,

@@ -1,8 +1,7 @@
 #include "runtime/ops/elementwise.h"
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
@@ -13,20 +12,47 @@ void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
   check.rows("x", x, {tokens, features}, dtype);
   if (bias) check.contiguous("bias", bias, {features}, dtype);
   check.rows("y", y, {tokens, features}, dtype);
-  backend(stream, cpu::add_residual)(stream, x, bias, y);
+  backend(stream).add_residual(stream, x, bias, y);
 }
 
-double sum_of_squares(const Stream& stream, Tensor x) {
-  OperandCheck("sum_of_squares", stream).contiguous("x", x, x.shape());
-  return backend(stream, cpu::sum_of_squares)(stream, x);
+void add_sum_of_squares(const Stream& stream, Tensor x, Tensor sum) {
+  const OperandCheck check("add_sum_of_squares", stream);
+  check.contiguous("x", x, x.shape());
+  check.contiguous("sum", sum, {1}, DType::f64);
+  backend(stream).add_sum_of_squares(stream, x, sum);
+}
+
+void clip_factor(const Stream& stream, Tensor squared_norm, double largest_norm, Tensor factor) {
+  const OperandCheck check("clip_factor", stream);
+  check.contiguous("squared_norm", squared_norm, {1}, DType::f64);
+  check.contiguous("factor", factor, {1});
+  backend(stream).clip_factor(stream, squared_norm, largest_norm, factor);
 }
 
 void fill_zero(const Stream& stream, Tensor x) {
   OperandCheck("fill_zero", stream).contiguous("x", x, x.shape(), x.dtype());
-  backend(stream, cpu::fill_zero)(stream, x);
+  backend(stream).fill_zero(stream, x);
 }
 
+namespace {
+
+void copy_across(const Stream& stream, const Tensor& from, const Tensor& to) {
+  const Tensor& on_device = from.device() == Device::cpu ? to : from;
+  const Tensor& on_host = from.device() == Device::cpu ? from : to;
+  require_same_device(stream, on_device);
+  require(on_host.device() == Device::cpu, "copy: both tensors are on devices, {} and {}",
+          name_of(from.device()), name_of(to.device()));
+  require(from.shape() == to.shape() && from.dtype() == to.dtype() && from.contiguous() &&
+              to.contiguous(),
+          "copy: {} {} to {} {} between host and device", name_of(from.dtype()),
+          from.shape().to_string(), name_of(to.dtype()), to.shape().to_string());
+  backend(stream).copy_across(stream, from, to);
+}
+
+}  // namespace
+
 void copy(const Stream& stream, Tensor from, Tensor to) {
+  if (from.device() != to.device()) return copy_across(stream, from, to);
   const OperandCheck check("copy", stream);
   check.contiguous("from", from, from.shape(), from.dtype());
   if (to.dtype() != from.dtype()) {
@@ -34,7 +60,14 @@ void copy(const Stream& stream, Tensor from, Tensor to) {
     check.float_type("to", to);
   }
   check.contiguous("to", to, from.shape(), to.dtype());
-  backend(stream, cpu::copy)(stream, from, to);
+  backend(stream).copy(stream, from, to);
+}
+
+double scalar(const Stream& stream, Tensor x) {
+  double value = 0;
+  const Tensor on_host(&value, {1}, DType::f64, Device::cpu);
+  copy(stream, x, on_host);
+  return value;
 }
 
 }  // namespace masformer

@@ -10,14 +10,23 @@ namespace masformer {
 // empty `bias` is none.
 void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y);
 
-// The sum of the squares of all elements of a contiguous fp32 tensor, accumulated in double in an
-// order that depends on the number of threads alone. Waits for the stream.
-double sum_of_squares(const Stream& stream, Tensor x);
+// sum [1] fp64 += the squares of all elements of a contiguous fp32 tensor, accumulated in double in
+// an order that depends on the number of threads alone.
+void add_sum_of_squares(const Stream& stream, Tensor x, Tensor sum);
+
+// factor [1] fp32 = what scales a gradient whose norm is the root of squared_norm [1] fp64 to at
+// most `largest_norm`: 1 where it is no larger or `largest_norm` is 0; NaN where it is not finite.
+void clip_factor(const Stream& stream, Tensor squared_norm, double largest_norm, Tensor factor);
 
 // x = 0, for a contiguous tensor.
 void fill_zero(const Stream& stream, Tensor x);
 
-// to = from, for contiguous tensors of equal shape: of equal dtype, or one fp32 and one bf16.
+// to = from, for contiguous tensors of equal shape: of equal dtype, or one fp32 and one bf16. Of
+// equal dtype, one of them may be in host memory while the stream is a device's: what goes to the
+// device has been read on return, what goes to the host has arrived.
 void copy(const Stream& stream, Tensor from, Tensor to);
+
+// The element of a tensor [1] fp64. Waits for the stream.
+double scalar(const Stream& stream, Tensor x);
 
 }  // namespace masformer

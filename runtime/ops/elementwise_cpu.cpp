@@ -1,4 +1,6 @@
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -33,7 +35,7 @@ void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
   });
 }
 
-double sum_of_squares(const Stream& stream, Tensor x) {
+void add_sum_of_squares(const Stream& stream, Tensor x, Tensor total) {
   std::vector<double> sums(static_cast<std::size_t>(stream.threads()));
   for_each_part(stream, x.elements(), line_elements, [&](Part elements, int part) {
     const float* data = x.data<float>();
@@ -44,7 +46,18 @@ double sum_of_squares(const Stream& stream, Tensor x) {
     }
     sums[static_cast<std::size_t>(part)] = sum;
   });
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
+  *total.data<double>() += std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+void clip_factor(const Stream&, Tensor squared_norm, double largest_norm, Tensor factor) {
+  const double norm = std::sqrt(*squared_norm.data<double>());
+  float& result = *factor.data<float>();
+  if (!std::isfinite(norm)) {
+    result = std::numeric_limits<float>::quiet_NaN();
+  } else {
+    const bool clipped = largest_norm > 0 && norm > largest_norm;
+    result = clipped ? static_cast<float>(largest_norm / norm) : 1.0f;
+  }
 }
 
 void fill_zero(const Stream& stream, Tensor x) {

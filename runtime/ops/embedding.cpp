@@ -1,8 +1,7 @@
 #include "runtime/ops/embedding.h"
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
@@ -14,7 +13,7 @@ void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t firs
   const DType dtype = check.float_type("table", table);
   check.contiguous("table", table, {table.dim(0), features}, dtype);
   check.contiguous("y", y, {tokens, features}, dtype);
-  backend(stream, cpu::embedding)(stream, ids, table, first, accumulate, y);
+  backend(stream).embedding(stream, ids, table, first, accumulate, y);
 }
 
 void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_t first,
@@ -24,7 +23,7 @@ void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_
   check.contiguous("ids", ids, {tokens}, DType::i32);
   check.contiguous("dy", dy, {tokens, features}, check.float_type("dy", dy));
   check.contiguous("dtable", dtable, {dtable.dim(0), features});
-  backend(stream, cpu::embedding_backward)(stream, ids, dy, first, dtable);
+  backend(stream).embedding_backward(stream, ids, dy, first, dtable);
 }
 
 }  // namespace masformer

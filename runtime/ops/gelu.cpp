@@ -1,8 +1,7 @@
 #include "runtime/ops/gelu.h"
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
@@ -11,7 +10,7 @@ void gelu(const Stream& stream, Tensor x, Tensor y) {
   const DType dtype = check.float_type("x", x);
   check.contiguous("x", x, x.shape(), dtype);
   check.contiguous("y", y, x.shape(), dtype);
-  backend(stream, cpu::gelu)(stream, x, y);
+  backend(stream).gelu(stream, x, y);
 }
 
 void gelu_backward(const Stream& stream, Tensor x, Tensor dy, Tensor dx) {
@@ -20,7 +19,7 @@ void gelu_backward(const Stream& stream, Tensor x, Tensor dy, Tensor dx) {
   check.contiguous("x", x, x.shape(), dtype);
   check.contiguous("dy", dy, x.shape(), dtype);
   check.contiguous("dx", dx, x.shape(), dtype);
-  backend(stream, cpu::gelu_backward)(stream, x, dy, dx);
+  backend(stream).gelu_backward(stream, x, dy, dx);
 }
 
 }  // namespace masformer

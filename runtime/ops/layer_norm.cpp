@@ -1,8 +1,7 @@
 #include "runtime/ops/layer_norm.h"
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
@@ -17,7 +16,7 @@ void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, floa
   check.contiguous("y", y, {tokens, features}, dtype);
   check.contiguous("mean", mean, {tokens});
   check.contiguous("rstd", rstd, {tokens});
-  backend(stream, cpu::layer_norm)(stream, x, weight, bias, epsilon, y, mean, rstd);
+  backend(stream).layer_norm(stream, x, weight, bias, epsilon, y, mean, rstd);
 }
 
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
@@ -33,7 +32,7 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   check.contiguous("dx", args.dx, {tokens, features}, dtype);
   check.contiguous("dweight", args.dweight, {features});
   check.contiguous("dbias", args.dbias, {features});
-  backend(stream, cpu::layer_norm_backward)(stream, args);
+  backend(stream).layer_norm_backward(stream, args);
 }
 
 }  // namespace masformer

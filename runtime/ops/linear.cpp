@@ -1,13 +1,12 @@
 #include "runtime/ops/linear.h"
 
-#include "runtime/ops/backend_cpu.h"
+#include "runtime/backend.h"
 #include "runtime/ops/check.h"
-#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
 bool has_products(const Stream& stream, DType dtype) {
-  return backend(stream, cpu::has_products)(dtype);
+  return backend(stream).has_products(stream, dtype);
 }
 
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
@@ -18,7 +17,7 @@ void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y
   check.rows("weight", weight, {outputs, inputs}, dtype);
   if (bias) check.contiguous("bias", bias, {outputs}, dtype);
   check.rows("y", y, {tokens, outputs}, y.dtype() == DType::f32 ? DType::f32 : dtype);
-  backend(stream, cpu::linear)(stream, x, weight, bias, y);
+  backend(stream).linear(stream, x, weight, bias, y);
 }
 
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx) {
@@ -28,7 +27,7 @@ void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tenso
   check.rows("dy", dy, {tokens, outputs}, dtype);
   check.rows("weight", weight, {outputs, inputs}, dtype);
   check.rows("dx", dx, {tokens, inputs}, dtype);
-  backend(stream, cpu::linear_backward_input)(stream, dy, weight, dx);
+  backend(stream).linear_backward_input(stream, dy, weight, dx);
 }
 
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
@@ -40,7 +39,7 @@ void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dw
   check.rows("x", x, {tokens, inputs}, dtype);
   check.rows("dweight", dweight, {outputs, inputs});
   if (dbias) check.contiguous("dbias", dbias, {outputs});
-  backend(stream, cpu::linear_backward_weight)(stream, dy, x, dweight, dbias);
+  backend(stream).linear_backward_weight(stream, dy, x, dweight, dbias);
 }
 
 }  // namespace masformer

@@ -161,6 +161,7 @@ void measure_vocabulary_ops(Benchmark& b) {
   b.moves("embedding backward", 3 * x->bytes(), 2,
           [&] { embedding_backward(stream, ids, x, 0, dtable); });
   const OwnedTensor logits = numbers({tokens, vocabulary}), lse({tokens});
+  const OwnedTensor loss({1}, DType::f64);
   const OwnedTensor max({tokens}), sum({tokens}), target({tokens});
   const OwnedTensor dlogits({tokens, vocabulary}, b.dtype());
   const VocabularyShard shard = {0, words};
@@ -168,7 +169,7 @@ void measure_vocabulary_ops(Benchmark& b) {
   b.moves("softmax_sum", logits->bytes(), 1,
           [&] { softmax_sum(stream, logits, shard, ids, max, sum, target); });
   b.moves("cross_entropy", 5 * lse->bytes(), 1,
-          [&] { cross_entropy(stream, ids, max, sum, target, lse); });
+          [&] { cross_entropy(stream, ids, max, sum, target, lse, loss); });
   b.moves("cross_entropy backward", logits->bytes() + dlogits->bytes(), 1,
           [&] { cross_entropy_backward(stream, logits, shard, ids, lse, 1e-3f, dlogits); });
 }
@@ -177,10 +178,13 @@ void measure_parameter_ops(Benchmark& b) {
   const Shape shape = {std::int64_t{1} << 24};  // 64 MiB each: beyond most caches
   const OwnedTensor gradient = numbers(shape), master = numbers(shape), m(shape), v(shape);
   const double sets = parameters / double(m->elements());
-  const AdamWStep step = {.learning_rate = 1e-4f, .weight_decay = 0.1f};
+  const AdamWStep step = {.learning_rate = 1e-4f};
+  const OwnedTensor total({1}, DType::f64), scale = filled({1}, {1.0});
+  const std::vector<AdamWTensors> state{{gradient, master, m, v, 0.1f}};
   const Stream& stream = b.stream();
-  b.moves("adamw", 7 * m->bytes(), sets, [&] { adamw(stream, step, gradient, master, m, v); });
-  b.moves("sum_of_squares", m->bytes(), sets, [&] { sum_of_squares(stream, gradient); });
+  b.moves("adamw", 7 * m->bytes(), sets, [&] { adamw(stream, step, scale, state); });
+  b.moves("add_sum_of_squares", m->bytes(), sets,
+          [&] { add_sum_of_squares(stream, gradient, total); });
   // Where values are bf16, they are masters rounded.
   const OwnedTensor value(shape, b.dtype());
   b.moves("copy", m->bytes() + value->bytes(), b.dtype() == DType::bf16 ? sets : 0,

@@ -10,19 +10,22 @@ namespace {
 
 using namespace test;
 
+constexpr double gradient_scale = 0.25;
+constexpr float weight_decay = 0.1f;
+
 struct State {
   Numbers master, m, v;
 };
 
 void reference(const AdamWStep& s, const Numbers& gradient, State& state) {
   for (std::size_t i = 0; i < gradient.size(); ++i) {
-    const double g = double(s.gradient_scale) * gradient[i];
+    const double g = gradient_scale * gradient[i];
     state.m[i] = s.beta1 * state.m[i] + (1 - double(s.beta1)) * g;
     state.v[i] = s.beta2 * state.v[i] + (1 - double(s.beta2)) * g * g;
     const double m_hat = state.m[i] / (1 - std::pow(double(s.beta1), s.step));
     const double v_hat = state.v[i] / (1 - std::pow(double(s.beta2), s.step));
-    state.master[i] -= s.learning_rate *
-                       (m_hat / (std::sqrt(v_hat) + s.epsilon) + s.weight_decay * state.master[i]);
+    state.master[i] -=
+        s.learning_rate * (m_hat / (std::sqrt(v_hat) + s.epsilon) + weight_decay * state.master[i]);
   }
 }
 
@@ -30,19 +33,21 @@ class AdamW : public testing::TestWithParam<std::tuple<std::int64_t, int>> {};
 
 TEST_P(AdamW, FollowsTheEquationOverFiveSteps) {
   const auto [size, threads] = GetParam();
-  const Stream stream(Device::cpu, threads);
+  const Stream stream(device(), threads);
   const Shape shape = {size};
   const OwnedTensor master = normals(shape, 1), m(shape), v(shape), again = normals(shape, 1);
   const OwnedTensor m_again(shape), v_again(shape);
   const Numbers start = values(master);
   State state{start, values(m), values(v)};
-  AdamWStep step{
-      .learning_rate = 1e-2f, .beta2 = 0.999f, .weight_decay = 0.1f, .gradient_scale = 0.25f};
+  const OwnedTensor scale = filled({1}, {gradient_scale});
+  AdamWStep step{.learning_rate = 1e-2f, .beta2 = 0.999f};
   for (step.step = 1; step.step <= 5; ++step.step) {
     const OwnedTensor gradient = normals(shape, 10 + static_cast<std::uint64_t>(step.step), 1e-3);
     const Numbers gradient_before = values(gradient);
-    adamw(stream, step, gradient, master, m, v);
-    adamw(stream, step, gradient, again, m_again, v_again);
+    // Several at once, as the optimizer calls it: each is its own.
+    adamw(stream, step, scale,
+          {{gradient, master, m, v, weight_decay},
+           {gradient, again, m_again, v_again, weight_decay}});
     reference(step, gradient_before, state);
     EXPECT_EQ(values(gradient), gradient_before);
     step.learning_rate *= 0.9f;
@@ -63,9 +68,19 @@ INSTANTIATE_TEST_SUITE_P(Sizes, AdamW,
                          testing::Combine(testing::Values<std::int64_t>(0, 1, 3, 17, 257, 10000),
                                           testing::Values(1, 2, 3)));
 
+TEST(AdamWNan, AScaleThatIsNotFiniteChangesNothing) {
+  const Shape shape = {1000};
+  const OwnedTensor gradient = normals(shape, 1), master = normals(shape, 2), m = normals(shape, 3);
+  const OwnedTensor v = normals(shape, 4), scale = poisoned({1});
+  adamw(Stream(device()), {.learning_rate = 1}, scale, {{gradient, master, m, v, 0.1f}});
+  EXPECT_TRUE(same_bits(master, normals(shape, 2)));
+  EXPECT_TRUE(same_bits(m, normals(shape, 3)));
+  EXPECT_TRUE(same_bits(v, normals(shape, 4)));
+}
+
 TEST(AdamWChecks, StepsCountFromOne) {
-  const OwnedTensor x({3});
-  EXPECT_THROW(adamw(Stream(Device::cpu), {.step = 0}, x, x, x, x), Error);
+  const OwnedTensor x({3}), scale({1});
+  EXPECT_THROW(adamw(Stream(device()), {.step = 0}, scale, {{x, x, x, x}}), Error);
 }
 
 }  // namespace

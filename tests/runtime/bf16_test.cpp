@@ -218,7 +218,7 @@ class InBf16 : public testing::TestWithParam<Op> {};
 TEST_P(InBf16, CostsRoundingAndNoMore) {
   if (GetParam().has_products && !has_bf16()) GTEST_SKIP() << no_bf16;
   for (const int threads : {1, 3}) {
-    const Stream stream(Device::cpu, threads);
+    const Stream stream(device(), threads);
     const auto expected = GetParam().run(stream, DType::f32);
     const auto actual = GetParam().run(stream, DType::bf16);
     ASSERT_EQ(actual.size(), expected.size());
@@ -268,7 +268,7 @@ TEST(Bfloat16, VectorsRoundAlike) {
   for_each_element(from, [&](float& x, std::int64_t i) {
     x = std::bit_cast<float>(static_cast<std::uint32_t>(i / 5) << 16 | lower[i % 5]);
   });
-  copy(Stream(Device::cpu, 2), from, to);
+  copy(Stream(device(), 2), from, to);
   std::int64_t different = 0;
   for (std::int64_t i = 0; i < to->elements(); ++i) {
     if (to->data<bfloat16>()[i].bits != bfloat16(from->data<float>()[i]).bits) ++different;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
+#include "runtime/ops/elementwise.h"
 #include "tests/support/tensors.h"
 
 namespace masformer {
@@ -51,7 +52,7 @@ double reference_loss(const Numbers& logits, std::int64_t tokens, std::int64_t w
 class CrossEntropy : public testing::TestWithParam<Case> {
  protected:
   const Case c = GetParam();
-  const Stream stream{Device::cpu, c.threads};
+  const Stream stream{device(), c.threads};
   const OwnedTensor logits = normals({c.tokens, c.words}, 1, 3, 4);
   const OwnedTensor labels =
       integers(c.tokens, [this](std::int64_t t) { return label_of(t, c.words); });
@@ -90,8 +91,9 @@ class CrossEntropy : public testing::TestWithParam<Case> {
       set(sum, [&](std::int64_t t) { return values(sum)[t] + values(sum_part)[t]; });
       set(target, [&](std::int64_t t) { return values(target)[t] + values(target_part)[t]; });
     }
-    Result result{cross_entropy(stream, labels, max, sum, target, lse),
-                  Numbers(static_cast<std::size_t>(c.tokens * c.words))};
+    const OwnedTensor loss({1}, DType::f64);
+    cross_entropy(stream, labels, max, sum, target, lse, loss);
+    Result result{scalar(stream, loss), Numbers(static_cast<std::size_t>(c.tokens * c.words))};
     for (std::int64_t rank = 0; rank < c.shards; ++rank) {
       const Tensor& part = parts[static_cast<std::size_t>(rank)];
       cross_entropy_backward(stream, part, shard(rank), labels, lse, scale, part);
@@ -143,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, CrossEntropy,
                                          Case{0, 17, 2, 2}));
 
 TEST(CrossEntropyShard, WithoutWordsYieldsNothing) {
-  const Stream stream(Device::cpu, 2);
+  const Stream stream(device(), 2);
   const OwnedTensor logits = poisoned({3, 8}), max = poisoned({3}), sum = poisoned({3});
   const OwnedTensor target = poisoned({3}), global_max = normals({3}, 1);
   const OwnedTensor labels = integers(3, [](std::int64_t t) { return t - 1; });
@@ -158,16 +160,18 @@ TEST(CrossEntropyShard, WithoutWordsYieldsNothing) {
 }
 
 TEST(CrossEntropyLarge, LogitsDoNotOverflow) {
-  const Stream stream(Device::cpu);
+  const Stream stream(device());
   const OwnedTensor logits = filled({1, 17}, Numbers(17, 3000)), max({1}), sum({1}), target({1});
   const OwnedTensor labels = integers(1, [](std::int64_t) { return 16; }), lse({1});
   softmax_max(stream, logits, {0, 17}, max);
   softmax_sum(stream, logits, {0, 17}, labels, max, sum, target);
-  EXPECT_NEAR(cross_entropy(stream, labels, max, sum, target, lse), std::log(17.0), 1e-6);
+  const OwnedTensor loss({1}, DType::f64);
+  cross_entropy(stream, labels, max, sum, target, lse, loss);
+  EXPECT_NEAR(scalar(stream, loss), std::log(17.0), 1e-6);
 }
 
 TEST(CrossEntropyNan, IsNotHidden) {
-  const Stream stream(Device::cpu);
+  const Stream stream(device());
   const OwnedTensor logits = normals({1, 40}, 1), max({1}), sum({1}), target({1});
   logits->data<float>()[21] = NAN;
   softmax_max(stream, logits, {0, 40}, max);

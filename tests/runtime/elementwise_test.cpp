@@ -13,7 +13,7 @@ using namespace test;
 class Elementwise : public testing::TestWithParam<std::tuple<std::int64_t, std::int64_t, int>> {
  protected:
   const std::int64_t tokens = std::get<0>(GetParam()), features = std::get<1>(GetParam());
-  const Stream stream{Device::cpu, std::get<2>(GetParam())};
+  const Stream stream{device(), std::get<2>(GetParam())};
 };
 
 TEST_P(Elementwise, AddsAResidual) {
@@ -36,11 +36,15 @@ TEST_P(Elementwise, AddsAResidual) {
 TEST_P(Elementwise, SumsSquaresInDouble) {
   // 1e5 beside 1e-5: in fp32 the small ones would vanish.
   const OwnedTensor x = normals({tokens, features}, 4, 1e-5);
-  if (x->elements() > 0) x->data<float>()[0] = 1e5f;
-  const double total = sum_of_squares(stream, x);
-  const double expected = dot(values(x), values(x));
+  if (x->elements() > 0) set(x->reshape({x->elements()}).slice(0, 0, 1), [](auto) { return 1e5; });
+  const OwnedTensor sum({1}, DType::f64), again({1}, DType::f64);
+  add_sum_of_squares(stream, x, sum);
+  const double total = scalar(stream, sum), expected = dot(values(x), values(x));
   EXPECT_NEAR(total, expected, 1e-14 * expected);
-  EXPECT_EQ(total, sum_of_squares(stream, x)) << "other bits the second time";
+  add_sum_of_squares(stream, x, again);
+  EXPECT_EQ(total, scalar(stream, again)) << "other bits the second time";
+  add_sum_of_squares(stream, x, sum);
+  EXPECT_EQ(scalar(stream, sum), 2 * total);
 }
 
 TEST_P(Elementwise, FillsAndCopies) {
@@ -56,12 +60,34 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Elementwise,
                                           testing::Values<std::int64_t>(1, 17, 257, 1000),
                                           testing::Values(1, 2, 3)));
 
+TEST(ClipFactor, ScalesLongGradientsAlone) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const struct {
+    double squared_norm, largest_norm, factor;
+  } cases[] = {{4, 1, 0.5},      {4, 3, 1}, {4, 2, 1},     {4, 0, 1},
+               {1e60, 1, 1e-30}, {0, 1, 1}, {nan, 1, nan}, {infinity, 0, nan}};
+  const Stream stream(device());
+  const OwnedTensor factor = poisoned({1}), squared_norm({1}, DType::f64);
+  for (const auto& c : cases) {
+    double value = c.squared_norm;
+    copy(stream, Tensor(&value, {1}, DType::f64, Device::cpu), squared_norm);
+    clip_factor(stream, squared_norm, c.largest_norm, factor);
+    const double found = values(factor)[0];
+    if (std::isnan(c.factor)) {
+      EXPECT_TRUE(std::isnan(found)) << c.squared_norm;
+    } else {
+      EXPECT_EQ(found, static_cast<float>(c.factor)) << c.squared_norm << " " << c.largest_norm;
+    }
+  }
+}
+
 TEST(ElementwiseChecks, RefuseGapsAndOtherShapes) {
-  const Stream stream(Device::cpu);
+  const Stream stream(device());
   const OwnedTensor wide({4, 8}), narrow({4, 3}), numbers({4, 3}, DType::i32);
   const Tensor gaps = wide->slice(1, 0, 3);
   EXPECT_THROW(fill_zero(stream, gaps), Error);
-  EXPECT_THROW(sum_of_squares(stream, gaps), Error);
+  EXPECT_THROW(add_sum_of_squares(stream, gaps, OwnedTensor({1}, DType::f64)), Error);
   EXPECT_THROW(copy(stream, narrow, gaps), Error);
   EXPECT_THROW(copy(stream, narrow, numbers), Error);
   EXPECT_THROW(add_residual(stream, narrow, Tensor(), wide), Error);

@@ -21,7 +21,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
 class Embedding : public testing::TestWithParam<Case> {
  protected:
   const Case c = GetParam();
-  const Stream stream{Device::cpu, c.threads};
+  const Stream stream{device(), c.threads};
   const OwnedTensor ids = integers(c.tokens, [this](std::int64_t t) {
     return mix(7, static_cast<std::uint64_t>(t)) % static_cast<std::uint64_t>(c.rows);
   });
@@ -83,8 +83,7 @@ TEST_P(Embedding, BackwardAddsEachTokenToItsRow) {
   // Shard by shard, and with another number of threads: the same bits.
   const OwnedTensor sharded = normals({c.rows, c.features}, 4);
   for (std::int64_t rank = 0; rank < 3; ++rank) {
-    embedding_backward(Stream(Device::cpu, c.threads + 1), ids, dy, first(rank),
-                       shard(sharded, rank));
+    embedding_backward(Stream(device(), c.threads + 1), ids, dy, first(rank), shard(sharded, rank));
   }
   EXPECT_TRUE(same_bits(dtable, sharded));
 }

@@ -23,7 +23,7 @@ class Gelu : public testing::TestWithParam<std::tuple<std::int64_t, int>> {};
 
 TEST_P(Gelu, EqualsTheEquationAndItsSlope) {
   const auto [size, threads] = GetParam();
-  const Stream stream(Device::cpu, threads);
+  const Stream stream(device(), threads);
   const OwnedTensor x = normals({size}, 1, 2), dy = normals({size}, 2);
   const OwnedTensor y = poisoned({size}), dx = poisoned({size});
   gelu(stream, x, y);
@@ -45,7 +45,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Gelu,
                                           testing::Values(1, 2, 3)));
 
 TEST(GeluTails, AreIdentityAndZero) {
-  const Stream stream(Device::cpu);
+  const Stream stream(device());
   const OwnedTensor x = filled({6}, {-100, -20, -6, 0, 20, 100});
   const OwnedTensor y = poisoned({6}), dx = poisoned({6}), dy = filled({6}, Numbers(6, 1));
   gelu(stream, x, y);

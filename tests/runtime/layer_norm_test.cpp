@@ -40,7 +40,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
 class LayerNorm : public testing::TestWithParam<Case> {
  protected:
   const Case c = GetParam();
-  const Stream stream{Device::cpu, c.threads};
+  const Stream stream{device(), c.threads};
   const Shape matrix = {c.tokens, c.features};
   const OwnedTensor x = normals(matrix, 1, 2, 0.5), dy = normals(matrix, 4);
   const OwnedTensor weight = normals({c.features}, 2), bias = normals({c.features}, 3);
@@ -123,7 +123,7 @@ TEST(LayerNormLarge, GradientsDoNotDependOnTheThreads) {
                     weight = normals({features}, 3);
   const OwnedTensor mean({tokens}), rstd({tokens}), dx(matrix);
   const auto gradients = [&](int threads) {
-    const Stream stream(Device::cpu, threads);
+    const Stream stream(device(), threads);
     layer_norm(stream, x, weight, weight, epsilon, dx, mean, rstd);
     OwnedTensor both({2, features});
     const Tensor dweight = Tensor(both).slice(0, 0, 1).reshape({features});
@@ -145,7 +145,7 @@ TEST(LayerNormLarge, GradientsDoNotDependOnTheThreads) {
 
 TEST(LayerNormLarge, SumsOverManyTokensLoseNothing) {
   const std::int64_t tokens = 20000, features = 8;
-  const Stream stream(Device::cpu, 2);
+  const Stream stream(device(), 2);
   const Shape matrix = {tokens, features};
   const OwnedTensor x = normals(matrix, 1), dy = normals(matrix, 2, 1, 1);
   const OwnedTensor weight = normals({features}, 3), dx(matrix), mean({tokens}), rstd({tokens});

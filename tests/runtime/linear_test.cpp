@@ -59,7 +59,7 @@ Numbers reference(const Case& c, const Numbers& x, const Numbers& weight, const 
 class Linear : public testing::TestWithParam<Case> {
  protected:
   const Case c = GetParam();
-  const Stream stream{Device::cpu, c.threads};
+  const Stream stream{device(), c.threads};
   // x, y and their gradients are columns [3, 3 + width) of wider rows.
   const OwnedTensor wide_x = poisoned({c.tokens, c.inputs + 5});
   const OwnedTensor wide_dy = poisoned({c.tokens, c.outputs + 7});
@@ -147,7 +147,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Linear,
                                          Case{0, 17, 5, 2}, Case{17, 0, 5, 2}, Case{17, 5, 0, 1}));
 
 TEST(LinearChecks, NameWhatIsWrong) {
-  const Stream stream(Device::cpu);
+  const Stream stream(device());
   const OwnedTensor x({2, 3}), weight({4, 3}), y({2, 5}), bias({4});
   try {
     linear(stream, x, weight, bias, y);

@@ -176,13 +176,14 @@ void LayoutRun::differentiate(int step) {
   execute(under_test_.training, *groups_.pipe, under_test_.stage);
   under_test_.stage.sync().finish_reduction();
   if (mutation_.gradients) mutation_.gradients(parameters());
-  norm_ = gradient_norm(stream_, parameters(), *groups_.world);
+  sum_squared_norm(stream_, parameters(), *groups_.world);
+  norm_ = gradient_norm(stream_, parameters());
   loss_ = mean_loss();
 }
 
 void LayoutRun::update_weights(int step) {
   const OptimizerConfig optimizer{.lr = 1e-3, .steps = case_.steps};
-  update(stream_, optimizer, step + 1, norm_, parameters(), under_test_.stage.sync());
+  update(stream_, optimizer, step + 1, parameters(), under_test_.stage.sync());
 }
 
 double LayoutRun::evaluate(int step) {

@@ -4,12 +4,14 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
 #include <vector>
 
 #include "runtime/arena.h"
+#include "runtime/ops/elementwise.h"
 #include "runtime/random.h"
 #include "runtime/tensor.h"
 
@@ -17,11 +19,17 @@ namespace masformer::test {
 
 using Numbers = std::vector<double>;  // row-major
 
+// The device that ops are tested on: what MASFORMER_TEST_DEVICE names, else the CPU.
+inline Device device() {
+  static const char* const name = std::getenv("MASFORMER_TEST_DEVICE");
+  return name != nullptr && name_of(Device::cuda) == name ? Device::cuda : Device::cpu;
+}
+
 // A tensor with memory of its own; passes as the view that ops take.
 class OwnedTensor {
  public:
   explicit OwnedTensor(const Shape& shape, DType dtype = DType::f32)
-      : arena_(Device::cpu, Arena::footprint(shape, dtype)), view_(arena_.take(shape, dtype)) {}
+      : arena_(device(), Arena::footprint(shape, dtype)), view_(arena_.take(shape, dtype)) {}
 
   operator Tensor() const { return view_; }  // NOLINT: it stands wherever a Tensor does
   const Tensor* operator->() const { return &view_; }
@@ -31,16 +39,52 @@ class OwnedTensor {
   Tensor view_;
 };
 
-// Calls visit(float&, row-major index) for each element, whatever the strides.
+// All that lies from a tensor's first element to its last, as one row; gaps between rows included.
+inline Tensor extent(const Tensor& tensor) {
+  std::int64_t last = 0;
+  for (int dim = 0; dim < tensor.dims(); ++dim) last += (tensor.dim(dim) - 1) * tensor.stride(dim);
+  return Tensor(tensor.raw(), {tensor.elements() == 0 ? 0 : last + 1}, tensor.dtype(),
+                tensor.device());
+}
+
+// What lies on a device, in host memory; it goes back when this object ends.
+class HostCopy {
+ public:
+  explicit HostCopy(const Tensor& tensor)
+      : extent_(extent(tensor)), bytes_(static_cast<std::size_t>(extent_.bytes())) {
+    if (extent_.device() != Device::cpu) copy(stream(), extent_, on_host());
+  }
+  HostCopy(const HostCopy&) = delete;
+  HostCopy& operator=(const HostCopy&) = delete;
+  ~HostCopy() {
+    if (extent_.device() != Device::cpu) copy(stream(), on_host(), extent_);
+  }
+
+  void* raw() { return extent_.device() == Device::cpu ? extent_.raw() : bytes_.data(); }
+
+ private:
+  static const Stream& stream() {
+    static const Stream only(device());
+    return only;
+  }
+  Tensor on_host() { return Tensor(bytes_.data(), extent_.shape(), extent_.dtype(), Device::cpu); }
+
+  Tensor extent_;
+  std::vector<char> bytes_;
+};
+
+// Calls visit(float&, row-major index) for each element, whatever the strides and the device.
 template <class T = float, class Visit>
 void for_each_element(const Tensor& tensor, const Visit& visit) {
+  HostCopy copied(tensor);
+  T* const data = static_cast<T*>(copied.raw());
   for (std::int64_t i = 0; i < tensor.elements(); ++i) {
     std::int64_t rest = i, offset = 0;
     for (int dim = tensor.dims() - 1; dim >= 0; --dim) {
       offset += rest % tensor.dim(dim) * tensor.stride(dim);
       rest /= tensor.dim(dim);
     }
-    visit(tensor.data<T>()[offset], i);
+    visit(data[offset], i);
   }
 }
 
@@ -120,8 +164,9 @@ inline double difference(const Tensor& actual, const Numbers& expected) {
 
 inline bool same_bits(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  HostCopy copy_of_a(a), copy_of_b(b);
   return a.elements() == 0 ||
-         std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.bytes())) == 0;
+         std::memcmp(copy_of_a.raw(), copy_of_b.raw(), static_cast<std::size_t>(a.bytes())) == 0;
 }
 
 // How many elements are NaN.

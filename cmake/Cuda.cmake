@@ -1,0 +1,32 @@
+# The CUDA toolkit, where there is one. Sets MASFORMER_HAS_CUDA, and makes plugins: libraries that the
+# program opens when it needs them (runtime/plugin.h).
+set(MASFORMER_CUDA AUTO CACHE STRING "Build the CUDA backend: ON, OFF, or AUTO (where the toolkit is)")
+set(MASFORMER_HAS_CUDA OFF)
+if(MASFORMER_CUDA)
+  find_program(MASFORMER_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
+  if(MASFORMER_NVCC)
+    set(CMAKE_CUDA_COMPILER ${MASFORMER_NVCC})
+    if(NOT CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 90)  # Ampere's and Hopper's code, and PTX for what follows
+    endif()
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    # CMake 3.25 knows no CUDA_STANDARD 20.
+    string(APPEND CMAKE_CUDA_FLAGS " -std=c++20 --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra")
+    set(MASFORMER_HAS_CUDA ON)
+  elseif(NOT MASFORMER_CUDA STREQUAL AUTO)
+    message(FATAL_ERROR "MASFORMER_CUDA is ${MASFORMER_CUDA} and no nvcc was found: set CUDA_HOME")
+  endif()
+endif()
+message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}")
+
+# masformer_plugin(NAME SOURCES files... LINK targets...): libmasformer_NAME.so beside the program;
+# files relative to the project's root.
+function(masformer_plugin name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  list(TRANSFORM arg_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/)
+  add_library(masformer_${name} SHARED ${arg_SOURCES})
+  target_link_libraries(masformer_${name} PRIVATE ${arg_LINK} CUDA::cudart_static)
+  target_link_options(masformer_${name} PRIVATE LINKER:--as-needed,--no-undefined)
+  set_target_properties(masformer_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endfunction()

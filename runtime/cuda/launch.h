@@ -1,0 +1,39 @@
+// Starts a kernel. A function instead of <<<>>>, so that any C++ compiler reads the sources.
+#pragma once
+
+#include <cstdint>
+#include <cuda_runtime.h>
+#include <utility>
+
+#include "runtime/cuda/error.h"
+#include "runtime/cuda/queue.h"
+
+namespace masformer::cuda {
+
+// What a kernel runs on: `grid` blocks of `block` threads. Nothing runs where a count is 0.
+struct Shape3 {
+  std::int64_t x = 1, y = 1, z = 1;
+};
+
+template <class... Parameters, class... Arguments>
+void launch(const Stream& stream, void (*kernel)(Parameters...), const Shape3& grid, int block,
+            Arguments&&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  require(grid.x < (std::int64_t{1} << 31) && grid.y < 65536 && grid.z < 65536,
+          "a kernel on {} x {} x {} blocks", grid.x, grid.y, grid.z);
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
+                        static_cast<unsigned>(grid.z));
+  config.blockDim = dim3(static_cast<unsigned>(block));
+  config.stream = queue_of(stream).handle();
+  check(cudaLaunchKernelEx(&config, kernel,
+                           static_cast<Parameters>(std::forward<Arguments>(arguments))...),
+        "starting a kernel");
+}
+
+// Blocks of `size` that cover `count`.
+constexpr std::int64_t blocks(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
+}
+
+}  // namespace masformer::cuda

@@ -1,0 +1,50 @@
+#include "runtime/cuda/memory.h"
+
+#include <vector>
+
+#include "runtime/cuda/error.h"
+#include "runtime/cuda/queue.h"
+
+namespace masformer::cuda {
+
+void* allocate(std::int64_t bytes) {
+  void* memory = nullptr;
+  const auto size = static_cast<std::size_t>(bytes);
+  const cudaError_t status = cudaMalloc(&memory, size);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // is not kept for the next call
+    std::size_t left = 0, all = 0;
+    check(cudaMemGetInfo(&left, &all), "cudaMemGetInfo");
+    fail("no {:.2f} GiB of device memory to be had: {:.2f} of {:.2f} GiB are left",
+         double(bytes) / (1 << 30), double(left) / (1 << 30), double(all) / (1 << 30));
+  }
+  check(status, "cudaMalloc");
+  check(cudaMemset(memory, 0, size), "cudaMemset");
+  // A stream that blocks on no other would not wait for it.
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  return memory;
+}
+
+void release(void* memory) noexcept {
+  cudaFree(memory);
+}
+
+std::unique_ptr<DeviceQueue> make_queue(int index) {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  if (status != cudaSuccess || devices == 0) {
+    refuse("this machine has no CUDA device: {}; use runtime.device=cpu",
+           status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
+  }
+  return std::make_unique<Queue>(index % devices);
+}
+
+void copy_across(const Stream& stream, Tensor from, Tensor to) {
+  if (from.elements() == 0) return;
+  check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
+                        cudaMemcpyDefault, queue_of(stream).handle()),
+        "cudaMemcpyAsync");
+  if (to.device() == Device::cpu) stream.synchronize();
+}
+
+}  // namespace masformer::cuda

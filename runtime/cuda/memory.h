@@ -1,0 +1,18 @@
+// Memory and queues of a CUDA device: the Backend's, whose contracts stand in runtime/backend.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "runtime/stream.h"
+
+namespace masformer::cuda {
+
+void* allocate(std::int64_t bytes);
+void release(void* memory) noexcept;
+// Ranks beyond the number of devices share them.
+std::unique_ptr<DeviceQueue> make_queue(int index);
+// The host's memory is pageable, so what goes to the device has been read when the call returns.
+void copy_across(const Stream& stream, Tensor from, Tensor to);
+
+}  // namespace masformer::cuda

@@ -1,0 +1,57 @@
+// What the CUDA backend keeps for a Stream: its stream on the device, and scratch memory that the
+// stream's ops use one after the other.
+#pragma once
+
+#include <cstdint>
+#include <cuda_runtime_api.h>
+#include <map>
+#include <memory>
+
+#include "runtime/stream.h"
+
+namespace masformer::cuda {
+
+// What a library keeps for a queue: a handle, a cache of plans.
+class LibraryState {
+ public:
+  virtual ~LibraryState() = default;
+};
+
+class Queue final : public DeviceQueue {
+ public:
+  // On device `index`, which becomes the calling thread's.
+  explicit Queue(int index);
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue() override;
+
+  cudaStream_t handle() const { return handle_; }
+  void synchronize() override;
+
+  // At least `bytes`, on a border of 256 bytes, for the op that asks until the next op asks. Grows
+  // by waiting for the stream and taking memory anew.
+  void* scratch(std::int64_t bytes);
+  std::int64_t scratch_bytes() const override { return scratch_bytes_; }
+
+  // The one State of this queue, made from the queue when it is first asked for.
+  template <class State>
+  State& library() {
+    static const char key = 0;  // one address a type
+    std::unique_ptr<LibraryState>& state = libraries_[&key];
+    if (!state) state = std::make_unique<State>(*this);
+    return static_cast<State&>(*state);
+  }
+
+ private:
+  cudaStream_t handle_ = nullptr;
+  void* scratch_ = nullptr;
+  std::int64_t scratch_bytes_ = 0;
+  std::map<const void*, std::unique_ptr<LibraryState>> libraries_;
+};
+
+// Of a stream that is on a CUDA device.
+inline Queue& queue_of(const Stream& stream) {
+  return static_cast<Queue&>(*stream.queue());
+}
+
+}  // namespace masformer::cuda
