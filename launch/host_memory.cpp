@@ -61,13 +61,13 @@ std::int64_t available_host_memory(const fs::path& system) {
   return std::min(kibibytes ? *kibibytes * 1024 : unlimited, left_in_groups(system));
 }
 
-std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& host) {
+std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place) {
   constexpr double gib = 1 << 30;
   std::int64_t planned = 0;
   std::int64_t available = unlimited;
   int count = 0;
   for (const MemoryDemand& rank : ranks) {
-    if (rank.host != host) continue;
+    if (rank.place != place) continue;
     planned += rank.planned;
     available = std::min(available, rank.available);
     ++count;
@@ -77,7 +77,7 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
       "the {} on {} would take {:.2f} GiB of memory, of which {:.2f} are available: start "
       "the job on more machines, make the model or train.sequence smaller, or lower "
       "train.micro_batch",
-      count == 1 ? "rank" : fmt::format("{} ranks", count), host, double(planned) / gib,
+      count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,
       double(available) / gib);
 }
 

@@ -14,14 +14,14 @@ namespace masformer {
 // system does not say. `system` is where /proc and /sys stand.
 std::int64_t available_host_memory(const std::filesystem::path& system = "/");
 
-// What one rank is going to take, and what it sees on its machine; in bytes.
+// What one rank is going to take, and what it sees on its machine or device; in bytes.
 struct MemoryDemand {
-  std::string host;
+  std::string place;
   std::int64_t planned = 0;
   std::int64_t available = 0;
 };
 
-// Why the ranks on `host` don't fit there; "" where they do.
-std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& host);
+// Why the ranks at `place` don't fit there; "" where they do.
+std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place);
 
 }  // namespace masformer

@@ -13,6 +13,7 @@
 
 #include "launch/collectively.h"
 #include "launch/host_memory.h"
+#include "runtime/ops/linear.h"
 #include "runtime/peak.h"
 
 namespace masformer {
@@ -37,45 +38,76 @@ std::string host_name() {
   return name.data();
 }
 
-// Refuses, on all ranks, what one of their machines has no memory for. Collective.
-void check_host_memory(Communicator& world, std::int64_t planned) {
-  // What a rank's process holds besides: the program, MPI's buffers, HDF5's. 44 to 52 MiB were
-  // seen.
-  constexpr std::int64_t process = 64 << 20;
-  const std::string host = host_name();
-  const auto own = nlohmann::json{host, planned + process, available_host_memory()}.dump();
-  std::vector<MemoryDemand> ranks;
-  for (const std::string& text : world.all_gather(own)) {
-    const auto rank = nlohmann::json::parse(text);
-    ranks.push_back({rank[0], rank[1], rank[2]});
+Device device_of(const RuntimeOptions& runtime) {
+  return runtime.device == name_of(Device::cuda) ? Device::cuda : Device::cpu;
+}
+
+Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype) {
+  return collectively(*session.world(), [&] {
+    Stream stream(device_of(runtime), choose_threads(runtime.threads, session.ranks_on_this_host()),
+                  session.rank_on_this_host());
+    if (!has_products(stream, dtype)) {
+      const bool cpu = stream.device() == Device::cpu;
+      refuse("train.dtype={} needs {} has not: take train.dtype=fp32", name_of(dtype),
+             cpu ? "AVX-512, which this processor" : "compute capability 8.0, which this device");
+    }
+    return stream;
+  });
+}
+
+// What a rank's process holds besides: the program, MPI's buffers, HDF5's. 44 to 52 MiB were seen.
+constexpr std::int64_t process_memory = 64 << 20;
+
+// Refuses, on all ranks, what one of their machines or devices has no memory for. Collective.
+void check_memory(Communicator& world, const Stream& stream, const StageDescription& stage,
+                  const StagePlan& plan) {
+  const std::int64_t planned = plan_memory(stage, plan).total();
+  const auto check = [&](const std::string& place, std::int64_t wanted, std::int64_t available) {
+    const auto own = nlohmann::json{place, wanted, available}.dump();
+    std::vector<MemoryDemand> ranks;
+    for (const std::string& text : world.all_gather(own)) {
+      const auto rank = nlohmann::json::parse(text);
+      ranks.push_back({rank[0], rank[1], rank[2]});
+    }
+    agree(world, memory_shortage(ranks, place));
+  };
+  std::int64_t on_host = planned;
+  if (const DeviceQueue* const device = stream.queue()) {
+    check(fmt::format("{} of {}", device->name(), host_name()), planned,
+          device->available_memory());
+    // A save goes by way of the host.
+    on_host = plan.purpose == Purpose::training ? checkpoint_memory(stage.parameters) : 0;
   }
-  agree(world, memory_shortage(ranks, host));
+  check(host_name(), on_host + process_memory, available_host_memory());
 }
 
 }  // namespace
 
-Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, std::int64_t threads)
+Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const RuntimeOptions& runtime)
     : plan(std::move(plan_)),
+      stream(make_stream(session, runtime, plan.policy.dtype)),
       groups(make_communicators(session.world(), plan.mesh)),
-      stream(Device::cpu, choose_threads(threads, session.ranks_on_this_host())),
       stage(make_stage(purpose)),
-      peak_flops(measure_peak(session.ranks_on_this_host())) {}
+      peak_flops(sum_over(world(), peak_of_rank(session.ranks_on_this_host()))) {}
 
 Stage Job::make_stage(Purpose purpose) {
   StageDescription description = plan.describe_stage(groups.at);
   StagePlan stage_plan = plan.plan_stage(description, groups.at, purpose);
-  check_host_memory(*groups.world, plan_memory(description, stage_plan).total());
+  check_memory(*groups.world, stream, description, stage_plan);
   return collectively(*groups.world, [&] {
     return Stage(std::move(description), std::move(stage_plan), stream, groups);
   });
 }
 
-double Job::measure_peak(int ranks_on_this_host) {
+double Job::peak_of_rank(int ranks_on_this_host) const {
+  if (const DeviceQueue* const device = stream.queue()) {
+    return device->peak_flops(plan.policy.dtype);
+  }
   constexpr double seconds = 0.05;
   // Ranks that share cores share what these can do.
   const double wanted = static_cast<double>(stream.threads()) * ranks_on_this_host;
   const double share = std::min(1.0, cores() / wanted);
-  return sum_over(world(), share * measure_peak_flops(1, seconds) * stream.threads());
+  return share * measure_peak_flops(1, seconds) * stream.threads();
 }
 
 void Job::feed(const Batch& batch) {

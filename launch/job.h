@@ -2,6 +2,7 @@
 #pragma once
 
 #include "data/loader.h"
+#include "launch/options.h"
 #include "launch/run_plan.h"
 #include "parallel/communicators.h"
 #include "parallel/mpi_communicator.h"
@@ -10,16 +11,16 @@ namespace masformer {
 
 class Job {
  public:
-  // Takes the stage's memory; throws AgreedUsageError on all ranks where a machine has not got it.
-  // Collective.
-  // `threads`: of each op; 0 stands for OMP_NUM_THREADS, else cores over the ranks on this host.
-  Job(const MpiSession& session, RunPlan plan, Purpose purpose, std::int64_t threads);
+  // Takes the stage's memory; throws AgreedUsageError on all ranks where a machine or a device has
+  // not got it. Collective.
+  Job(const MpiSession& session, RunPlan plan, Purpose purpose, const RuntimeOptions& runtime);
 
   RunPlan plan;
-  Communicators groups;
   Stream stream;
+  Communicators groups;
   Stage stage;
-  // fp32 operations a second that all ranks can do at best, together: measured on start-up.
+  // Operations a second that all ranks can do at best, together: of fp32 on CPUs, measured on
+  // start-up; of the layers' dtype on CUDA devices, by their data sheet.
   double peak_flops;
 
   Communicator& world() { return *groups.world; }
@@ -33,7 +34,7 @@ class Job {
 
  private:
   Stage make_stage(Purpose purpose);
-  double measure_peak(int ranks_on_this_host);
+  double peak_of_rank(int ranks_on_this_host) const;
 };
 
 }  // namespace masformer

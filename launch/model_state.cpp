@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/error.h"
+#include "runtime/ops/elementwise.h"
 
 namespace masformer {
 namespace {
@@ -25,7 +26,30 @@ void check_shape(const Manifest& manifest, const std::string& name,
           Shape(found->second.shape).to_string(), Shape(wanted).to_string());
 }
 
-void load(CheckpointReader& checkpoint, const std::string& prefix, const Parameter& parameter,
+// Reads tensors of a checkpoint to where they belong: straight into host memory, or by way of it
+// onto the stream's device.
+class Loading {
+ public:
+  Loading(const Stream& stream, CheckpointReader& checkpoint)
+      : stream_(stream), checkpoint_(checkpoint) {}
+
+  const Manifest& manifest() const { return checkpoint_.manifest(); }
+
+  void read(const std::string& name, const Hyperslab& slab, const Tensor& to) {
+    if (to.device() == Device::cpu) return checkpoint_.read(name, slab, to);
+    buffer_.resize(static_cast<std::size_t>(to.elements()));
+    const Tensor on_host(buffer_.data(), to.shape(), DType::f32, Device::cpu);
+    checkpoint_.read(name, slab, on_host);
+    copy(stream_, on_host, to);
+  }
+
+ private:
+  const Stream& stream_;
+  CheckpointReader& checkpoint_;
+  std::vector<float> buffer_;
+};
+
+void load(Loading& checkpoint, const std::string& prefix, const Parameter& parameter,
           const Tensor& owned, const LogicalTensor& tensor) {
   check_shape(checkpoint.manifest(), prefix + tensor.name, tensor.global_shape);
   checkpoint.read(prefix + tensor.name, owned_part(parameter.declaration, tensor).slab,
@@ -33,7 +57,7 @@ void load(CheckpointReader& checkpoint, const std::string& prefix, const Paramet
 }
 
 // Rows `first` and on of a table of positions from one that may be shorter.
-void load_positions(CheckpointReader& checkpoint, std::int64_t first, Tensor table) {
+void load_positions(Loading& checkpoint, std::int64_t first, Tensor table) {
   const auto found = checkpoint.manifest().tensors.find(position_table);
   require(found != checkpoint.manifest().tensors.end(), "the checkpoint has no tensor {}",
           position_table);
@@ -75,13 +99,29 @@ std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters) {
   return pieces;
 }
 
+HostPieces::HostPieces(const Stream& stream, std::vector<TensorPiece> pieces)
+    : pieces_(std::move(pieces)) {
+  if (stream.device() == Device::cpu) return;
+  std::int64_t bytes = 0;
+  for (const TensorPiece& piece : pieces_) {
+    bytes += Arena::footprint(piece.data.shape(), piece.data.dtype());
+  }
+  memory_ = Arena(Device::cpu, bytes);
+  for (TensorPiece& piece : pieces_) {
+    const Tensor on_host = memory_.take(piece.data.shape(), piece.data.dtype());
+    copy(stream, piece.data, on_host);
+    piece.data = on_host;
+  }
+}
+
 void require_training(const CheckpointReader& checkpoint) {
   const std::string kind = checkpoint.manifest().attributes.value("kind", "something else");
   if (kind == "training") return;
   refuse("{} holds {}, not the state of a training run", checkpoint.directory().string(), kind);
 }
 
-void load_training(CheckpointReader& checkpoint, ParameterSet& parameters) {
+void load_training(const Stream& stream, CheckpointReader& reader, ParameterSet& parameters) {
+  Loading checkpoint(stream, reader);
   for (const Parameter& parameter : parameters) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
       load(checkpoint, "", parameter, parameter.master, tensor);
@@ -91,7 +131,8 @@ void load_training(CheckpointReader& checkpoint, ParameterSet& parameters) {
   }
 }
 
-void load_weights(CheckpointReader& checkpoint, ParameterSet& parameters) {
+void load_weights(const Stream& stream, CheckpointReader& reader, ParameterSet& parameters) {
+  Loading checkpoint(stream, reader);
   for (const Parameter& parameter : parameters) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
       if (tensor.name == position_table) {

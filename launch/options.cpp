@@ -205,7 +205,7 @@ void describe_data(OptionTable& table, Options& o) {
 
 void describe_runtime(OptionTable& table, Options& o) {
   table.add("runtime.device", o.runtime.device,
-            {.value = "NAME", .help = "Where the layers compute.", .choices = {"cpu"}});
+            {.value = "NAME", .help = "Where the layers compute.", .choices = {"cpu", "cuda"}});
   table.add("runtime.threads", o.runtime.threads,
             {.value = "N",
              .help = "Threads of each rank. 0: OMP_NUM_THREADS, else cores over ranks.",

@@ -9,6 +9,12 @@
 namespace masformer {
 
 // 0 and "" stand for "derived", as the help of each says.
+struct RuntimeOptions {
+  std::string device = "cpu";
+  // Of each op on CPUs; 0: OMP_NUM_THREADS, else cores over the ranks on this host.
+  std::int64_t threads = 0;
+};
+
 struct Options {
   static constexpr std::int64_t most_layers = 1 << 12;
 
@@ -49,10 +55,7 @@ struct Options {
   struct {
     std::string dir = "run";
   } run;
-  struct {
-    std::string device = "cpu";
-    std::int64_t threads = 0;
-  } runtime;
+  RuntimeOptions runtime;
   struct {
     std::int64_t every = 10;
     std::string live = "auto";

@@ -89,7 +89,7 @@ Start resume(Job& job, const OptionTable& table, const fs::path& directory,
           "checkpoint.init in another run.dir:\n{}",
           directory.string(), fmt::join(violations, "\n"));
     }
-    load_training(reader, job.stage.parameters());
+    load_training(job.stream, reader, job.stage.parameters());
     Start start;
     start.step = attributes.at("step");
     start.notes.push_back(fmt::format("resumes from {}, written by {}", directory.string(),
@@ -114,7 +114,7 @@ Start begin_from_weights(Job& job, const fs::path& directory) {
   return collectively(job.world(), [&] {
     require_training(reader);
     check_same_model(reader, job);
-    load_weights(reader, job.stage.parameters());
+    load_weights(job.stream, reader, job.stage.parameters());
     return Start{.notes = {fmt::format("takes its weights from {}", directory.string())}};
   });
 }

@@ -52,7 +52,7 @@ Trainer::Trainer(const MpiSession& session, const Options& options, const Option
                  const TokenStore& store, RunPlan plan)
     : options_(options),
       table_(table),
-      job_(session, std::move(plan), Purpose::training, options.runtime.threads),
+      job_(session, std::move(plan), Purpose::training, options.runtime),
       train_(store, SplitKind::train, options.data.held_out),
       held_out_(store, SplitKind::held_out, options.data.held_out),
       loader_(collectively(job_.world(),
@@ -242,7 +242,7 @@ void Trainer::save(std::int64_t number) {
   const std::filesystem::path directory = checkpoint_path(options_.run.dir, number);
   write_checkpoint(job_.world(), directory,
                    checkpoint_attributes(table_, job_, number, data_digest_),
-                   training_pieces(job_.stage.parameters()));
+                   HostPieces(job_.stream, training_pieces(job_.stage.parameters())).pieces());
   saved_step_ = number;
   if (job_.first()) prune();
 }
@@ -276,7 +276,7 @@ void Trainer::dump_gradients(std::int64_t number) {
   nlohmann::json attributes = checkpoint_attributes(table_, job_, number, data_digest_);
   attributes["kind"] = "gradients";
   write_checkpoint(job_.world(), folder / fmt::format("step-{:08}", number), attributes,
-                   gradient_pieces(job_.stage.parameters()));
+                   HostPieces(job_.stream, gradient_pieces(job_.stage.parameters())).pieces());
 }
 
 void Trainer::say(const std::string& text) {

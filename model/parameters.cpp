@@ -102,6 +102,18 @@ ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declar
   return memory;
 }
 
+std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations) {
+  std::int64_t bytes = 0;
+  for (const auto& declaration : declarations) {
+    if (!declaration.primary) continue;
+    for (const LogicalTensor& tensor : declaration.tensors) {
+      const std::vector<std::int64_t> shape = owned_part(declaration, tensor).slab.shape;
+      bytes += 3 * Arena::footprint(Shape(shape), DType::f32);
+    }
+  }
+  return bytes;
+}
+
 ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> declarations,
                            DType dtype, Purpose purpose) {
   const bool training = purpose == Purpose::training;

@@ -81,6 +81,10 @@ struct ParameterMemory {
 ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declarations, DType dtype,
                                  Purpose purpose);
 
+// What a rank gives to a checkpoint of training: masters and moments of the owned rows that count;
+// in bytes.
+std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations);
+
 class ParameterSet {
  public:
   // Allocates and zeroes everything; for evaluation the weights alone, every rank owning all rows,

@@ -8,14 +8,11 @@
 namespace masformer {
 namespace {
 
-int count_ranks_on_this_host() {
+OwnedComm ranks_of_this_host() {
   MPI_Comm comm = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm),
             "MPI_Comm_split_type");
-  const OwnedComm host(comm);
-  int ranks = 1;
-  check_mpi(MPI_Comm_size(host.get(), &ranks), "MPI_Comm_size");
-  return ranks;
+  return OwnedComm(comm);
 }
 
 bool mpi_is_running() {
@@ -37,7 +34,9 @@ MpiSession::MpiSession(int* argc, char*** argv) {
   for (const MPI_Comm comm : {MPI_COMM_WORLD, MPI_COMM_SELF}) {
     check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   }
-  ranks_on_this_host_ = count_ranks_on_this_host();
+  const OwnedComm host = ranks_of_this_host();
+  check_mpi(MPI_Comm_size(host.get(), &ranks_on_this_host_), "MPI_Comm_size");
+  check_mpi(MPI_Comm_rank(host.get(), &rank_on_this_host_), "MPI_Comm_rank");
 }
 
 MpiSession::~MpiSession() {

@@ -2,7 +2,9 @@
 // CPU each is done when its call returns.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
 
 #include "runtime/tensor.h"
 
@@ -14,6 +16,11 @@ class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;
   virtual void synchronize() = 0;
+  virtual std::string name() const = 0;               // "NVIDIA H100 80GB HBM3 0"
+  virtual std::int64_t available_memory() const = 0;  // bytes
+  // Operations a second of dense matrix products of `dtype` at best, by the data sheet; fp32
+  // without TF32.
+  virtual double peak_flops(DType dtype) const = 0;
   // Of working memory that the ops took on the device so far.
   virtual std::int64_t scratch_bytes() const = 0;
 };

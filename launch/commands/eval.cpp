@@ -80,8 +80,8 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
   RunPlan plan = collectively(*world, [&] { return decide(options, checkpoint, world->size()); });
   const TokenStore store =
       collectively(*world, [&] { return open_store(options, plan.model.vocab); });
-  Job job(session, std::move(plan), Purpose::evaluation, options.run.runtime.threads);
-  collectively(*world, [&] { load_weights(checkpoint, job.stage.parameters()); });
+  Job job(session, std::move(plan), Purpose::evaluation, options.run.runtime);
+  collectively(*world, [&] { load_weights(job.stream, checkpoint, job.stage.parameters()); });
   const Split split(store, parse_split(options.split), options.run.data.held_out);
   const Evaluation result = evaluate(job, split, options.run.eval.windows);
   if (!job.first()) return ExitCode::done;

@@ -6,7 +6,6 @@
 #include "launch/mpi_main.h"
 #include "launch/signals.h"
 #include "launch/trainer.h"
-#include "runtime/ops/linear.h"
 
 namespace masformer {
 namespace {
@@ -23,10 +22,6 @@ RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
   if (store.largest_id() >= plan.model.vocab) {
     refuse("{} holds token {}, beyond model.vocab={}: raise model.vocab to {}", options.data.path,
            store.largest_id(), plan.model.vocab, store.largest_id() + 1);
-  }
-  if (!has_products(Stream(Device::cpu, 1), plan.policy.dtype)) {
-    refuse("train.dtype={} needs AVX-512, which this processor has not: take train.dtype=fp32",
-           options.train.dtype);
   }
   return plan;
 }

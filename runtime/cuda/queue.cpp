@@ -1,11 +1,14 @@
 #include "runtime/cuda/queue.h"
 
+#include <fmt/format.h>
+
 #include "runtime/cuda/error.h"
 
 namespace masformer::cuda {
 
-Queue::Queue(int index) {
+Queue::Queue(int index) : index_(index) {
   check(cudaSetDevice(index), "cudaSetDevice");
+  check(cudaGetDeviceProperties(&properties_, index), "cudaGetDeviceProperties");
   check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
 }
 
@@ -18,6 +21,26 @@ Queue::~Queue() {
 
 void Queue::synchronize() {
   check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+}
+
+std::string Queue::name() const {
+  return fmt::format("{} {}", properties_.name, index_);
+}
+
+std::int64_t Queue::available_memory() const {
+  std::size_t left = 0, all = 0;
+  check(cudaMemGetInfo(&left, &all), "cudaMemGetInfo");
+  return static_cast<std::int64_t>(left);
+}
+
+// By the data sheets of A100 SXM (108 multiprocessors) and H100 SXM (132).
+double Queue::peak_flops(DType dtype) const {
+  constexpr double tera = 1e12;
+  const bool hopper = properties_.major >= 9;
+  const double multiprocessor = dtype == DType::bf16
+                                    ? (hopper ? 989.4 * tera / 132 : 312 * tera / 108)
+                                    : (hopper ? 66.9 * tera / 132 : 19.5 * tera / 108);
+  return multiprocessor * properties_.multiProcessorCount;
 }
 
 void* Queue::scratch(std::int64_t bytes) {

@@ -27,6 +27,10 @@ class Queue final : public DeviceQueue {
 
   cudaStream_t handle() const { return handle_; }
   void synchronize() override;
+  std::string name() const override;
+  std::int64_t available_memory() const override;
+  double peak_flops(DType dtype) const override;
+  const cudaDeviceProp& properties() const { return properties_; }
 
   // At least `bytes`, on a border of 256 bytes, for the op that asks until the next op asks. Grows
   // by waiting for the stream and taking memory anew.
@@ -43,6 +47,8 @@ class Queue final : public DeviceQueue {
   }
 
  private:
+  int index_;
+  cudaDeviceProp properties_{};
   cudaStream_t handle_ = nullptr;
   void* scratch_ = nullptr;
   std::int64_t scratch_bytes_ = 0;

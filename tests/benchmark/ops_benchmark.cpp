@@ -179,7 +179,7 @@ void measure_parameter_ops(Benchmark& b) {
   const OwnedTensor gradient = numbers(shape), master = numbers(shape), m(shape), v(shape);
   const double sets = parameters / double(m->elements());
   const AdamWStep step = {.learning_rate = 1e-4f};
-  const OwnedTensor total({1}, DType::f64), scale = filled({1}, {1.0});
+  const OwnedTensor total({1}, DType::f64), scale = test::filled({1}, {1.0});
   const std::vector<AdamWTensors> state{{gradient, master, m, v, 0.1f}};
   const Stream& stream = b.stream();
   b.moves("adamw", 7 * m->bytes(), sets, [&] { adamw(stream, step, scale, state); });
