@@ -1,0 +1,95 @@
+// The pretend device: what a Hopper GPU would say of itself, but for its size.
+#include <cstring>
+
+#include "tests/cuda_double/device_memory.h"
+#include "tests/cuda_double/error.h"
+
+namespace {
+
+using cuda_double::remembered;
+
+cudaDeviceProp properties() {
+  cudaDeviceProp device{};
+  std::strcpy(device.name, "double");
+  device.major = 9;
+  device.minor = 0;
+  device.totalGlobalMem = cuda_double::device_memory().total();
+  device.multiProcessorCount = 6;
+  device.warpSize = 32;
+  device.maxThreadsPerBlock = 1024;
+  device.maxThreadsPerMultiProcessor = 2048;
+  device.maxBlocksPerMultiProcessor = 32;
+  device.sharedMemPerBlock = 48 << 10;
+  device.sharedMemPerBlockOptin = 227 << 10;
+  device.sharedMemPerMultiprocessor = 228 << 10;
+  device.regsPerBlock = device.regsPerMultiprocessor = 65536;
+  device.l2CacheSize = 50 << 20;
+  device.asyncEngineCount = 3;
+  device.concurrentKernels = device.unifiedAddressing = 1;
+  return device;
+}
+
+}  // namespace
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) {
+  return remembered(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int device) {
+  if (device != 0) return remembered(cudaErrorInvalidDevice);
+  *out = properties();
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (device != 0) return remembered(cudaErrorInvalidDevice);
+  const cudaDeviceProp all = properties();
+  switch (attribute) {
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = all.major;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = all.minor;
+      return cudaSuccess;
+    case cudaDevAttrMultiProcessorCount:
+      *value = all.multiProcessorCount;
+      return cudaSuccess;
+    case cudaDevAttrMaxThreadsPerMultiProcessor:
+      *value = all.maxThreadsPerMultiProcessor;
+      return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(all.sharedMemPerBlockOptin);
+      return cudaSuccess;
+    case cudaDevAttrL2CacheSize:
+      *value = all.l2CacheSize;
+      return cudaSuccess;
+    default:
+      return remembered(cudaErrorNotSupported);
+  }
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  *least = 0;
+  *greatest = -5;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}

@@ -1,0 +1,59 @@
+#include "tests/cuda_double/error.h"
+
+#include <utility>
+
+namespace cuda_double {
+namespace {
+
+cudaError_t last_error = cudaSuccess;
+
+struct Description {
+  cudaError_t error;
+  const char *name, *text;
+};
+
+// Those that the double returns.
+constexpr Description descriptions[] = {
+    {cudaSuccess, "cudaSuccess", "no error"},
+    {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
+    {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+    {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration",
+     "invalid configuration argument"},
+    {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
+    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported by the double"},
+};
+
+const Description* described(cudaError_t error) {
+  for (const auto& each : descriptions)
+    if (each.error == error) return &each;
+  return nullptr;
+}
+
+}  // namespace
+
+cudaError_t remembered(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+}  // namespace cuda_double
+
+using cuda_double::described;
+
+const char* cudaGetErrorName(cudaError_t error) {
+  return described(error) ? described(error)->name : "an error unknown to the double";
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  return described(error) ? described(error)->text : "an error unknown to the double";
+}
+
+cudaError_t cudaGetLastError() {
+  return std::exchange(cuda_double::last_error, cudaSuccess);
+}
+
+cudaError_t cudaPeekAtLastError() {
+  return cuda_double::last_error;
+}

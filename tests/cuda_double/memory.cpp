@@ -1,0 +1,155 @@
+// Allocations on the device and of pinned host memory, copies between them, and fills.
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "tests/cuda_double/device_memory.h"
+#include "tests/cuda_double/error.h"
+#include "tests/cuda_double/include/cuda_double/launch.h"
+#include "tests/cuda_double/queue.h"
+#include "tests/cuda_double/report.h"
+
+namespace {
+
+using cuda_double::device_memory;
+using cuda_double::remembered;
+
+std::map<const std::byte*, std::size_t> pinned_memory;  // where, and how many bytes
+
+enum class Place { pageable, pinned, device, nowhere };
+
+bool is_pinned(const void* start, std::size_t bytes) {
+  const auto* address = static_cast<const std::byte*>(start);
+  const auto next = pinned_memory.upper_bound(address);
+  if (next == pinned_memory.begin()) return false;
+  const auto& [first, taken] = *std::prev(next);
+  const auto offset = static_cast<std::size_t>(address - first);
+  return offset <= taken && bytes <= taken - offset;
+}
+
+Place place_of(const void* start, std::size_t bytes) {
+  if (device_memory().holds(start, bytes)) return Place::device;
+  if (device_memory().owns(start)) return Place::nowhere;
+  return is_pinned(start, bytes) ? Place::pinned : Place::pageable;
+}
+
+// Whether the operands are where the kind of copy says.
+bool agree(Place to, Place from, cudaMemcpyKind kind) {
+  if (to == Place::nowhere || from == Place::nowhere) return false;
+  const bool to_device = to == Place::device, from_device = from == Place::device;
+  switch (kind) {
+    case cudaMemcpyHostToHost:
+      return !to_device && !from_device;
+    case cudaMemcpyHostToDevice:
+      return to_device && !from_device;
+    case cudaMemcpyDeviceToHost:
+      return !to_device && from_device;
+    case cudaMemcpyDeviceToDevice:
+      return to_device && from_device;
+    case cudaMemcpyDefault:
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void cuda_double::require_reachable(const void* pointer) {
+  if (!pointer) return;
+  const Place place = place_of(pointer, 0);
+  if (place != Place::device && place != Place::pinned)
+    report("a kernel's argument {} points neither to the device nor to pinned memory", pointer);
+}
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  *pointer = bytes ? device_memory().take(bytes) : nullptr;
+  return remembered(bytes && !*pointer ? cudaErrorMemoryAllocation : cudaSuccess);
+}
+
+cudaError_t cudaFree(void* pointer) {
+  cuda_double::run_device();
+  return remembered(!pointer || device_memory().give_back(pointer) ? cudaSuccess
+                                                                   : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *free = device_memory().free();
+  *total = device_memory().total();
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned) {
+  constexpr std::size_t page = 4096;
+  *pointer = std::aligned_alloc(page, (bytes + page - 1) / page * page);
+  if (!*pointer) return remembered(cudaErrorMemoryAllocation);
+  std::memset(*pointer, 0xff, bytes);
+  pinned_memory[static_cast<std::byte*>(*pointer)] = bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  return cudaHostAlloc(pointer, bytes, cudaHostAllocDefault);
+}
+
+cudaError_t cudaFreeHost(void* pointer) {
+  cuda_double::run_device();
+  if (pointer && pinned_memory.erase(static_cast<std::byte*>(pointer)) == 0)
+    return remembered(cudaErrorInvalidValue);
+  std::free(pointer);
+  return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  *attributes = {};
+  const Place place = place_of(pointer, 0);
+  attributes->type = place == Place::device   ? cudaMemoryTypeDevice
+                     : place == Place::pinned ? cudaMemoryTypeHost
+                                              : cudaMemoryTypeUnregistered;
+  attributes->hostPointer = const_cast<void*>(pointer);
+  if (attributes->type != cudaMemoryTypeUnregistered)
+    attributes->devicePointer = const_cast<void*>(pointer);
+  return cudaSuccess;
+}
+
+// Of pageable memory, what is read is read before this returns, and what is written has been.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  if (!cuda_double::is_stream(stream)) return remembered(cudaErrorInvalidResourceHandle);
+  if (bytes == 0) return cudaSuccess;
+  const Place target = place_of(to, bytes), source = place_of(from, bytes);
+  if (!agree(target, source, kind)) return remembered(cudaErrorInvalidValue);
+  std::vector<std::byte> read;
+  if (source == Place::pageable) {
+    const auto* first = static_cast<const std::byte*>(from);
+    read.assign(first, first + bytes);
+  }
+  cuda_double::enqueue(stream, [to, from, bytes, read = std::move(read)] {
+    std::memcpy(to, read.empty() ? from : read.data(), bytes);
+    return true;
+  });
+  if (target == Place::pageable) cuda_double::run_stream(stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  if (const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, nullptr)) return error;
+  cuda_double::run_stream(nullptr);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  if (!cuda_double::is_stream(stream)) return remembered(cudaErrorInvalidResourceHandle);
+  if (bytes == 0) return cudaSuccess;
+  if (place_of(to, bytes) != Place::device) return remembered(cudaErrorInvalidValue);
+  cuda_double::enqueue(stream, [to, value, bytes] {
+    std::memset(to, value, bytes);
+    return true;
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
+  return cudaMemsetAsync(to, value, bytes, nullptr);
+}
