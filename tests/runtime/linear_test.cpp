@@ -155,17 +155,9 @@ TEST(LinearChecks, NameWhatIsWrong) {
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "linear: y is fp32 [2, 5], not fp32 [2, 4]");
   }
-  const Tensor far(x->raw(), {2, 3}, DType::f32, Device::cuda);
+  const Device other = device() == Device::cpu ? Device::cuda : Device::cpu;
+  const Tensor far(x->raw(), {2, 3}, DType::f32, other);
   EXPECT_THROW(linear(stream, far, weight, bias, OwnedTensor({2, 4})), Error);
-  const Tensor nowhere(nullptr, {2, 3}, DType::f32, Device::cuda);
-  const Tensor w(nullptr, {4, 3}, DType::f32, Device::cuda);
-  const Tensor out(nullptr, {2, 4}, DType::f32, Device::cuda);
-  try {
-    linear(Stream(Device::cuda), nowhere, w, Tensor(), out);
-    FAIL() << "a device without a backend was taken";
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("no CUDA backend"), std::string::npos);
-  }
 }
 
 }  // namespace
