@@ -105,7 +105,7 @@ std::vector<Broken> broken_runs(const LayoutCase& c) {
       {"a gradient of q is doubled", {.gradients = [](const auto& parameters) {
          const Parameter& qkv = parameter_named(parameters, "q_proj.weight");
          const Tensor q = qkv.rows(qkv.gradient, qkv.declaration.tensors.front());
-         for (std::int64_t i = 0; i < q.elements(); ++i) q.data<float>()[i] *= 2;
+         for_each_element(q, [](float& x, std::int64_t) { x *= 2; });
        }}}};
   if (c.mesh.tensor > 1) {
     all.push_back(

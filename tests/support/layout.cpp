@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
@@ -64,6 +63,12 @@ Tensor owned_rows(const Parameter& parameter, What what) {
 
 using Floats = std::vector<float>;
 
+Floats floats(const Tensor& contiguous) {
+  HostCopy copied(contiguous);
+  const auto* const begin = static_cast<const float*>(copied.raw());
+  return {begin, begin + contiguous.elements()};
+}
+
 // The part of the oracle's whole tensor that `slab` names.
 Floats part_of(const ParameterSet& oracle, What what, const std::string& name,
                const Hyperslab& slab) {
@@ -74,9 +79,10 @@ Floats part_of(const ParameterSet& oracle, What what, const std::string& name,
       const std::int64_t columns = all.dims() == 2 ? all.dim(1) : 1;
       const std::int64_t first = all.dims() == 2 ? slab.offset[1] : 0;
       const std::int64_t count = all.dims() == 2 ? slab.shape[1] : 1;
+      const Floats whole = floats(all);
       Floats part;
       for (std::int64_t row = 0; row < slab.shape[0]; ++row) {
-        const float* const begin = all.data<float>() + (slab.offset[0] + row) * columns + first;
+        const auto begin = whole.begin() + (slab.offset[0] + row) * columns + first;
         part.insert(part.end(), begin, begin + count);
       }
       return part;
@@ -92,9 +98,7 @@ void for_each_owned(const ParameterSet& own, What what, const Visit& visit) {
   for (const Parameter& parameter : own) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
       const Tensor rows = parameter.owned_rows(owned_rows(parameter, what), tensor);
-      const float* const begin = rows.data<float>();
-      visit(tensor.name, Floats(begin, begin + rows.elements()),
-            owned_part(parameter.declaration, tensor).slab);
+      visit(tensor.name, floats(rows), owned_part(parameter.declaration, tensor).slab);
     }
   }
 }
@@ -197,7 +201,8 @@ bool LayoutRun::copies_are_equal() {
   const auto shared = under_test_.stage.description().shared_table;
   if (!shared) return true;
   const Tensor table = parameters()[*shared].master;
-  const std::string bits(static_cast<const char*>(table.raw()),
+  HostCopy copied(table);
+  const std::string bits(static_cast<const char*>(copied.raw()),
                          static_cast<std::size_t>(table.bytes()));
   return std::ranges::all_of(groups_.ends->all_gather(bits),
                              [&](const std::string& copy) { return copy == bits; });
@@ -304,8 +309,7 @@ std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
   for (ParameterId id = 0; id < kept.parameters().size(); ++id) {
     const Tensor a = kept.parameters()[id].master;
     const Tensor b = recomputed.parameters()[id].master;
-    findings.holds("the same bits",
-                   std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.bytes())) == 0);
+    findings.holds("the same bits", same_bits(a, b));
   }
   return findings.found();
 }

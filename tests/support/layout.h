@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/support/single_rank.h"
+#include "tests/support/tensors.h"
 
 namespace masformer::test {
 
@@ -64,7 +65,7 @@ class LayoutRun {
   LayoutCase case_;
   Mesh mesh_;
   Mutation mutation_;
-  Stream stream_{Device::cpu, 1};
+  Stream stream_{device(), 1};
   Communicators groups_;
   StageUnderTest under_test_;
   double loss_ = 0, norm_ = 0;

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Makes build/masformer-VERSION-linux-x86_64.tar.xz: the program and what it needs beyond a bare Linux
+# with glibc 2.36 and NVIDIA's driver and libraries: MPI with its launcher, HDF5, oneDNN, Boost. It
+# runs from wherever it is unpacked: all is found relative to bin/.
+#
+#   scripts/bundle.sh            makes it
+#   scripts/bundle.sh --check    makes it, and trains with it in a root that has nothing else
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+readonly build=$root/build/bundle
+version=$(sed -n 's/^project(masformer VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
+readonly name=masformer-$version-linux-x86_64
+readonly target=$root/build/$name
+
+# Any x86-64 processor of the last ten years; oneDNN picks newer instructions when it runs.
+make_program() {
+  say "building build/bundle (x86-64-v3)"
+  quietly bundle-configure.log cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DMASFORMER_ARCH=x86-64-v3
+  quietly bundle-build.log cmake --build "$build" --target masformer plugins
+}
+
+# libraries FILE...: what they need, with a system's own (glibc) and NVIDIA's left out.
+libraries() {
+  ldd "$@" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u \
+    | grep -vE '/(ld-linux|libc|libm|libdl|librt|libpthread|libresolv|libutil)[-.]' \
+    | grep -vE '/(libcu|libnv|libnccl)'
+}
+
+# Where this MPI's parts lie, as ompi_info says it.
+mpi_path() { ompi_info --path "$1" --parsable | sed -n 's/^path:[a-z]*://p'; }
+
+copy_files() {
+  local components prefix data
+  components=$(mpi_path pkglibdir) prefix=$(mpi_path prefix) data=$(mpi_path pkgdatadir)
+  rm -rf "$target"
+  mkdir -p "$target"/{bin,lib/masformer} "$target/${components#"$prefix"/}" "$target/share"
+  cp "$build/masformer" "$target/lib/masformer/"
+  find "$build" -maxdepth 1 -name 'libmasformer_*.so' -exec cp {} "$target/lib/masformer/" \;
+  cp "$(command -v orterun)" "$target/lib/masformer/mpirun"
+  cp "$(command -v orted)" "$target/bin/"
+  cp "$components"/mca_*.so "$target/${components#"$prefix"/}/"
+  cp -r "$data" "$target/share/"
+  cp -rL "$(mpi_path sysconfdir)" "$target/etc"
+  cp "$root/README.md" "$target/"
+  cp -r "$root/launch/configs" "$target/configs"
+}
+
+# Components of MPI may miss what they need here too: they are left out, as MPI itself would do.
+copy_libraries() {
+  local file
+  while read -r file; do
+    if ldd "$file" 2>/dev/null | grep -q 'not found' && [[ $file == */mca_* ]]; then rm "$file"; fi
+  done < <(find "$target" -type f)
+  mapfile -t files < <(find "$target" -type f \( -name '*.so' -o -perm -u+x \))
+  # shellcheck disable=SC2046
+  cp -L $(libraries "${files[@]}") "$target/lib/"
+}
+
+# Libraries are found from where a file lies.
+set_paths() {
+  local file
+  while read -r file; do
+    file -b "$file" | grep -q ELF || continue
+    chmod u+w "$file"
+    strip --strip-unneeded "$file"
+    patchelf --set-rpath "\$ORIGIN/$(realpath --relative-to="${file%/*}" "$target/lib")" "$file"
+  done < <(find "$target" -type f)
+}
+
+# launcher NAME: bin/NAME, which starts lib/masformer/NAME with the MPI that came with it.
+launcher() {
+  cat >"$target/bin/$1" <<'END'
+#!/bin/sh
+# Starts the program with the libraries and the MPI that came with it.
+here=$(dirname "$(readlink -f "$0")")
+export OPAL_PREFIX="${here%/bin}" PATH="$here:$PATH"
+exec "$OPAL_PREFIX/lib/masformer/$(basename "$0")" "$@"
+END
+  chmod +x "$target/bin/$1"
+}
+
+pack() {
+  local archive=$target.tar.xz
+  tar -C "$root/build" -cf - "$name" | xz -T0 -6 >"$archive"
+  say "$archive: $(($(stat -c %s "$archive") >> 20)) MiB"
+  [ "$(stat -c %s "$archive")" -lt $((60 << 20)) ] || fail "that is more than 60 MiB"
+}
+
+# A root that holds glibc, a shell and a few commands, and no package of ours.
+make_bare_root() {
+  local bare=$root/build/bare-root file
+  rm -rf "$bare"
+  mkdir -p "$bare"/{bin,lib64,tmp,proc,dev,etc}
+  for file in sh cat dirname readlink basename hostname rm; do
+    cp -L "$(command -v "$file")" "$bare/bin/"
+  done
+  ldd "$bare"/bin/* | awk '{ for (i = 1; i <= NF; ++i) if ($i ~ /^\//) print $i }' | tr -d : | sort -u |
+    grep -v "^$bare" | xargs -I{} cp -L --parents {} "$bare"
+  # What glibc opens when it runs, and what any Linux has.
+  for file in libm.so.6 libdl.so.2 librt.so.1 libpthread.so.0 libresolv.so.2 libutil.so.1 libnss_files.so.2; do
+    cp -L --parents "/lib/x86_64-linux-gnu/$file" "$bare"
+  done
+  printf 'root:x:0:0::/tmp:/bin/sh\n' >"$bare/etc/passwd"
+  printf '127.0.0.1 localhost %s\n' "$(hostname)" >"$bare/etc/hosts"
+  tar -C "$bare/tmp" -xf "$target.tar.xz"
+  cat "$root"/docs/*.md >"$bare/tmp/text.txt"
+}
+
+check() {
+  local bare=$root/build/bare-root
+  [ "$(id -u)" = 0 ] || fail "--check needs root: chroot and mount"
+  say "training in a root that has nothing else"
+  make_bare_root
+  # shellcheck disable=SC2016
+  unshare --mount --pid --fork --kill-child bash -c '
+    mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" || exit
+    exec env -i PATH=/bin HOME=/tmp OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+      chroot "$1" sh -c "cd /tmp && masformer=/tmp/$2/bin/masformer &&
+        \$masformer prepare --input text.txt --output tokens.h5 &&
+        \$masformer run -n 2 -- train --data.path tokens.h5 --run.dir run --model.spans full,window:32 \
+          --model.hidden 64 --model.heads 4 --train.sequence 64 --train.steps 3 --parallel.tensor 2 &&
+        \$masformer inspect --verify run/checkpoints/step-00000003"' bare "$bare" "$name" </dev/null
+  say "the bundle works in a bare root"
+}
+
+main() {
+  cd "$root"
+  need build bundle
+  make_program
+  copy_files
+  copy_libraries
+  set_paths
+  launcher masformer
+  launcher mpirun
+  pack
+  if [ "${1:-}" = --check ]; then check; fi
+}
+
+main "$@"
