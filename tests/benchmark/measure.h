@@ -35,15 +35,16 @@ double fastest(int runs, double seconds, const Work& work) {
 inline OwnedTensor numbers(const Shape& shape, DType dtype = DType::f32, double deviation = 1) {
   static const Numbers drawn = values(normals({4099}, 1));
   OwnedTensor tensor(shape, dtype);
+  HostCopy on_host(tensor);
   const auto fill = [&]<class T>(T* data) {
     for (std::int64_t i = 0; i < tensor->elements(); ++i) {
       data[i] = T(static_cast<float>(deviation * drawn[static_cast<std::size_t>(i % 4099)]));
     }
   };
   if (dtype == DType::bf16) {
-    fill(tensor->data<bfloat16>());
+    fill(static_cast<bfloat16*>(on_host.raw()));
   } else {
-    fill(tensor->data<float>());
+    fill(static_cast<float*>(on_host.raw()));
   }
   return tensor;
 }

@@ -1,12 +1,15 @@
-// How fast each op is at the shapes of a 124M-parameter model (768 wide, 12 heads, 50257 words),
-// as a share of what the cores could do at best; and each op's share of a step of that model, one
-// sequence of 1024 tokens through 12 layers of full attention, were each as fast in it.
+// How fast each op is at the shapes of a model, as a share of what the device could do at best; and
+// each op's share of a step of that model, one sequence, were each as fast in it. On CPUs a
+// 124M-parameter model (768 wide, 1024 tokens, 12 full layers); where MASFORMER_TEST_DEVICE is
+// cuda, that of masformer-1.3b-8k.ini.
 //
 //   masformer_ops_benchmark [THREADS [SECONDS [bf16]]]   threads of the stream; seconds for each op
 #include <algorithm>
 #include <exception>
 #include <functional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <fmt/core.h>
@@ -27,19 +30,40 @@ namespace {
 using test::numbers;
 using test::OwnedTensor;
 
-constexpr std::int64_t tokens = 1024, hidden = 768, ffn = 3072, heads = 12, head_dim = 64;
-constexpr double layers = 12, parameters = 124439808;
 constexpr std::int64_t words = 50257, vocabulary = 50304;  // padded
+
+struct Model {
+  std::int64_t tokens, hidden, heads;
+  std::vector<std::pair<const char*, double>> spans;  // each with its number of layers
+  double parameters;
+
+  std::int64_t ffn() const { return 4 * hidden; }
+  std::int64_t head_dim() const { return hidden / heads; }
+  double layers() const {
+    double sum = 0;
+    for (const auto& [span, count] : spans) sum += count;
+    return sum;
+  }
+};
+
+const Model& model() {
+  static const Model small{1024, 768, 12, {{"full", 12}, {"window:256", 0}}, 124439808};
+  static const Model large{8192, 2048, 16, {{"full", 8}, {"window:1024", 16}}, 1328158720};
+  return test::device() == Device::cpu ? small : large;
+}
 
 class Benchmark {
  public:
   Benchmark(int threads, double seconds, DType dtype)
-      : stream_(Device::cpu, threads),
-        seconds_(seconds),
-        dtype_(dtype),
-        peak_(measure_peak_flops(threads, 1.0)) {
-    fmt::print("{} threads, {}; fp32 peak {:.1f} GFLOP/s\n\n", threads, name_of(dtype),
-               peak_ * 1e-9);
+      : stream_(test::device(), threads), seconds_(seconds), dtype_(dtype) {
+    if (const DeviceQueue* const queue = stream_.queue()) {
+      peak_ = queue->peak_flops(dtype);
+      fmt::print("{}, {}; peak {:.1f} GFLOP/s\n\n", queue->name(), name_of(dtype), peak_ * 1e-9);
+    } else {
+      peak_ = measure_peak_flops(threads, 1.0);
+      fmt::print("{} threads, {}; fp32 peak {:.1f} GFLOP/s\n\n", threads, name_of(dtype),
+                 peak_ * 1e-9);
+    }
     fmt::print("{:<34}{:>10}{:>12}{:>8}\n", "op", "ms", "GFLOP/s", "peak");
   }
 
@@ -81,7 +105,11 @@ class Benchmark {
 
   double measure(const std::string& name, double calls, const std::function<void()>& run) {
     run();
-    const double time = test::fastest(3, seconds_, run);
+    stream_.synchronize();
+    const double time = test::fastest(3, seconds_, [&] {
+      run();
+      stream_.synchronize();
+    });
     if (calls > 0) shares_.push_back({name, calls * time});
     return time;
   }
@@ -89,18 +117,19 @@ class Benchmark {
   Stream stream_;
   double seconds_;
   DType dtype_;
-  double peak_;
+  double peak_ = 0;
   std::vector<Share> shares_;
 };
 
 OwnedTensor token_ids() {
-  return test::integers(tokens, [](std::int64_t t) {
+  return test::integers(model().tokens, [](std::int64_t t) {
     return static_cast<std::int64_t>(mix(1, static_cast<std::uint64_t>(t)) % words);
   });
 }
 
 void measure_linear(Benchmark& b, const std::string& name, std::int64_t inputs,
-                    std::int64_t outputs, double calls = layers) {
+                    std::int64_t outputs, double calls) {
+  const std::int64_t tokens = model().tokens;
   const DType dtype = b.dtype();
   const OwnedTensor x = numbers({tokens, inputs}, dtype), y = numbers({tokens, outputs}, dtype);
   const OwnedTensor weight = numbers({outputs, inputs}, dtype, 0.02);
@@ -115,10 +144,11 @@ void measure_linear(Benchmark& b, const std::string& name, std::int64_t inputs,
              [&] { linear_backward_weight(b.stream(), y, x, dweight, dbias); });
 }
 
-void measure_attention(Benchmark& b, const std::string& text) {
+void measure_attention(Benchmark& b, const std::string& text, double calls) {
+  const auto [tokens, heads, head_dim] =
+      std::tuple(model().tokens, model().heads, model().head_dim());
   const Span span = parse_span(text);
   const test::AttentionRun run(tokens, heads, head_dim, b.dtype(), span);
-  const double calls = span == Span{} ? layers : 0;
   // Two products of a query and a key row forward, five backward.
   const double product = 2.0 * double(visible_pairs(span, tokens) * heads * head_dim);
   b.computes("attention " + text, 2 * product, calls, [&] { run.forward(b.stream()); });
@@ -127,7 +157,9 @@ void measure_attention(Benchmark& b, const std::string& text) {
 }
 
 void measure_block_ops(Benchmark& b) {
-  const Shape narrow = {tokens, hidden}, wide = {tokens, ffn};
+  const std::int64_t tokens = model().tokens, hidden = model().hidden;
+  const double layers = model().layers();
+  const Shape narrow = {tokens, hidden}, wide = {tokens, model().ffn()};
   const DType dtype = b.dtype();
   const OwnedTensor x = numbers(narrow, dtype), y = numbers(narrow, dtype), dx(narrow, dtype);
   const OwnedTensor weight = numbers({hidden}, dtype), bias = numbers({hidden}, dtype);
@@ -153,6 +185,7 @@ void measure_block_ops(Benchmark& b) {
 }
 
 void measure_vocabulary_ops(Benchmark& b) {
+  const std::int64_t tokens = model().tokens, hidden = model().hidden;
   const OwnedTensor ids = token_ids(), x = numbers({tokens, hidden}, b.dtype());
   const OwnedTensor table = numbers({vocabulary, hidden}, b.dtype());
   const OwnedTensor dtable({vocabulary, hidden});
@@ -177,7 +210,7 @@ void measure_vocabulary_ops(Benchmark& b) {
 void measure_parameter_ops(Benchmark& b) {
   const Shape shape = {std::int64_t{1} << 24};  // 64 MiB each: beyond most caches
   const OwnedTensor gradient = numbers(shape), master = numbers(shape), m(shape), v(shape);
-  const double sets = parameters / double(m->elements());
+  const double sets = model().parameters / double(m->elements());
   const AdamWStep step = {.learning_rate = 1e-4f};
   const OwnedTensor total({1}, DType::f64), scale = test::filled({1}, {1.0});
   const std::vector<AdamWTensors> state{{gradient, master, m, v, 0.1f}};
@@ -194,13 +227,14 @@ void measure_parameter_ops(Benchmark& b) {
 
 void measure_all(int threads, double seconds, DType dtype) {
   Benchmark benchmark(threads, seconds, dtype);
-  measure_linear(benchmark, "qkv", hidden, 3 * hidden);
-  measure_linear(benchmark, "projection", hidden, hidden);
-  measure_linear(benchmark, "up", hidden, ffn);
-  measure_linear(benchmark, "down", ffn, hidden);
+  const std::int64_t hidden = model().hidden;
+  const double layers = model().layers();
+  measure_linear(benchmark, "qkv", hidden, 3 * hidden, layers);
+  measure_linear(benchmark, "projection", hidden, hidden, layers);
+  measure_linear(benchmark, "up", hidden, model().ffn(), layers);
+  measure_linear(benchmark, "down", model().ffn(), hidden, layers);
   measure_linear(benchmark, "head", hidden, vocabulary, 1);
-  measure_attention(benchmark, "full");
-  measure_attention(benchmark, "window:256");
+  for (const auto& [span, count] : model().spans) measure_attention(benchmark, span, count);
   measure_block_ops(benchmark);
   measure_vocabulary_ops(benchmark);
   measure_parameter_ops(benchmark);
