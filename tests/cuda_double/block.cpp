@@ -11,6 +11,16 @@ dim3 blockDim;
 dim3 gridDim;
 
 namespace cuda_double {
+namespace {
+
+template <class T>
+T take_last(std::vector<T>& values) {
+  const T last = values.back();
+  values.pop_back();
+  return last;
+}
+
+}  // namespace
 
 Block& block() {
   static Block& one = *new Block;  // kept to the end: its fibers are never done
@@ -22,29 +32,55 @@ void Block::run(const dim3& shape, const uint3& index, const std::function<void(
   blockDim = shape;
   body_ = &body;
   start(shape);
-  make_all_ready();
-  while (ready_count_ > 0) {
-    running_ = next_ready();
-    threadIdx = threads_[running_].index;
-    threads_[running_].fiber.resume();
-  }
+  switch_away();
   if (left_ < size_) report_stall();
 }
 
 void Block::start(const dim3& shape) {
-  size_ = static_cast<int>(shape.x * shape.y * shape.z);
   left_ = 0;
-  while (static_cast<int>(threads_.size()) < size_) threads_.emplace_back(run_thread);
-  for (unsigned i = 0; i < static_cast<unsigned>(size_); ++i)
-    threads_[i].index = {i % shape.x, i / shape.x % shape.y, i / (shape.x * shape.y)};
+  if (shape.x != shape_.x || shape.y != shape_.y || shape.z != shape_.z) set_indices(shape);
   warps_.clear();
   for (int first = 0; first < size_; first += warpSize)
     warps_.emplace_back(std::min(warpSize, size_ - first));
+  append_all(unstarted_);
 }
 
-void Block::run_thread() {
-  (*block().body_)();
-  block().leave();
+void Block::set_indices(const dim3& shape) {
+  shape_ = shape;
+  size_ = static_cast<int>(shape.x * shape.y * shape.z);
+  threads_.resize(size_);
+  std::size_t thread = 0;
+  for (unsigned z = 0; z < shape.z; ++z)
+    for (unsigned y = 0; y < shape.y; ++y)
+      for (unsigned x = 0; x < shape.x; ++x) threads_[thread++].index = {x, y, z};
+}
+
+void Block::append_all(std::vector<int>& threads) const {
+  const Order warps(warps_.size());
+  for (std::size_t i = 0; i < warps_.size(); ++i) {
+    const int first = static_cast<int>(warps[i]) * warpSize;
+    const int lanes = std::min(warpSize, size_ - first);
+    const Order order(lanes);
+    for (int lane = 0; lane < lanes; ++lane)
+      threads.push_back(first + static_cast<int>(order[lane]));
+  }
+}
+
+void Block::run_threads() {
+  Block& self = block();
+  while (self.ready_.empty() && !self.unstarted_.empty()) {
+    self.enter(take_last(self.unstarted_));
+    self.threads_[self.running_].fiber = self.fiber_;
+    (*self.body_)();
+    self.leave();
+  }
+  self.idle_.push_back(self.fiber_);
+  self.switch_away();
+}
+
+void Block::enter(int thread) {
+  running_ = thread;
+  threadIdx = threads_[thread].index;
 }
 
 void Block::leave() {
@@ -53,7 +89,27 @@ void Block::leave() {
            to_string(blockIdx), at_barrier_, running_);
   warps_[running_ / warpSize].leave(running_ % warpSize);
   ++left_;
-  threads_[running_].fiber.pause();
+}
+
+void Block::switch_away() {
+  Fiber& from = *fiber_;
+  fiber_ = &next();
+  if (fiber_ != &from) from.switch_to(*fiber_);
+}
+
+// The program's goes on where all threads are done, or wait for ever.
+Fiber& Block::next() {
+  if (!ready_.empty()) {
+    enter(take_last(ready_));
+    return *threads_[running_].fiber;
+  }
+  return unstarted_.empty() ? program_ : idle_fiber();
+}
+
+Fiber& Block::idle_fiber() {
+  if (!idle_.empty()) return *take_last(idle_);
+  constexpr std::size_t in_use = 512;  // about as many bytes of each stack
+  return fibers_.emplace_back(run_threads, fibers_.size() % 8 * in_use);
 }
 
 void Block::meet_block(Site site) {
@@ -66,9 +122,9 @@ void Block::meet_block(Site site) {
   barrier_ = site;
   if (++at_barrier_ == size_) {
     at_barrier_ = 0;
-    make_all_ready();
+    append_all(ready_);
   }
-  threads_[running_].fiber.pause();
+  switch_away();
 }
 
 std::uint64_t Block::meet_warp(const Warp::Call& call) {
@@ -76,33 +132,11 @@ std::uint64_t Block::meet_warp(const Warp::Call& call) {
   Warp& warp = warps_[thread / warpSize];
   if (warp.arrive(lane, call)) {
     for (int other = 0; other < warpSize; ++other)
-      if (other != lane && (call.mask >> other & 1)) make_ready(first + other);
+      if (other != lane && (call.mask >> other & 1)) ready_.push_back(first + other);
   } else {
-    threads_[thread].fiber.pause();
+    switch_away();
   }
   return warp.result(lane);
-}
-
-// Warps come in a drawn order, and the lanes of each.
-void Block::make_all_ready() {
-  const Order warps(warps_.size());
-  for (std::size_t i = 0; i < warps_.size(); ++i) {
-    const int first = static_cast<int>(warps[i]) * warpSize;
-    const int lanes = std::min(warpSize, size_ - first);
-    const Order order(lanes);
-    for (int lane = 0; lane < lanes; ++lane) make_ready(first + static_cast<int>(order[lane]));
-  }
-}
-
-void Block::make_ready(int thread) {
-  ready_[(first_ready_ + ready_count_++) % max_threads] = thread;
-}
-
-int Block::next_ready() {
-  const int thread = ready_[first_ready_];
-  first_ready_ = (first_ready_ + 1) % max_threads;
-  --ready_count_;
-  return thread;
 }
 
 void Block::report_stall() const {

@@ -1,7 +1,8 @@
-// Runs the threads of a block, each on a fiber, in turns that end where it has to wait.
+// Runs the threads of a block in turns that end where a thread waits. A fiber runs threads one
+// after the other; one that waits keeps the fiber, and another fiber goes on. So threads that never
+// wait cost no switch.
 #pragma once
 
-#include <array>
 #include <cuda_runtime_api.h>
 #include <deque>
 #include <functional>
@@ -20,36 +21,44 @@ class Block {
   // for the grid's. Fibers are kept for the next block.
   void run(const dim3& shape, const uint3& index, const std::function<void()>& body);
 
-  // Called from the threads.
+  // Called by the threads.
   void meet_block(Site site);
   std::uint64_t meet_warp(const Warp::Call& call);
   int running() const { return running_; }
 
  private:
   struct Thread {
-    explicit Thread(void (*body)()) : fiber(body) {}
-    Fiber fiber;
     uint3 index;
+    Fiber* fiber;  // once it has started
   };
 
-  static void run_thread();
+  static void run_threads();  // what a fiber does
   void start(const dim3& shape);
-  void make_all_ready();
-  void make_ready(int thread);
-  int next_ready();
+  void set_indices(const dim3& shape);
+  // Appends all threads: warps in a drawn order, and the lanes of each.
+  void append_all(std::vector<int>& threads) const;
+  void enter(int thread);
   void leave();
+  void switch_away();
+  Fiber& next();
+  Fiber& idle_fiber();
   [[noreturn]] void report_stall() const;
 
   const std::function<void()>* body_ = nullptr;
-  std::deque<Thread> threads_;
+  dim3 shape_{0, 0, 0};
+  std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   int size_ = 0, running_ = 0;
   int left_ = 0;        // threads that returned from the kernel
   int at_barrier_ = 0;  // threads that wait at `barrier_`
   Site barrier_{};
-  // A queue: each thread stands in it at most once.
-  std::array<int, max_threads> ready_;
-  int first_ready_ = 0, ready_count_ = 0;
+  // Of both the last goes on first: a warp whose lanes have met stays in the caches.
+  std::vector<int> unstarted_, ready_;
+
+  Fiber program_;
+  std::deque<Fiber> fibers_;
+  std::vector<Fiber*> idle_;
+  Fiber* fiber_ = &program_;  // that runs
 };
 
 // The one block that runs.

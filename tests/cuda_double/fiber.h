@@ -1,4 +1,4 @@
-// A function on a stack of its own that runs until it pauses, and goes on from there.
+// Stacks between which one host thread switches.
 #pragma once
 
 #include <boost/context/fiber.hpp>
@@ -6,27 +6,57 @@
 
 namespace cuda_double {
 
+// A stack with a guard page below it that begins `shift` bytes lower than its first page allows:
+// fibers that all began at the same place of a page would share a few sets of the caches.
+class ShiftedStack {
+ public:
+  explicit ShiftedStack(std::size_t shift) : shift_(shift) {}
+
+  boost::context::stack_context allocate() {
+    boost::context::stack_context stack = whole_.allocate();
+    move(stack, shift_);
+    return stack;
+  }
+  void deallocate(boost::context::stack_context& stack) noexcept {
+    move(stack, -shift_);
+    whole_.deallocate(stack);
+  }
+
+ private:
+  static constexpr std::size_t bytes = 128 << 10;  // touched pages alone are taken
+
+  static void move(boost::context::stack_context& stack, std::size_t down) {
+    stack.sp = static_cast<char*>(stack.sp) - down;
+    stack.size -= down;
+  }
+
+  boost::context::protected_fixedsize_stack whole_{bytes};
+  std::size_t shift_;
+};
+
 class Fiber {
  public:
-  // `body` is called again and again, and must pause. A fiber is never destroyed while it is
-  // inside.
-  explicit Fiber(void (*body)())
-      : inside_(std::allocator_arg, boost::context::protected_fixedsize_stack(stack_bytes),
-                [this, body](boost::context::fiber&& outside) -> boost::context::fiber {
-                  outside_ = std::move(outside);
-                  for (;;) body();
-                }) {}
+  // The stack on which the program runs anyway.
+  Fiber() = default;
+  // One on which `body` is called again and again. It stays until the program ends.
+  Fiber(void (*body)(), std::size_t stack_shift)
+      : rest_(std::allocator_arg, ShiftedStack(stack_shift),
+              [body](boost::context::fiber&&) -> boost::context::fiber {
+                for (;;) body();
+              }) {}
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Called from outside; returns when the body pauses.
-  void resume() { inside_ = std::move(inside_).resume(); }
-  // Called from inside.
-  void pause() { outside_ = std::move(outside_).resume(); }
+  // Called on this one, goes on with `other`; returns when another one switches to this.
+  void switch_to(Fiber& other) {
+    std::move(other.rest_).resume_with([this](boost::context::fiber&& rest) {
+      rest_ = std::move(rest);
+      return boost::context::fiber();
+    });
+  }
 
  private:
-  static constexpr std::size_t stack_bytes = 128 << 10;  // touched pages alone are taken
-  boost::context::fiber outside_, inside_;
+  boost::context::fiber rest_;  // of what it does; empty while it runs
 };
 
 }  // namespace cuda_double

@@ -91,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
         Misuse{"call_outside_of_mask", call_outside_of_mask, 32, "lane 0 .* is not in it"},
         Misuse{"read_outside_of_mask", read_outside_of_mask, 32, "reads lane 20"},
         Misuse{"part_at_shuffles", part_at_shuffles, 32, "meets others at"},
-        Misuse{"disagree_about_mask", disagree_about_mask, 32, "meets others|wait for each"},
+        Misuse{"disagree_about_mask", disagree_about_mask, 32, "meets others|which leaves"},
         Misuse{"shuffle_among_three", shuffle_among_three, 32, "among 3 lanes"}),
     [](const auto& misuse) { return std::string(misuse.param.name); });
 
@@ -103,7 +103,9 @@ TEST(LaunchTest, ImpossibleShapesAreRefused) {
     cudaError_t error;
   };
   for (const auto& [grid, block, error] : {
-           Shape{{1, 65535, 1}, {1024, 1, 1}, cudaSuccess},
+           Shape{{1, 65535, 1}, {1, 1, 1}, cudaSuccess},
+           Shape{{1, 1, 1}, {1024, 1, 1}, cudaSuccess},
+           Shape{{1, 1, 1}, {4, 4, 64}, cudaSuccess},
            Shape{{1, 1, 1}, {1025, 1, 1}, cudaErrorInvalidConfiguration},
            Shape{{1, 1, 1}, {33, 32, 1}, cudaErrorInvalidConfiguration},
            Shape{{1, 1, 1}, {1, 1, 65}, cudaErrorInvalidConfiguration},
