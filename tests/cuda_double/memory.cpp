@@ -16,7 +16,9 @@ namespace {
 using cuda_double::device_memory;
 using cuda_double::remembered;
 
-std::map<const std::byte*, std::size_t> pinned_memory;  // where, and how many bytes
+// Where, and how many bytes. Kept to the end, as plugins free theirs late.
+std::map<const std::byte*, std::size_t>& pinned_memory =
+    *new std::map<const std::byte*, std::size_t>;
 
 enum class Place { pageable, pinned, device, nowhere };
 
@@ -69,9 +71,9 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 }
 
 cudaError_t cudaFree(void* pointer) {
+  if (!pointer) return cudaSuccess;
   cuda_double::run_device();
-  return remembered(!pointer || device_memory().give_back(pointer) ? cudaSuccess
-                                                                   : cudaErrorInvalidValue);
+  return remembered(device_memory().give_back(pointer) ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
@@ -94,8 +96,9 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
 }
 
 cudaError_t cudaFreeHost(void* pointer) {
+  if (!pointer) return cudaSuccess;
   cuda_double::run_device();
-  if (pointer && pinned_memory.erase(static_cast<std::byte*>(pointer)) == 0)
+  if (pinned_memory.erase(static_cast<std::byte*>(pointer)) == 0)
     return remembered(cudaErrorInvalidValue);
   std::free(pointer);
   return cudaSuccess;

@@ -19,12 +19,12 @@ struct CUstream_st {
 namespace cuda_double {
 namespace {
 
-// The null stream is the first.
+// The null stream is the first. Kept to the end, as plugins destroy theirs late.
 std::vector<std::unique_ptr<CUstream_st>>& streams() {
-  static std::vector<std::unique_ptr<CUstream_st>> all = [] {
-    std::vector<std::unique_ptr<CUstream_st>> null;
-    null.push_back(std::make_unique<CUstream_st>());
-    return null;
+  static auto& all = *[] {
+    auto* only_null = new std::vector<std::unique_ptr<CUstream_st>>;
+    only_null->push_back(std::make_unique<CUstream_st>());
+    return only_null;
   }();
   return all;
 }
