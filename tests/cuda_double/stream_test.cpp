@@ -71,7 +71,7 @@ TEST(StreamTest, NothingRunsBeforeItIsWaitedFor) {
   EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
 }
 
-TEST(StreamTest, PinnedMemoryIsReadWhenTheCopyRunsAndPageableBefore) {
+TEST(StreamTest, PinnedMemoryIsReadWhenTheCopyRunsAndPageableAtOnce) {
   const TestStream stream;
   const DeviceArray<int> values(2);
   int* pinned = nullptr;
@@ -80,6 +80,9 @@ TEST(StreamTest, PinnedMemoryIsReadWhenTheCopyRunsAndPageableBefore) {
   cudaMemcpyAsync(values.data(), &pageable, sizeof(int), cudaMemcpyHostToDevice, stream);
   cudaMemcpyAsync(values.data() + 1, pinned, sizeof(int), cudaMemcpyHostToDevice, stream);
   pageable = *pinned = 2;
+  int back = 0;
+  cudaMemcpyAsync(&back, values.data(), sizeof(int), cudaMemcpyDeviceToHost, stream);
+  EXPECT_EQ(back, 1) << "what is written to pageable memory is there when the call returns";
   EXPECT_EQ(values.values(), (std::vector{1, 2}));
   EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
 }
