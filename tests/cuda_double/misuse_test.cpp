@@ -91,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
         Misuse{"call_outside_of_mask", call_outside_of_mask, 32, "lane 0 .* is not in it"},
         Misuse{"read_outside_of_mask", read_outside_of_mask, 32, "reads lane 20"},
         Misuse{"part_at_shuffles", part_at_shuffles, 32, "meets others at"},
-        Misuse{"disagree_about_mask", disagree_about_mask, 32, "meets others|which leaves"},
+        Misuse{"disagree_about_mask", disagree_about_mask, 32, "meets others|waits for lane"},
         Misuse{"shuffle_among_three", shuffle_among_three, 32, "among 3 lanes"}),
     [](const auto& misuse) { return std::string(misuse.param.name); });
 
