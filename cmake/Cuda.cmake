@@ -11,8 +11,12 @@ if(MASFORMER_CUDA)
     endif()
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
-    # CMake 3.25 knows no CUDA_STANDARD 20.
-    string(APPEND CMAKE_CUDA_FLAGS " -std=c++20 --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra")
+    # What CMake 3.25 doesn't know: how nvcc is asked for C++20, which targets take from C++.
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    # fmt 9 doesn't trust nvcc with constexpr, but checks its format strings by it.
+    string(APPEND CMAKE_CUDA_FLAGS
+      " --expt-relaxed-constexpr -DFMT_USE_CONSTEXPR=1 -Xcompiler=-Wall,-Wextra")
     set(MASFORMER_HAS_CUDA ON)
   elseif(NOT MASFORMER_CUDA STREQUAL AUTO)
     message(FATAL_ERROR "MASFORMER_CUDA is ${MASFORMER_CUDA} and no nvcc was found: set CUDA_HOME")

@@ -54,6 +54,24 @@ function(masformer_test file)
   endif()
 endfunction()
 
+# masformer_device_test(NAME): a test that masformer_test made, once more on a CUDA device: on the
+# double of one where it is built (NAME.double), and on the machine's own (NAME.gpu, with the label
+# gpu), which is skipped where there is none.
+function(masformer_device_test name)
+  set(on_device MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer MASFORMER_TEST_DEVICE=cuda)
+  if(TARGET masformer_cuda_on_double)
+    add_test(NAME ${name}.double COMMAND ${name})
+    set_tests_properties(${name}.double PROPERTIES TIMEOUT 300
+      ENVIRONMENT "${on_device};MASFORMER_PLUGINS=${CMAKE_BINARY_DIR}/doubles")
+  endif()
+  if(MASFORMER_HAS_CUDA)
+    add_test(NAME ${name}.gpu COMMAND ${name})
+    set_tests_properties(${name}.gpu PROPERTIES TIMEOUT 300 LABELS gpu
+      SKIP_REGULAR_EXPRESSION "this machine has no CUDA device"
+      ENVIRONMENT "${on_device};MASFORMER_PLUGINS=${CMAKE_BINARY_DIR}")
+  endif()
+endfunction()
+
 # masformer_rendezvous_test(NAME RANKS n... [FILTER tests]): a test that masformer_test made, once
 # more without eager messages (OpenMPI's smallest limit is 56 bytes): a send that nobody asks for
 # stays with its sender.

@@ -12,6 +12,15 @@ constexpr Backend table{
     .release = cuda::release,
     .make_queue = cuda::make_queue,
     .copy_across = cuda::copy_across,
+    .gelu = cuda::gelu,
+    .gelu_backward = cuda::gelu_backward,
+    .add_residual = cuda::add_residual,
+    .add_sum_of_squares = cuda::add_sum_of_squares,
+    .clip_factor = cuda::clip_factor,
+    .fill_zero = cuda::fill_zero,
+    .copy = cuda::copy,
+    .embedding = cuda::embedding,
+    .embedding_backward = cuda::embedding_backward,
 };
 
 }  // namespace

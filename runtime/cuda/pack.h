@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #include <type_traits>
 
@@ -18,16 +19,27 @@ constexpr int pack_bytes = 16;
 template <class T>
 constexpr int pack_size = pack_bytes / static_cast<int>(sizeof(T));
 
+// Whether a tensor's memory starts on a border of 16 bytes. An empty tensor's does.
+inline bool aligned(const Tensor& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.raw()) % pack_bytes == 0;
+}
+
 // Whether all rows of a tensor can be moved in packs of 16 bytes: each starts on such a border, and
 // its `columns` (the last dimension) are so many times 16 bytes. An empty tensor can.
 inline bool packs(const Tensor& tensor) {
   if (!tensor) return true;
   const std::int64_t bytes = size_of(tensor.dtype());
-  if (reinterpret_cast<std::uintptr_t>(tensor.raw()) % pack_bytes != 0) return false;
   for (int dim = 0; dim + 1 < tensor.dims(); ++dim) {
     if (tensor.stride(dim) * bytes % pack_bytes != 0) return false;
   }
-  return tensor.dim(tensor.dims() - 1) * bytes % pack_bytes == 0;
+  return aligned(tensor) && tensor.dim(tensor.dims() - 1) * bytes % pack_bytes == 0;
+}
+
+// Calls work(T()) with the element type of fp32 or bf16.
+template <class Work>
+void with_float_type(DType dtype, const Work& work) {
+  if (dtype == DType::bf16) return work(bfloat16());
+  work(float());
 }
 
 // Calls work(std::integral_constant<int, n>) with n elements of T: 16 bytes where `all_pack`,
@@ -41,19 +53,77 @@ void with_pack(bool all_pack, const Work& work) {
   }
 }
 
-// The floats of `count` neighbours from `x`, which stands on a border of so many elements; and
-// back, rounded once.
+// The nearest T, ties to even.
+template <class T>
+__device__ T rounded(float x) {
+  return x;
+}
+// By the device's own instruction: in bfloat16's arithmetic it takes seven.
+template <>
+__device__ inline bfloat16 rounded(float x) {
+  bfloat16 nearest;
+  nearest.bits = static_cast<__nv_bfloat16_raw>(__float2bfloat16_rn(x)).x;
+  return nearest;
+}
+
+namespace detail {
+template <class T, int count>
+constexpr int at_once = count < pack_size<T> ? count : pack_size<T>;
+}
+
+// The floats of `count` neighbours from `x`, which stands on a border of so many elements or of 16
+// bytes; and back, rounded once.
 template <int count, class T>
-__device__ inline void load(const T* x, float (&values)[count]) {
-  const auto pack = *reinterpret_cast<const Pack<T, count>*>(x);
-  for (int i = 0; i < count; ++i) values[i] = static_cast<float>(pack.x[i]);
+__device__ void load(const T* x, float (&values)[count]) {
+  constexpr int step = detail::at_once<T, count>;
+#pragma unroll
+  for (int i = 0; i < count; i += step) {
+    const auto pack = *reinterpret_cast<const Pack<T, step>*>(x + i);
+    for (int j = 0; j < step; ++j) values[i + j] = static_cast<float>(pack.x[j]);
+  }
 }
 
 template <int count, class T>
-__device__ inline void store(const float (&values)[count], T* x) {
-  Pack<T, count> pack;
-  for (int i = 0; i < count; ++i) pack.x[i] = T(values[i]);
-  *reinterpret_cast<Pack<T, count>*>(x) = pack;
+__device__ void store(const float (&values)[count], T* x) {
+  constexpr int step = detail::at_once<T, count>;
+#pragma unroll
+  for (int i = 0; i < count; i += step) {
+    Pack<T, step> pack;
+    for (int j = 0; j < step; ++j) pack.x[j] = rounded<T>(values[i + j]);
+    *reinterpret_cast<Pack<T, step>*>(x + i) = pack;
+  }
+}
+
+// The same with what is `left` of a row, which may be fewer: the others read as `filler` and are
+// not written.
+template <int count, class T>
+__device__ void load_part(const T* x, std::int64_t left, float (&values)[count],
+                          float filler = 0.0f) {
+  if (left >= count) return load(x, values);
+#pragma unroll
+  for (int i = 0; i < count; ++i) values[i] = i < left ? static_cast<float>(x[i]) : filler;
+}
+
+template <int count, class T>
+__device__ void store_part(const float (&values)[count], T* x, std::int64_t left) {
+  if (left >= count) return store(values, x);
+#pragma unroll
+  for (int i = 0; i < count; ++i) {
+    if (i < left) x[i] = rounded<T>(values[i]);
+  }
+}
+
+// The rows of a matrix, which may lie apart.
+template <class T>
+struct Rows {
+  T* data;
+  std::int64_t stride;  // elements
+  __device__ T* operator[](std::int64_t row) const { return data + row * stride; }
+};
+
+template <class T>
+Rows<T> rows_of(const Tensor& matrix) {
+  return {matrix.data<std::remove_const_t<T>>(), matrix.stride(0)};
 }
 
 }  // namespace masformer::cuda

@@ -4,9 +4,10 @@
 
 #include <cuda_runtime.h>
 
+#include "runtime/cuda/launch.h"
+
 namespace masformer::cuda {
 
-constexpr int warp_size = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
 
 struct Add {
@@ -25,25 +26,40 @@ struct Larger {
 
 template <class T, class Combine = Add>
 __device__ T over_warp(T value, Combine combine = {}) {
+#pragma unroll
   for (int apart = warp_size / 2; apart > 0; apart /= 2) {
     value = combine(value, __shfl_xor_sync(all_lanes, value, apart));
   }
   return value;
 }
 
-// `threads`: of the block, a multiple of 32 and at most 1024. May be called again at once.
-template <int threads, class T, class Combine = Add>
-__device__ T over_block(T value, Combine combine = {}) {
-  constexpr int warps = threads / warp_size;
-  __shared__ T of_warp[warps];
+// Of several values at once; blocks are whole warps. May be called again at once.
+template <class T, int count, class Combine = Add>
+__device__ void over_block(T (&values)[count], Combine combine = {}) {
+  constexpr int most_warps = 32;
+  __shared__ T of_warp[count][most_warps];
   const int thread = static_cast<int>(threadIdx.x);
-  value = over_warp(value, combine);
+  const int warps = static_cast<int>(blockDim.x) / warp_size;
+#pragma unroll
+  for (int i = 0; i < count; ++i) values[i] = over_warp(values[i], combine);
+  if (warps == 1) return;
   __syncthreads();  // the last call's results have been read
-  if (thread % warp_size == 0) of_warp[thread / warp_size] = value;
+  if (thread % warp_size == 0) {
+    for (int i = 0; i < count; ++i) of_warp[i][thread / warp_size] = values[i];
+  }
   __syncthreads();
-  T total = of_warp[0];
-  for (int warp = 1; warp < warps; ++warp) total = combine(total, of_warp[warp]);
-  return total;
+#pragma unroll
+  for (int i = 0; i < count; ++i) {
+    values[i] = of_warp[i][0];
+    for (int warp = 1; warp < warps; ++warp) values[i] = combine(values[i], of_warp[i][warp]);
+  }
+}
+
+template <class T, class Combine = Add>
+__device__ T over_block(T value, Combine combine = {}) {
+  T values[1] = {value};
+  over_block(values, combine);
+  return values[0];
 }
 
 }  // namespace masformer::cuda

@@ -17,20 +17,23 @@ class Elementwise : public testing::TestWithParam<std::tuple<std::int64_t, std::
 };
 
 TEST_P(Elementwise, AddsAResidual) {
-  const OwnedTensor wide_x = poisoned({tokens, features + 3});
-  const OwnedTensor wide_y = poisoned({tokens, features + 2});
-  const Tensor x = wide_x->slice(1, 1, features), y = wide_y->slice(1, 2, features);
   const OwnedTensor bias = normals({features}, 1);
-  set_normals(x, 2);
-  set_normals(y, 3);
-  Numbers expected = sum(values(x), values(y));
-  const Numbers b = values(bias);
-  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += b[i % b.size()];
-  add_residual(stream, x, bias, y);
-  EXPECT_LT(difference(y, expected), 1e-7);
-  add_residual(stream, x, Tensor(), y);
-  EXPECT_LT(difference(y, sum(expected, values(x))), 1e-7);
-  EXPECT_EQ(poison_left(wide_y), 2 * tokens);
+  // Slices that start anywhere, and on a border of 16 bytes.
+  for (const std::int64_t lead : {1, 8}) {
+    const Shape wide{tokens, features + 2 * lead};
+    const OwnedTensor wide_x = poisoned(wide), wide_y = poisoned(wide);
+    const Tensor x = wide_x->slice(1, lead, features), y = wide_y->slice(1, lead, features);
+    set_normals(x, 2);
+    set_normals(y, 3);
+    Numbers expected = sum(values(x), values(y));
+    const Numbers b = values(bias);
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += b[i % b.size()];
+    add_residual(stream, x, bias, y);
+    EXPECT_LT(difference(y, expected), 1e-7);
+    add_residual(stream, x, Tensor(), y);
+    EXPECT_LT(difference(y, sum(expected, values(x))), 1e-7);
+    EXPECT_EQ(poison_left(wide_y), 2 * lead * tokens);
+  }
 }
 
 TEST_P(Elementwise, SumsSquaresInDouble) {
@@ -45,6 +48,17 @@ TEST_P(Elementwise, SumsSquaresInDouble) {
   EXPECT_EQ(total, scalar(stream, again)) << "other bits the second time";
   add_sum_of_squares(stream, x, sum);
   EXPECT_EQ(scalar(stream, sum), 2 * total);
+}
+
+TEST_P(Elementwise, SumsSquaresFromAnywhere) {
+  const OwnedTensor x = normals({tokens * features}, 4), sum({1}, DType::f64);
+  for (std::int64_t begin = 0; begin < std::min<std::int64_t>(5, x->elements()); ++begin) {
+    const Tensor rest = x->slice(0, begin, x->elements() - begin);
+    fill_zero(stream, sum);
+    add_sum_of_squares(stream, rest, sum);
+    const double expected = dot(values(rest), values(rest));
+    EXPECT_NEAR(scalar(stream, sum), expected, 1e-13 * expected);
+  }
 }
 
 TEST_P(Elementwise, FillsAndCopies) {

@@ -36,6 +36,16 @@ TEST_P(Gelu, EqualsTheEquationAndItsSlope) {
   EXPECT_LT(difference(y, expected_y), 2e-7);
   EXPECT_LT(difference(dx, expected_dx), 1e-6);
 
+  for (const std::int64_t begin : {1, 2}) {
+    if (begin > size) continue;
+    const auto rest = [&](const Tensor& whole) { return whole.slice(0, begin, size - begin); };
+    const OwnedTensor y_rest = poisoned({size}), dx_rest = poisoned({size});
+    gelu(stream, rest(x), rest(y_rest));
+    gelu_backward(stream, rest(x), rest(dy), rest(dx_rest));
+    EXPECT_TRUE(same_bits(rest(y), rest(y_rest))) << "from element " << begin;
+    EXPECT_TRUE(same_bits(rest(dx), rest(dx_rest))) << "from element " << begin;
+  }
+
   gelu_backward(stream, x, dy, dy);
   EXPECT_TRUE(same_bits(dx, dy)) << "in place gives other bits";
 }

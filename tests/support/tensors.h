@@ -47,17 +47,27 @@ inline Tensor extent(const Tensor& tensor) {
                 tensor.device());
 }
 
-// What lies on a device, in host memory; it goes back when this object ends.
+// Waits for all that was issued to any stream of the device, as whoever takes memory there does.
+inline void wait_for_device() {
+  const Arena waits(device(), Arena::alignment);
+}
+
+// What lies on a device, in host memory; it goes back when this object ends. Of the work that the
+// test issued to its own streams, what comes before this object is done before, and so on.
 class HostCopy {
  public:
   explicit HostCopy(const Tensor& tensor)
       : extent_(extent(tensor)), bytes_(static_cast<std::size_t>(extent_.bytes())) {
-    if (extent_.device() != Device::cpu) copy(stream(), extent_, on_host());
+    if (extent_.device() == Device::cpu) return;
+    wait_for_device();
+    copy(stream(), extent_, on_host());
   }
   HostCopy(const HostCopy&) = delete;
   HostCopy& operator=(const HostCopy&) = delete;
   ~HostCopy() {
-    if (extent_.device() != Device::cpu) copy(stream(), on_host(), extent_);
+    if (extent_.device() == Device::cpu) return;
+    copy(stream(), on_host(), extent_);
+    stream().synchronize();
   }
 
   void* raw() { return extent_.device() == Device::cpu ? extent_.raw() : bytes_.data(); }

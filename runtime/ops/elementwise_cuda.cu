@@ -1,0 +1,123 @@
+#include <cmath>
+
+#include "runtime/cuda/map.h"
+#include "runtime/cuda/reduce.h"
+#include "runtime/ops/backend_cuda.h"
+#include "runtime/ops/elementwise.h"
+
+namespace masformer::cuda {
+namespace {
+
+// A block a row.
+template <int n, class T>
+__global__ void add_residual_row(int features, Rows<const T> x, const T* bias, Rows<T> y) {
+  const T* const x_t = x[blockIdx.x];
+  T* const y_t = y[blockIdx.x];
+  for (int h = static_cast<int>(threadIdx.x) * n; h < features; h += blockDim.x * n) {
+    float added[n], bias_h[n] = {}, sum[n];
+    load(x_t + h, added);
+    if (bias != nullptr) load(bias + h, bias_h);
+    load(y_t + h, sum);
+#pragma unroll
+    for (int i = 0; i < n; ++i) sum[i] += added[i] + bias_h[i];
+    store(sum, y_t + h);
+  }
+}
+
+}  // namespace
+
+void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
+  with_float_type(x.dtype(), [&]<class T>(T) {
+    with_pack<T>(packs(x) && packs(bias) && packs(y), [&](auto n) {
+      const std::int64_t features = x.dim(1);
+      launch(stream, add_residual_row<n.value, T>, {x.dim(0)}, threads_for(blocks(features, n)),
+             features, rows_of<const T>(x), bias ? bias.data<T>() : nullptr, rows_of<T>(y));
+    });
+  });
+}
+
+namespace {
+
+// sums[block], to be added to or written, of the squares that fall to a block.
+template <int n>
+__global__ void sum_squares(const float* x, std::int64_t count, double* sums, bool add) {
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x * n;
+  double total = 0;
+  for (std::int64_t i = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * n; i < count;
+       i += step) {
+    float values[n];
+    load_part(x + i, count - i, values);
+#pragma unroll
+    for (int j = 0; j < n; ++j) total += double(values[j]) * double(values[j]);
+  }
+  total = over_block(total);
+  if (threadIdx.x == 0) sums[blockIdx.x] = add ? sums[blockIdx.x] + total : total;
+}
+
+// One block.
+__global__ void add_sums(const double* sums, int count, double* sum) {
+  double total = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += blockDim.x) total += sums[i];
+  total = over_block(total);
+  if (threadIdx.x == 0) *sum += total;
+}
+
+}  // namespace
+
+void add_sum_of_squares(const Stream& stream, Tensor x, Tensor sum) {
+  constexpr int threads = 256;
+  constexpr std::int64_t share = threads * 32, most_blocks = 1024;  // elements that fill a block
+  const std::int64_t count = x.elements(), parts = std::min(blocks(count, share), most_blocks);
+  // What one block can do needs no second.
+  double* const sums =
+      parts <= 1 ? sum.data<double>()
+                 : static_cast<double*>(queue_of(stream).scratch(parts * size_of(DType::f64)));
+  with_pack<float>(aligned(x), [&](auto n) {
+    launch(stream, sum_squares<n.value>, {parts}, threads, x.data<float>(), count, sums,
+           parts <= 1);
+  });
+  if (parts > 1) launch(stream, add_sums, {1}, threads, sums, parts, sum.data<double>());
+}
+
+namespace {
+
+__global__ void find_clip_factor(const double* squared_norm, double largest_norm, float* factor) {
+  const double norm = sqrt(*squared_norm);
+  const bool clipped = largest_norm > 0 && norm > largest_norm;
+  *factor = !isfinite(norm) ? NAN : clipped ? static_cast<float>(largest_norm / norm) : 1.0f;
+}
+
+}  // namespace
+
+void clip_factor(const Stream& stream, Tensor squared_norm, double largest_norm, Tensor factor) {
+  launch(stream, find_clip_factor, {1}, 1, squared_norm.data<double>(), largest_norm,
+         factor.data<float>());
+}
+
+void fill_zero(const Stream& stream, Tensor x) {
+  if (x.bytes() == 0) return;
+  check(cudaMemsetAsync(x.raw(), 0, static_cast<std::size_t>(x.bytes()), queue_of(stream).handle()),
+        "cudaMemsetAsync");
+}
+
+namespace {
+
+struct Same {
+  __device__ float operator()(float x) const { return x; }
+};
+
+}  // namespace
+
+void copy(const Stream& stream, Tensor from, Tensor to) {
+  if (from.dtype() == DType::f32 && to.dtype() == DType::bf16) {
+    map<bfloat16, float>(stream, Same(), to, from);
+  } else if (from.dtype() == DType::bf16 && to.dtype() == DType::f32) {
+    map<float, bfloat16>(stream, Same(), to, from);
+  } else if (from.bytes() > 0) {
+    check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
+                          cudaMemcpyDeviceToDevice, queue_of(stream).handle()),
+          "cudaMemcpyAsync");
+  }
+}
+
+}  // namespace masformer::cuda
