@@ -21,6 +21,7 @@ constexpr Backend table{
     .copy = cuda::copy,
     .embedding = cuda::embedding,
     .embedding_backward = cuda::embedding_backward,
+    .adamw = cuda::adamw,
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101).
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -16,6 +17,11 @@ struct AdamWStep {
   float epsilon = 1e-8f;
   std::int64_t step = 1;  // counts from 1, for the bias correction
 };
+
+// 1 / (1 - beta^step): m and v start at zero and are too small at first.
+inline float bias_correction(float beta, std::int64_t step) {
+  return static_cast<float>(1.0 / (1.0 - std::pow(double(beta), double(step))));
+}
 
 // One parameter's, all fp32, contiguous, of equal shape.
 struct AdamWTensors {

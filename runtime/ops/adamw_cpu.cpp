@@ -7,11 +7,6 @@
 namespace masformer::cpu {
 namespace {
 
-// 1 / (1 - beta^step): m and v start at zero and are too small at first.
-float bias_correction(float beta, std::int64_t step) {
-  return static_cast<float>(1.0 / (1.0 - std::pow(double(beta), double(step))));
-}
-
 void update(const Stream& stream, const AdamWStep& step, float gradient_scale,
             const AdamWTensors& parameter) {
   const AdamWStep s = step;

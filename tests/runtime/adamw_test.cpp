@@ -68,6 +68,33 @@ INSTANTIATE_TEST_SUITE_P(Sizes, AdamW,
                          testing::Combine(testing::Values<std::int64_t>(0, 1, 3, 17, 257, 10000),
                                           testing::Values(1, 2, 3)));
 
+// Pieces of any size that start anywhere, as the rows that a rank owns do.
+TEST(AdamWMany, AtOnceAreAsOneByOne) {
+  const Stream stream(device(), 2);
+  const Shape shape = {41200};
+  const OwnedTensor gradient = normals(shape, 1), scale = filled({1}, {gradient_scale});
+  const AdamWStep step{.learning_rate = 1e-2f, .step = 3};
+  const auto updated = [&](bool at_once) {
+    std::vector<OwnedTensor> state;
+    for (const std::uint64_t seed : {2, 3, 4}) state.push_back(normals(shape, seed));
+    set(state[2], [&](std::int64_t i) { return 1e-3 * double(i % 7); });
+    std::vector<AdamWTensors> pieces;
+    for (std::int64_t i = 0, begin = 0; i < 70; begin += i * 17 + i % 5, ++i) {
+      const auto piece = [&](const Tensor& whole) { return whole.slice(0, begin, i * 17); };
+      pieces.push_back({piece(gradient), piece(state[0]), piece(state[1]), piece(state[2]),
+                        static_cast<float>(i % 3) * weight_decay});
+    }
+    if (at_once) adamw(stream, step, scale, pieces);
+    for (const AdamWTensors& piece : pieces) {
+      if (!at_once) adamw(stream, step, scale, {piece});
+    }
+    return state;
+  };
+  const auto together = updated(true), alone = updated(false);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(same_bits(together[i], alone[i])) << i;
+  EXPECT_GT(difference(together[0], values(normals(shape, 2))), 1e-3);
+}
+
 TEST(AdamWNan, AScaleThatIsNotFiniteChangesNothing) {
   const Shape shape = {1000};
   const OwnedTensor gradient = normals(shape, 1), master = normals(shape, 2), m = normals(shape, 3);
