@@ -14,6 +14,8 @@ constexpr Backend table{
     .copy_across = cuda::copy_across,
     .gelu = cuda::gelu,
     .gelu_backward = cuda::gelu_backward,
+    .layer_norm = cuda::layer_norm,
+    .layer_norm_backward = cuda::layer_norm_backward,
     .add_residual = cuda::add_residual,
     .add_sum_of_squares = cuda::add_sum_of_squares,
     .clip_factor = cuda::clip_factor,
@@ -21,6 +23,10 @@ constexpr Backend table{
     .copy = cuda::copy,
     .embedding = cuda::embedding,
     .embedding_backward = cuda::embedding_backward,
+    .softmax_max = cuda::softmax_max,
+    .softmax_sum = cuda::softmax_sum,
+    .cross_entropy = cuda::cross_entropy,
+    .cross_entropy_backward = cuda::cross_entropy_backward,
     .adamw = cuda::adamw,
 };
 

@@ -17,10 +17,11 @@ struct Add {
   }
 };
 
+// Of a number and a NaN, the number.
 struct Larger {
   template <class T>
   __device__ T operator()(T a, T b) const {
-    return a > b ? a : b;
+    return max(a, b);
   }
 };
 
@@ -51,6 +52,7 @@ __device__ void over_block(T (&values)[count], Combine combine = {}) {
 #pragma unroll
   for (int i = 0; i < count; ++i) {
     values[i] = of_warp[i][0];
+#pragma unroll 4
     for (int warp = 1; warp < warps; ++warp) values[i] = combine(values[i], of_warp[i][warp]);
   }
 }

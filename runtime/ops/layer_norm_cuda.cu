@@ -1,0 +1,261 @@
+#include <algorithm>
+
+#include "runtime/cuda/launch.h"
+#include "runtime/cuda/pack.h"
+#include "runtime/cuda/reduce.h"
+#include "runtime/ops/backend_cuda.h"
+#include "runtime/ops/layer_norm.h"
+
+// A block has a row at a time, and each thread the same columns of every row: packs of n, so many
+// of them in registers. What is left of a row that is longer is read from memory as often as it is
+// asked for.
+namespace masformer::cuda {
+namespace {
+
+constexpr int kept_packs = 2;
+constexpr int most_threads = 512;
+
+int threads_of_row(std::int64_t features, int n) {
+  return threads_for(blocks(features, n * kept_packs), most_threads);
+}
+
+// Calls visit(pack, first column, whether the pack is kept) for each pack of this thread.
+template <int n, class Visit>
+__device__ void for_each_pack(int features, const Visit& visit) {
+  const int step = static_cast<int>(blockDim.x) * n;
+  int h = static_cast<int>(threadIdx.x) * n;
+#pragma unroll
+  for (int pack = 0; pack < kept_packs; ++pack, h += step) {
+    if (h < features) visit(pack, h, std::true_type());
+  }
+  for (int pack = kept_packs; h < features; ++pack, h += step) visit(pack, h, std::false_type());
+}
+
+// This thread's part of a row; of none where `row` is null.
+template <int n, class T>
+class RowPart {
+ public:
+  __device__ RowPart(const T* row, int features) : row_(row) {
+    if (row == nullptr) return;
+    for_each_pack<n>(features, [&](int pack, int h, auto is_kept) {
+      if constexpr (is_kept.value) kept_[pack] = *reinterpret_cast<const Pack<T, n>*>(row + h);
+    });
+  }
+
+  template <class IsKept>
+  __device__ void get(int pack, int h, IsKept, float (&values)[n]) const {
+    if constexpr (IsKept::value) {
+      for (int i = 0; i < n; ++i) values[i] = static_cast<float>(kept_[pack].x[i]);
+    } else {
+      load(row_ + h, values);
+    }
+  }
+
+ private:
+  const T* row_;
+  Pack<T, n> kept_[kept_packs];
+};
+
+template <class T>
+struct Forward {
+  const T *x, *weight, *bias;
+  T* y;
+  float *mean, *rstd;
+  int features;
+  float epsilon;
+};
+
+template <int n, class T>
+__global__ void __launch_bounds__(most_threads) normalize_row(Forward<T> a) {
+  const std::int64_t t = blockIdx.x;
+  const RowPart<n, T> x(a.x + t * a.features, a.features);
+  float sum = 0, squares = 0;
+  for_each_pack<n>(a.features, [&](int pack, int h, auto is_kept) {
+    float x_h[n];
+    x.get(pack, h, is_kept, x_h);
+    for (int i = 0; i < n; ++i) sum += x_h[i];
+  });
+  const float mean = over_block(sum) / static_cast<float>(a.features);
+  for_each_pack<n>(a.features, [&](int pack, int h, auto is_kept) {
+    float x_h[n];
+    x.get(pack, h, is_kept, x_h);
+    for (int i = 0; i < n; ++i) squares += (x_h[i] - mean) * (x_h[i] - mean);
+  });
+  const float variance = over_block(squares) / static_cast<float>(a.features);
+  const float rstd = 1.0f / sqrtf(variance + a.epsilon);
+  for_each_pack<n>(a.features, [&](int pack, int h, auto is_kept) {
+    float x_h[n], weight[n], bias[n], y[n];
+    x.get(pack, h, is_kept, x_h);
+    load(a.weight + h, weight);
+    load(a.bias + h, bias);
+    for (int i = 0; i < n; ++i) y[i] = (x_h[i] - mean) * rstd * weight[i] + bias[i];
+    store(y, a.y + t * a.features + h);
+  });
+  if (threadIdx.x != 0) return;
+  a.mean[t] = mean;
+  a.rstd[t] = rstd;
+}
+
+}  // namespace
+
+void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y,
+                Tensor mean, Tensor rstd) {
+  with_float_type(x.dtype(), [&]<class T>(T) {
+    const Forward<T> args{.x = x.data<T>(),
+                          .weight = weight.data<T>(),
+                          .bias = bias.data<T>(),
+                          .y = y.data<T>(),
+                          .mean = mean.data<float>(),
+                          .rstd = rstd.data<float>(),
+                          .features = static_cast<int>(x.dim(1)),
+                          .epsilon = epsilon};
+    with_pack<T>(packs(x) && packs(weight) && packs(bias) && packs(y), [&](auto n) {
+      launch(stream, normalize_row<n.value, T>, {x.dim(0)}, threads_of_row(x.dim(1), n), args);
+    });
+  });
+}
+
+namespace {
+
+template <class T>
+struct Backward {
+  const T *dy, *x, *weight;
+  const float *mean, *rstd;
+  const T* residual;
+  T* dx;
+  float* sums;  // [blocks, 2, features]: of dy xhat and of dy over a block's tokens
+  std::int64_t tokens;
+  int features;
+};
+
+// Tokens of a block: enough that the blocks' sums are little beside the inputs, few enough that all
+// of a device works and that fp32 adds them without loss.
+std::int64_t tokens_of_block(std::int64_t tokens) {
+  return std::clamp<std::int64_t>(blocks(tokens, 512), 4, 32);
+}
+
+template <int n>
+__device__ void add_to(float* sums, const float (&values)[n]) {
+  float total[n];
+  load(sums, total);
+  for (int i = 0; i < n; ++i) total[i] += values[i];
+  store(total, sums);
+}
+
+template <int n, class T>
+__global__ void __launch_bounds__(most_threads) backward_rows(Backward<T> a, int tokens_of_block) {
+  float dweight[kept_packs][n] = {}, dbias[kept_packs][n] = {};
+  float* const dweight_sums = a.sums + std::int64_t{blockIdx.x} * 2 * a.features;
+  float* const dbias_sums = dweight_sums + a.features;
+  for_each_pack<n>(a.features, [&](int, int h, auto is_kept) {
+    constexpr float zeros[n] = {};
+    if constexpr (!is_kept.value) {
+      store(zeros, dweight_sums + h);
+      store(zeros, dbias_sums + h);
+    }
+  });
+  const std::int64_t begin = std::int64_t{blockIdx.x} * tokens_of_block;
+  const std::int64_t end = min(a.tokens, begin + tokens_of_block);
+  for (std::int64_t t = begin; t < end; ++t) {
+    const std::int64_t row = t * a.features;
+    const RowPart<n, T> dy(a.dy + row, a.features), x(a.x + row, a.features);
+    const RowPart<n, T> residual(a.residual == nullptr ? nullptr : a.residual + row, a.features);
+    const float mean = a.mean[t], rstd = a.rstd[t];
+    float means[2] = {};  // of g = dy weight and of g xhat
+    for_each_pack<n>(a.features, [&](int pack, int h, auto is_kept) {
+      float dy_h[n], x_h[n], weight[n];
+      dy.get(pack, h, is_kept, dy_h);
+      x.get(pack, h, is_kept, x_h);
+      load(a.weight + h, weight);
+      for (int i = 0; i < n; ++i) {
+        const float g = dy_h[i] * weight[i];
+        means[0] += g;
+        means[1] += g * ((x_h[i] - mean) * rstd);
+      }
+    });
+    over_block(means);
+    for (float& sum : means) sum /= static_cast<float>(a.features);
+    for_each_pack<n>(a.features, [&](int pack, int h, auto is_kept) {
+      float dy_h[n], x_h[n], weight[n], dx[n] = {}, dy_xhat[n];
+      dy.get(pack, h, is_kept, dy_h);
+      x.get(pack, h, is_kept, x_h);
+      load(a.weight + h, weight);
+      if (a.residual != nullptr) residual.get(pack, h, is_kept, dx);
+      for (int i = 0; i < n; ++i) {
+        const float xhat = (x_h[i] - mean) * rstd;
+        dx[i] += rstd * (dy_h[i] * weight[i] - means[0] - xhat * means[1]);
+        dy_xhat[i] = dy_h[i] * xhat;
+      }
+      store(dx, a.dx + row + h);
+      if constexpr (is_kept.value) {
+        for (int i = 0; i < n; ++i) dweight[pack][i] += dy_xhat[i];
+        for (int i = 0; i < n; ++i) dbias[pack][i] += dy_h[i];
+      } else {
+        add_to(dweight_sums + h, dy_xhat);
+        add_to(dbias_sums + h, dy_h);
+      }
+    });
+  }
+  for_each_pack<n>(a.features, [&](int pack, int h, auto is_kept) {
+    if constexpr (is_kept.value) {
+      store(dweight[pack], dweight_sums + h);
+      store(dbias[pack], dbias_sums + h);
+    }
+  });
+}
+
+constexpr int sum_parts = 8;  // warps of a block, each of which adds as many of the blocks' sums
+
+// dweight, dbias [features] += sums [blocks, 2, features], in double.
+__global__ void __launch_bounds__(sum_parts* warp_size, 4)
+    add_sums(const float* sums, int sum_blocks, int features, float* dweight, float* dbias) {
+  __shared__ double totals[sum_parts][warp_size];
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const int part = static_cast<int>(threadIdx.x) / warp_size;
+  const int column = static_cast<int>(blockIdx.x) * warp_size + lane;
+  const bool is_column = column < 2 * features;
+  double total = 0;
+  if (is_column) {
+#pragma unroll 8
+    for (int block = part; block < sum_blocks; block += sum_parts) {
+      total += double(sums[std::int64_t{block} * 2 * features + column]);
+    }
+  }
+  totals[part][lane] = total;
+  __syncthreads();
+  if (part != 0 || !is_column) return;
+  for (int other = 1; other < sum_parts; ++other) total += totals[other][lane];
+  float* const gradient = column < features ? dweight + column : dbias + (column - features);
+  *gradient += static_cast<float>(total);
+}
+
+}  // namespace
+
+void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
+  const std::int64_t tokens = args.x.dim(0), features = args.x.dim(1);
+  const std::int64_t sum_blocks = blocks(tokens, tokens_of_block(tokens));
+  auto* const sums = static_cast<float*>(
+      queue_of(stream).scratch(sum_blocks * 2 * features * size_of(DType::f32)));
+  with_float_type(args.x.dtype(), [&]<class T>(T) {
+    const Backward<T> a{.dy = args.dy.data<T>(),
+                        .x = args.x.data<T>(),
+                        .weight = args.weight.data<T>(),
+                        .mean = args.mean.data<float>(),
+                        .rstd = args.rstd.data<float>(),
+                        .residual = args.residual ? args.residual.data<T>() : nullptr,
+                        .dx = args.dx.data<T>(),
+                        .sums = sums,
+                        .tokens = tokens,
+                        .features = static_cast<int>(features)};
+    const bool all_pack = packs(args.dy) && packs(args.x) && packs(args.weight) &&
+                          packs(args.residual) && packs(args.dx);
+    with_pack<T>(all_pack, [&](auto n) {
+      launch(stream, backward_rows<n.value, T>, {sum_blocks}, threads_of_row(features, n), a,
+             tokens_of_block(tokens));
+    });
+  });
+  launch(stream, add_sums, {blocks(2 * features, warp_size)}, sum_parts * warp_size, sums,
+         sum_blocks, features, args.dweight.data<float>(), args.dbias.data<float>());
+}
+
+}  // namespace masformer::cuda
