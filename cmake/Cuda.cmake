@@ -24,13 +24,21 @@ if(MASFORMER_CUDA)
 endif()
 message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}")
 
+# All of them.
+add_custom_target(plugins)
+
 # masformer_plugin(NAME SOURCES files... LINK targets...): libmasformer_NAME.so beside the program;
-# files relative to the project's root.
+# files relative to the project's root. None with sanitizers, which know no device code: there the
+# sources run on their test double alone.
 function(masformer_plugin name)
+  if(NOT MASFORMER_HAS_CUDA OR MASFORMER_SANITIZE)
+    return()
+  endif()
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   list(TRANSFORM arg_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/)
   add_library(masformer_${name} SHARED ${arg_SOURCES})
   target_link_libraries(masformer_${name} PRIVATE ${arg_LINK} CUDA::cudart_static)
   target_link_options(masformer_${name} PRIVATE LINKER:--as-needed,--no-undefined)
   set_target_properties(masformer_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  add_dependencies(plugins masformer_${name})
 endfunction()

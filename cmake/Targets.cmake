@@ -64,7 +64,7 @@ function(masformer_device_test name)
     set_tests_properties(${name}.double PROPERTIES TIMEOUT 300
       ENVIRONMENT "${on_device};MASFORMER_PLUGINS=${CMAKE_BINARY_DIR}/doubles")
   endif()
-  if(MASFORMER_HAS_CUDA)
+  if(TARGET masformer_cuda)
     add_test(NAME ${name}.gpu COMMAND ${name})
     set_tests_properties(${name}.gpu PROPERTIES TIMEOUT 300 LABELS gpu
       SKIP_REGULAR_EXPRESSION "this machine has no CUDA device"
