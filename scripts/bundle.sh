@@ -26,7 +26,7 @@ make_program() {
 libraries() {
   ldd "$@" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u \
     | grep -vE '/(ld-linux|libc|libm|libdl|librt|libpthread|libresolv|libutil)[-.]' \
-    | grep -vE '/(libcu|libnv|libnccl)'
+    | grep -vE '/lib(cuda|cublas|cudnn|nv|nccl)'
 }
 
 # Where this MPI's parts lie, as ompi_info says it.
@@ -43,7 +43,6 @@ copy_files() {
   cp "$(command -v orted)" "$target/bin/"
   cp "$components"/mca_*.so "$target/${components#"$prefix"/}/"
   cp -r "$data" "$target/share/"
-  cp -rL "$(mpi_path sysconfdir)" "$target/etc"
   cp "$root/README.md" "$target/"
   cp -r "$root/launch/configs" "$target/configs"
 }
@@ -77,6 +76,8 @@ launcher() {
 # Starts the program with the libraries and the MPI that came with it.
 here=$(dirname "$(readlink -f "$0")")
 export OPAL_PREFIX="${here%/bin}" PATH="$here:$PATH"
+# Where nothing can reach another host, MPI would refuse to start on this one.
+[ -n "$SLURM_JOB_ID" ] || command -v ssh >/dev/null || command -v rsh >/dev/null || export OMPI_MCA_plm=isolated
 exec "$OPAL_PREFIX/lib/masformer/$(basename "$0")" "$@"
 END
   chmod +x "$target/bin/$1"
@@ -93,7 +94,7 @@ pack() {
 make_bare_root() {
   local bare=$root/build/bare-root file
   rm -rf "$bare"
-  mkdir -p "$bare"/{bin,lib64,tmp,proc,dev,etc}
+  mkdir -p "$bare"/{bin,lib64,tmp,proc,dev,sys,etc}
   for file in sh cat dirname readlink basename hostname rm; do
     cp -L "$(command -v "$file")" "$bare/bin/"
   done
@@ -116,9 +117,9 @@ check() {
   make_bare_root
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child bash -c '
-    mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" || exit
+    mount --rbind /dev "$1/dev" && mount --rbind /sys "$1/sys" && mount -t proc proc "$1/proc" || exit
     exec env -i PATH=/bin HOME=/tmp OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
-      chroot "$1" sh -c "cd /tmp && masformer=/tmp/$2/bin/masformer &&
+      "$(command -v chroot)" "$1" sh -c "cd /tmp && masformer=/tmp/$2/bin/masformer &&
         \$masformer prepare --input text.txt --output tokens.h5 &&
         \$masformer run -n 2 -- train --data.path tokens.h5 --run.dir run --model.spans full,window:32 \
           --model.hidden 64 --model.heads 4 --train.sequence 64 --train.steps 3 --parallel.tensor 2 &&
