@@ -7,38 +7,6 @@
 #include "runtime/repeated_list.h"
 
 namespace masformer {
-std::int64_t first_visible(const Span& span, std::int64_t query) {
-  switch (span.kind) {
-    case Span::Kind::full:
-      return 0;
-    case Span::Kind::window:
-      return std::max<std::int64_t>(0, query - span.size + 1);
-    case Span::Kind::block:
-      return std::max<std::int64_t>(0, (query / span.size - 1) * span.size);
-  }
-  fail("unknown kind of span {}", static_cast<int>(span.kind));
-}
-
-PositionRange visible_keys(const Span& span, PositionRange queries) {
-  if (queries.size() <= 0) return {queries.begin, queries.begin};
-  return {first_visible(span, queries.begin), queries.end};
-}
-
-PositionRange seeing_queries(const Span& span, PositionRange keys, std::int64_t sequence) {
-  if (keys.size() <= 0 || keys.begin >= sequence) return {keys.begin, keys.begin};
-  std::int64_t low = keys.begin + 1;  // query keys.begin sees its own key
-  std::int64_t high = sequence;
-  while (low < high) {  // first_visible never decreases: bisect for the first that sees none
-    const std::int64_t middle = low + (high - low) / 2;
-    if (first_visible(span, middle) < keys.end) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return {keys.begin, low};
-}
-
 Visibility visibility(const Span& span, PositionRange queries, PositionRange keys) {
   const PositionRange visible = visible_keys(span, queries);
   if (keys.size() <= 0 || visible.size() <= 0) return Visibility::none;

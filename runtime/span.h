@@ -9,9 +9,11 @@
 //   window:w   keys (i - w, i]                w keys, the query's own among them
 //   block:b    keys [b (floor(i/b) - 1), i]   the own block up to itself, the whole block before
 //
-// Positions count from 0 within a sequence.
+// Positions count from 0 within a sequence. The geometry is constexpr, so that kernels on any
+// device ask it, too.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,19 +34,46 @@ struct PositionRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;
 
-  std::int64_t size() const { return end - begin; }
+  constexpr std::int64_t size() const { return end - begin; }
   bool operator==(const PositionRange&) const = default;
 };
 
 // The first key that the query at position `query` sees. It sees all from there to itself. Never
 // decreases with `query`.
-std::int64_t first_visible(const Span& span, std::int64_t query);
+constexpr std::int64_t first_visible(const Span& span, std::int64_t query) {
+  switch (span.kind) {
+    case Span::Kind::full:
+      return 0;
+    case Span::Kind::window:
+      return std::max<std::int64_t>(0, query - span.size + 1);
+    case Span::Kind::block:
+      break;
+  }
+  return std::max<std::int64_t>(0, (query / span.size - 1) * span.size);
+}
 
 // The keys that at least one of `queries` sees.
-PositionRange visible_keys(const Span& span, PositionRange queries);
+constexpr PositionRange visible_keys(const Span& span, PositionRange queries) {
+  if (queries.size() <= 0) return {queries.begin, queries.begin};
+  return {first_visible(span, queries.begin), queries.end};
+}
 
 // The queries that see at least one of `keys`, in a sequence of `sequence` positions.
-PositionRange seeing_queries(const Span& span, PositionRange keys, std::int64_t sequence);
+constexpr PositionRange seeing_queries(const Span& span, PositionRange keys,
+                                       std::int64_t sequence) {
+  if (keys.size() <= 0 || keys.begin >= sequence) return {keys.begin, keys.begin};
+  std::int64_t low = keys.begin + 1;  // query keys.begin sees its own key
+  std::int64_t high = sequence;
+  while (low < high) {  // first_visible never decreases: bisect for the first that sees none
+    const std::int64_t middle = low + (high - low) / 2;
+    if (first_visible(span, middle) < keys.end) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return {keys.begin, low};
+}
 
 enum class Visibility : std::uint8_t { none, partly, all };
 

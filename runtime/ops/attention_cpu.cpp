@@ -6,8 +6,8 @@
 
 #include <omp.h>
 
-#include "runtime/ops/attention_cpu_mask.h"
 #include "runtime/ops/attention_cpu_tile.h"
+#include "runtime/ops/attention_mask.h"
 #include "runtime/ops/backend_cpu.h"
 
 namespace masformer::cpu {

@@ -9,9 +9,9 @@
 
 #include <omp.h>
 
-#include "runtime/ops/attention_cpu_mask.h"
 #include "runtime/ops/attention_cpu_relay.h"
 #include "runtime/ops/attention_cpu_tile.h"
+#include "runtime/ops/attention_mask.h"
 #include "runtime/ops/backend_cpu.h"
 #include "runtime/ops/vector_loop_cpu.h"
 
