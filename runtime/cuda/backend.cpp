@@ -12,6 +12,8 @@ constexpr Backend table{
     .release = cuda::release,
     .make_queue = cuda::make_queue,
     .copy_across = cuda::copy_across,
+    .attention = cuda::attention,
+    .attention_backward = cuda::attention_backward,
     .gelu = cuda::gelu,
     .gelu_backward = cuda::gelu_backward,
     .layer_norm = cuda::layer_norm,
