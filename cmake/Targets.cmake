@@ -54,22 +54,45 @@ function(masformer_test file)
   endif()
 endfunction()
 
-# masformer_device_test(NAME): a test that masformer_test made, once more on a CUDA device: on the
-# double of one where it is built (NAME.double), and on the machine's own (NAME.gpu, with the label
-# gpu), which is skipped where there is none.
+# masformer_device_test(NAME [RANKS n...]): a test that masformer_test made, once more on a CUDA
+# device: on the double of one where it is built (NAME.double), and on the machine's own (NAME.gpu,
+# with the label gpu), which is skipped where there is none.
 function(masformer_device_test name)
-  set(on_device MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer MASFORMER_TEST_DEVICE=cuda)
+  cmake_parse_arguments(arg "" "" "RANKS" ${ARGN})
   if(TARGET masformer_cuda_on_double)
-    add_test(NAME ${name}.double COMMAND ${name})
-    set_tests_properties(${name}.double PROPERTIES TIMEOUT 300
-      ENVIRONMENT "${on_device};MASFORMER_PLUGINS=${CMAKE_BINARY_DIR}/doubles")
+    masformer_add_device_tests(${name}.double ${CMAKE_BINARY_DIR}/doubles "${arg_RANKS}")
   endif()
   if(TARGET masformer_cuda)
-    add_test(NAME ${name}.gpu COMMAND ${name})
-    set_tests_properties(${name}.gpu PROPERTIES TIMEOUT 300 LABELS gpu
-      SKIP_REGULAR_EXPRESSION "this machine has no CUDA device"
-      ENVIRONMENT "${on_device};MASFORMER_PLUGINS=${CMAKE_BINARY_DIR}")
+    masformer_add_device_tests(${name}.gpu ${CMAKE_BINARY_DIR} "${arg_RANKS}")
   endif()
+endfunction()
+
+# Of the plugins in `folder`, for each number of ranks; without mpirun where there is none.
+function(masformer_add_device_tests name folder all_ranks)
+  string(REGEX REPLACE "[.][a-z]*$" "" program ${name})
+  string(REGEX REPLACE ".*[.]" "" kind ${name})
+  set(tests ${name})
+  list(TRANSFORM all_ranks PREPEND ${name}.ranks OUTPUT_VARIABLE with_ranks)
+  if(all_ranks)
+    set(tests ${with_ranks})
+  endif()
+  foreach(test IN LISTS tests)
+    set(command ${program})
+    if(all_ranks)
+      string(REGEX REPLACE ".*[.]ranks" "" ranks ${test})
+      set(command ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${program}>)
+      set(processors 2)
+    else()
+      set(processors 1)
+    endif()
+    add_test(NAME ${test} COMMAND ${command})
+    set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS ${processors}
+      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;MASFORMER_TEST_DEVICE=cuda;MASFORMER_PLUGINS=${folder}")
+    if(kind STREQUAL gpu)
+      set_tests_properties(${test} PROPERTIES LABELS gpu
+        SKIP_REGULAR_EXPRESSION "this machine has no CUDA device")
+    endif()
+  endforeach()
 endfunction()
 
 # masformer_rendezvous_test(NAME RANKS n... [FILTER tests]): a test that masformer_test made, once
