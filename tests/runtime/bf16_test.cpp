@@ -70,17 +70,20 @@ std::ostream& operator<<(std::ostream& out, const Op& op) {
 
 std::vector<Output> run_linear(const Stream& stream, DType dtype, const Sizes& sizes) {
   const auto [tokens, inputs, outputs] = sizes;
-  const OwnedTensor wide = input({tokens, inputs + 6}, 1, dtype);
-  const Tensor x = wide->slice(1, 4, inputs);
+  const OwnedTensor wide = input({tokens, inputs + 8}, 1, dtype);
+  const Tensor x = wide->slice(1, 8, inputs);
   const OwnedTensor weight = input({outputs, inputs}, 2, dtype);
   const OwnedTensor bias = input({outputs}, 3, dtype);
   const OwnedTensor y = poisoned({tokens, outputs}, dtype);
   const OwnedTensor unbiased = poisoned({tokens, outputs}, dtype);
   const OwnedTensor logits = poisoned({tokens, outputs});
+  const OwnedTensor biased_logits = poisoned({tokens, outputs});
   linear(stream, x, weight, bias, y);
   linear(stream, x, weight, {}, unbiased);
   linear(stream, x, weight, {}, logits);
-  return {output("y", y), output("unbiased", unbiased), output("logits", logits)};
+  linear(stream, x, weight, bias, biased_logits);
+  return {output("y", y), output("unbiased", unbiased), output("logits", logits),
+          output("biased logits", biased_logits)};
 }
 
 std::vector<Output> run_linear_backward(const Stream& stream, DType dtype, const Sizes& sizes) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -17,6 +18,8 @@ using namespace test;
 struct Case {
   std::int64_t tokens, inputs, outputs;
   int threads;
+  // x, y and their gradients are columns [first, first + width) of rows so much wider.
+  std::int64_t first = 3, wider = 7;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
@@ -60,11 +63,10 @@ class Linear : public testing::TestWithParam<Case> {
  protected:
   const Case c = GetParam();
   const Stream stream{device(), c.threads};
-  // x, y and their gradients are columns [3, 3 + width) of wider rows.
-  const OwnedTensor wide_x = poisoned({c.tokens, c.inputs + 5});
-  const OwnedTensor wide_dy = poisoned({c.tokens, c.outputs + 7});
-  const Tensor x = wide_x->slice(1, 3, c.inputs);
-  const Tensor dy = wide_dy->slice(1, 3, c.outputs);
+  const OwnedTensor wide_x = poisoned({c.tokens, c.inputs + c.wider});
+  const OwnedTensor wide_dy = poisoned({c.tokens, c.outputs + c.wider});
+  const Tensor x = wide_x->slice(1, c.first, c.inputs);
+  const Tensor dy = wide_dy->slice(1, c.first, c.outputs);
   const OwnedTensor weight = normals({c.outputs, c.inputs}, 2);
   const OwnedTensor bias = normals({c.outputs}, 3);
 
@@ -75,11 +77,11 @@ class Linear : public testing::TestWithParam<Case> {
 };
 
 TEST_P(Linear, EqualsTheEquation) {
-  const OwnedTensor wide_y = poisoned({c.tokens, c.outputs + 9});
-  const Tensor y = wide_y->slice(1, 4, c.outputs);
+  const OwnedTensor wide_y = poisoned({c.tokens, c.outputs + c.wider});
+  const Tensor y = wide_y->slice(1, c.first, c.outputs);
   linear(stream, x, weight, bias, y);
   EXPECT_LT(difference(y, reference(c, values(x), values(weight), values(bias))), 1e-6);
-  EXPECT_EQ(poison_left(wide_y), 9 * c.tokens) << "the columns beside y were touched";
+  EXPECT_EQ(poison_left(wide_y), c.wider * c.tokens) << "the columns beside y were touched";
 
   set_normals(y, 9);
   linear(stream, x, weight, Tensor(), y);
@@ -88,13 +90,13 @@ TEST_P(Linear, EqualsTheEquation) {
 
 TEST_P(Linear, BackwardEqualsTheEquation) {
   const Numbers dy_ = values(dy), x_ = values(x), weight_ = values(weight);
-  const OwnedTensor wide_dx = poisoned({c.tokens, c.inputs + 2});
-  const Tensor dx = wide_dx->slice(1, 1, c.inputs);
+  const OwnedTensor wide_dx = poisoned({c.tokens, c.inputs + c.wider});
+  const Tensor dx = wide_dx->slice(1, c.first, c.inputs);
   linear_backward_input(stream, dy, weight, dx);
   const Numbers expected = product(c.tokens, c.inputs, c.outputs, element(dy_, c.outputs),
                                    transposed(weight_, c.inputs));
   EXPECT_LT(difference(dx, expected), 1e-6);
-  EXPECT_EQ(poison_left(wide_dx), 2 * c.tokens);
+  EXPECT_EQ(poison_left(wide_dx), c.wider * c.tokens);
 
   // Weight gradients are added to what is there.
   const OwnedTensor dweight = normals({c.outputs, c.inputs}, 5), dbias = normals({c.outputs}, 6);
@@ -144,7 +146,61 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Linear,
                                          Case{7, 16, 9, 3}, Case{33, 257, 65, 1},
                                          Case{257, 33, 130, 2}, Case{64, 192, 257, 3},
                                          Case{1, 300, 17, 2}, Case{300, 1, 600, 3},
+                                         Case{600, 20, 36, 1, 4, 8}, Case{9, 320, 132, 2, 4, 8},
                                          Case{0, 17, 5, 2}, Case{17, 0, 5, 2}, Case{17, 5, 0, 1}));
+
+// Products on one stream that differ in one thing each: in size, in strides, or by where an operand
+// starts.
+struct Kind {
+  std::int64_t tokens = 16, inputs = 16, outputs = 16;
+  std::int64_t x_wider = 0, x_first = 0, weight_wider = 0, weight_first = 0;
+  std::int64_t y_wider = 0, y_first = 0;
+};
+
+std::array<Numbers, 4> products(const Stream& stream, const Kind& kind, DType dtype) {
+  const auto random = [&](std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
+    OwnedTensor tensor({rows, columns}, dtype);
+    set_normals(tensor, seed);
+    return tensor;
+  };
+  const OwnedTensor wide_x = random(kind.tokens, kind.inputs + kind.x_wider, 1);
+  const OwnedTensor wide_weight = random(kind.outputs, kind.inputs + kind.weight_wider, 2);
+  const OwnedTensor wide_y = random(kind.tokens, kind.outputs + kind.y_wider, 3);
+  const Tensor x = wide_x->slice(1, kind.x_first, kind.inputs);
+  const Tensor weight = wide_weight->slice(1, kind.weight_first, kind.inputs);
+  const Tensor y = wide_y->slice(1, kind.y_first, kind.outputs);
+  const OwnedTensor bias({kind.outputs}, dtype), dweight({kind.outputs, kind.inputs});
+  set_normals(bias, 4);
+  linear_backward_weight(stream, y, x, dweight, {});
+  linear(stream, x, weight, bias, y);
+  const Numbers biased = values(y);
+  linear(stream, x, weight, {}, y);
+  const Numbers unbiased = values(y);
+  linear_backward_input(stream, y, weight, x);
+  return {values(dweight), biased, unbiased, values(x)};
+}
+
+// A device chooses how to compute a kind of product once, and may not take it for another kind.
+TEST(LinearKinds, ShareAStream) {
+  const std::vector<Kind> kinds{{},
+                                {.tokens = 8},
+                                {.inputs = 8, .x_wider = 8, .weight_wider = 8},
+                                {.outputs = 8, .y_wider = 8},
+                                {.x_wider = 16},
+                                {.weight_wider = 16},
+                                {.y_wider = 16},
+                                {.x_wider = 16, .x_first = 1},
+                                {.weight_wider = 16, .weight_first = 1},
+                                {.y_wider = 16, .y_first = 1}};
+  const Stream shared(device());
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    if (!has_products(shared, dtype)) continue;
+    for (std::size_t i = 0; i < kinds.size(); ++i) {
+      EXPECT_EQ(products(shared, kinds[i], dtype), products(Stream(device()), kinds[i], dtype))
+          << name_of(dtype) << ", kind " << i;
+    }
+  }
+}
 
 TEST(LinearChecks, NameWhatIsWrong) {
   const Stream stream(device());

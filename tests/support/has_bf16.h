@@ -1,17 +1,19 @@
-// Tests in bf16, on processors that have no products of it: what needs them is left out, and said.
+// Tests in bf16, on devices that have no products of it: what needs them is left out, and said.
 #pragma once
 
 #include <cstdio>
 #include <vector>
 
 #include "runtime/ops/linear.h"
+#include "tests/support/tensors.h"
 
 namespace masformer::test {
 
-inline constexpr const char* no_bf16 = "no test in bf16: this processor has no AVX-512";
+inline constexpr const char* no_bf16 =
+    "no test in bf16: this device has no products of it (a CPU's take AVX-512)";
 
 inline bool has_bf16() {
-  return has_products(Stream(Device::cpu), DType::bf16);
+  return has_products(Stream(device()), DType::bf16);
 }
 
 // Takes out the cases that can't be computed here.

@@ -1,0 +1,153 @@
+#include "runtime/cuda/product_plan.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+
+namespace masformer::cuda {
+namespace {
+
+// What NVIDIA recommends for Hopper; older devices want less.
+constexpr std::uint64_t most_workspace_bytes = 32 << 20;
+constexpr std::int64_t best_alignment = 256;
+
+std::int64_t alignment(const Tensor& tensor) {
+  if (!tensor) return best_alignment;
+  const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
+  return std::min(best_alignment, static_cast<std::int64_t>(address & (~address + 1)));
+}
+
+cudaDataType_t type_of(const Tensor& tensor) {
+  return tensor.dtype() == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+// A row-major matrix is, read column by column, its transpose.
+void lay_out(const Tensor& matrix, cublasLtMatrixLayoutOpaque_t& layout) {
+  check(
+      cublasLtMatrixLayoutInit(&layout, type_of(matrix), static_cast<std::uint64_t>(matrix.dim(1)),
+                               static_cast<std::uint64_t>(matrix.dim(0)), matrix.stride(0)),
+      "cublasLtMatrixLayoutInit");
+}
+
+cublasOperation_t transposition(const Factor& factor) {
+  return factor.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+}
+
+cublasLtEpilogue_t epilogue_of(const Product& product) {
+  const bool bias = static_cast<bool>(product.bias);
+  switch (product.epilogue) {
+    case Epilogue::gelu:
+      return bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::gelu_backward:
+      return CUBLASLT_EPILOGUE_DGELU;
+    case Epilogue::none:
+      break;
+  }
+  return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+template <class T>
+void set(cublasLtMatmulDescOpaque_t& operation, cublasLtMatmulDescAttributes_t attribute,
+         const T& value) {
+  check(cublasLtMatmulDescSetAttribute(&operation, attribute, &value, sizeof value),
+        "cublasLtMatmulDescSetAttribute");
+}
+
+template <class T>
+void set(cublasLtMatmulPreferenceOpaque_t& preference,
+         cublasLtMatmulPreferenceAttributes_t attribute, const T& value) {
+  check(cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof value),
+        "cublasLtMatmulPreferenceSetAttribute");
+}
+
+}  // namespace
+
+void check(cublasStatus_t status, const char* what) {
+  require(status == CUBLAS_STATUS_SUCCESS, "{} failed: {} ({})", what,
+          cublasLtGetStatusString(status), cublasLtGetStatusName(status));
+}
+
+ProductKey::ProductKey(const Product& p)
+    : m(p.a.rows()),
+      n(p.b.columns()),
+      k(p.a.columns()),
+      a_stride(p.a.matrix.stride(0)),
+      b_stride(p.b.matrix.stride(0)),
+      c_stride(p.c.stride(0)),
+      before_stride(p.before ? p.before.stride(0) : 0),
+      a_alignment(alignment(p.a.matrix)),
+      b_alignment(alignment(p.b.matrix)),
+      c_alignment(alignment(p.c)),
+      bias_alignment(alignment(p.bias)),
+      before_alignment(alignment(p.before)),
+      factors(p.a.matrix.dtype()),
+      result(p.c.dtype()),
+      a_transposed(p.a.transposed),
+      b_transposed(p.b.transposed),
+      has_bias(p.bias),
+      epilogue(p.epilogue) {}
+
+ProductPlan::ProductPlan(cublasLtHandle_t library, const Product& product) {
+  describe(product);
+  point_at(product);
+  choose(library, ProductKey(product));
+}
+
+// cuBLASLt's matrices are column-major, so that it is handed the transpose of everything:
+// c^T = b^T a^T.
+void ProductPlan::describe(const Product& product) {
+  lay_out(product.b.matrix, first_);
+  lay_out(product.a.matrix, second_);
+  lay_out(product.c, result_);
+  // In full fp32 where the factors are fp32: TF32 would be another compute type.
+  check(cublasLtMatmulDescInit(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+        "cublasLtMatmulDescInit");
+  set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, transposition(product.b));
+  set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, transposition(product.a));
+  set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(product));
+  if (product.before) {
+    set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, product.before.stride(0));
+  }
+}
+
+void ProductPlan::point_at(const Product& product) {
+  if (product.bias) set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias.raw());
+  if (product.before) {
+    set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, product.before.raw());
+  }
+}
+
+void ProductPlan::choose(cublasLtHandle_t library, const ProductKey& key) {
+  cublasLtMatmulPreferenceOpaque_t wish;
+  check(cublasLtMatmulPreferenceInit(&wish), "cublasLtMatmulPreferenceInit");
+  set(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, most_workspace_bytes);
+  // Sums over parts of K go through fp32 in the workspace, in a fixed order: the other schemes
+  // round them to c's dtype on the way.
+  set(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, std::uint32_t(key.b_alignment));
+  set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, std::uint32_t(key.a_alignment));
+  set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::uint32_t(key.c_alignment));
+  set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::uint32_t(key.c_alignment));
+  cublasLtMatmulHeuristicResult_t best{};
+  int found = 0;
+  status_ = cublasLtMatmulAlgoGetHeuristic(library, &operation_, &first_, &second_, &result_,
+                                           &result_, &wish, 1, &best, &found);
+  if (status_ != CUBLAS_STATUS_SUCCESS) return;
+  status_ = found > 0 ? best.state : CUBLAS_STATUS_NOT_SUPPORTED;
+  kernel_ = best.algo;
+  workspace_bytes_ = best.workspaceSize;
+}
+
+void ProductPlan::run(cublasLtHandle_t library, const Product& product, Queue& queue) {
+  point_at(product);
+  const float alpha = 1;
+  check(cublasLtMatmul(library, &operation_, &alpha, product.b.matrix.raw(), &first_,
+                       product.a.matrix.raw(), &second_, &product.beta, product.c.raw(), &result_,
+                       product.c.raw(), &result_, &kernel_,
+                       queue.scratch(static_cast<std::int64_t>(workspace_bytes_)), workspace_bytes_,
+                       queue.handle()),
+        "cublasLtMatmul");
+}
+
+}  // namespace masformer::cuda

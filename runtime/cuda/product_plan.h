@@ -1,0 +1,53 @@
+// How cuBLASLt computes a product: its descriptors, and the kernel that it chose, once.
+#pragma once
+
+#include <cstdint>
+#include <cublasLt.h>
+
+#include "runtime/cuda/product.h"
+#include "runtime/cuda/queue.h"
+
+namespace masformer::cuda {
+
+// Throws Error that names the call and cuBLASLt's own words.
+void check(cublasStatus_t status, const char* what);
+
+// What cuBLASLt's choice of a kernel depends on. An alignment is what a pointer is a multiple of,
+// in bytes up to 256.
+struct ProductKey {
+  explicit ProductKey(const Product& product);
+  auto operator<=>(const ProductKey&) const = default;
+
+  std::int64_t m, n, k;
+  std::int64_t a_stride, b_stride, c_stride, before_stride;
+  std::int64_t a_alignment, b_alignment, c_alignment, bias_alignment, before_alignment;
+  DType factors, result;
+  bool a_transposed, b_transposed, has_bias;
+  Epilogue epilogue;
+};
+
+class ProductPlan {
+ public:
+  // Asks cuBLASLt for the best kernel among those that give the same bits each time.
+  ProductPlan(cublasLtHandle_t library, const Product& product);
+  ProductPlan(const ProductPlan&) = delete;
+  ProductPlan& operator=(const ProductPlan&) = delete;
+
+  // Not CUBLAS_STATUS_SUCCESS where there is no such kernel.
+  cublasStatus_t status() const { return status_; }
+  // Issues the product that the plan was made for, or another of the same key.
+  void run(cublasLtHandle_t library, const Product& product, Queue& queue);
+
+ private:
+  void describe(const Product& product);
+  void point_at(const Product& product);
+  void choose(cublasLtHandle_t library, const ProductKey& key);
+
+  cublasStatus_t status_ = CUBLAS_STATUS_NOT_INITIALIZED;
+  cublasLtMatmulDescOpaque_t operation_;
+  cublasLtMatrixLayoutOpaque_t first_, second_, result_;
+  cublasLtMatmulAlgo_t kernel_;
+  std::size_t workspace_bytes_ = 0;
+};
+
+}  // namespace masformer::cuda

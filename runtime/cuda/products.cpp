@@ -1,0 +1,57 @@
+#include "runtime/cuda/products.h"
+
+#include "runtime/error.h"
+
+namespace masformer::cuda {
+namespace {
+
+// The rows of the matrix beside the result stand a multiple of so many elements apart.
+constexpr std::int64_t before_stride = 8;
+
+std::string words(const Factor& factor) {
+  return fmt::format("{} {}{}", name_of(factor.matrix.dtype()), factor.matrix.shape().to_string(),
+                     factor.transposed ? "^T" : "");
+}
+
+}  // namespace
+
+Products::Products(Queue& queue) : queue_(queue) {
+  check(cublasLtCreate(&library_), "cublasLtCreate");
+}
+
+Products::~Products() {
+  cublasLtDestroy(library_);
+}
+
+bool Products::has(DType dtype) const {
+  return dtype == DType::f32 || (dtype == DType::bf16 && queue_.properties().major >= 8);
+}
+
+void Products::multiply(const Product& product) {
+  ProductPlan& made = plan(product);
+  require(made.status() == CUBLAS_STATUS_SUCCESS,
+          "cuBLASLt has no kernel for {} times {} into {} {}: {}", words(product.a),
+          words(product.b), name_of(product.c.dtype()), product.c.shape().to_string(),
+          cublasLtGetStatusString(made.status()));
+  made.run(library_, product, queue_);
+}
+
+bool Products::try_multiply(const Product& product) {
+  if (product.bias && product.bias.dtype() != product.c.dtype()) return false;
+  // Before Hopper, GELU in the product was slower than two kernels (llm.c leaves it off there too).
+  if (product.epilogue != Epilogue::none &&
+      (queue_.properties().major < 9 || product.c.dtype() != DType::bf16 ||
+       product.before.stride(0) % before_stride != 0)) {
+    return false;
+  }
+  ProductPlan& made = plan(product);
+  if (made.status() != CUBLAS_STATUS_SUCCESS) return false;
+  made.run(library_, product, queue_);
+  return true;
+}
+
+ProductPlan& Products::plan(const Product& product) {
+  return plans_.try_emplace(ProductKey(product), library_, product).first->second;
+}
+
+}  // namespace masformer::cuda

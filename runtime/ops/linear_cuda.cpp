@@ -1,0 +1,39 @@
+#include "runtime/cuda/products.h"
+#include "runtime/ops/backend_cuda.h"
+#include "runtime/ops/bias_cuda.h"
+
+namespace masformer::cuda {
+
+bool has_products(const Stream& stream, DType dtype) {
+  return products_of(stream).has(dtype);
+}
+
+void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
+  if (y.elements() == 0) return;
+  if (x.dim(1) == 0) return add_row(stream, 0, bias, y);
+  Products& products = products_of(stream);
+  Product product{.a = {x}, .b = {weight, true}, .c = y, .bias = bias};
+  if (products.try_multiply(product)) return;
+  product.bias = {};
+  products.multiply(product);
+  if (bias) add_row(stream, 1, bias, y);
+}
+
+void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx) {
+  if (dx.elements() == 0) return;
+  if (dy.dim(1) == 0) return add_row(stream, 0, {}, dx);
+  products_of(stream).multiply({.a = {dy}, .b = {weight}, .c = dx});
+}
+
+// cuBLASLt can sum dy's columns on the way (BGRADB), but overwrites the bias's gradient, and in a
+// kernel of its own that reads dy once more: nothing is gained by it.
+void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
+                            Tensor dbias) {
+  if (dy.dim(0) == 0) return;
+  if (dweight.elements() > 0) {
+    products_of(stream).multiply({.a = {dy, true}, .b = {x}, .c = dweight, .beta = 1});
+  }
+  if (dbias) add_column_sums(stream, dy, dbias);
+}
+
+}  // namespace masformer::cuda
