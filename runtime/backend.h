@@ -15,6 +15,7 @@
 #include "runtime/ops/gelu.h"
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/linear.h"
+#include "runtime/ops/linear_gelu.h"
 #include "runtime/stream.h"
 
 namespace masformer {
@@ -35,6 +36,8 @@ struct Backend {
   decltype(masformer::linear)* linear;
   decltype(masformer::linear_backward_input)* linear_backward_input;
   decltype(masformer::linear_backward_weight)* linear_backward_weight;
+  decltype(masformer::linear_gelu)* linear_gelu;
+  decltype(masformer::linear_backward_input_gelu)* linear_backward_input_gelu;
   decltype(masformer::attention)* attention;
   decltype(masformer::attention_backward)* attention_backward;
   decltype(masformer::gelu)* gelu;

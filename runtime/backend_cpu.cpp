@@ -41,6 +41,8 @@ const Backend& cpu_backend() {
       .linear = cpu::linear,
       .linear_backward_input = cpu::linear_backward_input,
       .linear_backward_weight = cpu::linear_backward_weight,
+      .linear_gelu = cpu::linear_gelu,
+      .linear_backward_input_gelu = cpu::linear_backward_input_gelu,
       .attention = cpu::attention,
       .attention_backward = cpu::attention_backward,
       .gelu = cpu::gelu,

@@ -16,6 +16,8 @@ constexpr Backend table{
     .linear = cuda::linear,
     .linear_backward_input = cuda::linear_backward_input,
     .linear_backward_weight = cuda::linear_backward_weight,
+    .linear_gelu = cuda::linear_gelu,
+    .linear_backward_input_gelu = cuda::linear_backward_input_gelu,
     .attention = cuda::attention,
     .attention_backward = cuda::attention_backward,
     .gelu = cuda::gelu,

@@ -10,6 +10,8 @@ decltype(masformer::has_products) has_products;
 decltype(masformer::linear) linear;
 decltype(masformer::linear_backward_input) linear_backward_input;
 decltype(masformer::linear_backward_weight) linear_backward_weight;
+decltype(masformer::linear_gelu) linear_gelu;
+decltype(masformer::linear_backward_input_gelu) linear_backward_input_gelu;
 decltype(masformer::attention) attention;
 decltype(masformer::attention_backward) attention_backward;
 decltype(masformer::gelu) gelu;

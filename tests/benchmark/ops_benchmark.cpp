@@ -21,6 +21,7 @@
 #include "runtime/ops/gelu.h"
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/linear.h"
+#include "runtime/ops/linear_gelu.h"
 #include "runtime/peak.h"
 #include "tests/benchmark/measure.h"
 
@@ -144,6 +145,19 @@ void measure_linear(Benchmark& b, const std::string& name, std::int64_t inputs,
              [&] { linear_backward_weight(b.stream(), y, x, dweight, dbias); });
 }
 
+// The MLP's products with GELU in them: beside "up", "down dx" and the two GELUs by themselves.
+void measure_linear_gelu(Benchmark& b) {
+  const std::int64_t tokens = model().tokens, hidden = model().hidden, ffn = model().ffn();
+  const DType dtype = b.dtype();
+  const OwnedTensor x = numbers({tokens, hidden}, dtype), up = numbers({ffn, hidden}, dtype, 0.02);
+  const OwnedTensor down = numbers({hidden, ffn}, dtype, 0.02), bias = numbers({ffn}, dtype);
+  const OwnedTensor before({tokens, ffn}, dtype), after({tokens, ffn}, dtype);
+  const double flops = 2.0 * double(tokens * hidden) * double(ffn);
+  b.computes("up and gelu", flops, 0, [&] { linear_gelu(b.stream(), x, up, bias, before, after); });
+  b.computes("down dx and gelu backward", flops, 0,
+             [&] { linear_backward_input_gelu(b.stream(), x, down, before, after); });
+}
+
 void measure_attention(Benchmark& b, const std::string& text, double calls) {
   const auto [tokens, heads, head_dim] =
       std::tuple(model().tokens, model().heads, model().head_dim());
@@ -234,6 +248,7 @@ void measure_all(int threads, double seconds, DType dtype) {
   measure_linear(benchmark, "up", hidden, model().ffn(), layers);
   measure_linear(benchmark, "down", model().ffn(), hidden, layers);
   measure_linear(benchmark, "head", hidden, vocabulary, 1);
+  measure_linear_gelu(benchmark);
   for (const auto& [span, count] : model().spans) measure_attention(benchmark, span, count);
   measure_block_ops(benchmark);
   measure_vocabulary_ops(benchmark);

@@ -17,6 +17,7 @@
 #include "runtime/ops/gelu.h"
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/linear.h"
+#include "runtime/ops/linear_gelu.h"
 #include "tests/support/has_bf16.h"
 #include "tests/support/tensors.h"
 
@@ -97,6 +98,32 @@ std::vector<Output> run_linear_backward(const Stream& stream, DType dtype, const
   linear_backward_input(stream, dy, weight, dx);
   linear_backward_weight(stream, dy, x, dweight, dbias);
   return {output("dx", dx), output("dweight", dweight), output("dbias", dbias)};
+}
+
+std::vector<Output> run_linear_gelu(const Stream& stream, DType dtype, const Sizes& sizes) {
+  const auto [tokens, inputs, outputs] = sizes;
+  const OwnedTensor x = input({tokens, inputs}, 1, dtype);
+  const OwnedTensor weight = input({outputs, inputs}, 2, dtype, 0.1);
+  const OwnedTensor bias = input({outputs}, 3, dtype);
+  const OwnedTensor before = poisoned({tokens, outputs}, dtype);
+  const OwnedTensor after = poisoned({tokens, outputs}, dtype);
+  const OwnedTensor unbiased = poisoned({tokens, outputs}, dtype);
+  const OwnedTensor unbiased_before = poisoned({tokens, outputs}, dtype);
+  linear_gelu(stream, x, weight, bias, before, after);
+  linear_gelu(stream, x, weight, {}, unbiased_before, unbiased);
+  return {output("before", before), output("after", after),
+          output("unbiased before", unbiased_before), output("unbiased", unbiased)};
+}
+
+std::vector<Output> run_linear_gelu_backward(const Stream& stream, DType dtype,
+                                             const Sizes& sizes) {
+  const auto [tokens, inputs, outputs] = sizes;
+  const OwnedTensor dy = input({tokens, outputs}, 1, dtype);
+  const OwnedTensor weight = input({outputs, inputs}, 2, dtype);
+  const OwnedTensor before = input({tokens, inputs}, 3, dtype);
+  const OwnedTensor dbefore = poisoned({tokens, inputs}, dtype);
+  linear_backward_input_gelu(stream, dy, weight, before, dbefore);
+  return {output("dbefore", dbefore)};
 }
 
 struct AttentionCase {
@@ -272,6 +299,8 @@ TEST_P(InBf16, CostsRoundingAndNoMore) {
 INSTANTIATE_TEST_SUITE_P(Ops, InBf16,
                          testing::Values(Op{"linear", run_linear, true},
                                          Op{"linear_backward", run_linear_backward, true},
+                                         Op{"linear_gelu", run_linear_gelu, true},
+                                         Op{"linear_gelu_backward", run_linear_gelu_backward, true},
                                          Op{"layer_norm", run_layer_norm}, Op{"gelu", run_gelu},
                                          Op{"embedding", run_embedding},
                                          Op{"residual", run_residual},
