@@ -18,9 +18,9 @@ class Elementwise : public testing::TestWithParam<std::tuple<std::int64_t, std::
 
 TEST_P(Elementwise, AddsAResidual) {
   const OwnedTensor bias = normals({features}, 1);
-  // Slices that start anywhere, and on a border of 16 bytes.
-  for (const std::int64_t lead : {1, 8}) {
-    const Shape wide{tokens, features + 2 * lead};
+  // Slices that start on a border of 16 bytes or not, with rows that do or not.
+  for (const auto& [lead, gaps] : {std::pair{1, 3}, {1, 8}, {8, 9}, {8, 16}}) {
+    const Shape wide{tokens, features + gaps};
     const OwnedTensor wide_x = poisoned(wide), wide_y = poisoned(wide);
     const Tensor x = wide_x->slice(1, lead, features), y = wide_y->slice(1, lead, features);
     set_normals(x, 2);
@@ -32,7 +32,7 @@ TEST_P(Elementwise, AddsAResidual) {
     EXPECT_LT(difference(y, expected), 1e-7);
     add_residual(stream, x, Tensor(), y);
     EXPECT_LT(difference(y, sum(expected, values(x))), 1e-7);
-    EXPECT_EQ(poison_left(wide_y), 2 * lead * tokens);
+    EXPECT_EQ(poison_left(wide_y), gaps * tokens);
   }
 }
 

@@ -36,14 +36,17 @@ TEST_P(Gelu, EqualsTheEquationAndItsSlope) {
   EXPECT_LT(difference(y, expected_y), 2e-7);
   EXPECT_LT(difference(dx, expected_dx), 1e-6);
 
-  for (const std::int64_t begin : {1, 2}) {
-    if (begin > size) continue;
-    const auto rest = [&](const Tensor& whole) { return whole.slice(0, begin, size - begin); };
-    const OwnedTensor y_rest = poisoned({size}), dx_rest = poisoned({size});
-    gelu(stream, rest(x), rest(y_rest));
-    gelu_backward(stream, rest(x), rest(dy), rest(dx_rest));
-    EXPECT_TRUE(same_bits(rest(y), rest(y_rest))) << "from element " << begin;
-    EXPECT_TRUE(same_bits(rest(dx), rest(dx_rest))) << "from element " << begin;
+  // From and to anywhere, and no further.
+  for (const std::int64_t lead : {1, 4}) {
+    const OwnedTensor wide_x = poisoned({size + 8}), wide_y = poisoned({size + 8});
+    const OwnedTensor wide_dx = poisoned({size + 8});
+    const auto part = [&](const Tensor& wide) { return wide.slice(0, lead, size); };
+    copy(stream, x, part(wide_x));
+    gelu(stream, part(wide_x), part(wide_y));
+    gelu_backward(stream, part(wide_x), dy, part(wide_dx));
+    EXPECT_TRUE(same_bits(part(wide_y), y)) << "from element " << lead;
+    EXPECT_TRUE(same_bits(part(wide_dx), dx)) << "from element " << lead;
+    EXPECT_EQ(poison_left(wide_y) + poison_left(wide_dx), 2 * 8);
   }
 
   gelu_backward(stream, x, dy, dy);
