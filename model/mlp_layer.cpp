@@ -4,6 +4,7 @@
 
 #include "runtime/ops/gelu.h"
 #include "runtime/ops/linear.h"
+#include "runtime/ops/linear_gelu.h"
 
 namespace masformer {
 namespace {
@@ -36,29 +37,30 @@ MlpLayer::MlpLayer(LayerDeclarer declare, int index)
 
 void MlpLayer::forward(LayerRun& run) const {
   expand(run);
-  activate(run);
   projection_.forward(run, run.buffers[after_gelu_]);
 }
 
 void MlpLayer::recompute(LayerRun& run) const {
-  if (recompute_ == Recompute::block) expand(run);
-  activate(run);
+  if (recompute_ == Recompute::block) return expand(run);
+  gelu(run.stream, run.buffers[before_gelu_], run.buffers[after_gelu_]);
 }
 
 void MlpLayer::expand(LayerRun& run) const {
   const Tensor normed = norm_.forward(run);
-  linear(run.stream, normed, run.parameters[weight_].value, run.parameters[bias_].value,
-         run.buffers[before_gelu_]);
-}
-
-void MlpLayer::activate(LayerRun& run) const {
-  gelu(run.stream, run.buffers[before_gelu_], run.buffers[after_gelu_]);
+  const Tensor weight = run.parameters[weight_].value, bias = run.parameters[bias_].value;
+  const Tensor before = run.buffers[before_gelu_], after = run.buffers[after_gelu_];
+  if (recompute_ == Recompute::selective) {
+    // recompute() must get the same bits from what was rounded.
+    linear(run.stream, normed, weight, bias, before);
+    gelu(run.stream, before, after);
+  } else {
+    linear_gelu(run.stream, normed, weight, bias, before, after);
+  }
 }
 
 void MlpLayer::backward_input(LayerRun& run) const {
   const Tensor gradient = run.buffers[before_gelu_gradient_];
-  projection_.backward_input(run, gradient);
-  gelu_backward(run.stream, run.buffers[before_gelu_], gradient, gradient);
+  projection_.backward_input_gelu(run, run.buffers[before_gelu_], gradient);
   linear_backward_input(run.stream, gradient, run.parameters[weight_].value,
                         norm_.normed_gradient(run));
   norm_.backward(run, run.output_gradient);

@@ -20,10 +20,8 @@ class MlpLayer final : public Layer {
   void backward_weight(LayerRun& run) const override;
 
  private:
-  // before_gelu = W1 ln_2(h) + b1
+  // before_gelu = W1 ln_2(h) + b1, after_gelu = gelu(before_gelu)
   void expand(LayerRun& run) const;
-  // after_gelu = gelu(before_gelu)
-  void activate(LayerRun& run) const;
 
   Recompute recompute_;
   LayerNormPart norm_;

@@ -2,6 +2,7 @@
 
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/linear.h"
+#include "runtime/ops/linear_gelu.h"
 
 namespace masformer {
 
@@ -21,6 +22,12 @@ void ProjectionPart::forward(LayerRun& run, Tensor inner) const {
 void ProjectionPart::backward_input(LayerRun& run, Tensor inner_gradient) const {
   linear_backward_input(run.stream, sum_.gather_gradient(run), run.parameters[weight_].value,
                         inner_gradient);
+}
+
+void ProjectionPart::backward_input_gelu(LayerRun& run, Tensor before,
+                                         Tensor before_gradient) const {
+  linear_backward_input_gelu(run.stream, sum_.gather_gradient(run), run.parameters[weight_].value,
+                             before, before_gradient);
 }
 
 void ProjectionPart::backward_weight(LayerRun& run, Tensor inner) const {

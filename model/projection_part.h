@@ -19,6 +19,8 @@ class ProjectionPart {
   void forward(LayerRun& run, Tensor inner) const;
   // Writes `inner_gradient` [T, I].
   void backward_input(LayerRun& run, Tensor inner_gradient) const;
+  // The same where `inner` is gelu(before): writes the gradient of `before` [T, I].
+  void backward_input_gelu(LayerRun& run, Tensor before, Tensor before_gradient) const;
   // `inner` [T, I], as in the forward.
   void backward_weight(LayerRun& run, Tensor inner) const;
 
