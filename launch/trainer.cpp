@@ -80,14 +80,27 @@ void Trainer::check_held_out() const {
       options_.eval.every, held_out_.tokens(), sequence, options_.data.held_out));
 }
 
+namespace {
+
+std::string describe_device(const Job& job) {
+  if (const DeviceQueue* const queue = job.stream.queue()) {
+    return fmt::format(
+        "device    {} on rank 0; {} peak of all ranks {:.0f} TFLOP/s, by data sheet\n",
+        queue->name(), name_of(job.plan.policy.dtype), job.peak_flops / 1e12);
+  }
+  return fmt::format("threads   {} a rank; fp32 peak of all ranks {:.0f} GFLOP/s, measured\n",
+                     job.stream.threads(), job.peak_flops / 1e9);
+}
+
+}  // namespace
+
 void Trainer::prepare_output() {
   on_first_rank(job_.world(), [&] {
     directory_ = std::make_unique<RunDirectory>(options_.run.dir);
     fmt::print("{}", describe(job_.plan));
     fmt::print("data      {}: {} tokens to train on, {} held out; {} windows an epoch\n",
                options_.data.path, train_.tokens(), held_out_.tokens(), loader_.windows());
-    fmt::print("threads   {} a rank; fp32 peak of all ranks {:.0f} GFLOP/s, measured\n",
-               job_.stream.threads(), job_.peak_flops / 1e9);
+    fmt::print("{}", describe_device(job_));
     fmt::print("output    {}: metrics.jsonl, checkpoints/\n", options_.run.dir);
     std::fflush(stdout);
   });
