@@ -1,7 +1,8 @@
-# The CUDA toolkit, where there is one. Sets MASFORMER_HAS_CUDA, and makes plugins: libraries that the
-# program opens when it needs them (runtime/plugin.h).
+# The CUDA toolkit, where there is one, and NCCL. Sets MASFORMER_HAS_CUDA and MASFORMER_HAS_NCCL, and
+# makes plugins: libraries that the program opens when it needs them (runtime/plugin.h).
 set(MASFORMER_CUDA AUTO CACHE STRING "Build the CUDA backend: ON, OFF, or AUTO (where the toolkit is)")
 set(MASFORMER_HAS_CUDA OFF)
+set(MASFORMER_HAS_NCCL OFF)
 if(MASFORMER_CUDA)
   find_program(MASFORMER_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
   if(MASFORMER_NVCC)
@@ -18,11 +19,13 @@ if(MASFORMER_CUDA)
     string(APPEND CMAKE_CUDA_FLAGS
       " --expt-relaxed-constexpr -DFMT_USE_CONSTEXPR=1 -Xcompiler=-Wall,-Wextra")
     set(MASFORMER_HAS_CUDA ON)
+    find_package(NCCL)
+    set(MASFORMER_HAS_NCCL ${NCCL_FOUND})
   elseif(NOT MASFORMER_CUDA STREQUAL AUTO)
     message(FATAL_ERROR "MASFORMER_CUDA is ${MASFORMER_CUDA} and no nvcc was found: set CUDA_HOME")
   endif()
 endif()
-message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}")
+message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}, NCCL: ${MASFORMER_HAS_NCCL}")
 
 # All of them.
 add_custom_target(plugins)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <set>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -81,12 +82,29 @@ void check_memory(Communicator& world, const Stream& stream, const StageDescript
   check(host_name(), on_host + process_memory, available_host_memory());
 }
 
+// NCCL lets ranks share a device only where it is asked to, and of late: then it has to be named.
+Transport choose_transport(Communicator& world, const Stream& stream, const std::string& wanted) {
+  if (wanted != "auto") return wanted == "nccl" ? Transport::nccl : Transport::mpi;
+  const auto places =
+      world.all_gather(fmt::format("{} of {}", stream.queue()->name(), host_name()));
+  const bool shared = std::set(places.begin(), places.end()).size() < places.size();
+  return shared ? Transport::mpi : Transport::nccl;
+}
+
+Communicators make_groups(const MpiSession& session, const Mesh& mesh, const Stream& stream,
+                          const RuntimeOptions& runtime) {
+  auto world = session.world();
+  if (stream.device() == Device::cpu) return make_communicators(std::move(world), mesh);
+  const Transport transport = choose_transport(*world, stream, runtime.transport);
+  return make_communicators(std::move(world), mesh, {&stream, transport});
+}
+
 }  // namespace
 
 Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const RuntimeOptions& runtime)
     : plan(std::move(plan_)),
       stream(make_stream(session, runtime, plan.policy.dtype)),
-      groups(make_communicators(session.world(), plan.mesh)),
+      groups(make_groups(session, plan.mesh, stream, runtime)),
       stage(make_stage(purpose)),
       peak_flops(sum_over(world(), peak_of_rank(session.ranks_on_this_host()))) {}
 

@@ -206,6 +206,12 @@ void describe_data(OptionTable& table, Options& o) {
 void describe_runtime(OptionTable& table, Options& o) {
   table.add("runtime.device", o.runtime.device,
             {.value = "NAME", .help = "Where the layers compute.", .choices = {"cpu", "cuda"}});
+  table.add(
+      "runtime.transport", o.runtime.transport,
+      {.value = "NAME",
+       .help = "How tensors on devices travel: by NCCL, or through the host by MPI. auto: NCCL "
+               "where each rank has a device of its own.",
+       .choices = {"auto", "nccl", "mpi"}});
   table.add("runtime.threads", o.runtime.threads,
             {.value = "N",
              .help = "Threads of each rank. 0: OMP_NUM_THREADS, else cores over ranks.",

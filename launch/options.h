@@ -11,6 +11,7 @@ namespace masformer {
 // 0 and "" stand for "derived", as the help of each says.
 struct RuntimeOptions {
   std::string device = "cpu";
+  std::string transport = "auto";  // of tensors on devices: auto, nccl, mpi
   // Of each op on CPUs; 0: OMP_NUM_THREADS, else cores over the ranks on this host.
   std::int64_t threads = 0;
 };

@@ -2,6 +2,10 @@
 // ranks of the group, by one thread of each, and return events: nothing is promised about the
 // tensors before the event is waited for. Tensors are contiguous; the dtypes are fp32, bf16 (summed
 // in fp32; it has no maxima), fp64, int32.
+//
+// A tensor on a device is taken as what has been issued to the rank's compute Stream leaves it, and
+// its event orders that stream (event.h). Where other transports than MPI promise less about sums,
+// they say so.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +52,9 @@ class Communicator {
   // rounded down, for an all-reduce, as a ring moves it; in bf16 what its two halves hand over, a
   // reduce-scatter and an all-gather. The control plane is left out.
   virtual SentBytes sent_bytes() const = 0;
-  // Bytes of working memory that this rank holds for the group: none at first, and
-  // reduce_scatter_memory(size) from the first reduce-scatter or sum in bf16 on. Without MPI's own.
+  // Bytes of host memory that this rank holds for the group's work: none at first, and
+  // reduce_scatter_memory(size) from the first reduce-scatter or sum in bf16 on; staging adds to it
+  // (staged_communicator.h). Without MPI's own and NCCL's, which is on the device.
   virtual std::int64_t working_memory() const = 0;
 };
 

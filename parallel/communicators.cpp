@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "parallel/mpi_communicator.h"
+#include "parallel/nccl_communicator.h"
 #include "parallel/self_communicator.h"
+#include "parallel/staged_communicator.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -20,6 +22,21 @@ std::vector<int> first_and_last(const std::vector<int>& stages, int rank) {
   if (rank != stages.front() && rank != stages.back()) return {rank};
   if (stages.size() == 1) return {rank};
   return {stages.front(), stages.back()};
+}
+
+// Has the group move tensors on devices, too. Collective over the group.
+void equip(std::unique_ptr<Communicator>& group, std::string_view name,
+           const DeviceTransport& devices) {
+  if (group->size() == 1 || devices.transport == Transport::mpi) {
+    group = make_staged_communicator(std::move(group), *devices.stream);
+    return;
+  }
+  const bool messages = name == name_of(Axis::pipe);
+  group = make_nccl_communicator(std::move(group), *devices.stream,
+                                 {.name = std::string(name),
+                                  .collectives = !messages,
+                                  .messages = messages,
+                                  .patience = devices.patience});
 }
 
 }  // namespace
@@ -46,7 +63,8 @@ std::int64_t Communicators::working_memory() const {
   return bytes;
 }
 
-Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh& mesh) {
+Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh& mesh,
+                                 const DeviceTransport& devices) {
   require(world->size() == mesh.size(), "the mesh {} is for {} ranks, and the job has {}",
           mesh.to_string(), mesh.size(), world->size());
   const int rank = world->rank();
@@ -63,6 +81,13 @@ Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh
   const int ends_tag = 1 + static_cast<int>(Axis::tensor);
   made.ends = make_group(*world, first_and_last(mesh.group(rank, Axis::pipe), rank), ends_tag);
   made.world = std::move(world);
+  if (devices.stream == nullptr || devices.stream->device() == Device::cpu) return made;
+  equip(made.tensor, name_of(Axis::tensor), devices);
+  equip(made.context, name_of(Axis::context), devices);
+  equip(made.data, name_of(Axis::data), devices);
+  equip(made.pipe, name_of(Axis::pipe), devices);
+  equip(made.ends, "ends", devices);
+  equip(made.world, "world", devices);
   return made;
 }
 

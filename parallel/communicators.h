@@ -1,12 +1,26 @@
 // The groups that one rank of a mesh belongs to, one for each axis.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "parallel/communicator.h"
 #include "parallel/mesh.h"
+#include "runtime/stream.h"
 
 namespace masformer {
+
+enum class Transport {
+  mpi,   // through host memory (staged_communicator.h)
+  nccl,  // one rank a device (nccl_communicator.h)
+};
+
+// How tensors on devices travel. Host tensors and the control plane always go by MPI.
+struct DeviceTransport {
+  const Stream* stream = nullptr;  // the rank's; outlives the groups. None or the CPU's: no devices
+  Transport transport = Transport::mpi;
+  std::chrono::seconds patience{600};  // as NcclGroup's
+};
 
 struct Communicators {
   Coordinate at;  // where this rank stands
@@ -24,7 +38,10 @@ struct Communicators {
   std::int64_t working_memory() const;
 };
 
-// Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size.
-Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh& mesh);
+// Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size. By
+// NCCL, messages go along the pipe axis alone, between neighbours in its ring, and collectives
+// along the others.
+Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh& mesh,
+                                 const DeviceTransport& devices = {});
 
 }  // namespace masformer

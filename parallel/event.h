@@ -17,6 +17,9 @@ class PendingOperation {
 
 // A move-only handle; empty means already done. The tensors of the operation must stay alive and
 // unchanged (or, for results, unread) until wait() has returned. Whoever holds the event waits.
+//
+// For a tensor on a device, wait() means that work issued to the rank's compute stream afterwards
+// sees the operation as done: with NCCL the host itself does not wait. done() means that it is.
 class [[nodiscard]] Event {
  public:
   Event() = default;

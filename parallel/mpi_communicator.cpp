@@ -37,10 +37,8 @@ class MpiCommunicator final : public Communicator {
   void check(const Tensor& x, int peer) const;
   Event all_reduce_by_shares(const Tensor& x, Reduction reduction);
   ShareGroup next_share_group();
-  // Bytes of the rows of `x` that are this rank's.
-  std::int64_t own_bytes(const Tensor& x) const {
-    const Part own = share(x.dim(0), size_, rank_);
-    return x.slice(0, own.begin, own.count).bytes();
+  void count(Operation kind, const Tensor& x) {
+    sent_[kind] += counted_bytes(kind, x, rank_, size_);
   }
 
   OwnedComm comm_;
@@ -72,6 +70,7 @@ void MpiCommunicator::check(const Tensor& x, int peer) const {
 // OpenMPI picks the algorithm, and so the order of the sum, by the sizes of message and group.
 Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   check(x, rank_);
+  count(Operation::all_reduce, x);
   if (x.dtype() == DType::bf16) return all_reduce_by_shares(x, reduction);
   const MPI_Op op = reduction == Reduction::sum ? MPI_SUM : MPI_MAX;
   for (const Part& piece : pieces_of(x)) {
@@ -79,7 +78,6 @@ Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
                             mpi_type(x.dtype()), op, handle()),
               "MPI_Allreduce");
   }
-  sent_[Operation::all_reduce] += 2 * (size_ - 1) * x.bytes() / size_;
   return {};
 }
 
@@ -87,8 +85,6 @@ Event MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
 Event MpiCommunicator::all_reduce_by_shares(const Tensor& x, Reduction reduction) {
   require(reduction == Reduction::sum, "bf16 is summed and no more");
   const Tensor elements = x.reshape({x.elements()});
-  sent_[Operation::all_reduce] +=
-      elements.bytes() - own_bytes(elements) + (size_ - 1) * own_bytes(elements);
   reduce_scatters_.start(next_share_group(), elements).wait();
   return start_all_gather(next_share_group(), elements);
 }
@@ -101,13 +97,13 @@ ShareGroup MpiCommunicator::next_share_group() {
 
 Event MpiCommunicator::reduce_scatter(Tensor x) {
   check(x, rank_);
-  sent_[Operation::reduce_scatter] += x.bytes() - own_bytes(x);
+  count(Operation::reduce_scatter, x);
   return reduce_scatters_.start(next_share_group(), x);
 }
 
 Event MpiCommunicator::all_gather(Tensor x) {
   check(x, rank_);
-  sent_[Operation::all_gather] += (size_ - 1) * own_bytes(x);
+  count(Operation::all_gather, x);
   return start_all_gather(next_share_group(), x);
 }
 
@@ -118,7 +114,7 @@ Event MpiCommunicator::broadcast(Tensor x, int root) {
                         root, handle()),
               "MPI_Bcast");
   }
-  if (rank_ == root && size_ > 1) sent_[Operation::broadcast] += x.bytes();
+  if (rank_ == root) count(Operation::broadcast, x);
   return {};
 }
 
@@ -132,7 +128,7 @@ Event MpiCommunicator::send(Tensor x, int to) {
               "MPI_Isend");
     requests->add_send(request);
   }
-  sent_[Operation::send] += x.bytes();
+  count(Operation::send, x);
   return Event(std::move(requests));
 }
 

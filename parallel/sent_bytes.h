@@ -6,12 +6,18 @@
 #include <cstdint>
 #include <numeric>
 
+#include "runtime/tensor.h"
+
 namespace masformer {
 
 enum class Operation { all_reduce, reduce_scatter, all_gather, broadcast, send };
 
 inline constexpr std::array operation_names{"all_reduce", "reduce_scatter", "all_gather",
                                             "broadcast", "send"};  // as in docs/metrics.md
+
+// What rank `rank` of `ranks` counts for an operation on `x`, by the rules of
+// Communicator::sent_bytes(); for a broadcast, what its root counts.
+std::int64_t counted_bytes(Operation kind, const Tensor& x, int rank, int ranks);
 
 class SentBytes {
  public:

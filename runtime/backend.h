@@ -25,6 +25,9 @@ struct Backend {
   // left. release() waits for what uses the memory.
   void* (*allocate)(std::int64_t bytes);
   void (*release)(void* memory) noexcept;
+  // Of the host, for pinned_memory.h; as the two above.
+  void* (*allocate_pinned)(std::int64_t bytes);
+  void (*release_pinned)(void* memory) noexcept;
   // What a stream on the machine's device `index` keeps; null where calls return when they are
   // done.
   std::unique_ptr<DeviceQueue> (*make_queue)(int index);

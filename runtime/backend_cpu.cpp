@@ -35,6 +35,8 @@ const Backend& cpu_backend() {
   static constexpr Backend table{
       .allocate = allocate,
       .release = release,
+      .allocate_pinned = allocate,
+      .release_pinned = release,
       .make_queue = make_queue,
       .copy_across = copy_across,
       .has_products = cpu::has_products,

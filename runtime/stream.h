@@ -5,16 +5,28 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/tensor.h"
 
 namespace masformer {
+
+// What other ranks may keep a device waiting for.
+class Watched {
+ public:
+  virtual ~Watched() = default;
+  // Throws Error where waiting longer is of no use.
+  virtual void check() = 0;
+  // Ends it, with no result.
+  virtual void give_up() noexcept = 0;
+};
 
 // What a device keeps for a stream: its own queue, and the handles of its libraries. The backend
 // that made it knows what it is.
 class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;
+  // Checks what is watched again and again while it waits.
   virtual void synchronize() = 0;
   virtual std::string name() const = 0;               // "NVIDIA H100 80GB HBM3 0"
   virtual std::int64_t available_memory() const = 0;  // bytes
@@ -23,6 +35,21 @@ class DeviceQueue {
   virtual double peak_flops(DType dtype) const = 0;
   // Of working memory that the ops took on the device so far.
   virtual std::int64_t scratch_bytes() const = 0;
+
+  // `what` is watched until unwatch().
+  void watch(Watched& what) { watched_.push_back(&what); }
+  void unwatch(Watched& what) { std::erase(watched_, &what); }
+  // Ends all that is watched: a rank that fails alone calls it before it gives back memory, since
+  // that waits for the device.
+  void give_up() noexcept {
+    for (Watched* const each : watched_) each->give_up();
+  }
+
+ protected:
+  const std::vector<Watched*>& watched() const { return watched_; }
+
+ private:
+  std::vector<Watched*> watched_;
 };
 
 class Stream {

@@ -10,6 +10,8 @@ namespace {
 constexpr Backend table{
     .allocate = cuda::allocate,
     .release = cuda::release,
+    .allocate_pinned = cuda::allocate_pinned,
+    .release_pinned = cuda::release_pinned,
     .make_queue = cuda::make_queue,
     .copy_across = cuda::copy_across,
     .has_products = cuda::has_products,

@@ -1,6 +1,6 @@
 #include "runtime/cuda/memory.h"
 
-#include <vector>
+#include <cstring>
 
 #include "runtime/cuda/error.h"
 #include "runtime/cuda/queue.h"
@@ -29,6 +29,17 @@ void release(void* memory) noexcept {
   cudaFree(memory);
 }
 
+void* allocate_pinned(std::int64_t bytes) {
+  void* memory = nullptr;
+  const auto size = static_cast<std::size_t>(bytes);
+  check(cudaMallocHost(&memory, size), "cudaMallocHost");
+  return std::memset(memory, 0, size);
+}
+
+void release_pinned(void* memory) noexcept {
+  cudaFreeHost(memory);
+}
+
 std::unique_ptr<DeviceQueue> make_queue(int index) {
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
@@ -41,6 +52,8 @@ std::unique_ptr<DeviceQueue> make_queue(int index) {
 
 void copy_across(const Stream& stream, Tensor from, Tensor to) {
   if (from.elements() == 0) return;
+  // The copy to pageable memory waits for the stream, too, but looks after nothing meanwhile.
+  if (to.device() == Device::cpu) stream.synchronize();
   check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
                         cudaMemcpyDefault, queue_of(stream).handle()),
         "cudaMemcpyAsync");

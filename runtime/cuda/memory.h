@@ -10,9 +10,11 @@ namespace masformer::cuda {
 
 void* allocate(std::int64_t bytes);
 void release(void* memory) noexcept;
+void* allocate_pinned(std::int64_t bytes);
+void release_pinned(void* memory) noexcept;
 // Ranks beyond the number of devices share them.
 std::unique_ptr<DeviceQueue> make_queue(int index);
-// The host's memory is pageable, so what goes to the device has been read when the call returns.
+// What goes to the device from pageable memory has been read when the call returns.
 void copy_across(const Stream& stream, Tensor from, Tensor to);
 
 }  // namespace masformer::cuda

@@ -1,5 +1,8 @@
 #include "runtime/cuda/queue.h"
 
+#include <chrono>
+#include <thread>
+
 #include <fmt/format.h>
 
 #include "runtime/cuda/error.h"
@@ -20,7 +23,17 @@ Queue::~Queue() {
 }
 
 void Queue::synchronize() {
-  check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+  if (watched().empty()) return check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds between_checks(5);
+  for (auto next_check = Clock::now() + between_checks;; std::this_thread::yield()) {
+    const cudaError_t status = cudaStreamQuery(handle_);
+    if (status != cudaErrorNotReady) return check(status, "cudaStreamQuery");
+    cudaGetLastError();  // is not kept for the next call
+    if (Clock::now() < next_check) continue;
+    for (Watched* const each : watched()) each->check();
+    next_check = Clock::now() + between_checks;
+  }
 }
 
 std::string Queue::name() const {

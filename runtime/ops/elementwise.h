@@ -23,7 +23,7 @@ void fill_zero(const Stream& stream, Tensor x);
 
 // to = from, for contiguous tensors of equal shape: of equal dtype, or one fp32 and one bf16. Of
 // equal dtype, one of them may be in host memory while the stream is a device's: what goes to the
-// device has been read on return, what goes to the host has arrived.
+// device has been read on return, but from pinned memory; what goes to the host has arrived.
 void copy(const Stream& stream, Tensor from, Tensor to);
 
 // The element of a tensor [1] fp64. Waits for the stream.

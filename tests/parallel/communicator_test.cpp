@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -11,12 +10,16 @@
 #include "parallel/mpi_communicator.h"
 #include "parallel/mpi_support.h"
 #include "parallel/self_communicator.h"
+#include "parallel/staged_communicator.h"
 #include "runtime/error.h"
+#include "tests/support/transports.h"
 #include "tests/support/world.h"
 
 namespace masformer {
 namespace {
 
+using test::Cargo;
+using test::private_world;
 using test::world;
 
 constexpr std::int64_t sizes[] = {0, 1, 17, 100003};
@@ -31,15 +34,10 @@ template <class T>
 std::vector<T> numbers(std::int64_t size, int rank) {
   std::vector<T> values(static_cast<std::size_t>(size));
   for (std::int64_t i = 0; i < size; ++i) {
-    values[static_cast<std::size_t>(i)] = static_cast<T>((i * 7 + rank * 13) % 101 - 50);
+    const auto number = static_cast<int>((i * 7 + rank * 13) % 101 - 50);
+    values[static_cast<std::size_t>(i)] = static_cast<T>(static_cast<float>(number));
   }
   return values;
-}
-
-std::unique_ptr<Communicator> private_world(int tag) {
-  std::vector<int> all(static_cast<std::size_t>(world().size()));
-  std::iota(all.begin(), all.end(), 0);
-  return make_mpi_group(world(), all, tag);
 }
 
 std::vector<Mesh> meshes_of(int ranks) {
@@ -54,83 +52,125 @@ std::vector<Mesh> meshes_of(int ranks) {
   return meshes;
 }
 
-template <class T>
-class Typed : public testing::Test {};
-using Types = testing::Types<float, double, std::int32_t>;  // bf16: below
-TYPED_TEST_SUITE(Typed, Types);
-
-TYPED_TEST(Typed, AllReduceIsTheSumOrTheLargestOfAllRanks) {
-  for (const std::int64_t size : sizes) {
-    std::vector<TypeParam> sum(static_cast<std::size_t>(size));
-    std::vector<TypeParam> largest(sum.size(), TypeParam{-51});
-    for (int rank = 0; rank < world().size(); ++rank) {
-      const auto values = numbers<TypeParam>(size, rank);
-      for (std::size_t i = 0; i < sum.size(); ++i) {
-        sum[i] += values[i];
-        largest[i] = std::max(largest[i], values[i]);
-      }
-    }
-    auto values = numbers<TypeParam>(size, world().rank());
-    world().all_reduce(tensor_of(values), Reduction::sum).wait();
-    EXPECT_EQ(values, sum);
-    values = numbers<TypeParam>(size, world().rank());
-    world().all_reduce(tensor_of(values), Reduction::max).wait();
-    EXPECT_EQ(values, largest);
-  }
+// Calls test.operator()<T>() for each type that travels.
+template <class Test>
+void for_each_type(const Test& test) {
+  test.template operator()<float>();
+  test.template operator()<double>();
+  test.template operator()<std::int32_t>();
+  test.template operator()<bfloat16>();
 }
 
-TYPED_TEST(Typed, BroadcastGivesEveryRankTheRootsNumbers) {
-  for (const std::int64_t size : sizes) {
-    for (int root = 0; root < world().size(); ++root) {
-      auto values = numbers<TypeParam>(size, world().rank());
-      world().broadcast(tensor_of(values), root).wait();
-      EXPECT_EQ(values, numbers<TypeParam>(size, root));
+class Collectives : public test::OnEachWay {
+ protected:
+  // The sum of what values_of gives for each rank, from the first to the last.
+  template <class T>
+  static std::vector<T> sum_over_ranks(const std::function<std::vector<T>(int)>& values_of) {
+    std::vector<T> sum = values_of(0);
+    for (int rank = 1; rank < world().size(); ++rank) {
+      const auto values = values_of(rank);
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = static_cast<T>(sum[i] + values[i]);
     }
+    return sum;
   }
+};
+class Messages : public test::OnEachWay {};
+class Shares : public Collectives {};
+
+INSTANTIATE_TEST_SUITE_P(, Collectives, testing::ValuesIn(test::ways()), test::name_of_way);
+INSTANTIATE_TEST_SUITE_P(, Messages, testing::ValuesIn(test::ways()), test::name_of_way);
+INSTANTIATE_TEST_SUITE_P(, Shares, testing::ValuesIn(test::ways()), test::name_of_way);
+
+TEST_P(Collectives, AllReduceGivesTheSumOfAllRanks) {
+  for_each_type([&]<class T>() {
+    for (const std::int64_t size : sizes) {
+      Cargo<T> values(GetParam(), numbers<T>(size, world().rank()));
+      group().all_reduce(values, Reduction::sum).wait();
+      EXPECT_EQ(values.values(),
+                sum_over_ranks<T>([&](int rank) { return numbers<T>(size, rank); }));
+    }
+  });
 }
 
-// Every rank sends to every rank, itself too, messages of all sizes; they arrive in order.
-TYPED_TEST(Typed, MessagesArriveInTheOrderOfSending) {
-  const int ranks = world().size();
-  std::vector<std::vector<TypeParam>> sent, received;
-  std::vector<Event> sends;
-  sent.reserve(100);
-  for (int to = 0; to < ranks; ++to) {
+TEST_P(Collectives, AllReduceGivesTheLargestOfAllRanks) {
+  for_each_type([&]<class T>() {
+    if (std::is_same_v<T, bfloat16>) return;
     for (const std::int64_t size : sizes) {
-      sent.push_back(numbers<TypeParam>(size, world().rank() + 3 * to));
-      sends.push_back(world().send(tensor_of(sent.back()), to));
-    }
-  }
-  for (int from = ranks - 1; from >= 0; --from) {
-    for (const std::int64_t size : sizes) {
-      std::vector<TypeParam> values(static_cast<std::size_t>(size), TypeParam{99});
-      Event event = world().receive(tensor_of(values), from);
-      while (!event.done()) {
+      std::vector<T> largest = numbers<T>(size, 0);
+      for (int rank = 1; rank < world().size(); ++rank) {
+        const auto values = numbers<T>(size, rank);
+        for (std::size_t i = 0; i < largest.size(); ++i) {
+          largest[i] = std::max(largest[i], values[i]);
+        }
       }
-      event.wait();
-      EXPECT_EQ(values, numbers<TypeParam>(size, from + 3 * world().rank()));
+      Cargo<T> values(GetParam(), numbers<T>(size, world().rank()));
+      group().all_reduce(values, Reduction::max).wait();
+      EXPECT_EQ(values.values(), largest);
     }
-  }
-  for (Event& event : sends) event.wait();
-  EXPECT_TRUE(sends.front().done());
+  });
+}
+
+TEST_P(Collectives, BroadcastGivesEveryRankTheRootsNumbers) {
+  for_each_type([&]<class T>() {
+    for (const std::int64_t size : sizes) {
+      for (int root = 0; root < world().size(); ++root) {
+        Cargo<T> values(GetParam(), numbers<T>(size, world().rank()));
+        group().broadcast(values, root).wait();
+        EXPECT_EQ(values.values(), numbers<T>(size, root));
+      }
+    }
+  });
+}
+
+// Every rank sends to all that it has messages for, perhaps itself, in all sizes; they arrive in
+// order. Nobody receives before it has started all sends, nor takes or frees memory meanwhile: that
+// waits for all that a device does.
+TEST_P(Messages, ArriveInTheOrderOfSending) {
+  for_each_type([&]<class T>() {
+    std::vector<Cargo<T>> sent, received;
+    for (const int peer : peers()) {
+      for (const std::int64_t size : sizes) {
+        sent.emplace_back(GetParam(), numbers<T>(size, world().rank() + 3 * peer));
+        received.emplace_back(GetParam(), std::vector<T>(static_cast<std::size_t>(size), T(99.0F)));
+      }
+    }
+    const std::size_t messages = std::size(sizes);
+    const auto peer_of = [&](std::size_t i) { return peers()[i / messages]; };
+    std::vector<Event> sends;
+    for (std::size_t i = 0; i < sent.size(); ++i) sends.push_back(pipe().send(sent[i], peer_of(i)));
+    for (std::size_t peer = peers().size(); peer-- > 0;) {
+      for (std::size_t i = peer * messages; i < (peer + 1) * messages; ++i) {
+        Event event = pipe().receive(received[i], peer_of(i));
+        while (!event.done()) {
+        }
+        event.wait();
+        EXPECT_EQ(received[i].values(),
+                  numbers<T>(sizes[i % messages], peer_of(i) + 3 * world().rank()));
+      }
+    }
+    for (Event& event : sends) event.wait();
+    for (Event& event : sends) EXPECT_TRUE(event.done());
+  });
 }
 
 // Fractions of very different sizes, so that the order of a sum shows in its last bits.
-std::vector<float> fractions(std::int64_t size, int rank) {
-  std::vector<float> values(static_cast<std::size_t>(size));
+template <class T = float>
+std::vector<T> fractions(std::int64_t size, int rank) {
+  std::vector<T> values(static_cast<std::size_t>(size));
   for (int i = 0; i < size; ++i) {
-    values[static_cast<std::size_t>(i)] =
-        std::ldexp(1.0F / static_cast<float>(3 + rank + i % 1009), (5 * i + 3 * rank) % 20);
+    values[static_cast<std::size_t>(i)] = static_cast<T>(
+        std::ldexp(1.0F / static_cast<float>(3 + rank + i % 1009), (5 * i + 3 * rank) % 20));
   }
   return values;
 }
 
-TEST(AllReduce, GivesEveryRankTheSameBitsEveryTime) {
+TEST_P(Collectives, AllReduceGivesEveryRankTheSameBitsEveryTime) {
   for (const std::int64_t size : sizes) {
     std::string first;
     for (int time = 0; time < 3; ++time) {
-      auto values = fractions(size, world().rank());
-      world().all_reduce(tensor_of(values), Reduction::sum).wait();
+      Cargo<float> sum(GetParam(), fractions(size, world().rank()));
+      group().all_reduce(sum, Reduction::sum).wait();
+      const auto& values = sum.values();
       const std::string bits(reinterpret_cast<const char*>(values.data()),
                              values.size() * sizeof(float));
       if (time == 0) first = bits;
@@ -140,82 +180,112 @@ TEST(AllReduce, GivesEveryRankTheSameBitsEveryTime) {
   }
 }
 
-// Rows and columns that leave some ranks without a row, and that take several pieces of a mebibyte.
-const std::vector<std::pair<std::int64_t, std::int64_t>> matrices{
-    {0, 3}, {1, 1}, {2, 5}, {3, 1000}, {17, 1}, {5, 100003}, {1003, 7}, {9, 300007}};
+// Rows and columns that leave some ranks without a row, that are the same for all, and that take
+// several pieces of a mebibyte.
+const std::vector<Shape> matrices{{0, 3}, {1, 1},      {2, 5},    {3, 1000},   {17, 1},
+                                  {8, 9}, {5, 100003}, {1003, 7}, {9, 300007}, {12, 250001}};
 
-Tensor matrix_of(std::vector<float>& values, std::pair<std::int64_t, std::int64_t> shape) {
-  return {values.data(), {shape.first, shape.second}, DType::f32, Device::cpu};
+// Of the positive numbers that were summed: NCCL has its own order.
+float bound(const test::Way& way, float sum, float unit) {
+  return way.nccl() ? sum * unit * static_cast<float>(world().size()) : 0;
 }
 
 // All are under way at once, and finished from the last to the first.
-TEST(Shares, HoldTheSumInTheOrderOfRanks) {
-  std::vector<std::vector<float>> all;
+TEST_P(Shares, HoldTheSumInTheOrderOfRanks) {
+  std::vector<Cargo<float>> all;
   std::vector<Event> events;
-  for (const auto& shape : matrices) {
-    all.push_back(fractions(shape.first * shape.second, world().rank()));
+  for (const Shape& shape : matrices) {
+    all.emplace_back(GetParam(), fractions(shape.elements(), world().rank()), shape);
   }
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    events.push_back(world().reduce_scatter(matrix_of(all[i], matrices[i])));
-  }
+  for (const Cargo<float>& each : all) events.push_back(group().reduce_scatter(each));
   for (std::size_t i = all.size(); i-- > 0;) {
     if (i % 2 == 0) {
       while (!events[i].done()) {
       }
     }
     events[i].wait();
-    const auto [rows, columns] = matrices[i];
-    auto sum = fractions(rows * columns, 0);
-    for (int rank = 1; rank < world().size(); ++rank) {
-      const auto more = fractions(rows * columns, rank);
-      for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += more[j];
-    }
-    const Part own = share(rows, world().size(), world().rank());
-    for (std::int64_t j = own.begin * columns; j < (own.begin + own.count) * columns; ++j) {
-      const auto at = static_cast<std::size_t>(j);
-      ASSERT_EQ(all[i][at], sum[at]) << rows << " x " << columns << ", element " << j;
+    const auto sum =
+        sum_over_ranks<float>([&](int rank) { return fractions(matrices[i].elements(), rank); });
+    const Part own = share(matrices[i][0], world().size(), world().rank());
+    const auto& values = all[i].values();
+    for (std::int64_t j = 0; j < own.count * matrices[i][1]; ++j) {
+      const auto at = static_cast<std::size_t>(own.begin * matrices[i][1] + j);
+      ASSERT_NEAR(values[at], sum[at], bound(GetParam(), sum[at], 0x1p-23F))
+          << matrices[i].to_string() << ", element " << at;
     }
   }
 }
 
-// bf16 is added in fp32, in the order of ranks, and rounded once.
-TEST(Bf16, IsSummedInFp32) {
-  for (const std::int64_t size : {std::int64_t{1}, std::int64_t{1001}, std::int64_t{700001}}) {
-    const auto rounded = [&](int rank) {
-      std::vector<bfloat16> values;
-      for (const float x : fractions(size, rank)) values.emplace_back(x);
-      return values;
-    };
-    std::vector<float> sum(static_cast<std::size_t>(size));
-    for (int rank = 0; rank < world().size(); ++rank) {
-      const auto values = rounded(rank);
-      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += float(values[i]);
-    }
-    auto values = rounded(world().rank());
-    world().all_reduce(tensor_of(values), Reduction::sum).wait();
-    for (std::size_t i = 0; i < sum.size(); ++i) {
-      ASSERT_EQ(values[i].bits, bfloat16(sum[i]).bits) << "element " << i << " of " << size;
-    }
-  }
-}
-
-TEST(Shares, AreGatheredOnEveryRank) {
-  std::vector<std::vector<float>> all;
+TEST_P(Shares, AreGatheredOnEveryRank) {
+  std::vector<Cargo<float>> all;
   std::vector<Event> events;
-  for (const auto& [rows, columns] : matrices) {
-    all.push_back(fractions(rows * columns, 0));
-    const Part own = share(rows, world().size(), world().rank());
-    auto& values = all.back();
-    std::fill_n(values.begin(), own.begin * columns, -1.0F);
-    std::fill(values.begin() + (own.begin + own.count) * columns, values.end(), -1.0F);
+  for (const Shape& shape : matrices) {
+    const Part own = share(shape[0], world().size(), world().rank());
+    auto values = fractions(shape.elements(), 0);
+    std::fill_n(values.begin(), own.begin * shape[1], -1.0F);
+    std::fill(values.begin() + (own.begin + own.count) * shape[1], values.end(), -1.0F);
+    all.emplace_back(GetParam(), values, shape);
   }
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    events.push_back(world().all_gather(matrix_of(all[i], matrices[i])));
-  }
+  for (const Cargo<float>& each : all) events.push_back(group().all_gather(each));
   for (std::size_t i = all.size(); i-- > 0;) {
     events[i].wait();
-    EXPECT_EQ(all[i], fractions(matrices[i].first * matrices[i].second, 0));
+    EXPECT_EQ(all[i].values(), fractions(matrices[i].elements(), 0)) << matrices[i].to_string();
   }
+}
+
+TEST_P(Shares, AreOfAnyType) {
+  for_each_type([&]<class T>() {
+    for (const std::int64_t rows : {1, 4, 7, 12}) {
+      constexpr std::int64_t columns = 1001;
+      Cargo<T> x(GetParam(), numbers<T>(rows * columns, world().rank()), {rows, columns});
+      Event summed = group().reduce_scatter(x);
+      summed.wait();
+      group().all_gather(x).wait();
+      EXPECT_EQ(x.values(),
+                sum_over_ranks<T>([&](int rank) { return numbers<T>(rows * columns, rank); }));
+    }
+  });
+}
+
+// bf16 is added in fp32, in the order of ranks, and rounded once; by NCCL, each time.
+TEST_P(Collectives, Bf16IsSummedInFp32) {
+  for (const std::int64_t size : {std::int64_t{1}, std::int64_t{1001}, std::int64_t{700001}}) {
+    const auto sum = sum_over_ranks<float>([&](int rank) {
+      const auto values = fractions<bfloat16>(size, rank);
+      return std::vector<float>(values.begin(), values.end());
+    });
+    Cargo<bfloat16> summed(GetParam(), fractions<bfloat16>(size, world().rank()));
+    group().all_reduce(summed, Reduction::sum).wait();
+    const auto& values = summed.values();
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      const float expected = GetParam().nccl() ? sum[i] : float(bfloat16(sum[i]));
+      ASSERT_NEAR(float(values[i]), expected, bound(GetParam(), sum[i], 0x1p-8F))
+          << "element " << i << " of " << size;
+    }
+  }
+}
+
+// Two at once, and work on the first one's end: what comes after wait() on the stream sees that.
+TEST_P(Collectives, ComeAfterTheirOperandsAndBeforeTheirReaders) {
+  constexpr std::int64_t size = 100003;
+  Cargo<float> x(GetParam(), numbers<float>(size, 0)), y(GetParam(), numbers<float>(size, 1));
+  const auto add = [](Cargo<float>& numbers, float more) {
+    for (float& each : numbers.values()) each += more;
+    numbers.put();
+  };
+  for (int time = 0; time < 3; ++time) {
+    Event of_x = group().all_reduce(x, Reduction::max);
+    Event of_y = group().broadcast(y, time % world().size());
+    of_y.wait();
+    add(y, 1);
+    of_x.wait();
+    add(x, 2);
+  }
+  auto expected_x = numbers<float>(size, 0), expected_y = numbers<float>(size, 1);
+  for (float& each : expected_x) each += 6;
+  for (float& each : expected_y) each += 3;
+  EXPECT_EQ(x.values(), expected_x);
+  EXPECT_EQ(y.values(), expected_y);
 }
 
 TEST(ControlPlane, AllGatherCarriesAnyBytes) {
@@ -269,9 +339,33 @@ TEST(ControlPlane, AgreeGathersComplaints) {
             "ranks 1, 3: a\nrank 2: b");
 }
 
-TEST(Groups, OfAMeshAddUpTheRightRanks) {
+// The sum of what each rank of a group gives; by messages where the group has nothing else.
+double sum_on_way(const test::Way& way, Communicator& group, bool has_collectives, double own) {
+  if (has_collectives || group.size() == 1) {
+    Cargo<double> number(way, {own});
+    group.all_reduce(number, Reduction::sum).wait();
+    return number.values()[0];
+  }
+  const int ranks = group.size();
+  Cargo<double> passed(way, {own}), next(way, {0});
+  double sum = own;
+  for (int step = 1; step < ranks; ++step) {
+    Event send = group.send(passed, (group.rank() + 1) % ranks);
+    group.receive(next, (group.rank() + ranks - 1) % ranks).wait();
+    send.wait();
+    passed.values() = next.values();
+    passed.put();
+    sum += next.values()[0];
+  }
+  return sum;
+}
+
+class Groups : public test::OnEachWay {};
+INSTANTIATE_TEST_SUITE_P(, Groups, testing::ValuesIn(test::ways()), test::name_of_way);
+
+TEST_P(Groups, OfAMeshAddUpTheRightRanks) {
   for (const Mesh& mesh : meshes_of(world().size())) {
-    const Communicators groups = make_communicators(private_world(7), mesh);
+    const Communicators groups = test::make_groups(GetParam(), mesh);
     EXPECT_EQ(groups.at, mesh.coordinate(world().rank()));
     for (const Axis axis : all_axes) {
       Communicator& group = groups.along(axis);
@@ -280,16 +374,21 @@ TEST(Groups, OfAMeshAddUpTheRightRanks) {
       double expected = 0;
       for (const int member : mesh.group(world().rank(), axis)) expected += 1 << member;
       ASSERT_EQ(sum_over(group, 1 << world().rank()), expected) << mesh.to_string();
+      const bool has_collectives = !GetParam().nccl() || axis != Axis::pipe;
+      ASSERT_EQ(sum_on_way(GetParam(), group, has_collectives, 1 << world().rank()), expected)
+          << mesh.to_string();
     }
     const bool at_an_end = groups.at.pipe == 0 || groups.at.pipe == mesh.pipe - 1;
     const int ends = mesh.pipe > 1 && at_an_end ? 2 : 1;
     ASSERT_EQ(groups.ends->size(), ends);
-    ASSERT_EQ(sum_over(*groups.ends, groups.at.pipe), ends == 2 ? mesh.pipe - 1 : groups.at.pipe);
+    const int expected = ends == 2 ? mesh.pipe - 1 : groups.at.pipe;
+    ASSERT_EQ(sum_over(*groups.ends, groups.at.pipe), expected);
+    ASSERT_EQ(sum_on_way(GetParam(), *groups.ends, true, groups.at.pipe), expected);
   }
 }
 
 // The same two ranks talk in two groups; each group's messages stay in it, whatever the order.
-TEST(Groups, DoNotMix) {
+TEST(MpiGroups, DoNotMix) {
   const auto first = private_world(1);
   const auto second = private_world(2);
   const int to = (world().rank() + 1) % world().size();
@@ -309,7 +408,7 @@ TEST(Groups, DoNotMix) {
   send_two.wait();
 }
 
-TEST(Groups, RefuseWhatTheyCannotBe) {
+TEST(MpiGroups, RefuseWhatTheyCannotBe) {
   EXPECT_THROW(make_communicators(private_world(1), Mesh{world().size() + 1, 1, 1, 1}), Error);
   EXPECT_THROW(make_mpi_group(world(), {}, 1), Error);
   EXPECT_THROW(make_mpi_group(SelfCommunicator(), {0}, 1), Error);
@@ -317,56 +416,103 @@ TEST(Groups, RefuseWhatTheyCannotBe) {
   EXPECT_EQ(alone.ends->size(), 1);
 }
 
-TEST(SentBytes, AreTheClosedForm) {
+class Counts : public test::OnEachWay {};
+INSTANTIATE_TEST_SUITE_P(, Counts, testing::ValuesIn(test::ways()), test::name_of_way);
+
+TEST_P(Counts, SentBytesAreTheClosedForm) {
   using enum Operation;
-  const auto group = private_world(3);
-  const int ranks = group->size();
-  std::vector<double> values(1000);
+  const Communicators groups = test::make_groups(GetParam(), {.pipe = world().size()});
+  Communicator& group = *groups.world;
+  Communicator& pipe = GetParam().nccl() ? *groups.pipe : group;
+  const int ranks = group.size();
   const std::int64_t bytes = 8000;
-  const int to = (group->rank() + 1) % ranks;
-  const int from = (group->rank() + ranks - 1) % ranks;
+  const int to = (group.rank() + 1) % ranks;
+  const int from = (group.rank() + ranks - 1) % ranks;
   SentBytes expected;
   const auto grows_by = [&](Operation kind, std::int64_t more) {
     expected[kind] += more;
-    EXPECT_EQ(group->sent_bytes(), expected);
+    EXPECT_EQ(&group == &pipe ? group.sent_bytes() : group.sent_bytes() + pipe.sent_bytes(),
+              expected);
   };
-  group->all_reduce(tensor_of(values), Reduction::sum).wait();
+  Cargo<double> values(GetParam(), std::vector<double>(1000), {100, 10});
+  group.all_reduce(values, Reduction::sum).wait();
   grows_by(all_reduce, 2 * (ranks - 1) * bytes / ranks);
-  group->broadcast(tensor_of(values), 0).wait();
-  grows_by(broadcast, ranks > 1 && group->rank() == 0 ? bytes : 0);
-  std::vector<double> other(values.size());
-  Event sending = group->send(tensor_of(values), to);
+  group.broadcast(values, 0).wait();
+  grows_by(broadcast, ranks > 1 && group.rank() == 0 ? bytes : 0);
+  Cargo<double> other(GetParam(), std::vector<double>(1000), {100, 10});
+  Event sending = pipe.send(values, to);
   grows_by(send, bytes);
-  group->receive(tensor_of(other), from).wait();
+  pipe.receive(other, from).wait();
   sending.wait();
-  const Tensor matrix = tensor_of(values).reshape({100, 10});
-  const std::int64_t own = share(100, ranks, group->rank()).count * 80;
-  group->reduce_scatter(matrix).wait();
+  const std::int64_t own = share(100, ranks, group.rank()).count * 80;
+  group.reduce_scatter(values).wait();
   grows_by(reduce_scatter, bytes - own);
-  group->all_gather(matrix).wait();
+  group.all_gather(values).wait();
   grows_by(all_gather, (ranks - 1) * own);
-  std::vector<bfloat16> halves(1001);
-  const std::int64_t own_halves = share(1001, ranks, group->rank()).count * 2;
-  group->all_reduce(Tensor(halves.data(), {1001}, DType::bf16, Device::cpu), Reduction::sum).wait();
+  Cargo<bfloat16> halves(GetParam(), std::vector<bfloat16>(1001));
+  const std::int64_t own_halves = share(1001, ranks, group.rank()).count * 2;
+  group.all_reduce(halves, Reduction::sum).wait();
   grows_by(all_reduce, 2002 - own_halves + (ranks - 1) * own_halves);
-  group->all_gather("control");
-  group->barrier();
-  EXPECT_EQ(group->sent_bytes(), expected);
+  group.all_gather("control");
+  group.barrier();
+  grows_by(send, 0);
 }
 
-TEST(Refusals, NameTheValues) {
-  std::vector<float> values(12);
-  const Tensor matrix = tensor_of(values).reshape({3, 4});
-  EXPECT_THROW(world().all_reduce(matrix.slice(1, 0, 2), Reduction::sum).wait(), Error);
-  EXPECT_THROW(world().send(matrix, world().size()).wait(), Error);
-  EXPECT_THROW(world().receive(matrix, -1).wait(), Error);
+// What is taken once is taken again: see staged_communicator.h.
+TEST_P(Counts, WorkingMemoryIsThePlan) {
+  const Communicators groups = test::make_groups(GetParam(), {.pipe = world().size()});
+  const int ranks = world().size();
+  EXPECT_EQ(groups.working_memory(), 0);
+  const bool staged = GetParam().name == "staged";
+  const std::int64_t summed = GetParam().nccl() ? 0 : reduce_scatter_memory(ranks);
+  const std::int64_t collectives = summed + (staged ? staging_memory(ranks) : 0);
+  for (int time = 0; time < 2; ++time) {
+    Cargo<float> matrix(GetParam(), std::vector<float>(5 << 20), {5, 1 << 20});
+    groups.world->reduce_scatter(matrix).wait();
+    groups.world->all_gather(matrix).wait();
+    groups.world->all_reduce(matrix, Reduction::sum).wait();
+    groups.world->broadcast(matrix, 0).wait();
+    EXPECT_EQ(groups.working_memory(), collectives);
+  }
+  if (ranks == 1) return;
+  const int to = (world().rank() + 1) % ranks, from = (world().rank() + ranks - 1) % ranks;
+  for (int time = 0; time < 2; ++time) {
+    Cargo<float> one(GetParam(), std::vector<float>(1600)), two(GetParam(), one.values()),
+        three(GetParam(), one.values());
+    Event first = groups.pipe->send(one, to), second = groups.pipe->send(two, to);
+    groups.pipe->receive(three, from).wait();
+    groups.pipe->receive(three, from).wait();
+    first.wait();
+    second.wait();
+    EXPECT_EQ(groups.working_memory(), collectives + (staged ? 3 * 6400 : 0));
+  }
+}
+
+class Refusals : public test::OnEachWay {};
+INSTANTIATE_TEST_SUITE_P(, Refusals, testing::ValuesIn(test::ways()), test::name_of_way);
+
+TEST_P(Refusals, NameTheValues) {
+  Cargo<float> values(GetParam(), std::vector<float>(12), {3, 4});
+  Cargo<bfloat16> halves(GetParam(), std::vector<bfloat16>(12));
+  const Tensor matrix = values;
+  EXPECT_THROW(group().all_reduce(matrix.slice(1, 0, 2), Reduction::sum).wait(), Error);
+  EXPECT_THROW(group().all_reduce(halves, Reduction::max).wait(), Error);
+  EXPECT_THROW(pipe().send(matrix, world().size()).wait(), Error);
+  EXPECT_THROW(pipe().receive(matrix, -1).wait(), Error);
   EXPECT_THROW(SelfCommunicator().send(matrix, 0).wait(), Error);
   EXPECT_THROW(SelfCommunicator().receive(matrix, 0).wait(), Error);
+  if (GetParam().nccl()) {
+    EXPECT_THROW(pipe().send(matrix, world().rank()).wait(), Error);
+    EXPECT_THROW(group().send(matrix, (world().rank() + 1) % world().size()).wait(), Error);
+    EXPECT_THROW(pipe().all_reduce(matrix, Reduction::sum).wait(), Error);
+    return;
+  }
   // A message of another size than its receiver asks for.
-  for (const std::int64_t size : {3, 12}) {
-    std::vector<float> sent(7), received(static_cast<std::size_t>(size));
-    Event send = world().send(tensor_of(sent), world().rank());
-    EXPECT_THROW(world().receive(tensor_of(received), world().rank()).wait(), Error) << size;
+  for (const std::size_t size : {3, 12}) {
+    Cargo<float> sent(GetParam(), std::vector<float>(7));
+    Cargo<float> received(GetParam(), std::vector<float>(size));
+    Event send = group().send(sent, world().rank());
+    EXPECT_THROW(group().receive(received, world().rank()).wait(), Error) << size;
     send.wait();
   }
 }

@@ -1,27 +1,26 @@
-// Every test runs at any number of ranks, one a stage. CMake registers this file twice: with MPI as
-// it is, and without eager messages, so that nothing leaves before its receiver asks.
+// Every test runs at any number of ranks, one a stage. CMake registers this file three times: with
+// MPI as it is, without eager messages, so that nothing leaves before its receiver asks, and on the
+// double of a device, where NCCL's leaves no sooner.
 #include "parallel/executor.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
-#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <thread>
 
 #include <gtest/gtest.h>
 
-#include "parallel/mpi_communicator.h"
 #include "runtime/error.h"
-#include "tests/support/world.h"
+#include "tests/support/transports.h"
 
 namespace masformer {
 namespace {
 
+using test::Way;
 using test::world;
-using Buffer = std::vector<float>;
+using Buffer = test::Cargo<float>;
 
 constexpr std::int64_t small_size = 80;  // elements; OpenMPI never holds back up to 256 bytes
 constexpr std::int64_t mebibyte = 1 << 18;
@@ -44,18 +43,17 @@ float part_output_gradient(int parts_after, int micro_batch, std::size_t i) {
 // input gradient takes the place of the output gradient: the least that the contract allows.
 class ToyStage : public PipelineStage {
  public:
-  ToyStage(const Schedule& schedule, int stage, std::int64_t size)
+  ToyStage(const Way& way, const Schedule& schedule, int stage, std::int64_t size)
       : schedule_(schedule),
         stage_(stage),
-        size_(size),
-        inputs_(buffers(schedule.chunks * schedule.micro_batches)),
-        outputs_(inputs_),
-        gradients_(buffers(schedule.chunks)) {}
+        inputs_(buffers(way, schedule.chunks * schedule.micro_batches, size)),
+        outputs_(buffers(way, schedule.chunks * schedule.micro_batches, size)),
+        gradients_(buffers(way, schedule.chunks, size)) {}
 
-  Tensor input(const Action& action) override { return view(inputs_[slot(action)]); }
-  Tensor output(const Action& action) override { return view(outputs_[slot(action)]); }
-  Tensor input_gradient(const Action& action) override { return view(gradient(action)); }
-  Tensor output_gradient(const Action& action) override { return view(gradient(action)); }
+  Tensor input(const Action& action) override { return inputs_[slot(action)]; }
+  Tensor output(const Action& action) override { return outputs_[slot(action)]; }
+  Tensor input_gradient(const Action& action) override { return gradient(action); }
+  Tensor output_gradient(const Action& action) override { return gradient(action); }
 
   void run(const Action& action) override {
     done_.push_back(action);
@@ -71,50 +69,55 @@ class ToyStage : public PipelineStage {
   void set_before_run(std::function<void(const Action&)> call) { before_run_ = std::move(call); }
 
  private:
-  std::vector<Buffer> buffers(int count) const {
-    return {static_cast<std::size_t>(count), Buffer(static_cast<std::size_t>(size_))};
+  static std::vector<Buffer> buffers(const Way& way, int count, std::int64_t size) {
+    std::vector<Buffer> all;
+    const std::vector<float> zeros(static_cast<std::size_t>(size));
+    for (int i = 0; i < count; ++i) all.emplace_back(way, zeros, Shape{2, size / 2});
+    return all;
   }
   std::size_t slot(const Action& action) const {
     const int place = action.chunk * schedule_.micro_batches + action.micro_batch;
     return static_cast<std::size_t>(place);
   }
   Buffer& gradient(const Action& a) { return gradients_[static_cast<std::size_t>(a.chunk)]; }
-  Tensor view(Buffer& buffer) const {
-    return {buffer.data(), {2, size_ / 2}, DType::f32, Device::cpu};
-  }
   bool evaluates() const { return is_evaluation(schedule_); }
 
   void forward(const Action& action) {
     const int part = schedule_.part(stage_, action.chunk);
-    Buffer& x = inputs_[slot(action)];
-    Buffer& y = outputs_[slot(action)];
+    std::vector<float>& x = inputs_[slot(action)].values();
+    std::vector<float>& y = outputs_[slot(action)].values();
     // In evaluation an output is free once its action has ended: all of them are overwritten.
     for (Buffer& other : outputs_) {
-      if (evaluates()) std::fill(other.begin(), other.end(), -1.0F);
+      if (evaluates()) fill(other, -1);
     }
     for (std::size_t i = 0; i < x.size(); ++i) {
       if (part == 0) x[i] = model_input(action.micro_batch, i);
       mistakes_ += x[i] != part_input(part, action.micro_batch, i);
       y[i] = 2 * x[i] + static_cast<float>(part + 1);
     }
+    outputs_[slot(action)].put();
   }
 
   void backward(const Action& action) {
     const int parts_after = schedule_.parts() - 1 - schedule_.part(stage_, action.chunk);
-    Buffer& dy = gradient(action);
-    Buffer& y = outputs_[slot(action)];
+    std::vector<float>& dy = gradient(action).values();
     for (std::size_t i = 0; i < dy.size(); ++i) {
       const float expected = part_output_gradient(parts_after, action.micro_batch, i);
       if (parts_after == 0) dy[i] = expected;
       mistakes_ += dy[i] != expected;
       dy[i] *= 2;
-      y[i] = -1;  // a micro-batch's output is free from its backward on
     }
+    gradient(action).put();
+    fill(outputs_[slot(action)], -1);  // a micro-batch's output is free from its backward on
+  }
+
+  static void fill(Buffer& buffer, float value) {
+    for (float& each : buffer.values()) each = value;
+    buffer.put();
   }
 
   const Schedule& schedule_;
   int stage_;
-  std::int64_t size_;
   std::vector<Buffer> inputs_, outputs_;  // [chunk, micro-batch]
   std::vector<Buffer> gradients_;         // [chunk]
   std::vector<Action> done_;
@@ -123,19 +126,26 @@ class ToyStage : public PipelineStage {
   std::function<void(const Action&)> before_run_;
 };
 
-void expect_right(const Schedule& schedule, std::int64_t size,
-                  std::chrono::microseconds delay = {}) {
+class Executor : public test::OnEachWay {
+ protected:
+  void expect_right(const Schedule& schedule, std::int64_t size,
+                    std::chrono::microseconds delay = {});
+};
+INSTANTIATE_TEST_SUITE_P(, Executor, testing::ValuesIn(test::ways()), test::name_of_way);
+
+void Executor::expect_right(const Schedule& schedule, std::int64_t size,
+                            std::chrono::microseconds delay) {
   validate(schedule);
-  ToyStage stage(schedule, world().rank(), size);
+  ToyStage stage(GetParam(), schedule, world().rank(), size);
   stage.set_delay(delay);
-  const StepTiming timing = execute(schedule, world(), stage);
+  const StepTiming timing = execute(schedule, pipe(), stage);
   EXPECT_EQ(stage.mistakes(), 0) << "a part got wrong numbers, or a buffer was reused too early";
   EXPECT_EQ(stage.done(), schedule.actions[static_cast<std::size_t>(world().rank())]);
   EXPECT_GE(timing.waiting_seconds, 0);
   EXPECT_LE(timing.waiting_seconds, timing.total_seconds);
 }
 
-TEST(Executor, MovesTheRightNumbersUnderEverySchedule) {
+TEST_P(Executor, MovesTheRightNumbersUnderEverySchedule) {
   for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
     for (int micro_batches = 1; micro_batches <= 7; ++micro_batches) {
       const Schedule schedule = make(world().size(), micro_batches);
@@ -147,7 +157,7 @@ TEST(Executor, MovesTheRightNumbersUnderEverySchedule) {
 }
 
 // Where neighbours are late, messages stay with their senders, whose buffers must wait for them.
-TEST(Executor, LeavesBuffersAloneUntilTheyAreSent) {
+TEST_P(Executor, LeavesBuffersAloneUntilTheyAreSent) {
   for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
     for (const int late : {0, 1}) {
       const bool is_late = world().rank() % 2 == late;
@@ -176,7 +186,7 @@ Schedule two_chunks(int stages, int micro_batches) {
   return schedule;
 }
 
-TEST(Executor, RunsSeveralChunksAndSplitBackwards) {
+TEST_P(Executor, RunsSeveralChunksAndSplitBackwards) {
   for (const std::int64_t size : {small_size, mebibyte}) {
     for (int micro_batches = 1; micro_batches <= 5; ++micro_batches) {
       expect_right(two_chunks(world().size(), micro_batches), size);
@@ -194,7 +204,7 @@ bool is_valid(const Schedule& schedule) {
 }
 
 // What validate() accepts must not hang, however odd: schedules shuffled by swaps of neighbours.
-TEST(Executor, RunsWhateverIsValid) {
+TEST_P(Executor, RunsWhateverIsValid) {
   std::mt19937 random(7);  // the same on all ranks
   const auto below = [&](std::size_t end) { return random() % end; };
   int ran = 0;
@@ -215,13 +225,14 @@ TEST(Executor, RunsWhateverIsValid) {
   EXPECT_GE(ran, 6) << "most shuffled schedules are no others";
 }
 
-TEST(Executor, CountsTheTimeSpentWaiting) {
+TEST_P(Executor, CountsTheTimeSpentWaiting) {
   if (world().size() == 1) GTEST_SKIP() << "nobody to wait for";
+  if (GetParam().nccl()) GTEST_SKIP() << "the device waits, not the host";
   const Schedule schedule = gpipe(world().size(), 1);
-  ToyStage stage(schedule, world().rank(), small_size);
+  ToyStage stage(GetParam(), schedule, world().rank(), small_size);
   if (world().rank() == 1) stage.set_delay(std::chrono::milliseconds(100));
   world().barrier();
-  const StepTiming timing = execute(schedule, world(), stage);
+  const StepTiming timing = execute(schedule, pipe(), stage);
   if (world().rank() == 1) {
     EXPECT_GE(timing.total_seconds - timing.waiting_seconds, 0.2) << "its own work is no waiting";
   } else {
@@ -230,44 +241,45 @@ TEST(Executor, CountsTheTimeSpentWaiting) {
 }
 
 // A failure passes at once: its messages under way are let go, though nobody ever takes them.
-TEST(Executor, AFailingStageDoesNotWaitForItsMessages) {
-  std::vector<int> all(static_cast<std::size_t>(world().size()));
-  std::iota(all.begin(), all.end(), 0);
-  const auto pipe = make_mpi_group(world(), all, 1);  // it keeps the messages that nobody takes
+TEST_P(Executor, AFailingStageDoesNotWaitForItsMessages) {
+  // Its groups keep the messages that nobody takes.
+  const Communicators groups = test::make_groups(GetParam(), {.pipe = world().size()});
   const Schedule schedule = gpipe(world().size(), 2);
-  ToyStage stage(schedule, world().rank(), mebibyte);
+  ToyStage stage(GetParam(), schedule, world().rank(), mebibyte);
   stage.set_before_run([](const Action& action) {
     if (action.micro_batch == 1) throw std::runtime_error("out of luck");
   });
   if (world().rank() == 0) {
-    EXPECT_THROW(execute(schedule, *pipe, stage), std::runtime_error);
+    EXPECT_THROW(execute(schedule, *groups.pipe, stage), std::runtime_error);
   }
+  give_up();
   world().barrier();
 }
 
-// The second registration proves nothing about hangs unless this holds.
-TEST(Transport, KeepsMessagesUntilTheirReceiverAsks) {
-  if (std::getenv("MASFORMER_TEST_RENDEZVOUS") == nullptr || world().size() == 1) {
+// The other registrations prove nothing about hangs unless this holds.
+TEST_P(Executor, HasMessagesThatWaitForTheirReceiver) {
+  if ((std::getenv("MASFORMER_TEST_RENDEZVOUS") == nullptr && !GetParam().nccl()) ||
+      world().size() == 1) {
     GTEST_SKIP() << "small messages may leave early";
   }
-  Buffer buffer(static_cast<std::size_t>(small_size));
-  const Tensor message(buffer.data(), {small_size}, DType::f32, Device::cpu);
+  Buffer message(GetParam(), std::vector<float>(static_cast<std::size_t>(small_size)));
   if (world().rank() == 0) {
-    Event send = world().send(message, 1);
+    Event send = pipe().send(message, 1);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
     while (std::chrono::steady_clock::now() < deadline) ASSERT_FALSE(send.done());
     world().barrier();
     send.wait();
   } else {
+    pipe();  // made by all ranks at once
     world().barrier();
-    if (world().rank() == 1) world().receive(message, 0).wait();
+    if (world().rank() == 1) pipe().receive(message, 0).wait();
   }
 }
 
-TEST(Executor, RefusesAScheduleOfOtherStages) {
+TEST_P(Executor, RefusesAScheduleOfOtherStages) {
   const Schedule schedule = gpipe(world().size() + 1, 1);
-  ToyStage stage(schedule, world().rank(), small_size);
-  EXPECT_THROW(execute(schedule, world(), stage), Error);
+  ToyStage stage(GetParam(), schedule, world().rank(), small_size);
+  EXPECT_THROW(execute(schedule, pipe(), stage), Error);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "tests/support/layout.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <utility>
 
 #include <fmt/format.h>
@@ -51,7 +53,7 @@ std::int32_t token(int step, int sample, std::int64_t place) {
 }
 
 LayoutRun on_one_rank(const LayoutCase& c) {
-  return {c, Mesh{}, alone()};
+  return {c, Mesh{}, [](const Stream&) { return alone(); }};
 }
 
 // What is compared of a parameter: this rank's rows of its fp32 master or of its summed gradient.
@@ -154,19 +156,36 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
              << ", " << name_of(c.dtype);
 }
 
+namespace {
+
+// What MASFORMER_TEST_TRANSPORT names; through the host by default, so that ranks may share a
+// device.
+Transport transport() {
+  const char* const named = std::getenv("MASFORMER_TEST_TRANSPORT");
+  return named != nullptr && named == std::string("nccl") ? Transport::nccl : Transport::mpi;
+}
+
+}  // namespace
+
 LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation) {
   std::vector<int> everyone;
   for (int rank = 0; rank < world().size(); ++rank) everyone.push_back(rank);
   LayoutCase own = c;
   if (!mutation.spans.empty()) own.spans = mutation.spans;
-  return {own, c.mesh, make_communicators(make_mpi_group(world(), everyone, 1), c.mesh), mutation};
+  const auto make_groups = [&](const Stream& stream) {
+    auto group = make_mpi_group(world(), everyone, 1);
+    const DeviceTransport devices{&stream, transport(), std::chrono::seconds(60)};
+    return make_communicators(std::move(group), c.mesh, devices);
+  };
+  return {own, c.mesh, make_groups, mutation};
 }
 
-LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, Communicators groups, Mutation mutation)
+LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& make_groups,
+                     Mutation mutation)
     : case_(c),
       mesh_(mesh),
       mutation_(std::move(mutation)),
-      groups_(std::move(groups)),
+      groups_(make_groups(stream_)),
       under_test_(config_of(c), mesh, groups_.at, partition_of(c, mesh), policy_of(c),
                   make_schedule(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
                   stream_, groups_, mutation_.stage) {

@@ -9,6 +9,7 @@
 
 #include "tests/support/single_rank.h"
 #include "tests/support/tensors.h"
+#include "tests/support/world.h"
 
 namespace masformer::test {
 
@@ -42,7 +43,10 @@ struct Mutation {
 // One rank of a layout, training.
 class LayoutRun {
  public:
-  LayoutRun(const LayoutCase& c, const Mesh& mesh, Communicators groups, Mutation mutation = {});
+  // What makes the rank's groups, for tensors where the stream is.
+  using MakeGroups = std::function<Communicators(const Stream&)>;
+  LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& make_groups,
+            Mutation mutation = {});
 
   ParameterSet& parameters() { return under_test_.stage.parameters(); }
   MemoryTable memory() const { return under_test_.stage.memory(); }
@@ -65,7 +69,7 @@ class LayoutRun {
   LayoutCase case_;
   Mesh mesh_;
   Mutation mutation_;
-  Stream stream_{device(), 1};
+  Stream stream_{device(), 1, world().rank()};
   Communicators groups_;
   StageUnderTest under_test_;
   double loss_ = 0, norm_ = 0;

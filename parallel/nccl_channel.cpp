@@ -1,0 +1,184 @@
+#include "parallel/nccl_channel.h"
+
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "runtime/cuda/queue.h"
+#include "runtime/error.h"
+
+namespace masformer::nccl {
+namespace {
+
+cudaStream_t handle_of(const Stream& stream) {
+  return cuda::queue_of(stream).handle();
+}
+
+// Calls within it are one NCCL operation. Ends, too, where one of them fails, for nothing else can
+// be called inside.
+class Group {
+ public:
+  Group() { check(ncclGroupStart(), "ncclGroupStart"); }
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  ~Group() {
+    if (open_) ncclGroupEnd();
+  }
+  ncclResult_t end() {
+    open_ = false;
+    return ncclGroupEnd();
+  }
+
+ private:
+  bool open_ = true;
+};
+
+}  // namespace
+
+void check(ncclResult_t status, const char* call) {
+  require(status == ncclSuccess || status == ncclInProgress, "{} failed: {}; {}", call,
+          ncclGetErrorString(status), ncclGetLastError(nullptr));
+}
+
+class Channel::Operation final : public PendingOperation {
+ public:
+  Operation(std::shared_ptr<Channel> channel, std::shared_ptr<cuda::Event> end)
+      : channel_(std::move(channel)),
+        end_(std::move(end)),
+        exceptions_(std::uncaught_exceptions()) {}
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+  ~Operation() override {
+    if (waited_ || std::uncaught_exceptions() > exceptions_) return;
+    try {
+      end_->hold_back(handle_of(channel_->compute_));
+    } catch (const Error&) {  // nobody waited to hear of it
+    }
+  }
+
+  void wait() override {
+    channel_->require_healthy();
+    end_->hold_back(handle_of(channel_->compute_));
+    waited_ = true;
+  }
+  bool done() override {
+    channel_->check();
+    return waited_ = end_->done();
+  }
+
+ private:
+  std::shared_ptr<Channel> channel_;
+  std::shared_ptr<cuda::Event> end_;
+  bool waited_ = false;
+  int exceptions_;  // under way when this was made
+};
+
+Channel::Channel(const Stream& compute, const Place& place, std::string name,
+                 std::chrono::seconds patience)
+    : compute_(compute),
+      name_(std::move(name)),
+      patience_(patience),
+      exceptions_(std::uncaught_exceptions()) {
+  cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
+              "cudaStreamCreateWithFlags");
+  try {
+    connect(place);
+  } catch (...) {
+    give_up();
+    cudaStreamDestroy(stream_);
+    throw;
+  }
+  compute_.queue()->watch(*this);
+}
+
+void Channel::connect(const Place& place) {
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  operation_ = "connection";
+  settle(ncclCommInitRankConfig(&comm_, place.size, place.id, place.rank, &config));
+}
+
+Channel::~Channel() {
+  compute_.queue()->unwatch(*this);
+  if (std::uncaught_exceptions() > exceptions_) give_up();
+  try {
+    if (comm_ != nullptr) close();
+  } catch (const Error&) {
+    give_up();
+  }
+  cudaStreamDestroy(stream_);
+}
+
+void Channel::close() {
+  while (last_) {
+    check();
+    std::this_thread::yield();
+  }
+  operation_ = "closing";
+  settle(ncclCommFinalize(comm_));
+  nccl::check(ncclCommDestroy(std::exchange(comm_, nullptr)), "ncclCommDestroy");
+}
+
+masformer::Event Channel::start(const char* operation, const Calls& calls) {
+  require_healthy();
+  operation_ = operation;
+  ready_.record(handle_of(compute_));
+  ready_.hold_back(stream_);
+  Group group;
+  calls(comm_, stream_);
+  settle(group.end());
+  last_ = std::make_shared<cuda::Event>();
+  last_->record(stream_);
+  stuck_since_.reset();
+  return masformer::Event(std::make_unique<Operation>(shared_from_this(), last_));
+}
+
+void Channel::settle(ncclResult_t status) {
+  const Clock::time_point begin = Clock::now();
+  while (status == ncclInProgress) {
+    if (Clock::now() - begin > patience_) {
+      break_off(fmt::format("did not get ready in {} s", patience_.count()));
+    }
+    std::this_thread::yield();
+    nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
+  }
+  if (status != ncclSuccess) {
+    break_off(fmt::format("failed: {}; {}", ncclGetErrorString(status), ncclGetLastError(comm_)));
+  }
+}
+
+void Channel::require_healthy() {
+  if (comm_ == nullptr) fail("{}", failure_);
+  ncclResult_t status = ncclSuccess;
+  nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
+  if (status != ncclInProgress) settle(status);
+}
+
+void Channel::check() {
+  require_healthy();
+  if (last_ && last_->done()) last_.reset();
+  if (!last_) return stuck_since_.reset();
+  const Clock::time_point now = Clock::now();
+  if (!stuck_since_) stuck_since_ = now;
+  if (now - *stuck_since_ > patience_) {
+    break_off(fmt::format("did not end in {} s: a rank has stopped or the network is down",
+                          patience_.count()));
+  }
+}
+
+void Channel::break_off(const std::string& why) {
+  failure_ = fmt::format("{}: NCCL's {} {} (NCCL_DEBUG=INFO says more)", name_, operation_, why);
+  compute_.queue()->give_up();
+  give_up();
+  fail("{}", failure_);
+}
+
+void Channel::give_up() noexcept {
+  if (comm_ == nullptr) return;
+  if (failure_.empty()) failure_ = name_ + ": NCCL was given up after another failure";
+  ncclCommAbort(std::exchange(comm_, nullptr));
+}
+
+}  // namespace masformer::nccl

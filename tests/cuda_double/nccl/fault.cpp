@@ -1,0 +1,47 @@
+#include "tests/cuda_double/nccl/fault.h"
+
+#include <cstdlib>
+#include <sstream>
+#include <string>
+
+#include "tests/cuda_double/nccl/wire.h"
+#include "tests/cuda_double/report.h"
+
+namespace cuda_double::nccl {
+namespace {
+
+struct Wanted {
+  Fault fault = Fault::none;
+  std::string event;
+  int place = 0;
+};
+
+Wanted wanted(const std::string& text) {
+  std::istringstream words(text);
+  std::string fault;
+  Wanted wanted;
+  int rank = 0;
+  if (!(words >> fault >> wanted.event >> rank >> wanted.place) ||
+      (fault != "hang" && fault != "fail") ||
+      (wanted.event != "connect" && wanted.event != "launch"))
+    report("MASFORMER_NCCL_DOUBLE_FAULT={} is no fault", text);
+  if (rank == world_rank()) wanted.fault = fault == "hang" ? Fault::hang : Fault::fail;
+  return wanted;
+}
+
+}  // namespace
+
+Fault next_fault(std::string_view event) {
+  static std::string text;
+  static Wanted chosen;
+  static int seen = 0;
+  const char* now = std::getenv("MASFORMER_NCCL_DOUBLE_FAULT");
+  if (text != (now ? now : "")) {
+    text = now ? now : "";
+    chosen = now ? wanted(text) : Wanted{};
+    seen = 0;
+  }
+  return event == chosen.event && seen++ == chosen.place ? chosen.fault : Fault::none;
+}
+
+}  // namespace cuda_double::nccl

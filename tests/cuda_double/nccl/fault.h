@@ -1,0 +1,16 @@
+// Failures on demand: MASFORMER_NCCL_DOUBLE_FAULT="hang launch 1 30" has the process of world rank
+// 1 never finish its launch number 30, until it is aborted; "fail" has its communicator report
+// ncclRemoteError besides. "connect" in the place of "launch": the same of its communicators'
+// beginning. They are counted from 0, over all communicators, since the variable was set.
+#pragma once
+
+#include <string_view>
+
+namespace cuda_double::nccl {
+
+enum class Fault { none, hang, fail };
+
+// What becomes of the next event of this kind, "connect" or "launch".
+Fault next_fault(std::string_view event);
+
+}  // namespace cuda_double::nccl

@@ -1,0 +1,137 @@
+// What becomes of a job where a rank's NCCL fails or stands still: whoever waits for it throws, in
+// seconds, and nothing that is destroyed afterwards waits. Run by several ranks on the doubles.
+#include <chrono>
+#include <cstdlib>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/transports.h"
+
+namespace masformer {
+namespace {
+
+using test::Cargo;
+using test::world;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds patience(1);
+constexpr int broken = 1;  // the rank
+const test::Way nccl{"nccl", Device::cuda, Transport::nccl};
+
+// The broken rank's next connection or launch after its making goes wrong, while it lives.
+class Fault {
+ public:
+  explicit Fault(const std::string& what) {
+    setenv("MASFORMER_NCCL_DOUBLE_FAULT", fmt::format("{} {} 0", what, broken).c_str(), 1);
+  }
+  Fault(const Fault&) = delete;
+  Fault& operator=(const Fault&) = delete;
+  ~Fault() { unsetenv("MASFORMER_NCCL_DOUBLE_FAULT"); }
+};
+
+class NcclFailure : public testing::Test {
+ protected:
+  // This rank's groups, and memory that is given back before they are closed, as in the program.
+  struct Job {
+    Communicators groups;
+    Cargo<float> x{nccl, std::vector<float>(1000)}, y{nccl, std::vector<float>(1000)};
+  };
+
+  void TearDown() override {
+    world().barrier();
+    constexpr std::chrono::seconds seconds(20);  // many ranks share the cores with other tests
+    EXPECT_LT(Clock::now() - begin_, seconds);
+  }
+
+  // What `act` throws of a job on this mesh; its own part is undone while the exception passes.
+  template <class Act>
+  std::string failure(const Mesh& mesh, const Act& act) {
+    try {
+      Job job{test::make_groups(nccl, mesh, patience)};
+      act(job);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+ private:
+  Clock::time_point begin_ = Clock::now();
+};
+
+std::string own_words(const std::string& group, const std::string& what) {
+  return fmt::format("rank {} of the {} group: NCCL's {} (NCCL_DEBUG=INFO says more)",
+                     world().rank(), group, what);
+}
+
+const std::string remote_error =
+    "failed: remote process exited or there was a network error; this is a double";
+
+TEST_F(NcclFailure, OfAnOperationIsFoundOutWhereverARankWaits) {
+  using Wait = void(Event&, Communicator&, Cargo<float>&);
+  Wait* const reading = [](Event& event, Communicator&, Cargo<float>& x) {
+    event.wait();
+    x.values();
+  };
+  Wait* const asking = [](Event& event, Communicator&, Cargo<float>&) {
+    while (!event.done()) continue;
+  };
+  Wait* const starting_more = [](Event&, Communicator& group, Cargo<float>& x) {
+    for (;;) group.all_reduce(x, Reduction::sum).wait();
+  };
+  for (Wait* const wait : {reading, asking, starting_more}) {
+    const std::string message = failure({.data = world().size()}, [&](Job& job) {
+      const Fault fault("fail launch");
+      Communicator& data = *job.groups.data;
+      Event event = data.all_reduce(job.x, Reduction::sum);
+      // The others hear of it by their patience alone.
+      (world().rank() == broken ? wait : reading)(event, data, job.x);
+    });
+    EXPECT_EQ(message, own_words("data", world().rank() == broken
+                                             ? "all_reduce " + remote_error
+                                             : "all_reduce did not end in 1 s: a rank has stopped "
+                                               "or the network is down"));
+  }
+}
+
+TEST_F(NcclFailure, OfAMessageIsFoundOutByItsTwoRanks) {
+  const int rank = world().rank(), ranks = world().size();
+  const std::string message = failure({.pipe = ranks}, [&](Job& job) {
+    const Fault fault("hang launch");
+    Event send = job.groups.pipe->send(job.x, (rank + 1) % ranks);
+    job.groups.pipe->receive(job.y, (rank + ranks - 1) % ranks).wait();
+    send.wait();
+    job.y.values();
+  });
+  const std::string stuck = " did not end in 1 s: a rank has stopped or the network is down";
+  if (rank == broken) {
+    EXPECT_EQ(message, own_words("pipeline", "send" + stuck));
+  } else if (rank == (broken + 1) % ranks) {
+    EXPECT_EQ(message, own_words("pipeline", "receive" + stuck));
+  } else {
+    EXPECT_EQ(message, "");
+  }
+}
+
+TEST_F(NcclFailure, OfAConnectionIsFoundOutByAllRanks) {
+  for (const std::string how : {"hang", "fail"}) {
+    const Fault fault(how + " connect");
+    const std::string message = failure({.tensor = world().size()}, [](Job&) {});
+    const bool hears = how == "fail" && world().rank() == broken;
+    EXPECT_EQ(message, own_words("tensor", hears ? "connection " + remote_error
+                                                 : "connection did not get ready in 1 s"));
+  }
+}
+
+TEST_F(NcclFailure, EndsAllGroupsOfARank) {
+  Job job{test::make_groups(nccl, {.pipe = world().size()}, patience)};
+  const Fault fault("hang launch");
+  Event event = job.groups.world->all_reduce(job.x, Reduction::sum);
+  EXPECT_THROW(while (!event.done()) continue, Error);
+  const int next = (world().rank() + 1) % world().size();
+  EXPECT_THROW(job.groups.pipe->send(job.y, next).wait(), Error);
+}
+
+}  // namespace
+}  // namespace masformer
