@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/arena.h"
 #include "runtime/error.h"
 
 namespace masformer::cuda {
@@ -9,12 +10,12 @@ namespace {
 
 // What NVIDIA recommends for Hopper; older devices want less.
 constexpr std::uint64_t most_workspace_bytes = 32 << 20;
-constexpr std::int64_t best_alignment = 256;
 
+// Up to what every tensor of an arena has: at which of its borders one stands changes no bits.
 std::int64_t alignment(const Tensor& tensor) {
-  if (!tensor) return best_alignment;
+  if (!tensor) return Arena::alignment;
   const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
-  return std::min(best_alignment, static_cast<std::int64_t>(address & (~address + 1)));
+  return std::min(Arena::alignment, static_cast<std::int64_t>(address & (~address + 1)));
 }
 
 cudaDataType_t type_of(const Tensor& tensor) {
@@ -88,9 +89,12 @@ ProductKey::ProductKey(const Product& p)
       epilogue(p.epilogue) {}
 
 ProductPlan::ProductPlan(cublasLtHandle_t library, const Product& product) {
+  const ProductKey key(product);
   describe(product);
-  point_at(product);
-  choose(library, ProductKey(product));
+  // cuBLASLt reads the alignments of these two off the pointers, which it does not follow here.
+  point_at(product, reinterpret_cast<void*>(key.bias_alignment),
+           reinterpret_cast<void*>(key.before_alignment));
+  choose(library, key);
 }
 
 // cuBLASLt's matrices are column-major, so that it is handed the transpose of everything:
@@ -110,11 +114,9 @@ void ProductPlan::describe(const Product& product) {
   }
 }
 
-void ProductPlan::point_at(const Product& product) {
-  if (product.bias) set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias.raw());
-  if (product.before) {
-    set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, product.before.raw());
-  }
+void ProductPlan::point_at(const Product& product, void* bias, void* before) {
+  if (product.bias) set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  if (product.before) set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, before);
 }
 
 void ProductPlan::choose(cublasLtHandle_t library, const ProductKey& key) {
@@ -140,7 +142,7 @@ void ProductPlan::choose(cublasLtHandle_t library, const ProductKey& key) {
 }
 
 void ProductPlan::run(cublasLtHandle_t library, const Product& product, Queue& queue) {
-  point_at(product);
+  point_at(product, product.bias.raw(), product.before.raw());
   const float alpha = 1;
   check(cublasLtMatmul(library, &operation_, &alpha, product.b.matrix.raw(), &first_,
                        product.a.matrix.raw(), &second_, &product.beta, product.c.raw(), &result_,

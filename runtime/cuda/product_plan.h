@@ -13,7 +13,7 @@ namespace masformer::cuda {
 void check(cublasStatus_t status, const char* what);
 
 // What cuBLASLt's choice of a kernel depends on. An alignment is what a pointer is a multiple of,
-// in bytes up to 256.
+// in bytes up to Arena::alignment.
 struct ProductKey {
   explicit ProductKey(const Product& product);
   auto operator<=>(const ProductKey&) const = default;
@@ -40,7 +40,7 @@ class ProductPlan {
 
  private:
   void describe(const Product& product);
-  void point_at(const Product& product);
+  void point_at(const Product& product, void* bias, void* before);
   void choose(cublasLtHandle_t library, const ProductKey& key);
 
   cublasStatus_t status_ = CUBLAS_STATUS_NOT_INITIALIZED;
