@@ -54,21 +54,22 @@ function(masformer_test file)
   endif()
 endfunction()
 
-# masformer_device_test(NAME [RANKS n...]): a test that masformer_test made, once more on a CUDA
+# masformer_device_test(NAME [RANKS n...] [ENVIRONMENT assignments...]): a test that masformer_test made, once more on a CUDA
 # device: on the double of one where it is built (NAME.double), and on the machine's own (NAME.gpu,
 # with the label gpu), which is skipped where there is none.
 function(masformer_device_test name)
-  cmake_parse_arguments(arg "" "" "RANKS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "RANKS;ENVIRONMENT" ${ARGN})
   if(TARGET masformer_cuda_on_double)
-    masformer_add_device_tests(${name}.double ${CMAKE_BINARY_DIR}/doubles "${arg_RANKS}")
+    masformer_add_device_tests(${name}.double ${CMAKE_BINARY_DIR}/doubles "${arg_RANKS}"
+      "${arg_ENVIRONMENT}")
   endif()
   if(TARGET masformer_cuda)
-    masformer_add_device_tests(${name}.gpu ${CMAKE_BINARY_DIR} "${arg_RANKS}")
+    masformer_add_device_tests(${name}.gpu ${CMAKE_BINARY_DIR} "${arg_RANKS}" "${arg_ENVIRONMENT}")
   endif()
 endfunction()
 
 # Of the plugins in `folder`, for each number of ranks; without mpirun where there is none.
-function(masformer_add_device_tests name folder all_ranks)
+function(masformer_add_device_tests name folder all_ranks environment)
   string(REGEX REPLACE "[.][a-z]*$" "" program ${name})
   string(REGEX REPLACE ".*[.]" "" kind ${name})
   set(tests ${name})
@@ -87,7 +88,7 @@ function(masformer_add_device_tests name folder all_ranks)
     endif()
     add_test(NAME ${test} COMMAND ${command})
     set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS ${processors}
-      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;MASFORMER_TEST_DEVICE=cuda;MASFORMER_PLUGINS=${folder}")
+      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;MASFORMER_TEST_DEVICE=cuda;MASFORMER_PLUGINS=${folder};${environment}")
     if(kind STREQUAL gpu)
       set_tests_properties(${test} PROPERTIES LABELS gpu
         SKIP_REGULAR_EXPRESSION "this machine has no CUDA device")
