@@ -6,8 +6,23 @@
 #include "runtime/cuda/queue.h"
 
 namespace masformer::cuda {
+namespace {
+
+// How many the machine has; at least one.
+int count_devices() {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  if (status != cudaSuccess || devices == 0) {
+    refuse("this machine has no CUDA device: {}; use runtime.device=cpu",
+           status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
+  }
+  return devices;
+}
+
+}  // namespace
 
 void* allocate(std::int64_t bytes) {
+  count_devices();
   void* memory = nullptr;
   const auto size = static_cast<std::size_t>(bytes);
   const cudaError_t status = cudaMalloc(&memory, size);
@@ -41,13 +56,7 @@ void release_pinned(void* memory) noexcept {
 }
 
 std::unique_ptr<DeviceQueue> make_queue(int index) {
-  int devices = 0;
-  const cudaError_t status = cudaGetDeviceCount(&devices);
-  if (status != cudaSuccess || devices == 0) {
-    refuse("this machine has no CUDA device: {}; use runtime.device=cpu",
-           status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
-  }
-  return std::make_unique<Queue>(index % devices);
+  return std::make_unique<Queue>(index % count_devices());
 }
 
 void copy_across(const Stream& stream, Tensor from, Tensor to) {
