@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reads all C++ files with clang-format, the sources but for tests with clang-tidy (rules: .clang-format and
+# Reads all C++ files with clang-format, the .cpp files but for tests with clang-tidy (rules: .clang-format and
 # .clang-tidy), and the shell scripts with shellcheck. The last line says how many of the three passed and
 # failed.
 #
@@ -33,7 +33,7 @@ tidy() {
   export root passed_folder newest_rule
   export -f tidy_one
   # shellcheck disable=SC2016
-  awk -F '"' '$2 == "file" && $4 !~ /\/tests\// { print $4 }' build/dev/compile_commands.json \
+  awk -F '"' '$2 == "file" && $4 ~ /\.cpp$/ && $4 !~ /\/tests\// { print $4 }' build/dev/compile_commands.json \
     | xargs -P "$(nproc)" -I {} bash -c 'tidy_one "$1"' tidy {}
 }
 
