@@ -85,7 +85,7 @@ StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_b
 struct MemoryTable {
   // `optimizer`: masters and moments.
   std::int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0, batch = 0;
-  std::int64_t messages = 0;      // what is under way between ranks and not yet in its place
+  std::int64_t messages = 0;  // what is under way between ranks and not yet in its place
 
   std::int64_t total() const {
     return weights + gradients + optimizer + activations + batch + messages;

@@ -42,7 +42,8 @@ std::vector<std::string> patterns(const std::string& name) {
   std::istringstream folders(path != nullptr ? path : "");
   for (std::string folder; std::getline(folders, folder, ':');) {
     if (!fs::exists(folder + "/python3")) continue;
-    all.push_back(folder + "/../lib/python3*/site-packages/nvidia/*/lib/" + name);
+    folder.append("/../lib/python3*/site-packages/nvidia/*/lib/").append(name);
+    all.push_back(folder);
   }
   return all;
 }

@@ -92,8 +92,10 @@ ProductPlan::ProductPlan(cublasLtHandle_t library, const Product& product) {
   const ProductKey key(product);
   describe(product);
   // cuBLASLt reads the alignments of these two off the pointers, which it does not follow here.
+  // NOLINTBEGIN(performance-no-int-to-ptr)
   point_at(product, reinterpret_cast<void*>(key.bias_alignment),
            reinterpret_cast<void*>(key.before_alignment));
+  // NOLINTEND(performance-no-int-to-ptr)
   choose(library, key);
 }
 

@@ -16,7 +16,8 @@ void check(cublasStatus_t status, const char* what);
 // in bytes up to Arena::alignment.
 struct ProductKey {
   explicit ProductKey(const Product& product);
-  auto operator<=>(const ProductKey&) const = default;
+  auto operator<=>(const ProductKey&) const =
+      default;  // NOLINT(modernize-use-nullptr): clang-tidy 14
 
   std::int64_t m, n, k;
   std::int64_t a_stride, b_stride, c_stride, before_stride;
@@ -32,6 +33,7 @@ class ProductPlan {
   ProductPlan(cublasLtHandle_t library, const Product& product);
   ProductPlan(const ProductPlan&) = delete;
   ProductPlan& operator=(const ProductPlan&) = delete;
+  ~ProductPlan() = default;
 
   // Not CUBLAS_STATUS_SUCCESS where there is no such kernel.
   cublasStatus_t status() const { return status_; }

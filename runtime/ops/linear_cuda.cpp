@@ -25,8 +25,8 @@ void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tenso
   products_of(stream).multiply({.a = {dy}, .b = {weight}, .c = dx});
 }
 
-// The bias's gradient has its own kernel: cuBLASLt can sum dy's columns beside the product (BGRADB),
-// but overwrites what was summed before.
+// The bias's gradient has its own kernel: cuBLASLt can sum dy's columns beside the product
+// (BGRADB), but overwrites what was summed before.
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
                             Tensor dbias) {
   if (dy.dim(0) == 0) return;
