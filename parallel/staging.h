@@ -49,6 +49,8 @@ class Staging::Buffer {
   explicit Buffer(Block& block) : block_(&block) { block.free = false; }
   Buffer(Buffer&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
   Buffer& operator=(Buffer&&) = delete;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
     if (block_ != nullptr) block_->free = true;
   }
