@@ -12,7 +12,7 @@
 
 #include "tests/support/day_sample.h"
 #include "tests/support/has_bf16.h"
-#include "tests/support/layout.h"
+#include "tests/support/layout_comparison.h"
 #include "tests/support/world.h"
 
 namespace masformer::test {

@@ -1,6 +1,6 @@
 // Every layout against one rank, on cases chosen for their borders; layout_sample_test.cpp takes
 // them at random. And the comparison itself: what is broken on purpose must be found.
-#include "tests/support/layout.h"
+#include "tests/support/layout_comparison.h"
 
 #include <gtest/gtest.h>
 

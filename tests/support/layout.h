@@ -1,5 +1,4 @@
-// Training the same small model under any layout, and the comparisons that a layout must stand:
-// with one rank, in bf16, and with recomputation. Run by all ranks of a test's world together.
+// Training the same small model under any layout.
 #pragma once
 
 #include <functional>
@@ -28,6 +27,8 @@ struct LayoutCase {
   std::string spans = "full,window:5,block:8,window:16";  // and with it how many layers
   DType dtype = DType::f32;
   int steps = 20;
+
+  bool operator==(const LayoutCase&) const = default;
 };
 
 std::ostream& operator<<(std::ostream& out, const LayoutCase& c);
@@ -75,20 +76,10 @@ class LayoutRun {
   double loss_ = 0, norm_ = 0;
 };
 
+// The same by this rank alone, whatever the case's mesh.
+LayoutRun on_one_rank(const LayoutCase& c);
+
 // This rank's part of a case, over all ranks of the world.
 LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation = {});
-
-// What this rank finds amiss, a line each; nothing where all is well. Collective.
-
-// The same weights at the start, bit for bit; loss, gradient norm and every gradient of the first
-// step; losses over all steps and of an evaluation. The bounds are the design's.
-std::vector<std::string> differences_from_one_rank(const LayoutCase& c,
-                                                   const Mutation& mutation = {});
-// In bf16, layouts differ by rounding: none is further from fp32 than one rank is, by more than
-// chance.
-std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation& mutation = {});
-// `recompute` takes no more memory than keeping everything, and gives the same bits.
-std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
-                                                      const std::string& recompute);
 
 }  // namespace masformer::test

@@ -1,0 +1,148 @@
+#include "tests/support/layout_comparison.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "runtime/error.h"
+#include "tests/support/one_rank_record.h"
+
+namespace masformer::test {
+namespace {
+
+// Calls visit(name, own numbers, the slab that they are of the global tensor) for each tensor that
+// this rank owns rows of.
+template <class Visit>
+void for_each_owned(const ParameterSet& own, What what, const Visit& visit) {
+  for (const Parameter& parameter : own) {
+    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      const Tensor rows = parameter.owned_rows(owned_rows(parameter, what), tensor);
+      visit(tensor.name, floats(rows), owned_part(parameter.declaration, tensor).slab);
+    }
+  }
+}
+
+double distance(const Floats& a, const Floats& b) {
+  require(a.size() == b.size(), "{} numbers beside {}", a.size(), b.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += std::pow(double(a[i]) - double(b[i]), 2);
+  return std::sqrt(sum);
+}
+
+double norm_of(const Floats& x) {
+  return distance(x, Floats(x.size()));
+}
+
+// Gathers what is amiss.
+class Findings {
+ public:
+  // |actual / expected - 1| <= bound
+  void ratio(const std::string& what, double actual, double expected, double bound) {
+    at_most(what, std::abs(actual / expected - 1), bound);
+  }
+  // NaN is never at most anything.
+  void at_most(const std::string& what, double value, double bound) {
+    if (!(value <= bound)) found_.push_back(fmt::format("{}: {} > {}", what, value, bound));
+  }
+  void holds(const std::string& what, bool value) {
+    if (!value) found_.push_back(what);
+  }
+  // Each tensor that this rank owns rows of against the oracle's, by norm; 0 wants equal numbers.
+  // `least`: what a smaller norm counts as, where gradients cancel to nothing.
+  void close(const ParameterSet& own, What what, const std::map<std::string, GlobalTensor>& oracle,
+             double bound, double least = 0) {
+    for_each_owned(own, what, [&](const auto& name, const Floats& rows, const Hyperslab& slab) {
+      const Floats expected = oracle.at(name).part(slab);
+      at_most(name, distance(rows, expected), bound * std::max(norm_of(expected), least));
+    });
+  }
+
+  const std::vector<std::string>& found() const { return found_; }
+
+ private:
+  std::vector<std::string> found_;
+};
+
+}  // namespace
+
+std::vector<std::string> differences_from_one_rank(const LayoutCase& c, const Mutation& mutation) {
+  const OneRankRecord& oracle = one_rank_record(c);
+  LayoutRun run = over_all_ranks(c, mutation);
+  Findings findings;
+  findings.close(run.parameters(), What::master, oracle.masters, 0);
+  for (int step = 0; step < c.steps; ++step) {
+    run.differentiate(step);
+    findings.ratio(fmt::format("loss of step {}", step), run.loss(),
+                   oracle.losses[static_cast<std::size_t>(step)], step == 0 ? 5e-7 : 5e-6);
+    if (step == 0) {
+      findings.ratio("gradient norm", run.norm(), oracle.norm, 1e-6);
+      // A query that sees next to no keys has next to no gradient.
+      const double least = c.sequence < 5 ? 0.1 * oracle.norm : 0;
+      findings.close(run.parameters(), What::gradient, oracle.gradients, 5e-6, least);
+    }
+    run.update_weights(step);
+  }
+  findings.ratio("evaluation", run.evaluate(c.steps), oracle.evaluation, 5e-6);
+  findings.holds("both copies of the token table are equal", run.copies_are_equal());
+  return findings.found();
+}
+
+std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation& mutation) {
+  const auto in = [&](DType dtype) {
+    LayoutCase changed = c;
+    changed.dtype = dtype;
+    return changed;
+  };
+  const OneRankRecord& exact = one_rank_record(in(DType::f32));
+  const OneRankRecord& one_rank = one_rank_record(in(DType::bf16));
+  LayoutRun run = over_all_ranks(in(DType::bf16), mutation);
+  Findings findings;
+  findings.close(run.parameters(), What::master, exact.masters, 0);
+  for (int step = 0; step < c.steps; ++step) {
+    run.differentiate(step);
+    findings.ratio(fmt::format("loss of step {}", step), run.loss(),
+                   exact.losses[static_cast<std::size_t>(step)], 5e-3);
+    if (step == 0) {
+      const double rounding = std::abs(one_rank.norm / exact.norm - 1);
+      findings.ratio("gradient norm", run.norm(), exact.norm, 1e-3 + 2.5 * rounding);
+      for_each_owned(run.parameters(), What::gradient,
+                     [&](const auto& name, const Floats& rows, const Hyperslab& slab) {
+                       const Floats truth = exact.gradients.at(name).part(slab);
+                       const double one = distance(one_rank.gradients.at(name).part(slab), truth);
+                       findings.at_most(name, distance(rows, truth), 2.5 * one);
+                     });
+    }
+    run.update_weights(step);
+  }
+  findings.ratio("evaluation", run.evaluate(c.steps), exact.evaluation, 5e-3);
+  findings.holds("both copies of the token table are equal", run.copies_are_equal());
+  return findings.found();
+}
+
+std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
+                                                      const std::string& recompute) {
+  LayoutCase changed = c;
+  changed.recompute = recompute;
+  LayoutRun kept = over_all_ranks(c);
+  LayoutRun recomputed = over_all_ranks(changed);
+  Findings findings;
+  findings.holds("it takes no more memory",
+                 recomputed.memory().activations <= kept.memory().activations);
+  for (int step = 0; step < 2; ++step) {
+    for (LayoutRun* const run : {&kept, &recomputed}) {
+      run->differentiate(step);
+      run->update_weights(step);
+    }
+    findings.ratio("loss", recomputed.loss(), kept.loss(), 0);
+    findings.ratio("gradient norm", recomputed.norm(), kept.norm(), 0);
+  }
+  for (ParameterId id = 0; id < kept.parameters().size(); ++id) {
+    const Tensor a = kept.parameters()[id].master;
+    const Tensor b = recomputed.parameters()[id].master;
+    findings.holds("the same bits", same_bits(a, b));
+  }
+  return findings.found();
+}
+
+}  // namespace masformer::test
