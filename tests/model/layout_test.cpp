@@ -1,11 +1,10 @@
 // Every layout against one rank, on cases chosen for their borders; layout_sample_test.cpp takes
 // them at random. And the comparison itself: what is broken on purpose must be found.
-#include "tests/support/layout_comparison.h"
-
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
 #include "tests/support/has_bf16.h"
+#include "tests/support/layout_comparison.h"
 #include "tests/support/world.h"
 
 namespace masformer::test {
