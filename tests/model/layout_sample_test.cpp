@@ -1,9 +1,11 @@
 // Layouts at random, against one rank: every way to factor the ranks, by partition, even or not,
 // schedule, micro-batches that fill the pipeline and that don't, tied and untied, with and without
 // sequence parallelism, what is recomputed, and dtype. The sample is another one each day and the
-// same on all ranks; MASFORMER_LAYOUT_SAMPLE=all takes the whole product, a number that many of it.
+// same on all ranks; MASFORMER_LAYOUT_SAMPLE=all takes the whole product, a number that many of it,
+// MASFORMER_LAYOUT_LIKE=TEXT only those whose description, as failures print it, has the text.
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,8 +89,13 @@ std::vector<LayoutCase> whole_product(int ranks) {
 
 TEST(LayoutSample, ComputesWhatOneRankComputes) {
   const std::uint64_t day = std::stoull(world().all_gather(std::to_string(today()))[0]);
-  for (const LayoutCase& c :
-       sample(whole_product(world().size()), "MASFORMER_LAYOUT_SAMPLE", 6, day)) {
+  std::vector<LayoutCase> all = whole_product(world().size());
+  if (const char* const text = std::getenv("MASFORMER_LAYOUT_LIKE")) {
+    std::erase_if(all, [&](const LayoutCase& c) {
+      return testing::PrintToString(c).find(text) == std::string::npos;
+    });
+  }
+  for (const LayoutCase& c : sample(all, "MASFORMER_LAYOUT_SAMPLE", 6, day)) {
     SCOPED_TRACE(testing::Message() << c);
     const auto differences =
         c.dtype == DType::bf16 ? differences_in_bf16(c) : differences_from_one_rank(c);

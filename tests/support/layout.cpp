@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <limits>
 #include <utility>
 
 #include "parallel/mpi_communicator.h"
@@ -92,6 +93,18 @@ LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& ma
                   make_schedule(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
                   stream_, groups_, mutation_.stage) {
   parameters().initialise(stream_, seed, 0.3);
+  under_test_.stage.sync().publish_all();
+}
+
+void LayoutRun::nudge_weights() {
+  for (const Parameter& parameter : parameters()) {
+    HostCopy copied(parameter.master);
+    const auto* const weights = static_cast<const float*>(copied.raw());
+    set(parameter.master, [&](std::int64_t i) {
+      const double sign = mix(seed, static_cast<std::uint64_t>(i)) % 2 == 0 ? 1 : -1;
+      return static_cast<double>(weights[i]) * (1 + sign * std::numeric_limits<float>::epsilon());
+    });
+  }
   under_test_.stage.sync().publish_all();
 }
 

@@ -53,6 +53,8 @@ class LayoutRun {
   MemoryTable memory() const { return under_test_.stage.memory(); }
   const Stage& stage() const { return under_test_.stage; }
 
+  // Moves every weight by its rounding, up or down.
+  void nudge_weights();
   // Forward and backward of a step; gradients are summed and not yet used.
   void differentiate(int step);
   void update_weights(int step);

@@ -75,6 +75,19 @@ class Findings {
 
 }  // namespace
 
+namespace {
+
+// How far a layout's loss of a step may be from one rank's, relatively. Few models are so sensitive
+// that weights which start off by their rounding move a loss by a twentieth of the bound or more:
+// layouts round otherwise in every step, and were seen ten times as far off as that.
+double loss_bound(const LayoutCase& c, std::size_t step, double loss) {
+  const double exact = one_rank_record(c).losses[step], usual = step == 0 ? 5e-7 : 5e-6;
+  if (std::abs(loss / exact - 1) <= usual) return usual;
+  return std::max(usual, 20 * std::abs(one_rank_record(c, true).losses[step] / exact - 1));
+}
+
+}  // namespace
+
 std::vector<std::string> differences_from_one_rank(const LayoutCase& c, const Mutation& mutation) {
   const OneRankRecord& oracle = one_rank_record(c);
   LayoutRun run = over_all_ranks(c, mutation);
@@ -82,8 +95,9 @@ std::vector<std::string> differences_from_one_rank(const LayoutCase& c, const Mu
   findings.close(run.parameters(), What::master, oracle.masters, 0);
   for (int step = 0; step < c.steps; ++step) {
     run.differentiate(step);
-    findings.ratio(fmt::format("loss of step {}", step), run.loss(),
-                   oracle.losses[static_cast<std::size_t>(step)], step == 0 ? 5e-7 : 5e-6);
+    const auto at = static_cast<std::size_t>(step);
+    findings.ratio(fmt::format("loss of step {}", step), run.loss(), oracle.losses[at],
+                   loss_bound(c, at, run.loss()));
     if (step == 0) {
       findings.ratio("gradient norm", run.norm(), oracle.norm, 1e-6);
       // A query that sees next to no keys has next to no gradient.

@@ -18,8 +18,9 @@ std::map<std::string, GlobalTensor> global_tensors(const ParameterSet& parameter
   return all;
 }
 
-OneRankRecord record(const LayoutCase& c) {
+OneRankRecord record(const LayoutCase& c, bool nudged) {
   LayoutRun run = on_one_rank(c);
+  if (nudged) run.nudge_weights();
   OneRankRecord made{.masters = global_tensors(run.parameters(), What::master)};
   for (int step = 0; step < c.steps; ++step) {
     run.differentiate(step);
@@ -69,13 +70,14 @@ Floats GlobalTensor::part(const Hyperslab& slab) const {
   return rows;
 }
 
-const OneRankRecord& one_rank_record(const LayoutCase& c) {
-  static std::list<std::pair<LayoutCase, OneRankRecord>> records;
-  const LayoutCase wanted = of_one_rank(c);
+const OneRankRecord& one_rank_record(const LayoutCase& c, bool nudged) {
+  using Key = std::pair<LayoutCase, bool>;
+  static std::list<std::pair<Key, OneRankRecord>> records;
+  const Key wanted{of_one_rank(c), nudged};
   const auto known =
       std::ranges::find(records, wanted, [](const auto& each) { return each.first; });
   if (known != records.end()) return known->second;
-  return records.emplace_back(wanted, record(wanted)).second;
+  return records.emplace_back(wanted, record(wanted.first, nudged)).second;
 }
 
 }  // namespace masformer::test

@@ -29,8 +29,9 @@ struct OneRankRecord {
 };
 
 // Computed by this rank alone on the first call; kept, since many layouts ask for the same. The
-// case's layout, schedule and recomputation play no part.
-const OneRankRecord& one_rank_record(const LayoutCase& c);
+// case's layout, schedule and recomputation play no part. `nudged`: of a run whose weights were
+// moved by their rounding.
+const OneRankRecord& one_rank_record(const LayoutCase& c, bool nudged = false);
 
 // What is compared of a parameter: this rank's rows of its fp32 master or of its summed gradient.
 enum class What { master, gradient };
