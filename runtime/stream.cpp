@@ -5,7 +5,8 @@
 
 namespace masformer {
 
-Stream::Stream(Device device, int threads, int index) : device_(device), threads_(threads) {
+Stream::Stream(Device device, int threads, int index, bool deterministic)
+    : device_(device), threads_(threads), deterministic_(deterministic) {
   require(threads >= 1, "a stream needs at least one thread, not {}", threads);
   queue_ = backend(device).make_queue(index);
 }

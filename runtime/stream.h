@@ -56,11 +56,13 @@ class Stream {
  public:
   // `threads`: how many the CPU backend may use in each op; at least 1. `index`: which of the
   // machine's devices; a rank has one, which this thread's memory is on from now on. Throws
-  // UsageError where the device is not to be had.
-  explicit Stream(Device device, int threads = 1, int index = 0);
+  // UsageError where the device is not to be had. `deterministic`: ops give the same bits every
+  // time, even where a device has something faster that doesn't; the CPU's always do.
+  explicit Stream(Device device, int threads = 1, int index = 0, bool deterministic = false);
 
   Device device() const { return device_; }
   int threads() const { return threads_; }
+  bool deterministic() const { return deterministic_; }
   // Returns when everything issued so far is done.
   void synchronize() const {
     if (queue_) queue_->synchronize();
@@ -71,6 +73,7 @@ class Stream {
  private:
   Device device_;
   int threads_;
+  bool deterministic_;
   std::unique_ptr<DeviceQueue> queue_;
 };
 

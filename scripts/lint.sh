@@ -53,6 +53,7 @@ main() {
   local passed=0 failed=0
   cd "$root"
   need build test lint
+  "$root/scripts/cudnn-frontend.sh"
   quietly configure-dev.log cmake --preset dev
   check format
   check tidy

@@ -76,6 +76,7 @@ need() {
 
 # build PRESET [TARGET]: configures and builds, all targets by default.
 build() {
+  "$root/scripts/cudnn-frontend.sh"
   say "building build/$1 (preset $1)"
   cd "$root" || exit
   quietly "configure-$1.log" cmake --preset "$1"
