@@ -14,9 +14,12 @@ ProjectionPart::ProjectionPart(LayerDeclarer& declare, const std::string& name, 
 }
 
 void ProjectionPart::forward(LayerRun& run, Tensor inner) const {
-  linear(run.stream, inner, run.parameters[weight_].value, {}, sum_.part(run));
-  add_residual(run.stream, run.input, run.parameters[bias_].value, sum_.sum(run));
-  sum_.put(run);
+  const Tensor weight = run.parameters[weight_].value, bias = run.parameters[bias_].value;
+  if (run.tensor.size() == 1) {
+    return linear(run.stream, inner, weight, bias, run.output, run.input);
+  }
+  linear(run.stream, inner, weight, {}, sum_.part(run));
+  add_residual(run.stream, run.input, bias, sum_.sum(run), run.output);
 }
 
 void ProjectionPart::backward_input(LayerRun& run, Tensor inner_gradient) const {

@@ -23,13 +23,13 @@ enum class Epilogue : std::uint8_t {
   gelu_backward  // c = a b gelu'(before)
 };
 
-// c [M, N] = a [M, K] b [K, N] + beta c + bias, summed in fp32. The factors are of one dtype, c is
+// c [M, N] = a [M, K] b [K, N] + addend + bias, summed in fp32. The factors are of one dtype, c is
 // of the same or fp32. No dimension is 0.
 struct Product {
   Factor a, b;
   Tensor c;
-  float beta = 0;
-  Tensor bias = {};  // [N], of c's dtype; an empty one is none
+  Tensor addend = {};  // [M, N], of c's dtype: c itself or apart from it; an empty one is none
+  Tensor bias = {};    // [N], of c's dtype; an empty one is none
   Epilogue epilogue = Epilogue::none;
   Tensor before = {};  // [M, N], of c's dtype: written by gelu, read by gelu_backward
 };

@@ -75,10 +75,12 @@ ProductKey::ProductKey(const Product& p)
       a_stride(p.a.matrix.stride(0)),
       b_stride(p.b.matrix.stride(0)),
       c_stride(p.c.stride(0)),
+      addend_stride(p.addend ? p.addend.stride(0) : c_stride),
       before_stride(p.before ? p.before.stride(0) : 0),
       a_alignment(alignment(p.a.matrix)),
       b_alignment(alignment(p.b.matrix)),
       c_alignment(alignment(p.c)),
+      addend_alignment(p.addend ? alignment(p.addend) : c_alignment),
       bias_alignment(alignment(p.bias)),
       before_alignment(alignment(p.before)),
       factors(p.a.matrix.dtype()),
@@ -104,6 +106,7 @@ ProductPlan::ProductPlan(cublasLtHandle_t library, const Product& product) {
 void ProductPlan::describe(const Product& product) {
   lay_out(product.b.matrix, first_);
   lay_out(product.a.matrix, second_);
+  lay_out(product.addend ? product.addend : product.c, addend_);
   lay_out(product.c, result_);
   // In full fp32 where the factors are fp32: TF32 would be another compute type.
   check(cublasLtMatmulDescInit(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -131,11 +134,11 @@ void ProductPlan::choose(cublasLtHandle_t library, const ProductKey& key) {
       std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, std::uint32_t(key.b_alignment));
   set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, std::uint32_t(key.a_alignment));
-  set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::uint32_t(key.c_alignment));
+  set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::uint32_t(key.addend_alignment));
   set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::uint32_t(key.c_alignment));
   cublasLtMatmulHeuristicResult_t best{};
   int found = 0;
-  status_ = cublasLtMatmulAlgoGetHeuristic(library, &operation_, &first_, &second_, &result_,
+  status_ = cublasLtMatmulAlgoGetHeuristic(library, &operation_, &first_, &second_, &addend_,
                                            &result_, &wish, 1, &best, &found);
   if (status_ != CUBLAS_STATUS_SUCCESS) return;
   status_ = found > 0 ? best.state : CUBLAS_STATUS_NOT_SUPPORTED;
@@ -145,13 +148,14 @@ void ProductPlan::choose(cublasLtHandle_t library, const ProductKey& key) {
 
 void ProductPlan::run(cublasLtHandle_t library, const Product& product, Queue& queue) {
   point_at(product, product.bias.raw(), product.before.raw());
-  const float alpha = 1;
-  check(cublasLtMatmul(library, &operation_, &alpha, product.b.matrix.raw(), &first_,
-                       product.a.matrix.raw(), &second_, &product.beta, product.c.raw(), &result_,
-                       product.c.raw(), &result_, &kernel_,
-                       queue.scratch(static_cast<std::int64_t>(workspace_bytes_)), workspace_bytes_,
-                       queue.handle()),
-        "cublasLtMatmul");
+  const float alpha = 1, beta = product.addend ? 1.0f : 0.0f;
+  const void* const addend = product.addend ? product.addend.raw() : product.c.raw();
+  check(
+      cublasLtMatmul(library, &operation_, &alpha, product.b.matrix.raw(), &first_,
+                     product.a.matrix.raw(), &second_, &beta, addend, &addend_, product.c.raw(),
+                     &result_, &kernel_, queue.scratch(static_cast<std::int64_t>(workspace_bytes_)),
+                     workspace_bytes_, queue.handle()),
+      "cublasLtMatmul");
 }
 
 }  // namespace masformer::cuda

@@ -20,8 +20,9 @@ struct ProductKey {
       default;  // NOLINT(modernize-use-nullptr): clang-tidy 14
 
   std::int64_t m, n, k;
-  std::int64_t a_stride, b_stride, c_stride, before_stride;
-  std::int64_t a_alignment, b_alignment, c_alignment, bias_alignment, before_alignment;
+  std::int64_t a_stride, b_stride, c_stride, addend_stride, before_stride;
+  std::int64_t a_alignment, b_alignment, c_alignment, addend_alignment, bias_alignment,
+      before_alignment;
   DType factors, result;
   bool a_transposed, b_transposed, has_bias;
   Epilogue epilogue;
@@ -47,7 +48,7 @@ class ProductPlan {
 
   cublasStatus_t status_ = CUBLAS_STATUS_NOT_INITIALIZED;
   cublasLtMatmulDescOpaque_t operation_;
-  cublasLtMatrixLayoutOpaque_t first_, second_, result_;
+  cublasLtMatrixLayoutOpaque_t first_, second_, addend_, result_;
   cublasLtMatmulAlgo_t kernel_;
   std::size_t workspace_bytes_ = 0;
 };

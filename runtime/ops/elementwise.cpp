@@ -5,14 +5,15 @@
 
 namespace masformer {
 
-void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
+void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Tensor y) {
   const std::int64_t tokens = x.dim(0), features = x.dim(1);
   const OperandCheck check("add_residual", stream);
   const DType dtype = check.float_type("x", x);
   check.rows("x", x, {tokens, features}, dtype);
   if (bias) check.contiguous("bias", bias, {features}, dtype);
+  check.rows("added", added, {tokens, features}, dtype);
   check.rows("y", y, {tokens, features}, dtype);
-  backend(stream).add_residual(stream, x, bias, y);
+  backend(stream).add_residual(stream, x, bias, added, y);
 }
 
 void add_sum_of_squares(const Stream& stream, Tensor x, Tensor sum) {

@@ -6,9 +6,9 @@
 
 namespace masformer {
 
-// y [T, H] = y + x [T, H] + bias [H], the residual connection after a row-parallel product. An
-// empty `bias` is none.
-void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y);
+// y [T, H] = x [T, H] + bias [H] + added [T, H], the residual connection after a row-parallel
+// product. An empty `bias` is none; y may be `added` itself.
+void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Tensor y);
 
 // sum [1] fp64 += the squares of all elements of a contiguous fp32 tensor, accumulated in double in
 // an order that depends on the number of threads alone.

@@ -16,19 +16,20 @@ constexpr std::int64_t page = 4096;  // bytes
 
 }  // namespace
 
-void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
+void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Tensor y) {
   with_float_type(x.dtype(), [&]<class T>(T) {
     const Part features{0, x.dim(1)};
     for_each_part(stream, x.dim(0), 1, [&](Part tokens, int) {
       for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
         const T* x_t = x.data<T>() + t * x.stride(0);
+        const T* added_t = added.data<T>() + t * added.stride(0);
         T* y_t = y.data<T>() + t * y.stride(0);
         if (bias) {
           const auto add = [](Vec a, Vec b, Vec c) { return a + (b + c); };
-          map_vectors(features, add, y_t, y_t, x_t, bias.data<T>());
+          map_vectors(features, add, y_t, added_t, x_t, bias.data<T>());
         } else {
           map_vectors(
-              features, [](Vec a, Vec b) { return a + b; }, y_t, y_t, x_t);
+              features, [](Vec a, Vec b) { return a + b; }, y_t, added_t, x_t);
         }
       }
     });

@@ -10,28 +10,31 @@ namespace {
 
 // A block a row.
 template <int n, class T>
-__global__ void add_residual_row(int features, Rows<const T> x, const T* bias, Rows<T> y) {
+__global__ void add_residual_row(int features, Rows<const T> x, const T* bias, Rows<const T> added,
+                                 Rows<T> y) {
   const T* const x_t = x[blockIdx.x];
+  const T* const added_t = added[blockIdx.x];
   T* const y_t = y[blockIdx.x];
   for (int h = static_cast<int>(threadIdx.x) * n; h < features; h += blockDim.x * n) {
-    float added[n], bias_h[n] = {}, sum[n];
-    load(x_t + h, added);
+    float x_h[n], bias_h[n] = {}, sum[n];
+    load(x_t + h, x_h);
     if (bias != nullptr) load(bias + h, bias_h);
-    load(y_t + h, sum);
+    load(added_t + h, sum);
 #pragma unroll
-    for (int i = 0; i < n; ++i) sum[i] += added[i] + bias_h[i];
+    for (int i = 0; i < n; ++i) sum[i] += x_h[i] + bias_h[i];
     store(sum, y_t + h);
   }
 }
 
 }  // namespace
 
-void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor y) {
+void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Tensor y) {
   with_float_type(x.dtype(), [&]<class T>(T) {
-    with_pack<T>(packs(x) && packs(bias) && packs(y), [&](auto n) {
+    with_pack<T>(packs(x) && packs(bias) && packs(added) && packs(y), [&](auto n) {
       const std::int64_t features = x.dim(1);
       launch(stream, add_residual_row<n.value, T>, {x.dim(0)}, threads_for(blocks(features, n)),
-             features, rows_of<const T>(x), bias ? bias.data<T>() : nullptr, rows_of<T>(y));
+             features, rows_of<const T>(x), bias ? bias.data<T>() : nullptr,
+             rows_of<const T>(added), rows_of<T>(y));
     });
   });
 }

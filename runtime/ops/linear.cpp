@@ -9,15 +9,17 @@ bool has_products(const Stream& stream, DType dtype) {
   return backend(stream).has_products(stream, dtype);
 }
 
-void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
+void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y, Tensor residual) {
   const std::int64_t tokens = x.dim(0), inputs = x.dim(1), outputs = weight.dim(0);
   const OperandCheck check("linear", stream);
   const DType dtype = check.float_type("x", x);
   check.rows("x", x, {tokens, inputs}, dtype);
   check.rows("weight", weight, {outputs, inputs}, dtype);
   if (bias) check.contiguous("bias", bias, {outputs}, dtype);
-  check.rows("y", y, {tokens, outputs}, y.dtype() == DType::f32 ? DType::f32 : dtype);
-  backend(stream).linear(stream, x, weight, bias, y);
+  const bool widens = y.dtype() == DType::f32 && !residual;
+  check.rows("y", y, {tokens, outputs}, widens ? DType::f32 : dtype);
+  if (residual) check.rows("residual", residual, {tokens, outputs}, dtype);
+  backend(stream).linear(stream, x, weight, bias, y, residual);
 }
 
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx) {

@@ -15,7 +15,12 @@ bool has_products(const Stream& stream, DType dtype);
 
 // y [T, O] = x [T, I] weight^T [O, I] + bias [O]. An empty `bias` is none. y may be fp32 where the
 // factors are bf16.
-void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y);
+//
+// y = that + residual [T, O], of the dtype of all others, where `residual` is given: y is none of
+// them. Devices whose products can start from another matrix read it there, so that y passes
+// through memory once; elsewhere the sum is add_residual()'s.
+void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y,
+            Tensor residual = {});
 
 // dx [T, I] = dy [T, O] weight [O, I].
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx);

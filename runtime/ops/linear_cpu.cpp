@@ -145,7 +145,11 @@ bool has_products(const Stream&, DType dtype) {
   return status == dnnl_success;
 }
 
-void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
+void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y, Tensor residual) {
+  if (residual) {
+    cpu::linear(stream, x, weight, {}, y, {});
+    return cpu::add_residual(stream, residual, bias, y, y);
+  }
   // A product over nothing is not left to oneDNN.
   if (x.dim(1) == 0) return fill_rows(stream, bias, y);
   if (y.elements() == 0) return;

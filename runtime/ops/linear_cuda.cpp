@@ -8,14 +8,18 @@ bool has_products(const Stream& stream, DType dtype) {
   return products_of(stream).has(dtype);
 }
 
-void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y) {
+void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y, Tensor residual) {
   if (y.elements() == 0) return;
-  if (x.dim(1) == 0) return add_row(stream, 0, bias, y);
   Products& products = products_of(stream);
-  Product product{.a = {x}, .b = {weight, true}, .c = y, .bias = bias};
-  if (products.try_multiply(product)) return;
-  product.bias = {};
-  products.multiply(product);
+  Product product{.a = {x}, .b = {weight, true}, .c = y, .addend = residual, .bias = bias};
+  if (x.dim(1) > 0 && products.try_multiply(product)) return;
+  product.addend = product.bias = {};
+  if (x.dim(1) > 0) {
+    products.multiply(product);
+  } else {
+    add_row(stream, 0, {}, y);
+  }
+  if (residual) return cuda::add_residual(stream, residual, bias, y, y);
   if (bias) add_row(stream, 1, bias, y);
 }
 
@@ -31,7 +35,7 @@ void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dw
                             Tensor dbias) {
   if (dy.dim(0) == 0) return;
   if (dweight.elements() > 0) {
-    products_of(stream).multiply({.a = {dy, true}, .b = {x}, .c = dweight, .beta = 1});
+    products_of(stream).multiply({.a = {dy, true}, .b = {x}, .c = dweight, .addend = dweight});
   }
   if (dbias) add_column_sums(stream, dy, dbias);
 }

@@ -192,7 +192,8 @@ void measure_block_ops(Benchmark& b) {
                                  .dweight = dweight,
                                  .dbias = dbias});
   });
-  b.moves("add_residual", 3 * x->bytes(), 2 * layers, [&] { add_residual(stream, x, bias, dx); });
+  b.moves("add_residual", 3 * x->bytes(), 2 * layers,
+          [&] { add_residual(stream, x, bias, dx, dx); });
   const OwnedTensor u = numbers(wide, dtype, 2), v = numbers(wide, dtype), w(wide, dtype);
   b.moves("gelu", 2 * u->bytes(), layers, [&] { gelu(stream, u, w); });
   b.moves("gelu backward", 3 * u->bytes(), layers, [&] { gelu_backward(stream, u, v, w); });

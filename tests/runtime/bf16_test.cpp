@@ -83,8 +83,10 @@ std::vector<Output> run_linear(const Stream& stream, DType dtype, const Sizes& s
   linear(stream, x, weight, {}, unbiased);
   linear(stream, x, weight, {}, logits);
   linear(stream, x, weight, bias, biased_logits);
+  const OwnedTensor added = poisoned({tokens, outputs}, dtype);
+  linear(stream, x, weight, bias, added, input({tokens, outputs}, 4, dtype));
   return {output("y", y), output("unbiased", unbiased), output("logits", logits),
-          output("biased logits", biased_logits)};
+          output("biased logits", biased_logits), output("added", added)};
 }
 
 std::vector<Output> run_linear_backward(const Stream& stream, DType dtype, const Sizes& sizes) {
@@ -245,8 +247,8 @@ std::vector<Output> run_residual(const Stream& stream, DType dtype, const Sizes&
   const OwnedTensor x = input({tokens, inputs}, 1, dtype);
   const OwnedTensor y = input({tokens, inputs}, 2, dtype);
   const OwnedTensor unbiased = input({tokens, inputs}, 2, dtype);
-  add_residual(stream, x, input({inputs}, 3, dtype), y);
-  add_residual(stream, x, {}, unbiased);
+  add_residual(stream, x, input({inputs}, 3, dtype), y, y);
+  add_residual(stream, x, {}, unbiased, unbiased);
   return {output("y", y), output("unbiased", unbiased)};
 }
 

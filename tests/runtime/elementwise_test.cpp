@@ -28,9 +28,12 @@ TEST_P(Elementwise, AddsAResidual) {
     Numbers expected = sum(values(x), values(y));
     const Numbers b = values(bias);
     for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += b[i % b.size()];
-    add_residual(stream, x, bias, y);
-    EXPECT_LT(difference(y, expected), 1e-7);
-    add_residual(stream, x, Tensor(), y);
+    const OwnedTensor apart = poisoned({tokens, features});
+    add_residual(stream, x, bias, y, apart);
+    EXPECT_LT(difference(apart, expected), 1e-7);
+    add_residual(stream, x, bias, y, y);
+    EXPECT_EQ(values(y), values(apart));
+    add_residual(stream, x, Tensor(), y, y);
     EXPECT_LT(difference(y, sum(expected, values(x))), 1e-7);
     EXPECT_EQ(poison_left(wide_y), gaps * tokens);
   }
@@ -104,7 +107,7 @@ TEST(ElementwiseChecks, RefuseGapsAndOtherShapes) {
   EXPECT_THROW(add_sum_of_squares(stream, gaps, OwnedTensor({1}, DType::f64)), Error);
   EXPECT_THROW(copy(stream, narrow, gaps), Error);
   EXPECT_THROW(copy(stream, narrow, numbers), Error);
-  EXPECT_THROW(add_residual(stream, narrow, Tensor(), wide), Error);
+  EXPECT_THROW(add_residual(stream, narrow, Tensor(), narrow, wide), Error);
 }
 
 }  // namespace

@@ -88,6 +88,21 @@ TEST_P(Linear, EqualsTheEquation) {
   EXPECT_LT(difference(y, reference(c, values(x), values(weight), {})), 1e-6);
 }
 
+TEST_P(Linear, AddsAResidual) {
+  // Its rows lie otherwise than y's.
+  const OwnedTensor wide_y = poisoned({c.tokens, c.outputs + c.wider});
+  const OwnedTensor wide_residual = normals({c.tokens, c.outputs + 8}, 7);
+  const Tensor y = wide_y->slice(1, c.first, c.outputs);
+  const Tensor residual = wide_residual->slice(1, 8, c.outputs);
+  for (const Tensor& added : {Tensor(bias), Tensor()}) {
+    linear(stream, x, weight, added, y, residual);
+    const Numbers bias_ = added ? values(added) : Numbers();
+    const Numbers expected = reference(c, values(x), values(weight), bias_);
+    EXPECT_LT(difference(y, sum(expected, values(residual))), 1e-6);
+    EXPECT_EQ(poison_left(wide_y), c.wider * c.tokens) << "the columns beside y were touched";
+  }
+}
+
 TEST_P(Linear, BackwardEqualsTheEquation) {
   const Numbers dy_ = values(dy), x_ = values(x), weight_ = values(weight);
   const OwnedTensor wide_dx = poisoned({c.tokens, c.inputs + c.wider});
@@ -155,9 +170,10 @@ struct Kind {
   std::int64_t tokens = 16, inputs = 16, outputs = 16;
   std::int64_t x_wider = 0, x_first = 0, weight_wider = 0, weight_first = 0;
   std::int64_t y_wider = 0, y_first = 0;
+  std::int64_t residual_wider = 0, residual_first = 0;
 };
 
-std::array<Numbers, 4> products(const Stream& stream, const Kind& kind, DType dtype) {
+std::array<Numbers, 5> products(const Stream& stream, const Kind& kind, DType dtype) {
   const auto random = [&](std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
     OwnedTensor tensor({rows, columns}, dtype);
     set_normals(tensor, seed);
@@ -166,6 +182,8 @@ std::array<Numbers, 4> products(const Stream& stream, const Kind& kind, DType dt
   const OwnedTensor wide_x = random(kind.tokens, kind.inputs + kind.x_wider, 1);
   const OwnedTensor wide_weight = random(kind.outputs, kind.inputs + kind.weight_wider, 2);
   const OwnedTensor wide_y = random(kind.tokens, kind.outputs + kind.y_wider, 3);
+  const OwnedTensor wide_residual = random(kind.tokens, kind.outputs + kind.residual_wider, 5);
+  const Tensor residual = wide_residual->slice(1, kind.residual_first, kind.outputs);
   const Tensor x = wide_x->slice(1, kind.x_first, kind.inputs);
   const Tensor weight = wide_weight->slice(1, kind.weight_first, kind.inputs);
   const Tensor y = wide_y->slice(1, kind.y_first, kind.outputs);
@@ -174,10 +192,12 @@ std::array<Numbers, 4> products(const Stream& stream, const Kind& kind, DType dt
   linear_backward_weight(stream, y, x, dweight, {});
   linear(stream, x, weight, bias, y);
   const Numbers biased = values(y);
+  linear(stream, x, weight, bias, y, residual);
+  const Numbers added = values(y);
   linear(stream, x, weight, {}, y);
   const Numbers unbiased = values(y);
   linear_backward_input(stream, y, weight, x);
-  return {values(dweight), biased, unbiased, values(x)};
+  return {values(dweight), biased, added, unbiased, values(x)};
 }
 
 // A device chooses how to compute a kind of product once, and may not take it for another kind.
@@ -191,7 +211,9 @@ TEST(LinearKinds, ShareAStream) {
                                 {.y_wider = 16},
                                 {.x_wider = 16, .x_first = 1},
                                 {.weight_wider = 16, .weight_first = 1},
-                                {.y_wider = 16, .y_first = 1}};
+                                {.y_wider = 16, .y_first = 1},
+                                {.residual_wider = 16},
+                                {.residual_wider = 16, .residual_first = 1}};
   const Stream shared(device());
   for (const DType dtype : {DType::f32, DType::bf16}) {
     if (!has_products(shared, dtype)) continue;
@@ -211,6 +233,8 @@ TEST(LinearChecks, NameWhatIsWrong) {
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "linear: y is fp32 [2, 5], not fp32 [2, 4]");
   }
+  const OwnedTensor right({2, 4});
+  EXPECT_THROW(linear(stream, x, weight, bias, right, y), Error);
   const Device other = device() == Device::cpu ? Device::cuda : Device::cpu;
   const Tensor far(x->raw(), {2, 3}, DType::f32, other);
   EXPECT_THROW(linear(stream, far, weight, bias, OwnedTensor({2, 4})), Error);
