@@ -21,6 +21,16 @@ class Watched {
   virtual void give_up() noexcept = 0;
 };
 
+// A point in a queue's work.
+class DeviceMark {
+ public:
+  virtual ~DeviceMark() = default;
+  // Returns when the device has come to it; checks what the queue watches meanwhile.
+  virtual void wait() = 0;
+  // From when the device came to `earlier`, of the same queue, until it came here, which it has.
+  virtual double seconds_since(const DeviceMark& earlier) const = 0;
+};
+
 // What a device keeps for a stream: its own queue, and the handles of its libraries. The backend
 // that made it knows what it is.
 class DeviceQueue {
@@ -28,13 +38,20 @@ class DeviceQueue {
   virtual ~DeviceQueue() = default;
   // Checks what is watched again and again while it waits.
   virtual void synchronize() = 0;
+  // At the end of what the queue has been given so far.
+  virtual std::unique_ptr<DeviceMark> mark() = 0;
+  // Fills pinned memory of the host with a contiguous tensor's elements when the device comes to
+  // it.
+  virtual void download(const Tensor& from, void* pinned) = 0;
   virtual std::string name() const = 0;               // "NVIDIA H100 80GB HBM3 0"
   virtual std::int64_t available_memory() const = 0;  // bytes
   // Operations a second of dense matrix products of `dtype` at best, by the data sheet; fp32
   // without TF32.
   virtual double peak_flops(DType dtype) const = 0;
-  // Of working memory that the ops took on the device so far.
+  // Of working memory that was taken on the device for the ops so far; they take more where they
+  // need it, by waiting for what was issued.
   virtual std::int64_t scratch_bytes() const = 0;
+  virtual void reserve_scratch(std::int64_t bytes) = 0;
 
   // `what` is watched until unwatch().
   void watch(Watched& what) { watched_.push_back(&what); }

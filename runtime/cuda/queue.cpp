@@ -22,18 +22,60 @@ Queue::~Queue() {
   cudaStreamDestroy(handle_);
 }
 
-void Queue::synchronize() {
-  if (watched().empty()) return check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+template <class Query>
+void Queue::wait_until(const Query& query, const char* what) const {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds between_checks(5);
   for (auto next_check = Clock::now() + between_checks;; std::this_thread::yield()) {
-    const cudaError_t status = cudaStreamQuery(handle_);
-    if (status != cudaErrorNotReady) return check(status, "cudaStreamQuery");
+    const cudaError_t status = query();
+    if (status != cudaErrorNotReady) return check(status, what);
     cudaGetLastError();  // is not kept for the next call
     if (Clock::now() < next_check) continue;
     for (Watched* const each : watched()) each->check();
     next_check = Clock::now() + between_checks;
   }
+}
+
+void Queue::synchronize() {
+  if (watched().empty()) return check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+  wait_until([&] { return cudaStreamQuery(handle_); }, "cudaStreamQuery");
+}
+
+class Queue::Mark final : public DeviceMark {
+ public:
+  explicit Mark(const Queue& queue) : queue_(queue) {
+    check(cudaEventCreate(&event_), "cudaEventCreate");
+    check(cudaEventRecord(event_, queue.handle_), "cudaEventRecord");
+  }
+  Mark(const Mark&) = delete;
+  Mark& operator=(const Mark&) = delete;
+  ~Mark() override { cudaEventDestroy(event_); }
+
+  void wait() override {
+    if (queue_.watched().empty())
+      return check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+    queue_.wait_until([&] { return cudaEventQuery(event_); }, "cudaEventQuery");
+  }
+  double seconds_since(const DeviceMark& earlier) const override {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, static_cast<const Mark&>(earlier).event_, event_),
+          "cudaEventElapsedTime");
+    return 1e-3 * double(milliseconds);
+  }
+
+ private:
+  const Queue& queue_;
+  cudaEvent_t event_ = nullptr;
+};
+
+std::unique_ptr<DeviceMark> Queue::mark() {
+  return std::make_unique<Mark>(*this);
+}
+
+void Queue::download(const Tensor& from, void* pinned) {
+  check(cudaMemcpyAsync(pinned, from.raw(), static_cast<std::size_t>(from.bytes()),
+                        cudaMemcpyDeviceToHost, handle_),
+        "cudaMemcpyAsync");
 }
 
 std::string Queue::name() const {

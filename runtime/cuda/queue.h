@@ -27,6 +27,8 @@ class Queue final : public DeviceQueue {
 
   cudaStream_t handle() const { return handle_; }
   void synchronize() override;
+  std::unique_ptr<DeviceMark> mark() override;
+  void download(const Tensor& from, void* pinned) override;
   std::string name() const override;
   std::int64_t available_memory() const override;
   double peak_flops(DType dtype) const override;
@@ -36,6 +38,7 @@ class Queue final : public DeviceQueue {
   // by waiting for the stream and taking memory anew.
   void* scratch(std::int64_t bytes);
   std::int64_t scratch_bytes() const override { return scratch_bytes_; }
+  void reserve_scratch(std::int64_t bytes) override { scratch(bytes); }
 
   // The one State of this queue, made from the queue when it is first asked for.
   template <class State>
@@ -47,6 +50,13 @@ class Queue final : public DeviceQueue {
   }
 
  private:
+  class Mark;
+
+  // Returns when `query` no longer gives cudaErrorNotReady; checks what is watched again and again.
+  // `what` names the query.
+  template <class Query>
+  void wait_until(const Query& query, const char* what) const;
+
   int index_;
   cudaDeviceProp properties_{};
   cudaStream_t handle_ = nullptr;
