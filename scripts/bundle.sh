@@ -4,7 +4,8 @@
 # runs from wherever it is unpacked: all is found relative to bin/.
 #
 #   scripts/bundle.sh            makes it
-#   scripts/bundle.sh --check    makes it, and trains with it in a root that has nothing else
+#   --check                      and trains with it in a root that has nothing else
+#   --tests                      with the GPU tests in it, which bin/gpu-suite runs, and the benchmark of ops
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -19,7 +20,7 @@ make_program() {
   say "building build/bundle (x86-64-v3)"
   quietly bundle-configure.log cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DMASFORMER_ARCH=x86-64-v3
-  quietly bundle-build.log cmake --build "$build" --target masformer plugins
+  quietly bundle-build.log cmake --build "$build" --target masformer plugins ${with_tests:+gpu_tests}
 }
 
 # libraries FILE...: what they need, with a system's own (glibc) and NVIDIA's left out.
@@ -45,6 +46,19 @@ copy_files() {
   cp -r "$data" "$target/share/"
   cp "$root/README.md" "$target/"
   cp -r "$root/launch/configs" "$target/configs"
+}
+
+copy_tests() {
+  local tests=$target/lib/masformer/tests program
+  mkdir -p "$tests" "$target/share/golden"
+  cp "$root"/tests/golden/*.h5 "$target/share/golden/"
+  cp "$build/gpu-tests.txt" "$tests/list.txt"
+  cp "$root/tests/support/mpirun" "$tests/"
+  cp "$root/tests/support/gpu_suite" "$target/bin/gpu-suite"
+  cp "$build/tests/benchmark/masformer_ops_benchmark" "$tests/"
+  while read -r _ program _; do
+    find "$build/tests" -type f -name "$program" -exec cp {} "$tests/" \;
+  done <"$build/gpu-tests.txt"
 }
 
 # Components of MPI may miss what they need here too: they are left out, as MPI itself would do.
@@ -123,21 +137,31 @@ check() {
         \$masformer prepare --input text.txt --output tokens.h5 &&
         \$masformer run -n 2 -- train --data.path tokens.h5 --run.dir run --model.spans full,window:32 \
           --model.hidden 64 --model.heads 4 --train.sequence 64 --train.steps 3 --parallel.tensor 2 &&
-        \$masformer inspect --verify run/checkpoints/step-00000003"' bare "$bare" "$name" </dev/null
+        \$masformer inspect --verify run/checkpoints/step-00000003 &&
+        if [ -n \"$3\" ]; then /tmp/$2/bin/gpu-suite; fi"' bare "$bare" "$name" "$with_tests" </dev/null
   say "the bundle works in a bare root"
 }
 
 main() {
+  local with_tests='' checked='' option
+  for option in "$@"; do
+    case $option in
+      --check) checked=1 ;;
+      --tests) with_tests=1 ;;
+      *) fail "bundle.sh takes --check and --tests" ;;
+    esac
+  done
   cd "$root"
   need build bundle
   make_program
   copy_files
+  [ -z "$with_tests" ] || copy_tests
   copy_libraries
   set_paths
   launcher masformer
   launcher mpirun
   pack
-  if [ "${1:-}" = --check ]; then check; fi
+  if [ -n "$checked" ]; then check; fi
 }
 
 main "$@"

@@ -39,8 +39,9 @@ struct GoldenCase {
   std::map<std::string, NamedArray> gradients;
 };
 
-// Reads tests/golden/`file_name`, such as "alternating.h5". Throws Error with the file's path
-// where something is missing.
+// Reads tests/golden/`file_name`, such as "alternating.h5", or the file of that name in the folder
+// that the environment's MASFORMER_GOLDEN names. Throws Error with the file's path where something
+// is missing.
 GoldenCase read_golden(const std::string& file_name);
 
 }  // namespace masformer::test
