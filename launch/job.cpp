@@ -46,7 +46,7 @@ Device device_of(const RuntimeOptions& runtime) {
 Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype) {
   return collectively(*session.world(), [&] {
     Stream stream(device_of(runtime), choose_threads(runtime.threads, session.ranks_on_this_host()),
-                  session.rank_on_this_host());
+                  session.rank_on_this_host(), runtime.deterministic);
     if (!has_products(stream, dtype)) {
       const bool cpu = stream.device() == Device::cpu;
       refuse("train.dtype={} needs {} has not: take train.dtype=fp32", name_of(dtype),
@@ -139,12 +139,12 @@ void Job::feed(const Batch& batch) {
 
 StepTiming Job::run_training(std::int64_t predicted_tokens) {
   stage.begin_training(predicted_tokens);
-  return execute(plan.training, *groups.pipe, stage);
+  return execute(stream, plan.training, *groups.pipe, stage);
 }
 
 StepTiming Job::run_evaluation() {
   stage.begin_evaluation();
-  return execute(plan.evaluation, *groups.pipe, stage);
+  return execute(stream, plan.evaluation, *groups.pipe, stage);
 }
 
 }  // namespace masformer

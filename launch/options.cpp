@@ -212,6 +212,10 @@ void describe_runtime(OptionTable& table, Options& o) {
        .help = "How tensors on devices travel: by NCCL, or through the host by MPI. auto: NCCL "
                "where each rank has a device of its own.",
        .choices = {"auto", "nccl", "mpi"}});
+  table.add("runtime.deterministic", o.runtime.deterministic,
+            {.value = "BOOL",
+             .help = "On CUDA devices: the same bits each time, by a slower backward of attention. "
+                     "On CPUs they are the same anyway."});
   table.add("runtime.threads", o.runtime.threads,
             {.value = "N",
              .help = "Threads of each rank. 0: OMP_NUM_THREADS, else cores over ranks.",

@@ -12,6 +12,7 @@ namespace masformer {
 struct RuntimeOptions {
   std::string device = "cpu";
   std::string transport = "auto";  // of tensors on devices: auto, nccl, mpi
+  bool deterministic = false;      // the same bits each time, on devices too
   // Of each op on CPUs; 0: OMP_NUM_THREADS, else cores over the ranks on this host.
   std::int64_t threads = 0;
 };

@@ -149,6 +149,8 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model,
 
   plan.policy.shape = {options.train.micro_batch, options.train.sequence};
   plan.policy.dtype = options.train.dtype == "bf16" ? DType::bf16 : DType::f32;
+  plan.policy.device = options.runtime.device == "cuda" ? Device::cuda : Device::cpu;
+  plan.policy.deterministic = options.runtime.deterministic;
   plan.policy.sequence_parallel = options.parallel.sequence_parallel;
   plan.global_batch = options.train.global_batch;
   plan.optimizer = make_optimizer(options);
@@ -236,7 +238,8 @@ std::string describe(const RunPlan& plan) {
                         fmt::format("{}: {}", pipe, to_string(range)), double(memory.weights) / mib,
                         double(memory.gradients) / mib, double(memory.optimizer) / mib,
                         double(memory.activations) / mib,
-                        double(memory.batch + memory.messages) / mib, double(memory.total()) / mib);
+                        double(memory.batch + memory.messages + memory.workspace) / mib,
+                        double(memory.total()) / mib);
   }
   return text;
 }

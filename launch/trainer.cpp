@@ -19,12 +19,6 @@
 namespace masformer {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
 LoaderOptions loader_options(const Options& options, const Job& job) {
   return {.sequence = options.train.sequence,
           .global_batch = options.train.global_batch,
@@ -57,7 +51,9 @@ Trainer::Trainer(const MpiSession& session, const Options& options, const Option
       held_out_(store, SplitKind::held_out, options.data.held_out),
       loader_(collectively(job_.world(),
                            [&] { return Loader(train_, loader_options(options, job_)); })),
-      data_digest_(digest_on_first_rank(job_.world(), store)) {
+      data_digest_(digest_on_first_rank(job_.world(), store)),
+      loss_(job_.stream),
+      squared_norm_(job_.stream) {
   check_held_out();
   prepare_output();
   start_ = start_run(job_, options_, table_, directory_.get(), data_digest_);
@@ -130,10 +126,14 @@ ExitCode Trainer::train() {
         std::make_unique<Console>(options_.log.live, options_.log.every, start_.step + 1, last);
   }
   for (std::int64_t number = start_.step + 1; number <= last; ++number) {
-    const Clock::time_point begin = Clock::now();
-    const StepResult result = step(number);
-    after_step(number, result, seconds_since(begin));
-    if (result.stop && number < last) {
+    issue(number);
+    // On a device, a step's results are read while the next one is under way, unless this one's
+    // end has to be reached first.
+    const bool late = job_.stream.queue() != nullptr;
+    const bool awaited = number == last || stop_ || is_evaluated(number) || is_saved(number);
+    if (!late || awaited) conclude();
+    if (is_saved(number)) save(number);
+    if (stop_ && !issued_ && number < last) {
       save(number);
       say(fmt::format("stopped by a signal after step {}; the same command goes on from there",
                       number));
@@ -145,56 +145,98 @@ ExitCode Trainer::train() {
   return ExitCode::done;
 }
 
-Trainer::StepResult Trainer::step(std::int64_t number) {
-  sent_before_ = sent_bytes();
+bool Trainer::is_evaluated(std::int64_t number) const {
+  const std::int64_t every = options_.eval.every;
+  return every > 0 && (number % every == 0 || number == options_.train.steps);
+}
+
+bool Trainer::is_saved(std::int64_t number) const {
+  const std::int64_t every = options_.checkpoint.every;
+  return every > 0 && number % every == 0;
+}
+
+void Trainer::issue(std::int64_t number) {
+  if (!issued_) concluded_ = Clock::now();
+  const SentByAxis before = sent_bytes();
+  StepTiming timing = differentiate(number);
+  // Its results must be known to be sound before the next weights are made from it.
+  if (issued_) conclude();
+  loss_.start(job_.stage.loss());
+  squared_norm_.start(job_.stage.parameters().squared_norm());
+  update(job_.stream, job_.plan.optimizer, number, job_.stage.parameters(), job_.stage.sync());
+  SentByAxis sent = sent_bytes();
+  for (const Axis axis : all_axes) sent[axis] -= before[axis];
+  issued_ = IssuedStep{number, std::move(timing), sent};
+}
+
+StepTiming Trainer::differentiate(std::int64_t number) {
   job_.feed(prefetcher_->next());
-  const std::int64_t predicted = job_.plan.global_batch * job_.plan.policy.shape.sequence;
-  const StepTiming timing = job_.run_training(predicted);
-  ParameterSet& parameters = job_.stage.parameters();
+  StepTiming timing = job_.run_training(predicted_tokens());
   job_.stage.sync().finish_reduction();
   if (number == options_.train.dump_gradients_at) dump_gradients(number);
+  const Tensor loss = job_.stage.loss();
+  if (job_.groups.at.tensor > 0) fill_zero(job_.stream, loss);  // counted once
+  job_.world().all_reduce(loss, Reduction::sum).wait();
+  sum_squared_norm(job_.stream, job_.stage.parameters(), job_.world());
+  return timing;
+}
 
-  StepResult result = join(timing);
-  result.loss /= static_cast<double>(predicted);
-  sum_squared_norm(job_.stream, parameters, job_.world());
-  result.norm = gradient_norm(job_.stream, parameters);
+void Trainer::conclude() {
+  const IssuedStep step = std::move(*issued_);
+  issued_.reset();
+  const StepResult result = join(step);
+  const Clock::time_point before = std::exchange(concluded_, Clock::now());
+  stop_ |= result.stop;
   if (!std::isfinite(result.loss) || !std::isfinite(result.norm)) {
     throw AgreedError(fmt::format(
         "step {} has loss {} and gradient norm {}: nothing of it was kept; lower train.lr, or "
         "raise train.warmup_steps",
-        number, result.loss, result.norm));
+        step.number, result.loss, result.norm));
   }
-  update(job_.stream, job_.plan.optimizer, number, parameters, job_.stage.sync());
-  return result;
-}
-
-Trainer::StepResult Trainer::join(const StepTiming& timing) {
-  const bool has_loss = job_.stage.description().last && job_.groups.at.tensor == 0;
-  std::array<double, 4> sums{has_loss ? job_.stage.loss_sum() : 0.0, stop_requested() ? 1.0 : 0.0,
-                             timing.waiting_seconds, timing.total_seconds};
-  job_.world()
-      .all_reduce(Tensor(sums.data(), {std::ssize(sums)}, DType::f64, Device::cpu), Reduction::sum)
-      .wait();
-  return {.loss = sums[0], .bubble = sums[2] / sums[3], .stop = sums[1] > 0};
-}
-
-void Trainer::after_step(std::int64_t number, const StepResult& result, double seconds) {
   // The groups take their memory with the first sums, and give none back.
   if (peak_memory_ == 0) {
     peak_memory_ = largest(job_.world(), job_.stage.memory().total());
   }
-  StepMetrics metrics = measure(number, result, seconds);
-  const bool last = number == options_.train.steps;
-  const bool evaluated = options_.eval.every > 0 && (number % options_.eval.every == 0 || last);
-  if (evaluated) metrics.eval_loss = evaluate(job_, held_out_, options_.eval.windows).loss;
+  StepMetrics metrics =
+      measure(step.number, result, std::chrono::duration<double>(concluded_ - before).count());
+  if (is_evaluated(step.number)) {
+    metrics.eval_loss = evaluate(job_, held_out_, options_.eval.windows).loss;
+  }
   on_first_rank(job_.world(), [&] {
     metrics_->write(metrics);
     console_->step(metrics);
   });
-  if (options_.checkpoint.every > 0 && number % options_.checkpoint.every == 0) save(number);
 }
 
-StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, double seconds) {
+std::int64_t Trainer::predicted_tokens() const {
+  return job_.plan.global_batch * job_.plan.policy.shape.sequence;
+}
+
+Trainer::StepResult Trainer::join(const IssuedStep& step) {
+  StepResult result{.loss = loss_.wait() / static_cast<double>(predicted_tokens()),
+                    .norm = std::sqrt(squared_norm_.wait())};
+  std::vector<double> sums{stop_requested() ? 1.0 : 0.0, step.timing.waiting_seconds(),
+                           step.timing.total_seconds()};
+  const std::size_t times = sums.size();
+  const auto each_sent = [](auto& sent, const auto& visit) {
+    for (const Axis axis : all_axes) {
+      for (std::size_t i = 0; i < operation_names.size(); ++i) {
+        visit(sent[axis][static_cast<Operation>(i)]);
+      }
+    }
+  };
+  each_sent(step.sent, [&](std::int64_t bytes) { sums.push_back(static_cast<double>(bytes)); });
+  job_.world()
+      .all_reduce(Tensor(sums.data(), {std::ssize(sums)}, DType::f64, Device::cpu), Reduction::sum)
+      .wait();
+  auto sum = sums.begin() + static_cast<std::ptrdiff_t>(times);
+  each_sent(result.sent, [&](std::int64_t& bytes) { bytes = static_cast<std::int64_t>(*sum++); });
+  result.stop = sums[0] > 0;
+  result.bubble = sums[1] / sums[2];
+  return result;
+}
+
+StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, double seconds) const {
   const RunPlan& plan = job_.plan;
   const std::int64_t sequence = plan.policy.shape.sequence;
   const auto batch = static_cast<double>(plan.global_batch);
@@ -210,29 +252,9 @@ StepMetrics Trainer::measure(std::int64_t number, const StepResult& result, doub
           .model_flops_per_second = visible / seconds,
           .mfu = visible / seconds / job_.peak_flops,
           .mfu_dense = dense / seconds / job_.peak_flops,
-          .sent = sent_in_step(),
+          .sent = result.sent,
           .peak_memory_bytes = peak_memory_,
           .bubble = plan.mesh.pipe > 1 ? result.bubble : 0};
-}
-
-SentByAxis Trainer::sent_in_step() {
-  SentByAxis sent = sent_bytes();
-  std::array<double, all_axes.size() * operation_names.size()> sums;
-  const auto each = [&](auto visit) {
-    std::size_t at = 0;
-    for (const Axis axis : all_axes) {
-      for (std::size_t i = 0; i < operation_names.size(); ++i, ++at) {
-        visit(sent[axis][static_cast<Operation>(i)], sums[at]);
-      }
-    }
-  };
-  for (const Axis axis : all_axes) sent[axis] -= sent_before_[axis];
-  each([](std::int64_t bytes, double& sum) { sum = static_cast<double>(bytes); });
-  job_.world()
-      .all_reduce(Tensor(sums.data(), {std::ssize(sums)}, DType::f64, Device::cpu), Reduction::sum)
-      .wait();
-  each([](std::int64_t& bytes, double sum) { bytes = static_cast<std::int64_t>(sum); });
-  return sent;
 }
 
 SentByAxis Trainer::sent_bytes() const {

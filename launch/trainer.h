@@ -1,7 +1,7 @@
 // The training loop: the only place where data, model and parallel meet.
 #pragma once
 
-#include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,6 +17,7 @@
 #include "launch/run_directory.h"
 #include "launch/start.h"
 #include "runtime/error.h"
+#include "runtime/readback.h"
 
 namespace masformer {
 
@@ -34,25 +35,39 @@ class Trainer {
   ExitCode run();
 
  private:
+  using Clock = std::chrono::steady_clock;
+  // A step that was issued to the ranks' devices, and what is known of it before its results.
+  struct IssuedStep {
+    std::int64_t number;
+    StepTiming timing;
+    SentByAxis sent;  // by this rank
+  };
+  // What all ranks read of a step together.
   struct StepResult {
     double loss = 0, norm = 0, bubble = 0;
+    SentByAxis sent;  // over all ranks
     bool stop = false;
   };
   ExitCode train();
   void check_held_out() const;
   void prepare_output();
-  StepResult step(std::int64_t number);
-  StepMetrics measure(std::int64_t number, const StepResult& result, double seconds);
-  void after_step(std::int64_t number, const StepResult& result, double seconds);
-  // Sums over the world: the loss, how many ranks were asked to stop, and the idle share.
-  StepResult join(const StepTiming& timing);
+  // Issues a step's passes, up to the gradient's norm, and takes the results of the step before.
+  StepTiming differentiate(std::int64_t number);
+  // Issues a step. Where all ranks are on devices, they are still at work when it returns.
+  void issue(std::int64_t number);
+  // Waits for the step that was issued, and writes what there is to say of it.
+  void conclude();
+  bool is_evaluated(std::int64_t number) const;
+  bool is_saved(std::int64_t number) const;
+  StepResult join(const IssuedStep& step);
+  std::int64_t predicted_tokens() const;  // of a step, over all ranks
+  StepMetrics measure(std::int64_t number, const StepResult& result, double seconds) const;
   void save(std::int64_t number);
   // Throws Error where a weight is not: such a checkpoint would only hide the older ones.
   void check_finite(std::int64_t number) const;
   void prune();
   void dump_gradients(std::int64_t number);
   SentByAxis sent_bytes() const;  // of this rank since the start
-  SentByAxis sent_in_step();      // of all ranks, since sent_before_
   void say(const std::string& text);
 
   const Options& options_;
@@ -66,9 +81,12 @@ class Trainer {
   std::unique_ptr<Console> console_;         // on rank 0
   Start start_;
   std::unique_ptr<Prefetcher> prefetcher_;
+  Readback loss_, squared_norm_;
+  std::optional<IssuedStep> issued_;  // not concluded
+  Clock::time_point concluded_;       // when the one before was, or issuing began
+  bool stop_ = false;                 // some rank was asked to
   std::int64_t peak_memory_ = 0;
   std::int64_t saved_step_ = -1;
-  SentByAxis sent_before_;
 };
 
 }  // namespace masformer

@@ -1,5 +1,6 @@
 #include "model/stage.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/error.h"
@@ -19,12 +20,19 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
       batches_(stream.device(), plan_memory(description_, plan_).batch),
       sent_gradients_(stream.device(), description_.sent_gradient_bytes()) {
   const MicroBatchShape& shape = description_.shape;
-  const Shape ids{shape.tokens()};
   for (int i = 0; i < plan_.micro_batches; ++i) {
-    micro_batches_.push_back({shape.samples, shape.sequence, batches_.take(ids, DType::i32),
-                              batches_.take(ids, DType::i32), batches_.take(ids, DType::i32)});
+    const Tensor ids = batches_.take(ids_shape(shape), DType::i32);
+    const auto row = [&](int index) {
+      return Tensor(ids.data<std::int32_t>() + index * ids.stride(0), {shape.tokens()}, DType::i32,
+                    ids.device());
+    };
+    micro_batches_.push_back({shape.samples, shape.sequence, row(0), row(1), row(2)});
+    uploads_.emplace_back(stream_, ids);
   }
   loss_ = batches_.take({1}, DType::f64);
+  require(description_.on_host == (stream.queue() == nullptr),
+          "a stage that was described for another device than the stream's");
+  if (!description_.on_host) stream_.queue()->reserve_scratch(description_.workspace);
   if (!description_.first) {
     sent_gradient_ = sent_gradients_.take(description_.activations(), description_.dtype);
   }
@@ -37,18 +45,20 @@ MemoryTable Stage::memory() const {
           .optimizer = parameters.masters + parameters.moments,
           .activations = activations_.capacity() + sent_gradients_.used(),
           .batch = batches_.used(),
-          .messages = groups_.working_memory()};
+          .messages = description_.on_host ? groups_.working_memory() : 0,
+          .workspace = description_.on_host ? 0 : stream_.queue()->scratch_bytes()};
 }
 
 void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
                             const std::int32_t* positions) {
-  MicroBatch& batch = micro_batches_[static_cast<std::size_t>(index)];
-  const auto fill = [&](Tensor to, const std::int32_t* from) {
-    copy(stream_, Tensor(const_cast<std::int32_t*>(from), to.shape(), DType::i32, Device::cpu), to);
-  };
-  fill(batch.tokens, tokens);
-  fill(batch.labels, labels);
-  fill(batch.positions, positions);
+  Upload& upload = uploads_[static_cast<std::size_t>(index)];
+  const Tensor ids = upload.host();
+  auto* row = ids.data<std::int32_t>();
+  for (const std::int32_t* const from : {tokens, labels, positions}) {
+    std::copy_n(from, description_.shape.tokens(), row);
+    row += ids.stride(0);
+  }
+  upload.send();
 }
 
 void Stage::begin_training(std::int64_t predicted_tokens) {

@@ -17,15 +17,18 @@
 #include "parallel/partition.h"
 #include "runtime/arena.h"
 #include "runtime/ops/elementwise.h"
+#include "runtime/upload.h"
 
 namespace masformer {
 
-// How a stage computes: only `dtype` changes the result by more than rounding in fp32.
+// How a stage computes: only `dtype` changes the result by more than rounding.
 struct StagePolicy {
   MicroBatchShape shape;
   bool sequence_parallel = true;       // see TokenShards
   std::vector<Recompute> recompute{};  // by block of the model; empty: none of any
   DType dtype = DType::f32;            // or bf16: of weights, activations and their gradients
+  Device device = Device::cpu;
+  bool deterministic = false;  // as the stream's
 
   Recompute recompute_of(int block) const {
     return recompute.empty() ? Recompute::none : recompute[static_cast<std::size_t>(block)];
@@ -49,7 +52,9 @@ struct StageDescription {
   MicroBatchShape shape;
   TokenShards shards;  // of the residual stream over the tensor axis
   std::int64_t hidden;
-  DType dtype;  // of activations, and of the weights that layers compute with
+  DType dtype;             // of activations, and of the weights that layers compute with
+  std::int64_t workspace;  // bytes that its ops work in: 0 on the CPU
+  bool on_host;
   bool first, last;
   int tensor_ranks, data_ranks;
   // The token table, where first and last stage are two and share it.
@@ -81,16 +86,22 @@ struct StagePlan {
 StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_batches,
                      const std::vector<Action>& training, const std::vector<Action>& evaluation);
 
-// What one rank's memory holds, in bytes.
+// What one rank's memory holds, in bytes: the device's, where the stage is on one.
 struct MemoryTable {
   // `optimizer`: masters and moments.
   std::int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0, batch = 0;
-  std::int64_t messages = 0;  // what is under way between ranks and not yet in its place
+  // What is under way between ranks and not yet in its place. Of devices, what they send goes
+  // through memory of the host or of NCCL.
+  std::int64_t messages = 0;
+  std::int64_t workspace = 0;  // of the ops: workspace.h
 
   std::int64_t total() const {
-    return weights + gradients + optimizer + activations + batch + messages;
+    return weights + gradients + optimizer + activations + batch + messages + workspace;
   }
 };
+
+// A micro-batch's tokens, labels and positions, each in a row that starts on an arena's border.
+Shape ids_shape(const MicroBatchShape& shape);
 
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan);
 
@@ -111,7 +122,7 @@ class Stage final : public PipelineStage {
   // step is done, all that is planned.
   MemoryTable memory() const;
 
-  // Micro-batch `index` of the step to come; the vectors are [tokens].
+  // Micro-batch `index` of the step to come; the vectors are [tokens] and have been read on return.
   void set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
                        const std::int32_t* positions);
   // Starts a step: zeroes the gradients and the loss. `predicted_tokens` is the whole step's, over
@@ -119,8 +130,10 @@ class Stage final : public PipelineStage {
   void begin_training(std::int64_t predicted_tokens);
   // Starts an evaluation: zeroes the loss.
   void begin_evaluation();
-  // The sum of the step's losses so far, in nats; 0 on all but the last stage. Waits for the
-  // stream.
+  // [1] fp64: the sum of the step's losses so far, in nats; 0 on all but the last stage. All tensor
+  // ranks have the same. Belongs to the caller from a step's end to the next one's begin.
+  Tensor loss() const { return loss_; }
+  // The same number. Waits for the stream.
   double loss_sum() const { return scalar(stream_, loss_); }
 
   Tensor input(const Action& action) override;
@@ -145,6 +158,7 @@ class Stage final : public PipelineStage {
   Arena activations_, batches_, sent_gradients_;
   Tensor sent_gradient_;
   std::vector<MicroBatch> micro_batches_;
+  std::vector<Upload> uploads_;  // of each micro-batch's tokens, labels and positions
   bool evaluating_ = false;
   Tensor loss_;  // [1] fp64
 };

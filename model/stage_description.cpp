@@ -5,6 +5,7 @@
 #include "model/head_layer.h"
 #include "model/mlp_layer.h"
 #include "model/stage.h"
+#include "model/workspace.h"
 
 namespace masformer {
 namespace {
@@ -45,6 +46,11 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
       shards(shape.tokens(), {at.tensor, mesh.tensor, policy.sequence_parallel}),
       hidden(config.hidden),
       dtype(policy.dtype),
+      workspace(policy.device == Device::cpu
+                    ? 0
+                    : workspace_bytes(config, {at.tensor, mesh.tensor}, policy.shape, policy.dtype,
+                                      policy.deterministic)),
+      on_host(policy.device == Device::cpu),
       first(at.pipe == 0),
       last(at.pipe == mesh.pipe - 1),
       tensor_ranks(mesh.tensor),
@@ -126,19 +132,25 @@ StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_b
           replay(evaluation)};
 }
 
+Shape ids_shape(const MicroBatchShape& shape) {
+  return {3, Arena::footprint({shape.tokens()}, DType::i32) / size_of(DType::i32)};
+}
+
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
   const bool training = plan.purpose == Purpose::training;
   const ParameterMemory parameters = parameter_memory(stage.parameters, stage.dtype, plan.purpose);
-  const std::int64_t ids = Arena::footprint({stage.shape.tokens()}, DType::i32);
-  // How the tensor ranks' sums go: see Communicator.
+  // How ranks on hosts sum: see Communicator.
   const bool by_shares = stage.shards.shared() || stage.dtype == DType::bf16;
+  const std::int64_t messages = (training ? reduce_scatter_memory(stage.data_ranks) : 0) +
+                                (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0);
   return {.weights = parameters.values,
           .gradients = parameters.gradients,
           .optimizer = parameters.masters + parameters.moments,
           .activations = plan.peak() + stage.sent_gradient_bytes(),
-          .batch = 3 * ids * plan.micro_batches + Arena::footprint({1}, DType::f64),
-          .messages = (training ? reduce_scatter_memory(stage.data_ranks) : 0) +
-                      (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0)};
+          .batch = Arena::footprint(ids_shape(stage.shape), DType::i32) * plan.micro_batches +
+                   Arena::footprint({1}, DType::f64),
+          .messages = stage.on_host ? messages : 0,
+          .workspace = stage.workspace};
 }
 
 }  // namespace masformer

@@ -1,6 +1,5 @@
 #include "parallel/executor.h"
 
-#include <chrono>
 #include <utility>
 
 #include "runtime/error.h"
@@ -8,22 +7,16 @@
 namespace masformer {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 class Execution {
  public:
-  Execution(const Schedule& schedule, Communicator& pipe, PipelineStage& stage);
-  StepTiming run();
+  Execution(const Stream& stream, const Schedule& schedule, Communicator& pipe,
+            PipelineStage& stage);
+  StepTiming run() &&;
 
  private:
   void free_buffers(const Action& action);
   void receive_input(const Action& action);
   void send_result(const Action& action);
-  void wait(Event& event);
 
   Event& output_send(const Action& action) {
     const int place = action.chunk * schedule_.micro_batches + action.micro_batch;
@@ -40,7 +33,7 @@ class Execution {
   bool evaluation_;
   std::vector<Event> output_sends_;    // [chunk, micro-batch]
   std::vector<Event> gradient_sends_;  // [chunk], the last one
-  double waiting_seconds_ = 0;
+  StepTiming timing_;
 };
 
 const std::vector<Action>& actions_of(const Schedule& schedule, const Communicator& pipe) {
@@ -49,34 +42,36 @@ const std::vector<Action>& actions_of(const Schedule& schedule, const Communicat
   return schedule.actions[static_cast<std::size_t>(pipe.rank())];
 }
 
-Execution::Execution(const Schedule& schedule, Communicator& pipe, PipelineStage& stage)
+Execution::Execution(const Stream& stream, const Schedule& schedule, Communicator& pipe,
+                     PipelineStage& stage)
     : schedule_(schedule),
       pipe_(pipe),
       stage_(stage),
       actions_(actions_of(schedule, pipe)),
       evaluation_(is_evaluation(schedule)),
       output_sends_(static_cast<std::size_t>(schedule.chunks * schedule.micro_batches)),
-      gradient_sends_(static_cast<std::size_t>(schedule.chunks)) {}
+      gradient_sends_(static_cast<std::size_t>(schedule.chunks)),
+      timing_(stream) {}
 
-StepTiming Execution::run() {
-  const Clock::time_point start = Clock::now();
+StepTiming Execution::run() && {
   for (const Action& action : actions_) {
     free_buffers(action);
     receive_input(action);
     stage_.run(action);
     send_result(action);
   }
-  for (Event& event : output_sends_) wait(event);
-  for (Event& event : gradient_sends_) wait(event);
-  return {seconds_since(start), waiting_seconds_};
+  for (Event& event : output_sends_) timing_.wait(event);
+  for (Event& event : gradient_sends_) timing_.wait(event);
+  timing_.end();
+  return std::move(timing_);
 }
 
 // A backward overwrites its micro-batch's output and the chunk's last gradient, so both must have
 // left. validate() simulates nothing laxer than this, so a validated schedule can't hang here.
 void Execution::free_buffers(const Action& action) {
   if (action.kind != ActionKind::backward && action.kind != ActionKind::backward_input) return;
-  wait(output_send(action));
-  wait(gradient_send(action));
+  timing_.wait(output_send(action));
+  timing_.wait(gradient_send(action));
 }
 
 void Execution::receive_input(const Action& action) {
@@ -85,7 +80,7 @@ void Execution::receive_input(const Action& action) {
   const bool forward = action.kind == ActionKind::forward;
   Event arrival =
       pipe_.receive(forward ? stage_.input(action) : stage_.output_gradient(action), *from);
-  wait(arrival);
+  timing_.wait(arrival);
 }
 
 void Execution::send_result(const Action& action) {
@@ -93,22 +88,29 @@ void Execution::send_result(const Action& action) {
   if (!to) return;
   if (action.kind == ActionKind::forward) {
     output_send(action) = pipe_.send(stage_.output(action), *to);
-    if (evaluation_) wait(output_send(action));
+    if (evaluation_) timing_.wait(output_send(action));
   } else {
     gradient_send(action) = pipe_.send(stage_.input_gradient(action), *to);
   }
 }
 
-void Execution::wait(Event& event) {
-  const Clock::time_point start = Clock::now();
-  event.wait();
-  waiting_seconds_ += seconds_since(start);
-}
-
 }  // namespace
 
-StepTiming execute(const Schedule& schedule, Communicator& pipe, PipelineStage& stage) {
-  return Execution(schedule, pipe, stage).run();
+void StepTiming::wait(Event& event) {
+  StreamPoint begin(*stream_);
+  event.wait();
+  waits_.push_back({std::move(begin), StreamPoint(*stream_)});
+}
+
+double StepTiming::waiting_seconds() const {
+  double sum = 0;
+  for (const Wait& wait : waits_) sum += wait.end.seconds_since(wait.begin);
+  return sum;
+}
+
+StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
+                   PipelineStage& stage) {
+  return Execution(stream, schedule, pipe, stage).run();
 }
 
 }  // namespace masformer

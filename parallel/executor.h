@@ -6,6 +6,7 @@
 
 #include "parallel/communicator.h"
 #include "parallel/schedule.h"
+#include "runtime/stream_point.h"
 
 namespace masformer {
 
@@ -26,14 +27,33 @@ class PipelineStage {
   virtual void run(const Action& action) = 0;
 };
 
-struct StepTiming {
-  double total_seconds = 0;
-  double waiting_seconds = 0;  // for other stages: the idle share is waiting / total
+// Where on a stream an execution began, waited for other stages, and ended.
+class StepTiming {
+ public:
+  explicit StepTiming(const Stream& stream) : stream_(&stream), begin_(stream) {}
+
+  // Makes the stream wait for `event`.
+  void wait(Event& event);
+  void end() { end_ = StreamPoint(*stream_); }
+
+  // Both wait for the end. The idle share is waiting / total.
+  double total_seconds() const { return end_.seconds_since(begin_); }
+  double waiting_seconds() const;
+
+ private:
+  struct Wait {
+    StreamPoint begin, end;
+  };
+
+  const Stream* stream_;
+  StreamPoint begin_, end_;
+  std::vector<Wait> waits_;
 };
 
 // Runs schedule.actions[pipe.rank()] of a validated schedule in order. Waits for each input before
 // its action; outputs are sent without waiting and their buffers waited for before they are used
-// again. All sends are done on return.
-StepTiming execute(const Schedule& schedule, Communicator& pipe, PipelineStage& stage);
+// again. All sends are done for what is issued to `stream`, the stage's, after it.
+StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
+                   PipelineStage& stage);
 
 }  // namespace masformer

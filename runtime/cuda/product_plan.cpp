@@ -4,12 +4,10 @@
 
 #include "runtime/arena.h"
 #include "runtime/error.h"
+#include "runtime/ops/cuda_workspace.h"
 
 namespace masformer::cuda {
 namespace {
-
-// What NVIDIA recommends for Hopper; older devices want less.
-constexpr std::uint64_t most_workspace_bytes = 32 << 20;
 
 // Up to what every tensor of an arena has: at which of its borders one stands changes no bits.
 std::int64_t alignment(const Tensor& tensor) {
@@ -127,7 +125,7 @@ void ProductPlan::point_at(const Product& product, void* bias, void* before) {
 void ProductPlan::choose(cublasLtHandle_t library, const ProductKey& key) {
   cublasLtMatmulPreferenceOpaque_t wish;
   check(cublasLtMatmulPreferenceInit(&wish), "cublasLtMatmulPreferenceInit");
-  set(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, most_workspace_bytes);
+  set(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{cuda_workspace::product});
   // Sums over parts of K go through fp32 in the workspace, in a fixed order: the other schemes
   // round them to c's dtype on the way.
   set(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,

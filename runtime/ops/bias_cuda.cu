@@ -1,6 +1,7 @@
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
 #include "runtime/ops/bias_cuda.h"
+#include "runtime/ops/cuda_workspace.h"
 
 namespace masformer::cuda {
 namespace {
@@ -20,7 +21,7 @@ __global__ void add_row_kernel(std::int64_t count, std::int64_t width, float bet
 }
 
 // What a block sums: so many rows, each warp every eighth of them, of n columns for each lane.
-constexpr int part_rows = 256;
+constexpr int part_rows = cuda_workspace::rows_of_column_sum;
 template <int n>
 constexpr int part_columns = warp_size* n;
 
@@ -82,8 +83,8 @@ void add_row(const Stream& stream, float beta, Tensor row, Tensor y) {
 void add_column_sums(const Stream& stream, Tensor dy, Tensor sums) {
   const std::int64_t rows = dy.dim(0), width = dy.dim(1), parts = blocks(rows, part_rows);
   if (dy.elements() == 0) return;
-  auto* const of_parts = static_cast<float*>(
-      queue_of(stream).scratch(parts * width * static_cast<std::int64_t>(sizeof(float))));
+  auto* const of_parts =
+      static_cast<float*>(queue_of(stream).scratch(cuda_workspace::column_sums(rows, width)));
   with_float_type(dy.dtype(), [&]<class T>(T) {
     with_pack<T>(packs(dy), [&](auto n) {
       launch(stream, sum_part_kernel<T, n.value>, {blocks(width, part_columns<n.value>), parts},

@@ -1,6 +1,7 @@
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
 #include "runtime/ops/backend_cuda.h"
+#include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/embedding.h"
 
 namespace masformer::cuda {
@@ -150,8 +151,8 @@ void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_
                         Tensor dtable) {
   const std::int64_t count = ids.dim(0);
   const Shard shard{first, dtable.dim(0), static_cast<int>(dtable.dim(1))};
-  auto* const places =
-      static_cast<std::int32_t*>(queue_of(stream).scratch(2 * count * size_of(DType::i32)));
+  auto* const places = static_cast<std::int32_t*>(
+      queue_of(stream).scratch(cuda_workspace::embedding_backward(count)));
   const SortedTokens sorted{static_cast<int>(count), places, places + count};
   launch(stream, sort_tokens, {blocks(count, tokens_a_thread * warp_size)}, sort_parts * warp_size,
          ids.data<std::int32_t>(), sorted);

@@ -4,6 +4,7 @@
 #include "runtime/cuda/pack.h"
 #include "runtime/cuda/reduce.h"
 #include "runtime/ops/backend_cuda.h"
+#include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/layer_norm.h"
 
 // A block has a row at a time, and each thread the same columns of every row: packs of n, so many
@@ -128,12 +129,6 @@ struct Backward {
   int features;
 };
 
-// Tokens of a block: enough that the blocks' sums are little beside the inputs, few enough that all
-// of a device works and that fp32 adds them without loss.
-std::int64_t tokens_of_block(std::int64_t tokens) {
-  return std::clamp<std::int64_t>(blocks(tokens, 512), 4, 32);
-}
-
 template <int n>
 __device__ void add_to(float* sums, const float (&values)[n]) {
   float total[n];
@@ -233,9 +228,10 @@ __global__ void __launch_bounds__(sum_parts* warp_size, 4)
 
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   const std::int64_t tokens = args.x.dim(0), features = args.x.dim(1);
-  const std::int64_t sum_blocks = blocks(tokens, tokens_of_block(tokens));
+  const std::int64_t tokens_of_block = cuda_workspace::rows_of_norm_sum(tokens);
+  const std::int64_t sum_blocks = blocks(tokens, tokens_of_block);
   auto* const sums = static_cast<float*>(
-      queue_of(stream).scratch(sum_blocks * 2 * features * size_of(DType::f32)));
+      queue_of(stream).scratch(cuda_workspace::layer_norm_backward(tokens, features)));
   with_float_type(args.x.dtype(), [&]<class T>(T) {
     const Backward<T> a{.dy = args.dy.data<T>(),
                         .x = args.x.data<T>(),
@@ -251,7 +247,7 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
                           packs(args.residual) && packs(args.dx);
     with_pack<T>(all_pack, [&](auto n) {
       launch(stream, backward_rows<n.value, T>, {sum_blocks}, threads_of_row(features, n), a,
-             tokens_of_block(tokens));
+             tokens_of_block);
     });
   });
   launch(stream, add_sums, {blocks(2 * features, warp_size)}, sum_parts * warp_size, sums,

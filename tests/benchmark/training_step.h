@@ -36,7 +36,7 @@ class TrainingStep {
   // Forward and backward.
   void compute() {
     stage().begin_training(sequence_ * groups_.data->size());
-    execute(under_test_.training, *groups_.pipe, stage());
+    execute(stream_, under_test_.training, *groups_.pipe, stage());
   }
 
   void update_weights() {

@@ -64,7 +64,7 @@ class Golden : public testing::TestWithParam<const char*> {
 
 TEST_P(Golden, EvaluationGivesItsLogitsAndLoss) {
   stage().begin_evaluation();
-  execute(under_test_.evaluation, *groups_.pipe, stage());
+  execute(stream_, under_test_.evaluation, *groups_.pipe, stage());
   EXPECT_NEAR(loss() / golden_.loss, 1, 5e-7);
   ASSERT_EQ(logits().dim(0), golden_.batch * golden_.sequence);
   const Tensor computed = logits().slice(1, 0, golden_.vocab);  // without padding
@@ -74,7 +74,7 @@ TEST_P(Golden, EvaluationGivesItsLogitsAndLoss) {
 
 TEST_P(Golden, TrainingGivesItsLossAndEveryGradient) {
   stage().begin_training(golden_.batch * golden_.sequence);
-  execute(under_test_.training, *groups_.pipe, stage());
+  execute(stream_, under_test_.training, *groups_.pipe, stage());
   EXPECT_NEAR(loss() / golden_.loss, 1, 5e-7);
   std::size_t compared = 0;
   for (const Parameter& parameter : stage().parameters()) {

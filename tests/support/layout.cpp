@@ -111,7 +111,7 @@ void LayoutRun::nudge_weights() {
 void LayoutRun::differentiate(int step) {
   feed(step);
   under_test_.stage.begin_training(case_.samples * case_.sequence);
-  execute(under_test_.training, *groups_.pipe, under_test_.stage);
+  execute(stream_, under_test_.training, *groups_.pipe, under_test_.stage);
   under_test_.stage.sync().finish_reduction();
   if (mutation_.gradients) mutation_.gradients(parameters());
   sum_squared_norm(stream_, parameters(), *groups_.world);
@@ -127,7 +127,7 @@ void LayoutRun::update_weights(int step) {
 double LayoutRun::evaluate(int step) {
   feed(step);
   under_test_.stage.begin_evaluation();
-  execute(under_test_.evaluation, *groups_.pipe, under_test_.stage);
+  execute(stream_, under_test_.evaluation, *groups_.pipe, under_test_.stage);
   return mean_loss();
 }
 

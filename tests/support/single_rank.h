@@ -33,9 +33,10 @@ struct StageUnderTest {
 
  private:
   Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
-             const Partition& partition, const StagePolicy& policy, const Stream& stream,
+             const Partition& partition, StagePolicy policy, const Stream& stream,
              const Communicators& groups, const std::function<void(StageDescription&)>& change) {
     const auto index = static_cast<std::size_t>(at.pipe);
+    policy.device = stream.device();
     StageDescription description(config, mesh, at, partition[index], policy);
     if (change) change(description);
     StagePlan plan = plan_stage(description, Purpose::training, training.micro_batches,

@@ -113,6 +113,12 @@ class Cargo {
   Tensor tensor_;
 };
 
+// What a way's tensors are worked on by.
+inline const Stream& stream_of(const Way& way) {
+  static const Stream host(Device::cpu);
+  return way.device == Device::cpu ? host : stream();
+}
+
 // A test that is run for each way, with groups of all ranks that a suite makes once.
 class OnEachWay : public testing::TestWithParam<Way> {
  protected:

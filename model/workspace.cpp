@@ -1,0 +1,29 @@
+#include "model/workspace.h"
+
+#include <algorithm>
+
+#include "runtime/ops/cuda_workspace.h"
+
+namespace masformer {
+
+std::int64_t workspace_bytes(const ModelConfig& config, const TensorPlace& place,
+                             const MicroBatchShape& shape, DType dtype, bool deterministic) {
+  const std::int64_t tokens = shape.tokens();
+  // Of the outputs whose biases have gradients.
+  const std::int64_t widest = std::max(config.hidden, config.ffn / place.ranks);
+  const cuda_workspace::AttentionSize attention{.samples = shape.samples,
+                                                .sequence = shape.sequence,
+                                                .heads = config.heads / place.ranks,
+                                                .head_dim = config.head_dim()};
+  std::int64_t most =
+      std::max({cuda_workspace::product, cuda_workspace::column_sums(tokens, widest),
+                cuda_workspace::layer_norm_backward(tokens, config.hidden),
+                cuda_workspace::embedding_backward(tokens)});
+  // Own kernels, which take the rest, need nothing.
+  if (dtype == DType::bf16) {
+    most = std::max(most, cuda_workspace::attention_backward(attention, deterministic));
+  }
+  return most;
+}
+
+}  // namespace masformer
