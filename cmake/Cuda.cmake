@@ -25,26 +25,24 @@ if(MASFORMER_CUDA)
     message(FATAL_ERROR "MASFORMER_CUDA is ${MASFORMER_CUDA} and no nvcc was found: set CUDA_HOME")
   endif()
 endif()
-message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}, NCCL: ${MASFORMER_HAS_NCCL}")
-
-# cuDNN and the headers of its C++ frontend, which has NVRTC linked for engines that aren't asked for:
-# the target cudnn_frontend. JSON serves its log and its files alone.
+# cuDNN and the headers of its C++ frontend, which names NVRTC: the target cudnn_frontend. JSON serves its
+# log and its files alone. Where they are not there, own kernels take all of attention.
 set(MASFORMER_CUDNN_FRONTEND ${CMAKE_SOURCE_DIR}/build/cudnn-frontend/include CACHE PATH
-  "Where cudnn_frontend.h is")
+  "Where cudnn_frontend.h is, as scripts/cudnn-frontend.sh fetches it")
+set(MASFORMER_HAS_CUDNN OFF)
 if(MASFORMER_HAS_CUDA AND NOT MASFORMER_SANITIZE)
-  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} REQUIRED)
-  find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
-  if(NOT EXISTS ${MASFORMER_CUDNN_FRONTEND}/cudnn_frontend.h)
-    message(FATAL_ERROR "${MASFORMER_CUDNN_FRONTEND} has no cudnn_frontend.h: run scripts/cudnn-frontend.sh, "
-      "set MASFORMER_CUDNN_FRONTEND, or build with MASFORMER_CUDA=OFF")
+  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
+  if(CUDNN_INCLUDE_DIR AND CUDNN_LIBRARY AND EXISTS ${MASFORMER_CUDNN_FRONTEND}/cudnn_frontend.h)
+    set(MASFORMER_HAS_CUDNN ON)
+    add_library(cudnn_frontend INTERFACE)
+    target_include_directories(cudnn_frontend SYSTEM INTERFACE
+      ${MASFORMER_CUDNN_FRONTEND} ${CUDNN_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+    target_compile_definitions(cudnn_frontend INTERFACE CUDNN_FRONTEND_SKIP_JSON_LIB)
+    target_link_libraries(cudnn_frontend INTERFACE ${CUDNN_LIBRARY} CUDA::nvrtc CUDA::cudart_static)
   endif()
-  add_library(cudnn_frontend INTERFACE)
-  target_include_directories(cudnn_frontend SYSTEM INTERFACE
-    ${MASFORMER_CUDNN_FRONTEND} ${CUDNN_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
-  target_compile_definitions(cudnn_frontend INTERFACE CUDNN_FRONTEND_SKIP_JSON_LIB)
-  target_link_libraries(cudnn_frontend INTERFACE ${CUDNN_LIBRARY} CUDA::nvrtc
-    CUDA::cudart_static)
 endif()
+message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}, NCCL: ${MASFORMER_HAS_NCCL}, cuDNN with its frontend: ${MASFORMER_HAS_CUDNN}")
 
 # All of them.
 add_custom_target(plugins)

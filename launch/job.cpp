@@ -76,8 +76,9 @@ void check_memory(Communicator& world, const Stream& stream, const StageDescript
   if (const DeviceQueue* const device = stream.queue()) {
     check(fmt::format("{} of {}", device->name(), host_name()), planned,
           device->available_memory());
-    // A save goes by way of the host.
-    on_host = plan.purpose == Purpose::training ? checkpoint_memory(stage.parameters) : 0;
+    // A save goes by way of the host, and so do the tokens.
+    on_host = plan_memory(stage, plan).batch +
+              (plan.purpose == Purpose::training ? checkpoint_memory(stage.parameters) : 0);
   }
   check(host_name(), on_host + process_memory, available_host_memory());
 }

@@ -214,8 +214,9 @@ void describe_runtime(OptionTable& table, Options& o) {
        .choices = {"auto", "nccl", "mpi"}});
   table.add("runtime.deterministic", o.runtime.deterministic,
             {.value = "BOOL",
-             .help = "On CUDA devices: the same bits each time, by a slower backward of attention. "
-                     "On CPUs they are the same anyway."});
+             .help = "On CUDA devices: the same bits each time, by a backward of attention that is "
+                     "slower and takes memory for each pair of tokens. On CPUs they are the same "
+                     "anyway."});
   table.add("runtime.threads", o.runtime.threads,
             {.value = "N",
              .help = "Threads of each rank. 0: OMP_NUM_THREADS, else cores over ranks.",

@@ -1,11 +1,10 @@
 #include "launch/trainer.h"
 
-#include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -133,7 +132,7 @@ ExitCode Trainer::train() {
     const bool awaited = number == last || stop_ || is_evaluated(number) || is_saved(number);
     if (!late || awaited) conclude();
     if (is_saved(number)) save(number);
-    if (stop_ && !issued_ && number < last) {
+    if (stop_ && number < last) {
       save(number);
       say(fmt::format("stopped by a signal after step {}; the same command goes on from there",
                       number));
@@ -159,11 +158,12 @@ void Trainer::issue(std::int64_t number) {
   if (!issued_) concluded_ = Clock::now();
   const SentByAxis before = sent_bytes();
   StepTiming timing = differentiate(number);
-  // Its results must be known to be sound before the next weights are made from it.
+  // Before more is made of a step whose loss is no number.
   if (issued_) conclude();
+  update(job_.stream, job_.plan.optimizer, number, job_.stage.parameters(), job_.stage.sync());
+  // Behind the update, so that a step's time has it in it.
   loss_.start(job_.stage.loss());
   squared_norm_.start(job_.stage.parameters().squared_norm());
-  update(job_.stream, job_.plan.optimizer, number, job_.stage.parameters(), job_.stage.sync());
   SentByAxis sent = sent_bytes();
   for (const Axis axis : all_axes) sent[axis] -= before[axis];
   issued_ = IssuedStep{number, std::move(timing), sent};

@@ -51,9 +51,10 @@ class Trainer {
   ExitCode train();
   void check_held_out() const;
   void prepare_output();
-  // Issues a step's passes, up to the gradient's norm, and takes the results of the step before.
+  // Issues a step's passes, up to the gradient's norm.
   StepTiming differentiate(std::int64_t number);
-  // Issues a step. Where all ranks are on devices, they are still at work when it returns.
+  // Issues a step, and concludes the one before once its passes are issued. Devices are still at
+  // work when it returns.
   void issue(std::int64_t number);
   // Waits for the step that was issued, and writes what there is to say of it.
   void conclude();

@@ -31,8 +31,10 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
   }
   loss_ = batches_.take({1}, DType::f64);
   require(description_.on_host == (stream.queue() == nullptr),
-          "a stage that was described for another device than the stream's");
-  if (!description_.on_host) stream_.queue()->reserve_scratch(description_.workspace);
+          "a stage that was described for another device than its stream's");
+  if (!description_.on_host) {
+    stream_.queue()->reserve_scratch(plan_memory(description_, plan_).workspace);
+  }
   if (!description_.first) {
     sent_gradient_ = sent_gradients_.take(description_.activations(), description_.dtype);
   }

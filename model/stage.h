@@ -53,7 +53,7 @@ struct StageDescription {
   TokenShards shards;  // of the residual stream over the tensor axis
   std::int64_t hidden;
   DType dtype;             // of activations, and of the weights that layers compute with
-  std::int64_t workspace;  // bytes that its ops work in: 0 on the CPU
+  std::int64_t workspace;  // bytes that its ops work in when it trains: 0 on the CPU
   bool on_host;
   bool first, last;
   int tensor_ranks, data_ranks;

@@ -6,6 +6,7 @@
 #include "model/mlp_layer.h"
 #include "model/stage.h"
 #include "model/workspace.h"
+#include "runtime/ops/cuda_workspace.h"
 
 namespace masformer {
 namespace {
@@ -150,7 +151,9 @@ MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
           .batch = Arena::footprint(ids_shape(stage.shape), DType::i32) * plan.micro_batches +
                    Arena::footprint({1}, DType::f64),
           .messages = stage.on_host ? messages : 0,
-          .workspace = stage.workspace};
+          .workspace = stage.on_host ? 0
+                       : training    ? stage.workspace
+                                     : cuda_workspace::product};
 }
 
 }  // namespace masformer

@@ -5,6 +5,18 @@
 #include "runtime/ops/cuda_workspace.h"
 
 namespace masformer {
+namespace {
+
+// Whether cuDNN may take the attention of some layer (ops/attention_cudnn_graph.h); own kernels,
+// which take the rest, need nothing.
+bool uses_cudnn(const ModelConfig& config, DType dtype) {
+  const std::int64_t head_dim = config.head_dim();
+  return dtype == DType::bf16 && (head_dim == 64 || head_dim == 128) &&
+         std::ranges::any_of(config.spans,
+                             [](const Span& span) { return span.kind != Span::Kind::block; });
+}
+
+}  // namespace
 
 std::int64_t workspace_bytes(const ModelConfig& config, const TensorPlace& place,
                              const MicroBatchShape& shape, DType dtype, bool deterministic) {
@@ -19,8 +31,7 @@ std::int64_t workspace_bytes(const ModelConfig& config, const TensorPlace& place
       std::max({cuda_workspace::product, cuda_workspace::column_sums(tokens, widest),
                 cuda_workspace::layer_norm_backward(tokens, config.hidden),
                 cuda_workspace::embedding_backward(tokens)});
-  // Own kernels, which take the rest, need nothing.
-  if (dtype == DType::bf16) {
+  if (uses_cudnn(config, dtype)) {
     most = std::max(most, cuda_workspace::attention_backward(attention, deterministic));
   }
   return most;

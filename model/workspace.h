@@ -9,7 +9,7 @@
 
 namespace masformer {
 
-// In bytes. `deterministic`: as the stream's.
+// In bytes, for training. `deterministic`: as the stream's.
 std::int64_t workspace_bytes(const ModelConfig& config, const TensorPlace& place,
                              const MicroBatchShape& shape, DType dtype, bool deterministic);
 

@@ -97,6 +97,7 @@ void Execution::send_result(const Action& action) {
 }  // namespace
 
 void StepTiming::wait(Event& event) {
+  if (event.done()) return;
   StreamPoint begin(*stream_);
   event.wait();
   waits_.push_back({std::move(begin), StreamPoint(*stream_)});

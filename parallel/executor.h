@@ -36,7 +36,7 @@ class StepTiming {
   void wait(Event& event);
   void end() { end_ = StreamPoint(*stream_); }
 
-  // Both wait for the end. The idle share is waiting / total.
+  // These wait for the stream to come there. The idle share is waiting / total.
   double total_seconds() const { return end_.seconds_since(begin_); }
   double waiting_seconds() const;
 

@@ -7,8 +7,10 @@ namespace masformer::cuda {
 
 class Event {
  public:
-  Event() {
-    check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  // `timed`: for seconds_since().
+  explicit Event(bool timed = false) {
+    check(cudaEventCreateWithFlags(&handle_, timed ? cudaEventDefault : cudaEventDisableTiming),
+          "cudaEventCreateWithFlags");
   }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -19,6 +21,12 @@ class Event {
   // What `stream` is given from now on runs after the point.
   void hold_back(cudaStream_t stream) const {
     check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent");
+  }
+  // From the point of `earlier` to this one; both are timed and done.
+  double seconds_since(const Event& earlier) const {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, earlier.handle_, handle_), "cudaEventElapsedTime");
+    return 1e-3 * double(milliseconds);
   }
   bool done() const {
     const cudaError_t status = cudaEventQuery(handle_);

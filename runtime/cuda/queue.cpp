@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "runtime/cuda/error.h"
+#include "runtime/cuda/event.h"
 
 namespace masformer::cuda {
 
@@ -22,14 +23,11 @@ Queue::~Queue() {
   cudaStreamDestroy(handle_);
 }
 
-template <class Query>
-void Queue::wait_until(const Query& query, const char* what) const {
+template <class Done>
+void Queue::wait_until(const Done& done) const {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds between_checks(5);
-  for (auto next_check = Clock::now() + between_checks;; std::this_thread::yield()) {
-    const cudaError_t status = query();
-    if (status != cudaErrorNotReady) return check(status, what);
-    cudaGetLastError();  // is not kept for the next call
+  for (auto next_check = Clock::now() + between_checks; !done(); std::this_thread::yield()) {
     if (Clock::now() < next_check) continue;
     for (Watched* const each : watched()) each->check();
     next_check = Clock::now() + between_checks;
@@ -38,34 +36,25 @@ void Queue::wait_until(const Query& query, const char* what) const {
 
 void Queue::synchronize() {
   if (watched().empty()) return check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
-  wait_until([&] { return cudaStreamQuery(handle_); }, "cudaStreamQuery");
+  Event end;
+  end.record(handle_);
+  wait_until([&] { return end.done(); });
 }
 
 class Queue::Mark final : public DeviceMark {
  public:
-  explicit Mark(const Queue& queue) : queue_(queue) {
-    check(cudaEventCreate(&event_), "cudaEventCreate");
-    check(cudaEventRecord(event_, queue.handle_), "cudaEventRecord");
-  }
-  Mark(const Mark&) = delete;
-  Mark& operator=(const Mark&) = delete;
-  ~Mark() override { cudaEventDestroy(event_); }
+  explicit Mark(const Queue& queue) : queue_(queue) { event_.record(queue.handle_); }
 
   void wait() override {
-    if (queue_.watched().empty())
-      return check(cudaEventSynchronize(event_), "cudaEventSynchronize");
-    queue_.wait_until([&] { return cudaEventQuery(event_); }, "cudaEventQuery");
+    queue_.wait_until([&] { return event_.done(); });
   }
   double seconds_since(const DeviceMark& earlier) const override {
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, static_cast<const Mark&>(earlier).event_, event_),
-          "cudaEventElapsedTime");
-    return 1e-3 * double(milliseconds);
+    return event_.seconds_since(static_cast<const Mark&>(earlier).event_);
   }
 
  private:
   const Queue& queue_;
-  cudaEvent_t event_ = nullptr;
+  Event event_{true};
 };
 
 std::unique_ptr<DeviceMark> Queue::mark() {

@@ -52,10 +52,9 @@ class Queue final : public DeviceQueue {
  private:
   class Mark;
 
-  // Returns when `query` no longer gives cudaErrorNotReady; checks what is watched again and again.
-  // `what` names the query.
-  template <class Query>
-  void wait_until(const Query& query, const char* what) const;
+  // Returns when `done` gives true; checks what is watched again and again.
+  template <class Done>
+  void wait_until(const Done& done) const;
 
   int index_;
   cudaDeviceProp properties_{};

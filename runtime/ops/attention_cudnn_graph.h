@@ -41,7 +41,7 @@ class CudnnGraph {
   // Makes a plan for the handle's device. Empty, or why cuDNN has none.
   std::string build(cudnnHandle_t handle);
   // The same for a device that is described in cuDNN's JSON, as far as a machine without it goes:
-  // `planned` says whether cuDNN took the graph and looked for plans.
+  // `planned` says whether cuDNN took the graph.
   std::string build_for(const std::string& device, bool& planned);
 
   std::int64_t workspace_bytes() const;

@@ -18,7 +18,10 @@ void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y
   if (bias) check.contiguous("bias", bias, {outputs}, dtype);
   const bool widens = y.dtype() == DType::f32 && !residual;
   check.rows("y", y, {tokens, outputs}, widens ? DType::f32 : dtype);
-  if (residual) check.rows("residual", residual, {tokens, outputs}, dtype);
+  if (residual) {
+    check.rows("residual", residual, {tokens, outputs}, dtype);
+    require(y.elements() == 0 || residual.raw() != y.raw(), "linear: y is the residual");
+  }
   backend(stream).linear(stream, x, weight, bias, y, residual);
 }
 

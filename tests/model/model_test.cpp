@@ -5,6 +5,7 @@
 
 #include "model/config.h"
 #include "model/flops.h"
+#include "model/workspace.h"
 
 namespace masformer {
 namespace {
@@ -17,6 +18,22 @@ ModelConfig gpt_neo_1_3b(std::int64_t positions, const char* spans) {
           .vocab = 50257,
           .positions = positions,
           .spans = parse_spans(spans)};
+}
+
+// By hand: 16 heads of 128, ffn 8192, 8192 tokens.
+TEST(WorkspaceTest, IsTheMostThatAnOpTakes) {
+  ModelConfig config = gpt_neo_1_3b(8192, "full*4,window:1024*20");
+  const MicroBatchShape shape{1, 8192};
+  constexpr std::int64_t mib = 1 << 20;
+  const auto bytes = [&](DType dtype, bool deterministic, int ranks = 1) {
+    return workspace_bytes(config, {.ranks = ranks}, shape, dtype, deterministic);
+  };
+  EXPECT_EQ(bytes(DType::f32, true), 32 * mib) << "products";
+  EXPECT_EQ(bytes(DType::bf16, false), 65 * mib) << "dq in fp32, and 8 bytes a row";
+  EXPECT_EQ(bytes(DType::bf16, false, 4), 32 * mib) << "16 and a quarter for attention";
+  EXPECT_EQ(bytes(DType::bf16, true), 2049 * mib) << "2 bytes a pair and head";
+  config.spans = parse_spans("block:64*24");
+  EXPECT_EQ(bytes(DType::bf16, true), 32 * mib) << "own kernels";
 }
 
 TEST(ModelConfig, CountsTheParametersOfGptNeo) {

@@ -73,6 +73,7 @@ class ActivationArena {
   void spoil() {
     std::ranges::fill(copy_, spoilt);
     copy(stream_, on_host(), in_place());
+    stream_.synchronize();  // the stage works on another
   }
 
   // The end of what was written since, on the border where another tensor could start.

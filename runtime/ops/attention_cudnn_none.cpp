@@ -1,4 +1,4 @@
-// A cuDNN that has no case: on the double, the own kernels take them all.
+// Where there is no cuDNN, as on the double: the own kernels take all cases.
 #include "runtime/ops/attention_cudnn.h"
 
 namespace masformer::cuda {
