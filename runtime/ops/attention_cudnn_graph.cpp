@@ -68,7 +68,7 @@ void describe(const CudnnCall& call, Index index, const Operand& operand) {
 }
 
 Operand input(fe::graph::Graph& graph, const CudnnCall& call, Index index) {
-  const Operand operand = graph.tensor(fe::graph::Tensor_attributes());
+  Operand operand = graph.tensor(fe::graph::Tensor_attributes());
   describe(call, index, operand);
   return operand;
 }
@@ -156,7 +156,6 @@ CudnnGraph::CudnnGraph(const CudnnCall& call, int capability) : graph_(std::make
   }
 }
 
-CudnnGraph::CudnnGraph(CudnnGraph&&) noexcept = default;
 CudnnGraph::~CudnnGraph() = default;
 
 std::string CudnnGraph::build(cudnnHandle_t handle) {

@@ -35,7 +35,8 @@ class CudnnGraph {
  public:
   // For a device of compute capability `capability` / 10.
   CudnnGraph(const CudnnCall& call, int capability);
-  CudnnGraph(CudnnGraph&&) noexcept;
+  CudnnGraph(const CudnnGraph&) = delete;
+  CudnnGraph& operator=(const CudnnGraph&) = delete;
   ~CudnnGraph();
 
   // Makes a plan for the handle's device. Empty, or why cuDNN has none.
