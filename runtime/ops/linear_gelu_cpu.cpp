@@ -4,7 +4,7 @@ namespace masformer::cpu {
 
 void linear_gelu(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor before,
                  Tensor after) {
-  cpu::linear(stream, x, weight, bias, before);
+  cpu::linear(stream, x, weight, bias, before, {});
   cpu::gelu(stream, before, after);
 }
 

@@ -22,7 +22,7 @@ void linear_gelu(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Ten
                         .before = before})) {
     return;
   }
-  cuda::linear(stream, x, weight, bias, before);
+  cuda::linear(stream, x, weight, bias, before, {});
   cuda::gelu(stream, before, after);
 }
 
