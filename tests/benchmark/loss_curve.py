@@ -61,7 +61,7 @@ def picture(exact, rounded, differences, title):
         polyline(rounded, low, high, top, HEIGHT, 'stroke="#c23b22" stroke-width="1"'),
         f'<text x="{WIDTH - MARGIN}" y="{top + 16}" text-anchor="end" fill="#1f5fa8">fp32, CPU</text>',
         f'<text x="{WIDTH - MARGIN}" y="{top + 32}" text-anchor="end" fill="#c23b22">bf16, device</text>',
-        f'<text x="{MARGIN}" y="{lower - 10}">difference, of the loss</text>',
+        f'<text x="{MARGIN}" y="{lower - 10}">relative difference</text>',
         axis(-most, most, lower, DIFFERENCE, percent),
         polyline(differences, -most, most, lower, DIFFERENCE, 'stroke="#c23b22" stroke-width="1"'),
         f'<text x="{MARGIN}" y="{lower + DIFFERENCE + 24}">step 1</text>',
