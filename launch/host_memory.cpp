@@ -74,9 +74,9 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
   }
   if (planned <= available) return "";
   return fmt::format(
-      "the {} on {} would take {:.2f} GiB of memory, of which {:.2f} are available: start "
-      "the job on more machines, make the model or train.sequence smaller, or lower "
-      "train.micro_batch",
+      "the {} on {} would take {:.2f} GiB of memory, of which {:.2f} are available: raise "
+      "parallel.tensor or parallel.pipeline over more machines, set train.recompute, lower "
+      "train.micro_batch or train.sequence, or make the model smaller",
       count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,
       double(available) / gib);
 }

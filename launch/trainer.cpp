@@ -116,7 +116,11 @@ ExitCode Trainer::run() {
 ExitCode Trainer::train() {
   const std::int64_t last = options_.train.steps;
   if (start_.step >= last) {
-    say(fmt::format("the run is complete: {} of train.steps={} are done", start_.step, last));
+    say(start_.step == last
+            ? fmt::format("the run is complete: {} of train.steps={} are done", last, last)
+            : fmt::format(
+                  "nothing to do: the run is at step {}, beyond train.steps={}; raise it to go on",
+                  start_.step, last));
     return ExitCode::done;
   }
   job_.stage.sync().publish_all();
