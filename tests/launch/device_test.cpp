@@ -16,7 +16,7 @@
 namespace masformer::test {
 namespace {
 
-constexpr int steps = 8;
+constexpr int steps = 6;
 
 Training with(Training training, const std::vector<std::string>& options) {
   training.options.insert(training.options.end(), options.begin(), options.end());
@@ -24,9 +24,10 @@ Training with(Training training, const std::vector<std::string>& options) {
 }
 
 Training on_device(const Training& training) {
-  return with(training, {"--runtime.device", "cuda", "--runtime.deterministic", "true",
-                         "--model.hidden", "16", "--train.sequence", "16", "--train.global_batch",
-                         "4", "--train.steps", std::to_string(steps)});
+  return with(training,
+              {"--runtime.device", "cuda", "--runtime.deterministic", "true", "--model.spans",
+               "full,window:8", "--model.hidden", "16", "--train.sequence", "16",
+               "--train.global_batch", "4", "--train.steps", std::to_string(steps)});
 }
 
 bool nccl(const Training& training) {
@@ -58,14 +59,14 @@ class OnDeviceUnder : public OnDevice, public testing::WithParamInterface<Traini
 
 TEST_P(OnDeviceUnder, ResumesBitForBit) {
   if (nccl(GetParam()) && !is_double()) GTEST_SKIP() << "the ranks may share a device";
-  const Training training = with(on_device(GetParam()), {"--checkpoint.every", "3"});
+  const Training training = with(on_device(GetParam()), {"--checkpoint.every", "2"});
   const Finished whole = train(scratch_, "whole", training);
   ASSERT_EQ(whole.status, 0) << whole.output;
   ASSERT_EQ(std::ssize(metrics(scratch_, "whole")), steps);
   const auto lines = timeless_metrics(scratch_, "whole");
   std::filesystem::copy(scratch_.path("whole"), scratch_.path("stopped"),
                         std::filesystem::copy_options::recursive);
-  for (const int later : {6, steps}) {
+  for (const int later : {4, steps}) {
     EXPECT_GT(std::filesystem::remove_all(checkpoint(scratch_, "stopped", later)), 0u);
   }
   const Finished rest = train(scratch_, "stopped", training);
