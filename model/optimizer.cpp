@@ -30,10 +30,6 @@ void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicat
   world.all_reduce(sum, Reduction::sum).wait();
 }
 
-double gradient_norm(const Stream& stream, const ParameterSet& parameters) {
-  return std::sqrt(scalar(stream, parameters.squared_norm()));
-}
-
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
             ParameterSet& parameters, ParameterSync& sync) {
   constexpr ParameterId at_once = 16;  // about a block's: each launch costs, and so does waiting

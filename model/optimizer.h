@@ -26,8 +26,6 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step);
 // Sums the squares of all summed gradients of the model, each parameter counted once, into
 // parameters.squared_norm(). Collective over the world; after ParameterSync::finish_reduction().
 void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicator& world);
-// The norm. Waits for the stream.
-double gradient_norm(const Stream& stream, const ParameterSet& parameters);
 
 // One AdamW update of the rows that this rank owns, with gradients scaled to the clipping norm by
 // parameters.squared_norm(). Changes nothing where that is not finite.

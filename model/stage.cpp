@@ -30,8 +30,9 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
     uploads_.emplace_back(stream_, ids);
   }
   loss_ = batches_.take({1}, DType::f64);
-  require(description_.on_host == (stream.queue() == nullptr),
-          "a stage that was described for another device than its stream's");
+  require(description_.on_host == (stream.queue() == nullptr) &&
+              description_.deterministic == stream.deterministic(),
+          "a stage that was described for another stream: of another device, or deterministic");
   if (!description_.on_host) {
     stream_.queue()->reserve_scratch(plan_memory(description_, plan_).workspace);
   }

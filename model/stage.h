@@ -54,7 +54,7 @@ struct StageDescription {
   std::int64_t hidden;
   DType dtype;             // of activations, and of the weights that layers compute with
   std::int64_t workspace;  // bytes that its ops work in when it trains: 0 on the CPU
-  bool on_host;
+  bool on_host, deterministic;
   bool first, last;
   int tensor_ranks, data_ranks;
   // The token table, where first and last stage are two and share it.

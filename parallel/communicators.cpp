@@ -82,6 +82,7 @@ Communicators make_communicators(std::unique_ptr<Communicator> world, const Mesh
   made.ends = make_group(*world, first_and_last(mesh.group(rank, Axis::pipe), rank), ends_tag);
   made.world = std::move(world);
   if (devices.stream == nullptr || devices.stream->device() == Device::cpu) return made;
+  made.staged = devices.transport == Transport::mpi;
   equip(made.tensor, name_of(Axis::tensor), devices);
   equip(made.context, name_of(Axis::context), devices);
   equip(made.data, name_of(Axis::data), devices);

@@ -23,7 +23,8 @@ struct DeviceTransport {
 };
 
 struct Communicators {
-  Coordinate at;  // where this rank stands
+  Coordinate at;        // where this rank stands
+  bool staged = false;  // whether tensors on devices travel through host memory
   std::unique_ptr<Communicator> world;
   std::unique_ptr<Communicator> tensor;
   std::unique_ptr<Communicator> context;

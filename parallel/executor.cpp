@@ -1,11 +1,19 @@
 #include "parallel/executor.h"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "runtime/error.h"
 
 namespace masformer {
 namespace {
+
+// A backward overwrites its micro-batch's output and the chunk's last gradient, so both must have
+// left. validate() simulates nothing laxer than this, so a validated schedule can't hang here.
+bool frees_buffers(const Action& action) {
+  return action.kind == ActionKind::backward || action.kind == ActionKind::backward_input;
+}
 
 class Execution {
  public:
@@ -66,10 +74,8 @@ StepTiming Execution::run() && {
   return std::move(timing_);
 }
 
-// A backward overwrites its micro-batch's output and the chunk's last gradient, so both must have
-// left. validate() simulates nothing laxer than this, so a validated schedule can't hang here.
 void Execution::free_buffers(const Action& action) {
-  if (action.kind != ActionKind::backward && action.kind != ActionKind::backward_input) return;
+  if (!frees_buffers(action)) return;
   timing_.wait(output_send(action));
   timing_.wait(gradient_send(action));
 }
@@ -112,6 +118,30 @@ double StepTiming::waiting_seconds() const {
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
                    PipelineStage& stage) {
   return Execution(stream, schedule, pipe, stage).run();
+}
+
+// As Execution starts them and waits for them.
+int most_messages(const Schedule& schedule, int stage) {
+  std::set<std::pair<int, int>> outputs;  // chunk and micro-batch
+  std::set<int> gradients;                // chunk
+  std::size_t most = 0;
+  for (const Action& action : schedule.actions[static_cast<std::size_t>(stage)]) {
+    if (frees_buffers(action)) {
+      outputs.erase({action.chunk, action.micro_batch});
+      gradients.erase(action.chunk);
+    }
+    const std::size_t received = receives_from(schedule, stage, action) ? 1 : 0;
+    most = std::max(most, outputs.size() + gradients.size() + received);
+    if (!sends_to(schedule, stage, action)) continue;
+    if (action.kind == ActionKind::forward) {
+      outputs.insert({action.chunk, action.micro_batch});
+    } else {
+      gradients.insert(action.chunk);
+    }
+    most = std::max(most, outputs.size() + gradients.size());
+    if (is_evaluation(schedule)) outputs.clear();
+  }
+  return static_cast<int>(most);
 }
 
 }  // namespace masformer

@@ -56,4 +56,8 @@ class StepTiming {
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
                    PipelineStage& stage);
 
+// How many of a stage's messages, sent and received, are under way at once at most: for plans of
+// the memory that staged ones take (staged_communicator.h).
+int most_messages(const Schedule& schedule, int stage);
+
 }  // namespace masformer

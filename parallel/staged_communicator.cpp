@@ -1,6 +1,8 @@
 #include "parallel/staged_communicator.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -126,6 +128,13 @@ Tensor row_of(const Tensor& host, int rank, const Tensor& piece) {
   return host.slice(0, rank, 1).reshape({host.dim(1)}).slice(0, 0, piece.elements());
 }
 
+// What a shorter piece leaves of its row is summed like the rest: it must be numbers, too.
+void clear_rest(const Tensor& host, int rank, const Tensor& piece) {
+  const std::int64_t rest = (host.dim(1) - piece.elements()) * size_of(host.dtype());
+  auto* const end = static_cast<std::byte*>(host.slice(0, rank, 1).raw()) + piece.bytes();
+  std::memset(end, 0, static_cast<std::size_t>(rest));
+}
+
 Event StagedCommunicator::start_all_reduce(const Tensor& x, Reduction reduction) {
   for_each_piece(x, [&](const Tensor& piece, const Tensor& host) {
     staging_.to_host(piece, host);
@@ -140,6 +149,9 @@ Event StagedCommunicator::start_reduce_scatter(const Tensor& x) {
     for (int each = 0; each < size(); ++each) {
       const Tensor& piece = pieces[static_cast<std::size_t>(each)];
       staging_.to_host(piece, row_of(host, each, piece));
+    }
+    for (int each = 0; each < size(); ++each) {
+      clear_rest(host, each, pieces[static_cast<std::size_t>(each)]);
     }
     inner().reduce_scatter(host).wait();
     const Tensor& own = pieces[static_cast<std::size_t>(rank())];

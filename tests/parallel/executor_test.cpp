@@ -237,6 +237,21 @@ TEST_P(Executor, RunsWhateverIsValid) {
   EXPECT_GE(ran, trials / 2) << "most shuffled schedules are no others";
 }
 
+// Staged messages are held in memory of their own; others are not.
+TEST_P(Executor, HoldsAsManyMessagesAsPlanned) {
+  if (world().size() == 1) GTEST_SKIP() << "nobody to send to";
+  constexpr std::int64_t message = small_size * 4;  // bytes, a multiple of the alignment
+  for (const Schedule& schedule :
+       {gpipe(world().size(), 5), one_forward_one_backward(world().size(), 5),
+        forward_only(world().size(), 5), two_chunks(world().size(), 3)}) {
+    const Communicators groups = test::make_groups(GetParam(), {.pipe = world().size()});
+    ToyStage stage(GetParam(), schedule, world().rank(), small_size);
+    execute(stream(), schedule, *groups.pipe, stage);
+    EXPECT_EQ(groups.pipe->working_memory(),
+              groups.staged ? most_messages(schedule, world().rank()) * message : 0);
+  }
+}
+
 TEST_P(Executor, CountsTheTimeSpentWaiting) {
   if (world().size() == 1) GTEST_SKIP() << "nobody to wait for";
   const bool on_host = GetParam().device == Device::cpu;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <utility>
@@ -115,7 +116,7 @@ void LayoutRun::differentiate(int step) {
   under_test_.stage.sync().finish_reduction();
   if (mutation_.gradients) mutation_.gradients(parameters());
   sum_squared_norm(stream_, parameters(), *groups_.world);
-  norm_ = gradient_norm(stream_, parameters());
+  norm_ = std::sqrt(scalar(stream_, parameters().squared_norm()));
   loss_ = mean_loss();
 }
 
