@@ -10,9 +10,11 @@
 #include "tests/cuda_double/error.h"
 #include "tests/cuda_double/random.h"
 #include "tests/cuda_double/report.h"
+#include "tests/cuda_double/waits.h"
 
 struct CUstream_st {
   std::deque<std::function<bool()>> work;
+  std::uint64_t issued = 0;
   bool destroyed = false;  // gone for the program; ends with its work
 };
 
@@ -28,6 +30,8 @@ std::vector<std::unique_ptr<CUstream_st>>& streams() {
   }();
   return all;
 }
+
+std::uint64_t all_issued = 0;
 
 CUstream_st* find(cudaStream_t stream) {
   if (stream == nullptr || stream == cudaStreamLegacy) return streams().front().get();
@@ -92,6 +96,17 @@ void enqueue(cudaStream_t stream, std::function<bool()> try_run) {
   CUstream_st* queue = find(stream);
   if (!queue) report("work is issued to a stream that is none");
   queue->work.push_back(std::move(try_run));
+  ++queue->issued;
+  ++all_issued;
+}
+
+std::uint64_t issued_in_all() {
+  return all_issued;
+}
+
+std::uint64_t issued(cudaStream_t stream) {
+  const CUstream_st* const queue = find(stream);
+  return queue ? queue->issued : 0;
 }
 
 bool is_stream(cudaStream_t stream) {
@@ -114,10 +129,12 @@ void try_each_once() {
 }
 
 void run_stream(cudaStream_t stream) {
+  count_wait_for_end();
   run_until([queue = find(stream)] { return queue->work.empty(); });
 }
 
 void run_device() {
+  count_wait_for_end();
   run_until([] { return busy_streams().empty(); });
 }
 

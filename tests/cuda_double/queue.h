@@ -6,6 +6,7 @@
 // query tries each of them once. All of it happens on the one host thread that uses the double.
 #pragma once
 
+#include <cstdint>
 #include <cuda_runtime_api.h>
 #include <functional>
 
@@ -19,6 +20,10 @@ void enqueue(cudaStream_t stream, std::function<bool()> try_run);
 
 // Whether such a stream exists. The null stream always does, and waits for no other.
 bool is_stream(cudaStream_t stream);
+
+// How many pieces of work were issued to it so far; 0 of a stream that is none.
+std::uint64_t issued(cudaStream_t stream);
+std::uint64_t issued_in_all();  // to all streams
 
 // Runs work until `done`, which must come true by work that was issued or by another process.
 void run_until(const std::function<bool()>& done);

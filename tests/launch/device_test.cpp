@@ -5,8 +5,10 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
@@ -87,6 +89,43 @@ INSTANTIATE_TEST_SUITE_P(Layouts, OnDeviceUnder,
                                   : layout.param.data > 1   ? "DataByTheHost"
                                                             : "OneRank";
                          });
+
+// How often the host waited until a stream of one of the ranks had nothing left to do, over a run
+// of a tiny model that saves nothing before its end.
+int waits_for_ends(const Scratch& scratch, const Training& training, int run_steps) {
+  const std::string name = fmt::format("{}-steps", run_steps);
+  const std::filesystem::path file = scratch.path(name + "-waits");
+  const Training tiny =
+      with(training, {"--train.steps", std::to_string(run_steps), "--model.hidden", "8",
+                      "--model.heads", "1", "--model.spans", "full*2", "--train.sequence", "8",
+                      "--train.global_batch", "2", "--eval.windows", "1"});
+  const Finished finished =
+      run(training_words(scratch, name, tiny), {{"CUDA_DOUBLE_WAITS", file.string()}});
+  EXPECT_EQ(finished.status, 0) << finished.output;
+  std::ifstream lines(file);
+  int sum = 0, ranks = 0;
+  for (int count = 0; lines >> count; ++ranks) sum += count;
+  EXPECT_EQ(ranks, training.ranks());
+  return sum;
+}
+
+// A step's results are read when the next one's work stands behind them; an evaluation's loss is
+// waited for.
+TEST_P(OnDeviceUnder, WaitsForTheDeviceInNoStep) {
+  if (!is_double()) GTEST_SKIP() << "the double counts waits";
+  const Training training = on_device(GetParam());
+  if (training.ranks() > 1 && !nccl(training))
+    GTEST_SKIP() << "what goes by the host is waited for";
+  constexpr int more_steps = 8;
+  const int few = waits_for_ends(scratch_, training, 2);
+  // What one wait in each of them would come to. By NCCL it would be twice as much, and how often
+  // the host polls while its connections are made is chance.
+  const int waited = few + more_steps * (nccl(training) ? 4 : 1);
+  EXPECT_LT(waits_for_ends(scratch_, training, 2 + more_steps), waited);
+  if (nccl(training)) return;
+  EXPECT_GE(waits_for_ends(scratch_, with(training, {"--eval.every", "1"}), 3 + more_steps),
+            waited);
+}
 
 // What a signal saves is the step that was written last, though another one was under way.
 TEST_F(OnDevice, StopsAfterASignal) {
