@@ -22,10 +22,11 @@ function(masformer_library name)
   target_link_libraries(masformer_${name} PUBLIC masformer_flags fmt::fmt ${arg_LINK})
 endfunction()
 
-# masformer_test(FILE LINK targets... [RANKS n...]): a GoogleTest file. With RANKS it is started
-# by mpirun once for each number of ranks; every rank runs every test in it.
+# masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds] [SHARES_CORES]): a GoogleTest
+# file. With RANKS it is started by mpirun once for each number of ranks; every rank runs every test
+# in it.
 function(masformer_test file)
-  cmake_parse_arguments(arg "" "TIMEOUT" "LINK;RANKS" ${ARGN})
+  cmake_parse_arguments(arg "SHARES_CORES" "TIMEOUT" "LINK;RANKS" ${ARGN})
   string(REGEX REPLACE "[/.]" "_" name ${file})
   string(REGEX REPLACE "_cpp$" "" name ${name})
   set_property(GLOBAL APPEND PROPERTY MASFORMER_TEST_FILES ${file})
@@ -33,6 +34,8 @@ function(masformer_test file)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${file})
+  # Tests' own code is compiled once and runs for moments: -O2 takes the compiler a third longer.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
   if(arg_RANKS)
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)
     foreach(ranks IN LISTS arg_RANKS)
@@ -46,7 +49,7 @@ function(masformer_test file)
     add_test(NAME ${name} COMMAND ${name})
     # What trains starts ranks of its own; those that share cores with others' wait for them.
     set(processors 1)
-    if(masformer_training IN_LIST arg_LINK)
+    if(masformer_training IN_LIST arg_LINK AND NOT arg_SHARES_CORES)
       set(processors 2)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS ${processors}
@@ -54,9 +57,9 @@ function(masformer_test file)
   endif()
 endfunction()
 
-# masformer_device_test(NAME [RANKS n...] [ENVIRONMENT assignments...]): a test that masformer_test made, once more on a CUDA
-# device: on the double of one where it is built (NAME.double), and on the machine's own (NAME.gpu,
-# with the label gpu), which is skipped where there is none.
+# masformer_device_test(NAME [RANKS n...] [ENVIRONMENT assignments...]): a test that masformer_test
+# made, once more on a CUDA device: on the double of one where it is built (NAME.double), and on the
+# machine's own (NAME.gpu, with the label gpu), which is skipped where there is none.
 function(masformer_device_test name)
   cmake_parse_arguments(arg "" "" "RANKS;ENVIRONMENT" ${ARGN})
   if(TARGET masformer_cuda_on_double)

@@ -111,6 +111,7 @@ TEST_P(LayerNorm, BackwardEqualsTheEquation) {
 
 TEST_P(LayerNorm, BackwardsEquationIsTheSlope) {
   if (c.tokens * c.features > 800) GTEST_SKIP() << "too large for finite differences";
+  if (c.features == 2) GTEST_SKIP() << "of two numbers nearly nothing but their order is left";
   const Numbers dy_ = values(dy), x_ = values(x), weight_ = values(weight), bias_ = values(bias);
   const auto loss = [&](const Numbers& at_x, const Numbers& at_weight, const Numbers& at_bias) {
     return dot(dy_, reference(c.tokens, c.features, at_x, at_weight, at_bias));
