@@ -41,7 +41,8 @@ void print_usage(std::FILE* to) {
     fmt::print(to, "  masformer {:<8} {:<44} {}\n", command.name, command.usage, command.what);
   }
   fmt::print(to,
-             "\n`masformer COMMAND --help` lists a command's options.\nExit status: 0 done, 1 a "
+             "\n`masformer COMMAND --help` lists a command's options; `masformer --version` says "
+             "which this is.\nExit status: 0 done, 1 a "
              "failure, 2 unusable options or input, 3 interrupted after a clean checkpoint.\n");
 }
 
@@ -52,6 +53,10 @@ ExitCode dispatch(const Arguments& words) {
   }
   if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     print_usage(stdout);
+    return ExitCode::done;
+  }
+  if (words[0] == "--version") {
+    fmt::print("masformer {}\n", MASFORMER_VERSION);
     return ExitCode::done;
   }
   if (!is_command(words[0])) refuse("there is no command {}: see masformer --help", words[0]);

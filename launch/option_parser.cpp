@@ -119,7 +119,8 @@ class OptionTable::Parser {
               distance(name, upper_case(variable), 2) <= 2;
     }
     if (slip && table_.config_allowed_) {
-      violations_.push_back(fmt::format("the environment: {} names no option", variable));
+      violations_.push_back(fmt::format("the environment: {} names no option{}", variable,
+                                        did_you_mean(upper_case(variable), environment_name)));
     }
   }
 
@@ -169,20 +170,26 @@ class OptionTable::Parser {
     }
   }
 
+  // ": did you mean NAME?", where an option's name, as `spelt` there, is near to what was written.
+  template <class Spelt>
+  std::string did_you_mean(const std::string& written, Spelt spelt) const {
+    std::string nearest;
+    std::size_t nearest_away = 4;  // farther is another word
+    for (const Entry& entry : table_.entries_) {
+      const std::size_t away = distance(spelt(entry.name), written, nearest_away);
+      if (away >= nearest_away) continue;
+      nearest = spelt(entry.name);
+      nearest_away = away;
+    }
+    return nearest.empty() ? "" : ": did you mean " + nearest + "?";
+  }
+
   void report_unknown(const std::string& source, const po::basic_option<char>& option) {
     const std::string name = option.string_key.empty()
                                  ? fmt::format("{}", fmt::join(option.value, " "))
                                  : option.string_key;
-    std::string nearest;
-    std::size_t nearest_away = 4;  // farther is another word
-    for (const Entry& entry : table_.entries_) {
-      const std::size_t away = distance(entry.name, name, nearest_away);
-      if (away >= nearest_away) continue;
-      nearest = entry.name;
-      nearest_away = away;
-    }
     violations_.push_back(fmt::format("{}: there is no option {}{}", source, name,
-                                      nearest.empty() ? "" : ": did you mean " + nearest + "?"));
+                                      did_you_mean(name, [](const auto& as) { return as; })));
   }
 
   void assign(Entry& entry) {

@@ -107,7 +107,8 @@ void describe_model(OptionTable& table, Options& o) {
              .on_resume = fixed});
   table.add("model.attention_scale", o.model.attention_scale,
             {.value = "HOW",
-             .help = "What multiplies q.k; GPT-Neo's is 1.",
+             .help = "What multiplies q.k: 1 as in GPT-Neo, whose weights are scaled for "
+                     "it, or 1/sqrt(d) as in most models, d being hidden / heads.",
              .on_resume = fixed,
              .choices = {"1", "1/sqrt(d)"}});
   table.add("model.tied", o.model.tied,

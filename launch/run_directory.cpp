@@ -39,7 +39,7 @@ void RunDirectory::open_writable() {
   lock_ = io::File(path_ / ".lock", O_RDWR | O_CREAT);
 }
 
-bool RunDirectory::set_aside_after(std::int64_t step) const {
+std::string RunDirectory::set_aside_after(std::int64_t step) const {
   bool any = false;
   int number = 1;
   const auto name = [&](const std::string& rest) {
@@ -63,7 +63,7 @@ bool RunDirectory::set_aside_after(std::int64_t step) const {
     fs::rename(metrics(), path_ / name("metrics.jsonl"));
     any = true;
   }
-  return any;
+  return any ? fmt::format("set-aside-{}", number) : "";
 }
 
 }  // namespace masformer

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "runtime/io/file.h"
 
@@ -19,9 +20,9 @@ class RunDirectory {
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
   // Renames what a run here left after `step` to names that no run looks at: checkpoints become
-  // set-aside-N-step-*; from step 0, metrics become set-aside-N-metrics.jsonl. Returns whether
-  // there was anything.
-  bool set_aside_after(std::int64_t step) const;
+  // set-aside-N-step-*; from step 0, metrics become set-aside-N-metrics.jsonl. Returns
+  // "set-aside-N", or "" where there was nothing.
+  std::string set_aside_after(std::int64_t step) const;
 
  private:
   void open_writable();  // creates the folder and what the lock is on

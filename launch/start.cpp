@@ -170,10 +170,11 @@ Start start_run(Job& job, const Options& options, const OptionTable& table,
     // Of a run that goes on from another one's checkpoint, nothing here is a part.
     const bool foreign = checkpoint && !fs::equivalent(fs::canonical(*checkpoint).parent_path(),
                                                        directory->path() / "checkpoints");
-    if (directory->set_aside_after(foreign ? 0 : start.step)) {
-      start.notes.push_back(fmt::format("set aside what stood in {} beyond step {}",
-                                        directory->path().string(), foreign ? 0 : start.step));
-    }
+    const std::int64_t kept = foreign ? 0 : start.step;
+    const std::string aside = directory->set_aside_after(kept);
+    if (aside.empty()) return;
+    start.notes.push_back(fmt::format("set aside what stood in {} beyond step {}, as {}-*",
+                                      directory->path().string(), kept, aside));
   });
   return start;
 }

@@ -60,14 +60,18 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   }
 }
 
-ExitCode verify(const CheckpointReader& checkpoint) {
+// Says which files are damaged, if any.
+bool verify(const CheckpointReader& checkpoint) {
   SelfCommunicator self;
   const std::string path = checkpoint.directory().string();
   const auto damaged = damaged_files(self, path, checkpoint.manifest());
   for (const std::string& file : damaged) fmt::print(stderr, "{}/{}\n", path, file);
-  if (!damaged.empty()) return ExitCode::failure;
-  fmt::print(stderr, "{}: {} files verified\n", path, checkpoint.manifest().files.size());
-  return ExitCode::done;
+  return damaged.empty();
+}
+
+void print_verified(const CheckpointReader& checkpoint) {
+  fmt::print(stderr, "{}: {} files verified\n", checkpoint.directory().string(),
+             checkpoint.manifest().files.size());
 }
 
 // Every byte of both is read before HDF5 parses any; by --verify, which then tells of it.
@@ -77,8 +81,10 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
     if (!options.verify) {
       SelfCommunicator self;
       require_undamaged(self, each->directory(), each->manifest());
-    } else if (const ExitCode code = verify(*each); code != ExitCode::done) {
-      return code;
+    } else if (!verify(*each)) {
+      return ExitCode::failure;
+    } else {
+      print_verified(*each);
     }
   }
   const std::map<std::string, double> differences = compare(checkpoint, other);
@@ -113,15 +119,13 @@ ExitCode inspect_command(const Arguments& arguments) {
   const std::string& path = options.checkpoint[0];
   CheckpointReader checkpoint(path);
   if (!options.compare.empty()) return compare_with(checkpoint, options);
-  if (options.verify) {
-    const ExitCode code = verify(checkpoint);
-    if (code != ExitCode::done) return code;
-  }
+  if (options.verify && !verify(checkpoint)) return ExitCode::failure;
   if (options.json) {
     fmt::print("{}\n", summary(checkpoint.manifest()).dump());
   } else {
     print_summary(path, checkpoint.manifest());
   }
+  if (options.verify) print_verified(checkpoint);
   return ExitCode::done;
 }
 

@@ -128,7 +128,8 @@ struct Job {
   int output = -1;   // mpirun's standard error; -1 after its end
   int signals = -1;  // a signalfd
   bool trains = false;
-  bool stop_asked = false;
+  bool stop_asked = false;  // after the step at hand
+  bool end_asked = false;   // at once
   MpirunMessages messages;
 };
 
@@ -194,6 +195,10 @@ ExitCode exit_code(int status, const Job& job) {
                job.trains ? " before the ranks were up; nothing has changed" : "");
     return job.trains ? ExitCode::interrupted : ExitCode::failure;
   }
+  if (job.end_asked) {
+    fmt::print(stderr, "masformer: ended at once, as was asked; what was not saved is lost\n");
+    return ExitCode::failure;
+  }
   report_end(status, job.messages);
   if (!WIFEXITED(status) || WEXITSTATUS(status) > 3) return ExitCode::failure;
   return static_cast<ExitCode>(WEXITSTATUS(status));
@@ -203,7 +208,7 @@ ExitCode exit_code(int status, const Job& job) {
 // ended, since it alone knew. The first signal asks the ranks for the clean stop, again every
 // second, since mpirun loses what comes before its ranks are up; a later one ends the job at once.
 ExitCode watch(Job& job) {
-  constexpr std::chrono::seconds doubled{1};  // one Ctrl-C may arrive twice
+  constexpr std::chrono::milliseconds doubled{200};  // one Ctrl-C may arrive twice
   constexpr std::chrono::seconds again{1};
   constexpr std::chrono::seconds patience{5};
   Clock::time_point asked, sent;
@@ -217,6 +222,7 @@ ExitCode watch(Job& job) {
     const bool from_outside = signal > 0 && signal != SIGCHLD;
     if (from_outside && job.stop_asked && Clock::now() - asked > doubled) {
       fmt::print(stderr, "\nmasformer: ends at once\n");
+      job.end_asked = true;
       kill(job.process, SIGTERM);
     }
     if (from_outside && !job.stop_asked) {

@@ -192,7 +192,8 @@ TEST_F(OptionSources, SlipsInTheEnvironmentAreNamed) {
        {"MASFORMER_MY_COUNTS", "MASFORMER_YM_COUNT", "masformer_my_count"}) {
     const Variable slip(name, "5");
     EXPECT_EQ(refusal([&] { sample.table.parse({}); }),
-              std::string("the environment: ") + name + " names no option");
+              std::string("the environment: ") + name +
+                  " names no option: did you mean MASFORMER_MY_COUNT?");
   }
 }
 
@@ -210,7 +211,8 @@ TEST_F(OptionSources, EveryViolationIsSaidAtOnce) {
                  path() + ": my.yes is given more than once",
                  path() + ": there is no option my.txt: did you mean my.text?",
                  "the command line: there is no option my.texd: did you mean my.text?",
-                 "the environment: MASFORMER_MY_REEL names no option"};
+                 "the environment: MASFORMER_MY_REEL names no option: did you mean "
+                 "MASFORMER_MY_REAL?"};
   std::ranges::sort(expected);
   EXPECT_EQ(said, expected);
 }

@@ -107,7 +107,7 @@ TEST(RunDirectory, SetsAsideWhatComesAfterAStep) {
     for (const std::int64_t saved : {1, 10, 20}) make_checkpoint(run, saved);
     write(run / "metrics.jsonl", "lines");
     write(checkpoints / "step-abc" / "mark", "no checkpoint");
-    EXPECT_EQ(RunDirectory(run).set_aside_after(step), step < 20);
+    EXPECT_EQ(RunDirectory(run).set_aside_after(step).empty(), step >= 20);
     Names expected{"step-abc"};
     for (const std::int64_t saved : {1, 10, 20}) {
       const fs::path old = checkpoint_path(run, saved);
@@ -125,10 +125,10 @@ TEST(RunDirectory, SetsAsideWhatComesAfterAStep) {
 TEST(RunDirectory, SetsNothingAsideOfNothing) {
   const TemporaryDirectory temporary;
   const RunDirectory run(temporary / "run");
-  EXPECT_FALSE(run.set_aside_after(0));
+  EXPECT_EQ(run.set_aside_after(0), "");
   write(run.metrics(), "lines");
-  EXPECT_FALSE(run.set_aside_after(1));
-  EXPECT_TRUE(run.set_aside_after(0));
+  EXPECT_EQ(run.set_aside_after(1), "");
+  EXPECT_NE(run.set_aside_after(0), "");
 }
 
 TEST(RunDirectory, CountsOnWhereANameIsTaken) {
@@ -139,7 +139,7 @@ TEST(RunDirectory, CountsOnWhereANameIsTaken) {
   for (int number = 1; number <= 3; ++number) {
     for (const std::int64_t step : {5, 6}) make_checkpoint(path, step);
     write(run.metrics(), std::to_string(number));
-    EXPECT_TRUE(run.set_aside_after(0));
+    EXPECT_NE(run.set_aside_after(0), "");
     const std::string prefix = "set-aside-" + std::to_string(number) + "-";
     checkpoints.insert({prefix + "step-00000005", prefix + "step-00000006"});
     files.insert(prefix + "metrics.jsonl");
@@ -149,7 +149,7 @@ TEST(RunDirectory, CountsOnWhereANameIsTaken) {
   EXPECT_EQ(names_in(path), files);
   // Metrics alone, too, take a number that nothing has.
   write(run.metrics(), "4");
-  EXPECT_TRUE(run.set_aside_after(0));
+  EXPECT_NE(run.set_aside_after(0), "");
   EXPECT_EQ(content(path / "set-aside-4-metrics.jsonl"), "4");
 }
 

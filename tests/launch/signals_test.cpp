@@ -2,8 +2,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <map>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -28,8 +32,8 @@ void wait_for_a_step(const Scratch& scratch) {
 }
 
 // The wrapper holds the signals back before it starts mpirun.
-void wait_for_mpirun(const Process& process) {
-  for (int i = 0; i < 6000 && !process.has_child("mpirun"); ++i) {
+void wait_for_mpirun(const Process& process, const std::string& name = "mpirun") {
+  for (int i = 0; i < 6000 && !process.has_child(name); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
@@ -91,6 +95,34 @@ TEST(StopOfAnEvaluation, IsAFailure) {
   EXPECT_NE(finished.output.find("masformer: stopped\n"), std::string::npos) << finished.output;
 }
 
+// A script in mpirun's place.
+struct FakeMpirun {
+  explicit FakeMpirun(const std::string& script) {
+    std::ofstream(folder / "mpirun") << "#!/bin/sh\n" << script << "\n";
+    std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
+  }
+
+  TemporaryDirectory folder;
+  std::vector<std::string> words{program(), "run", "-n", "2", "--", "train"};
+  std::map<std::string, std::string> environment{
+      {"PATH", folder.path().string() + ":" + std::getenv("PATH")}};
+};
+
+TEST(SecondSignal, EndsAtOnce) {
+  const FakeMpirun mpirun("trap '' USR1; exec sleep 100");  // it never comes to a clean stop
+  Process process(mpirun.words, mpirun.environment);
+  wait_for_mpirun(process, "sleep");
+  for (const double pause : {0.5, 0.0}) {
+    process.signal(SIGINT);
+    std::this_thread::sleep_for(Seconds(pause));
+  }
+  const Finished finished = process.wait();
+  EXPECT_EQ(finished.status, 1) << finished.output;
+  EXPECT_NE(finished.output.find("ends at once\nmasformer: ended at once, as was asked"),
+            std::string::npos)
+      << finished.output;
+}
+
 // What stands in for mpirun, and what the wrapper makes of its end when nobody asked for one.
 struct Ending {
   const char* script;
@@ -101,11 +133,8 @@ struct Ending {
 class MpirunsEnd : public testing::TestWithParam<Ending> {};
 
 TEST_P(MpirunsEnd, IsNoStopThatWasAskedFor) {
-  const TemporaryDirectory folder;
-  std::ofstream(folder / "mpirun") << "#!/bin/sh\n" << GetParam().script << "\n";
-  std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
-  const std::string path = folder.path().string() + ":" + std::getenv("PATH");
-  const Finished finished = run({program(), "run", "-n", "2", "--", "train"}, {{"PATH", path}});
+  const FakeMpirun mpirun(GetParam().script);
+  const Finished finished = Process(mpirun.words, mpirun.environment).wait();
   EXPECT_EQ(finished.status, GetParam().status) << finished.output;
   EXPECT_EQ(finished.output, GetParam().report);
 }
