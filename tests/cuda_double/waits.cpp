@@ -8,6 +8,9 @@ namespace {
 
 class Waits {
  public:
+  Waits() = default;
+  Waits(const Waits&) = delete;
+  Waits& operator=(const Waits&) = delete;
   ~Waits() {
     if (const char* const file = std::getenv("CUDA_DOUBLE_WAITS")) {
       std::ofstream(file, std::ios::app) << count_ << '\n';
