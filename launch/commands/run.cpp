@@ -188,6 +188,13 @@ void report_end(int status, const MpirunMessages& messages) {
   }
 }
 
+// Perhaps it just came to its end by itself.
+bool ended_well(int status) {
+  if (!WIFEXITED(status)) return false;
+  const auto code = static_cast<ExitCode>(WEXITSTATUS(status));
+  return code == ExitCode::done || code == ExitCode::interrupted;
+}
+
 ExitCode exit_code(int status, const Job& job) {
   if (job.stop_asked && died_of_the_stop_signal(status)) {
     // Training holds the signal back before it does anything else: it had not begun.
@@ -195,7 +202,7 @@ ExitCode exit_code(int status, const Job& job) {
                job.trains ? " before the ranks were up; nothing has changed" : "");
     return job.trains ? ExitCode::interrupted : ExitCode::failure;
   }
-  if (job.end_asked) {
+  if (job.end_asked && !ended_well(status)) {
     fmt::print(stderr, "masformer: ended at once, as was asked; what was not saved is lost\n");
     return ExitCode::failure;
   }
