@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/has_bf16.h"
 #include "tests/support/layout.h"
 #include "tests/support/nothing_kept.h"
 #include "tests/support/world.h"
@@ -30,6 +31,7 @@ std::vector<LayoutCase> cases() {
       all.push_back(tiny(mesh, dtype));
     }
   }
+  drop_bf16_unless_possible(all);
   return all;
 }
 

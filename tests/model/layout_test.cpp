@@ -172,6 +172,7 @@ TEST(Comparison, FindsWhatIsBrokenOnPurpose) {
 // All of these. What changes each tensor's gradient by less than its rounding in bf16, such as a
 // slightly wrong scale, passes there, and fp32 alone finds it.
 TEST(Comparison, FindsInBf16WhatIsBrokenOnPurpose) {
+  if (!has_bf16()) GTEST_SKIP() << no_bf16;
   if (cases_to_break().empty()) GTEST_SKIP() << "two ranks and four are enough";
   for (const LayoutCase& c : cases_to_break()) expect_found(c, differences_in_bf16);
 }
