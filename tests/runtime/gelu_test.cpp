@@ -40,7 +40,9 @@ TEST_P(Gelu, EqualsTheEquationAndItsSlope) {
   for (const std::int64_t lead : {1, 4}) {
     const OwnedTensor wide_x = poisoned({size + 8}), wide_y = poisoned({size + 8});
     const OwnedTensor wide_dx = poisoned({size + 8});
-    const auto part = [&](const Tensor& wide) { return wide.slice(0, lead, size); };
+    const auto part = [&, columns = size](const Tensor& wide) {
+      return wide.slice(0, lead, columns);
+    };
     copy(stream, x, part(wide_x));
     gelu(stream, part(wide_x), part(wide_y));
     gelu_backward(stream, part(wide_x), dy, part(wide_dx));
