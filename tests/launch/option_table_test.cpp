@@ -179,7 +179,8 @@ TEST_F(OptionSources, SlipsInAFileAreNamed) {
       {"[my]\ncount\n", "the options configuration file contains an invalid line 'count'"}};
   for (const auto& [content, message] : slips) {
     Sample sample;
-    EXPECT_EQ(refusal([&] { sample.table.parse(config(content)); }), path() + ": " + message);
+    const Words words = config(content);
+    EXPECT_EQ(refusal([&] { sample.table.parse(words); }), path() + ": " + message);
   }
 }
 

@@ -30,7 +30,7 @@ class Plugin : public testing::Test {
 };
 
 TEST_F(Plugin, ADeviceWithoutABackendIsRefused) {
-  EXPECT_EQ(refusal([] { Stream(Device::cuda); }),
+  EXPECT_EQ(refusal([] { const Stream stream(Device::cuda); }),
             "this build has no libmasformer_cuda.so: build where the CUDA toolkit is, or use "
             "runtime.device=cpu");
 }
