@@ -1,5 +1,6 @@
 #include "launch/run_directory.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,6 +14,18 @@
 
 namespace masformer {
 namespace fs = std::filesystem;
+
+namespace {
+
+// Whether a file or folder there has a name that begins so.
+bool holds(const fs::path& folder, const std::string& beginning) {
+  const auto begins = [&](const fs::directory_entry& entry) {
+    return entry.path().filename().string().starts_with(beginning);
+  };
+  return std::any_of(fs::directory_iterator(folder), fs::directory_iterator(), begins);
+}
+
+}  // namespace
 
 RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {
   try {
@@ -45,16 +58,8 @@ std::string RunDirectory::set_aside_after(std::int64_t step) const {
   const auto name = [&](const std::string& rest) {
     return fmt::format("set-aside-{}-{}", number, rest);
   };
-  const auto checkpoints = list_checkpoints(path_);
-  const auto taken = [&] {
-    for (const auto& [at, directory] : checkpoints) {
-      const std::string file = directory.filename().string();
-      if (fs::exists(directory.parent_path() / name(file))) return true;
-    }
-    return fs::exists(path_ / name("metrics.jsonl"));
-  };
-  while (taken()) ++number;
-  for (const auto& [at, directory] : checkpoints) {
+  while (holds(path_, name("")) || holds(path_ / "checkpoints", name(""))) ++number;
+  for (const auto& [at, directory] : list_checkpoints(path_)) {
     if (at <= step) continue;
     fs::rename(directory, directory.parent_path() / name(directory.filename().string()));
     any = true;

@@ -164,6 +164,11 @@ Start start_run(Job& job, const Options& options, const OptionTable& table,
                 : !options.checkpoint.init.empty()
                     ? begin_from_weights(job, options.checkpoint.init)
                     : begin_anew(job, options);
+  if (checkpoint && !options.checkpoint.init.empty()) {
+    notes.push_back(
+        fmt::format("checkpoint.init={} is not looked at: there is a checkpoint to resume from",
+                    options.checkpoint.init));
+  }
   start.notes.insert(start.notes.begin(), notes.begin(), notes.end());
   on_first_rank(job.world(), [&] {
     // What stays beyond this step would be taken for newer than what this run is going to save.

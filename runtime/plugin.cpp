@@ -83,8 +83,10 @@ void* open(const std::string& path, std::set<std::string>& tried) {
 void* plugin_symbol(const std::string& library, const std::string& symbol) {
   const auto path = find_plugin(library);
   if (!path) {
-    refuse("this build has no {}: build where the CUDA toolkit is, or use runtime.device=cpu",
-           library);
+    refuse(
+        "this build has no {}: build all of it where the CUDA toolkit is (docs/gpu.md), or use "
+        "runtime.device=cpu",
+        library);
   }
   std::set<std::string> tried;
   void* const found = dlsym(open(*path, tried), symbol.c_str());

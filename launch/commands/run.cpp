@@ -130,6 +130,7 @@ struct Job {
   bool trains = false;
   bool stop_asked = false;  // after the step at hand
   bool end_asked = false;   // at once
+  bool ranks_were_up = false;
   MpirunMessages messages;
 };
 
@@ -146,20 +147,26 @@ void relay(Job& job) {
   }
 }
 
-// Whether all that mpirun started here has ended, and mpirun has not taken note of it: it does so
-// at once, unless it has locked itself out in its own end, as OpenMPI 4.1.4 may after a rank's
-// death.
-bool only_dead_children(pid_t process) {
-  std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", process));
-  bool any = false;
-  for (std::string child; children >> child; any = true) {
+// What mpirun has started here: its ranks, or what starts them on other hosts.
+struct Children {
+  bool any = false, alive = false;
+
+  // Mpirun takes note of their end at once, unless it has locked itself out in its own end, as
+  // OpenMPI 4.1.4 may after a rank's death.
+  bool only_dead() const { return any && !alive; }
+};
+
+Children children_of(pid_t process) {
+  std::ifstream list(fmt::format("/proc/{0}/task/{0}/children", process));
+  Children children;
+  for (std::string child; list >> child; children.any = true) {
     std::ifstream file("/proc/" + child + "/stat");
     std::string text;
     std::getline(file, text);
     const auto name_end = text.rfind(") ");
-    if (name_end != std::string::npos && text[name_end + 2] != 'Z') return false;
+    children.alive |= name_end != std::string::npos && text[name_end + 2] != 'Z';
   }
-  return any;
+  return children;
 }
 
 // The next of the signals that have come; 0: none.
@@ -196,7 +203,8 @@ bool ended_well(int status) {
 }
 
 ExitCode exit_code(int status, const Job& job) {
-  if (job.stop_asked && died_of_the_stop_signal(status)) {
+  const bool too_late = WIFSIGNALED(status) && job.ranks_were_up;  // in mpirun's own end
+  if (job.stop_asked && !job.end_asked && !too_late && died_of_the_stop_signal(status)) {
     // Training holds the signal back before it does anything else: it had not begun.
     fmt::print(stderr, "masformer: stopped{}\n",
                job.trains ? " before the ranks were up; nothing has changed" : "");
@@ -239,11 +247,15 @@ ExitCode watch(Job& job) {
       job.messages.expect_stop();
       asked = Clock::now();
     }
-    if (job.stop_asked && (sent < asked || Clock::now() - sent >= again)) {
+    const Children children = children_of(job.process);
+    job.ranks_were_up |= children.alive;
+    // It would die of the signal in its own end.
+    const bool ending = job.end_asked || (job.ranks_were_up && !children.alive);
+    if (job.stop_asked && !ending && (sent < asked || Clock::now() - sent >= again)) {
       kill(job.process, SIGUSR1);
       sent = Clock::now();
     }
-    if (!only_dead_children(job.process)) working = Clock::now();
+    if (!children.only_dead()) working = Clock::now();
     if (Clock::now() - working > patience) {
       fmt::print(stderr, "masformer: the ranks have ended, and mpirun does not: ends it\n");
       kill(job.process, SIGKILL);

@@ -188,6 +188,9 @@ TEST(Init, StartsANewRunFromWeightsAlone) {
   const auto lines = metrics(scratch, "longer");
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_LT(lines[0]["loss"].get<double>(), 4.5);  // a fresh model begins at log 257 = 5.5
+  const Finished again = train(scratch, "longer", longer);
+  EXPECT_NE(again.output.find("checkpoint.init=" + from + " is not looked at"), std::string::npos)
+      << again.output;
 }
 
 }  // namespace

@@ -151,6 +151,9 @@ TEST(RunDirectory, CountsOnWhereANameIsTaken) {
   write(run.metrics(), "4");
   EXPECT_NE(run.set_aside_after(0), "");
   EXPECT_EQ(content(path / "set-aside-4-metrics.jsonl"), "4");
+  // And so do checkpoints of other steps: a number is of one course.
+  make_checkpoint(path, 9);
+  EXPECT_EQ(run.set_aside_after(8), "set-aside-5");
 }
 
 }  // namespace

@@ -123,6 +123,19 @@ TEST(SecondSignal, EndsAtOnce) {
       << finished.output;
 }
 
+// An mpirun that dies of the signal when ranks have been up knows not how these ended.
+TEST(StopTooLate, IsNoCleanStop) {
+  const FakeMpirun mpirun("sleep 1 & exec sleep 100");
+  Process process(mpirun.words, mpirun.environment);
+  wait_for_mpirun(process, "sleep");
+  std::this_thread::sleep_for(Seconds(0.2));
+  process.signal(SIGINT);
+  const Finished finished = process.wait();
+  EXPECT_EQ(finished.status, 1) << finished.output;
+  EXPECT_NE(finished.output.find("mpirun was ended by signal 10"), std::string::npos)
+      << finished.output;
+}
+
 // What stands in for mpirun, and what the wrapper makes of its end when nobody asked for one.
 struct Ending {
   const char* script;

@@ -31,8 +31,8 @@ class Plugin : public testing::Test {
 
 TEST_F(Plugin, ADeviceWithoutABackendIsRefused) {
   EXPECT_EQ(refusal([] { const Stream stream(Device::cuda); }),
-            "this build has no libmasformer_cuda.so: build where the CUDA toolkit is, or use "
-            "runtime.device=cpu");
+            "this build has no libmasformer_cuda.so: build all of it where the CUDA toolkit is "
+            "(docs/gpu.md), or use runtime.device=cpu");
 }
 
 TEST_F(Plugin, AnUnreadableLibraryIsNamed) {
