@@ -249,9 +249,10 @@ ExitCode watch(Job& job) {
     }
     const Children children = children_of(job.process);
     job.ranks_were_up |= children.alive;
-    // It would die of the signal in its own end.
-    const bool ending = job.end_asked || (job.ranks_were_up && !children.alive);
-    if (job.stop_asked && !ending && (sent < asked || Clock::now() - sent >= again)) {
+    // In its own end mpirun would die of a repetition.
+    const bool ending = job.ranks_were_up && !children.alive;
+    const bool due = sent < asked || (!ending && Clock::now() - sent >= again);
+    if (job.stop_asked && !job.end_asked && due) {
       kill(job.process, SIGUSR1);
       sent = Clock::now();
     }
