@@ -1,6 +1,7 @@
 // masformer inspect
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -70,6 +71,7 @@ bool verify(const CheckpointReader& checkpoint) {
 }
 
 void print_verified(const CheckpointReader& checkpoint) {
+  std::fflush(stdout);  // it comes after what was found, in a file, too
   fmt::print(stderr, "{}: {} files verified\n", checkpoint.directory().string(),
              checkpoint.manifest().files.size());
 }
