@@ -195,7 +195,7 @@ void report_end(int status, const MpirunMessages& messages) {
   }
 }
 
-// Perhaps it just came to its end by itself.
+// Whether the job was done, or had stopped cleanly.
 bool ended_well(int status) {
   if (!WIFEXITED(status)) return false;
   const auto code = static_cast<ExitCode>(WEXITSTATUS(status));

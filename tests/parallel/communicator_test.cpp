@@ -10,7 +10,6 @@
 #include "parallel/mpi_communicator.h"
 #include "parallel/mpi_support.h"
 #include "parallel/self_communicator.h"
-#include "parallel/staged_communicator.h"
 #include "runtime/error.h"
 #include "tests/support/transports.h"
 #include "tests/support/world.h"
