@@ -1,7 +1,6 @@
 #include "tests/support/process.h"
 
 #include <array>
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
@@ -67,27 +66,36 @@ bool Process::has_child(const std::string& name) const {
   return false;
 }
 
-Finished Process::wait(double seconds) {
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
-  Finished finished;
+bool Process::read_more(Clock::time_point deadline) {
+  const std::chrono::duration<double, std::milli> left = deadline - Clock::now();
+  pollfd descriptor{output_, POLLIN, 0};
+  if (left.count() <= 0 || poll(&descriptor, 1, static_cast<int>(left.count()) + 1) == 0) {
+    return false;
+  }
   std::array<char, 4096> block{};
-  for (;;) {
-    const std::chrono::duration<double, std::milli> left = deadline - Clock::now();
-    pollfd descriptor{output_, POLLIN, 0};
-    if (left.count() <= 0 || poll(&descriptor, 1, static_cast<int>(left.count()) + 1) == 0) {
-      finished.output += "\n[no end in time]";
-      return finished;  // the destructor kills it
-    }
-    const ssize_t count = read(output_, block.data(), block.size());
-    if (count <= 0) break;
-    finished.output.append(block.data(), static_cast<std::size_t>(count));
+  const ssize_t count = read(output_, block.data(), block.size());
+  if (count > 0) printed_.append(block.data(), static_cast<std::size_t>(count));
+  return count > 0;
+}
+
+void Process::wait_for(const std::string& text) {
+  const auto deadline = Clock::now() + std::chrono::seconds(120);
+  while (printed_.find(text) == std::string::npos && read_more(deadline)) {
+  }
+}
+
+Finished Process::wait(double seconds) {
+  const auto whole = std::chrono::duration<double>(seconds);
+  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(whole);
+  while (read_more(deadline)) {
+  }
+  if (Clock::now() >= deadline) {
+    return {.output = printed_ + "\n[no end in time]"};  // the destructor kills it
   }
   int status = 0;
   waitpid(pid_, &status, 0);
   pid_ = -1;
-  finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return finished;
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), printed_};
 }
 
 Finished run(const std::vector<std::string>& words,

@@ -1,6 +1,7 @@
 // Running the program as its users do.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <sys/types.h>
@@ -26,12 +27,20 @@ class Process {
   void signal(int number) const;
   // Whether it has started a program of this name that still runs.
   bool has_child(const std::string& name) const;
+  // Waits until it has printed `text`, for 120 s at most.
+  void wait_for(const std::string& text);
   // Waits for the end, at most `seconds`; past that the process is killed and status is -1.
   Finished wait(double seconds = 120);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  // Adds to printed_; false at the output's end, and where nothing came until the deadline.
+  bool read_more(Clock::time_point deadline);
+
   pid_t pid_;
   int output_;
+  std::string printed_;
 };
 
 Finished run(const std::vector<std::string>& words,
