@@ -61,7 +61,8 @@ std::int64_t available_host_memory(const fs::path& system) {
   return std::min(kibibytes ? *kibibytes * 1024 : unlimited, left_in_groups(system));
 }
 
-std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place) {
+std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
+                            Purpose purpose) {
   constexpr double gib = 1 << 30;
   std::int64_t planned = 0;
   std::int64_t available = unlimited;
@@ -75,10 +76,10 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
   if (planned <= available) return "";
   return fmt::format(
       "the {} on {} would take {:.2f} GiB of memory, of which {:.2f} are available: raise "
-      "parallel.tensor or parallel.pipeline over more machines, set train.recompute, lower "
-      "train.micro_batch or train.sequence, or make the model smaller",
+      "parallel.tensor or parallel.pipeline over more machines, {}lower train.micro_batch or "
+      "train.sequence, or make the model smaller",
       count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,
-      double(available) / gib);
+      double(available) / gib, purpose == Purpose::training ? "set train.recompute, " : "");
 }
 
 }  // namespace masformer

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "model/parameters.h"
+
 namespace masformer {
 
 // Bytes that this process and its neighbours may still take: what the machine has available, or
@@ -21,7 +23,8 @@ struct MemoryDemand {
   std::int64_t available = 0;
 };
 
-// Why the ranks at `place` don't fit there; "" where they do.
-std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place);
+// Why the ranks at `place` don't fit there, and what helps; "" where they do.
+std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
+                            Purpose purpose);
 
 }  // namespace masformer

@@ -14,7 +14,6 @@
 
 #include "launch/collectively.h"
 #include "launch/host_memory.h"
-#include "parallel/staged_communicator.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
 
@@ -60,32 +59,9 @@ Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DTy
 // What a rank's process holds besides: the program, MPI's buffers, HDF5's. 44 to 52 MiB were seen.
 constexpr std::int64_t process_memory = 64 << 20;
 
-// What a rank's tensors go through on their way to other ranks, in bytes of the host at most.
-std::int64_t staged_memory(const RunPlan& plan, const StageDescription& stage,
-                           const Coordinate& at) {
-  const Mesh& mesh = plan.mesh;
-  const int messages =
-      std::max(most_messages(plan.training, at.pipe), most_messages(plan.evaluation, at.pipe));
-  std::int64_t bytes = messages * Arena::footprint(stage.activations(), stage.dtype);
-  const int ends = std::min(mesh.pipe, 2);
-  for (const int ranks : {mesh.size(), mesh.tensor, mesh.context, mesh.data, ends}) {
-    bytes += staging_memory(ranks);
-  }
-  return bytes;
-}
-
-// What a rank whose stage is on a device takes of the host: tokens and saves go by way of it, and
-// so may all that goes to other ranks.
-std::int64_t host_memory_beside_device(const RunPlan& plan, const StageDescription& stage,
-                                       const StagePlan& stage_plan, const Communicators& groups) {
-  return plan_memory(stage, stage_plan).batch +
-         (stage_plan.purpose == Purpose::training ? checkpoint_memory(stage.parameters) : 0) +
-         (groups.staged ? staged_memory(plan, stage, groups.at) : 0);
-}
-
 // Refuses, on all ranks, what one of their machines or devices has no memory for. Collective.
-void check_memory(const RunPlan& run, const Stream& stream, const Communicators& groups,
-                  const StageDescription& stage, const StagePlan& plan) {
+void check_memory(const Stream& stream, const Communicators& groups, const StageDescription& stage,
+                  const StagePlan& plan) {
   Communicator& world = *groups.world;
   const std::int64_t planned = plan_memory(stage, plan).total();
   const auto check = [&](const std::string& place, std::int64_t wanted, std::int64_t available) {
@@ -95,13 +71,13 @@ void check_memory(const RunPlan& run, const Stream& stream, const Communicators&
       const auto rank = nlohmann::json::parse(text);
       ranks.push_back({rank[0], rank[1], rank[2]});
     }
-    agree(world, memory_shortage(ranks, place));
+    agree(world, memory_shortage(ranks, place, plan.purpose));
   };
   std::int64_t on_host = planned;
   if (const DeviceQueue* const device = stream.queue()) {
     check(fmt::format("{} of {}", device->name(), host_name()), planned,
           device->available_memory());
-    on_host = host_memory_beside_device(run, stage, plan, groups);
+    on_host = plan_host_memory(stage, plan, groups.staged).total();
   }
   check(host_name(), on_host + process_memory, available_host_memory());
 }
@@ -134,8 +110,8 @@ Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const Runtim
 
 Stage Job::make_stage(Purpose purpose) {
   StageDescription description = plan.describe_stage(groups.at);
-  StagePlan stage_plan = plan.plan_stage(description, groups.at, purpose);
-  check_memory(plan, stream, groups, description, stage_plan);
+  StagePlan stage_plan = plan.plan_stage(description, purpose);
+  check_memory(stream, groups, description, stage_plan);
   return collectively(*groups.world, [&] {
     return Stage(std::move(description), std::move(stage_plan), stream, groups);
   });

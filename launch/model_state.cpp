@@ -37,8 +37,8 @@ class Loading {
 
   void read(const std::string& name, const Hyperslab& slab, const Tensor& to) {
     if (to.device() == Device::cpu) return checkpoint_.read(name, slab, to);
-    buffer_.resize(static_cast<std::size_t>(to.elements()));
-    const Tensor on_host(buffer_.data(), to.shape(), DType::f32, Device::cpu);
+    std::vector<float> buffer(static_cast<std::size_t>(to.elements()));
+    const Tensor on_host(buffer.data(), to.shape(), DType::f32, Device::cpu);
     checkpoint_.read(name, slab, on_host);
     copy(stream_, on_host, to);
   }
@@ -46,7 +46,6 @@ class Loading {
  private:
   const Stream& stream_;
   CheckpointReader& checkpoint_;
-  std::vector<float> buffer_;
 };
 
 void load(Loading& checkpoint, const std::string& prefix, const Parameter& parameter,

@@ -177,11 +177,8 @@ StageDescription RunPlan::describe_stage(const Coordinate& at) const {
   return StageDescription(model, mesh, at, partition[static_cast<std::size_t>(at.pipe)], policy);
 }
 
-StagePlan RunPlan::plan_stage(const StageDescription& stage, const Coordinate& at,
-                              Purpose purpose) const {
-  const auto index = static_cast<std::size_t>(at.pipe);
-  return masformer::plan_stage(stage, purpose, micro_batches, training.actions[index],
-                               evaluation.actions[index]);
+StagePlan RunPlan::plan_stage(const StageDescription& stage, Purpose purpose) const {
+  return masformer::plan_stage(stage, purpose, training, evaluation);
 }
 
 namespace {
@@ -232,7 +229,7 @@ std::string describe(const RunPlan& plan) {
     // The last ones own the most rows and tokens.
     const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1, .tensor = plan.mesh.tensor - 1};
     const StageDescription stage = plan.describe_stage(at);
-    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, at, Purpose::training));
+    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, Purpose::training));
     const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];
     text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f} {:>9.1f}\n",
                         fmt::format("{}: {}", pipe, to_string(range)), double(memory.weights) / mib,

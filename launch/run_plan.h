@@ -27,7 +27,7 @@ struct RunPlan {
 
   StageDescription describe_stage(const Coordinate& at) const;
   // What the rank's stage will run; deterministic, and cheap enough to ask for every rank.
-  StagePlan plan_stage(const StageDescription& stage, const Coordinate& at, Purpose purpose) const;
+  StagePlan plan_stage(const StageDescription& stage, Purpose purpose) const;
 };
 
 // `store_vocab`: the token store's, for model.vocab=0. Throws UsageError with every violation, one

@@ -102,16 +102,18 @@ ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declar
   return memory;
 }
 
-std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations) {
-  std::int64_t bytes = 0;
+std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations,
+                               Purpose purpose) {
+  const bool training = purpose == Purpose::training;
+  std::int64_t saved = 0, largest = 0;
   for (const auto& declaration : declarations) {
-    if (!declaration.primary) continue;
     for (const LogicalTensor& tensor : declaration.tensors) {
-      const std::vector<std::int64_t> shape = owned_part(declaration, tensor).slab.shape;
-      bytes += 3 * Arena::footprint(Shape(shape), DType::f32);
+      const Shape loaded(training ? owned_part(declaration, tensor).slab.shape : tensor.slab.shape);
+      largest = std::max(largest, loaded.elements() * size_of(DType::f32));
+      if (training && declaration.primary) saved += 3 * Arena::footprint(loaded, DType::f32);
     }
   }
-  return bytes;
+  return std::max(saved, largest);
 }
 
 ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> declarations,

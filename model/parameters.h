@@ -81,9 +81,11 @@ struct ParameterMemory {
 ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declarations, DType dtype,
                                  Purpose purpose);
 
-// What a rank gives to a checkpoint of training: masters and moments of the owned rows that count;
-// in bytes.
-std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations);
+// What of checkpoints stands in host memory at once on its way from a device or to it, in bytes:
+// all that a rank saves, which are masters and moments of the owned rows that count, and nothing
+// where it evaluates; or, where that is more, the largest tensor that it loads.
+std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations,
+                               Purpose purpose);
 
 class ParameterSet {
  public:

@@ -56,6 +56,8 @@ struct StageDescription {
   std::int64_t workspace;  // bytes that its ops work in when it trains: 0 on the CPU
   bool on_host, deterministic;
   bool first, last;
+  int pipe;   // its place in the pipeline
+  int ranks;  // of all stages
   int tensor_ranks, data_ranks;
   // The token table, where first and last stage are two and share it.
   std::optional<ParameterId> shared_table;
@@ -78,13 +80,14 @@ struct StagePlan {
   int micro_batches = 1;
   ActivationPlan training;  // of no actions where the purpose is evaluation
   ActivationPlan evaluation;
+  int messages = 0;  // between stages that are under way at once at most
 
   std::int64_t peak() const { return std::max(training.peak(), evaluation.peak()); }
 };
 
 // Replays the actions that the two schedules have for this stage.
-StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_batches,
-                     const std::vector<Action>& training, const std::vector<Action>& evaluation);
+StagePlan plan_stage(const StageDescription& stage, Purpose purpose, const Schedule& training,
+                     const Schedule& evaluation);
 
 // What one rank's memory holds, in bytes: the device's, where the stage is on one.
 struct MemoryTable {
@@ -104,6 +107,17 @@ struct MemoryTable {
 Shape ids_shape(const MicroBatchShape& shape);
 
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan);
+
+// What a stage on a device takes of its host's memory besides, in bytes.
+struct HostMemoryTable {
+  std::int64_t batch = 0;       // tokens, on their way to the device
+  std::int64_t checkpoint = 0;  // tensors on their way from files or to them
+  std::int64_t messages = 0;    // tensors on their way to other ranks, where they are staged
+
+  std::int64_t total() const { return batch + checkpoint + messages; }
+};
+
+HostMemoryTable plan_host_memory(const StageDescription& stage, const StagePlan& plan, bool staged);
 
 class Stage final : public PipelineStage {
  public:

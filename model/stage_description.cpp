@@ -6,6 +6,7 @@
 #include "model/mlp_layer.h"
 #include "model/stage.h"
 #include "model/workspace.h"
+#include "parallel/staged_communicator.h"
 #include "runtime/ops/cuda_workspace.h"
 
 namespace masformer {
@@ -55,6 +56,8 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
       deterministic(policy.deterministic),
       first(at.pipe == 0),
       last(at.pipe == mesh.pipe - 1),
+      pipe(at.pipe),
+      ranks(mesh.size()),
       tensor_ranks(mesh.tensor),
       data_ranks(mesh.data) {
   const TensorPlace place{at.tensor, mesh.tensor, policy.sequence_parallel};
@@ -124,37 +127,65 @@ std::int64_t StageDescription::sent_gradient_bytes() const {
   return first ? 0 : Arena::footprint(activations(), dtype);
 }
 
-StagePlan plan_stage(const StageDescription& stage, Purpose purpose, int micro_batches,
-                     const std::vector<Action>& training, const std::vector<Action>& evaluation) {
+StagePlan plan_stage(const StageDescription& stage, Purpose purpose, const Schedule& training,
+                     const Schedule& evaluation) {
+  const bool trains = purpose == Purpose::training;
+  const auto index = static_cast<std::size_t>(stage.pipe);
   const auto replay = [&](const std::vector<Action>& actions) {
-    return ActivationPlan(stage.buffers, stage.passes, micro_batches, actions);
+    return ActivationPlan(stage.buffers, stage.passes, training.micro_batches, actions);
   };
-  return {purpose, micro_batches,
-          replay(purpose == Purpose::training ? training : std::vector<Action>{}),
-          replay(evaluation)};
+  return {purpose, training.micro_batches,
+          replay(trains ? training.actions[index] : std::vector<Action>{}),
+          replay(evaluation.actions[index]),
+          std::max(trains ? most_messages(training, stage.pipe) : 0,
+                   most_messages(evaluation, stage.pipe))};
 }
 
 Shape ids_shape(const MicroBatchShape& shape) {
   return {3, Arena::footprint({shape.tokens()}, DType::i32) / size_of(DType::i32)};
 }
 
+namespace {
+
+// What the sums of a stage take of hosts where they go by MPI: see Communicator.
+std::int64_t memory_of_sums(const StageDescription& stage, Purpose purpose) {
+  const bool by_shares = stage.shards.shared() || stage.dtype == DType::bf16;
+  return (purpose == Purpose::training ? reduce_scatter_memory(stage.data_ranks) : 0) +
+         (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0);
+}
+
+}  // namespace
+
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
   const bool training = plan.purpose == Purpose::training;
   const ParameterMemory parameters = parameter_memory(stage.parameters, stage.dtype, plan.purpose);
-  // How ranks on hosts sum: see Communicator.
-  const bool by_shares = stage.shards.shared() || stage.dtype == DType::bf16;
-  const std::int64_t messages = (training ? reduce_scatter_memory(stage.data_ranks) : 0) +
-                                (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0);
   return {.weights = parameters.values,
           .gradients = parameters.gradients,
           .optimizer = parameters.masters + parameters.moments,
           .activations = plan.peak() + stage.sent_gradient_bytes(),
           .batch = Arena::footprint(ids_shape(stage.shape), DType::i32) * plan.micro_batches +
                    Arena::footprint({1}, DType::f64),
-          .messages = stage.on_host ? messages : 0,
+          .messages = stage.on_host ? memory_of_sums(stage, plan.purpose) : 0,
           .workspace = stage.on_host ? 0
                        : training    ? stage.workspace
                                      : cuda_workspace::product};
+}
+
+HostMemoryTable plan_host_memory(const StageDescription& stage, const StagePlan& plan,
+                                 bool staged) {
+  const bool training = plan.purpose == Purpose::training;
+  HostMemoryTable table{.batch = plan_memory(stage, plan).batch,
+                        .checkpoint = checkpoint_memory(stage.parameters, plan.purpose)};
+  if (!staged) return table;
+  table.messages = memory_of_sums(stage, plan.purpose) + staging_memory(stage.tensor_ranks) +
+                   plan.messages * Arena::footprint(stage.activations(), stage.dtype);
+  if (training) {
+    const int ends = stage.shared_table ? 2 : 1;
+    for (const int ranks : {stage.ranks, stage.data_ranks, ends}) {
+      table.messages += staging_memory(ranks);
+    }
+  }
+  return table;
 }
 
 }  // namespace masformer

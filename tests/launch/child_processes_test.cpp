@@ -3,11 +3,11 @@
 
 #include <csignal>
 #include <future>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "runtime/error.h"
 

@@ -288,13 +288,13 @@ TEST_P(PlannedMemory, OfWeightsIsTheModelAndItsKnownCopies) {
   for (int rank = 0; rank < plan.mesh.size(); ++rank) {
     const Coordinate at = plan.mesh.coordinate(rank);
     const StageDescription stage = plan.describe_stage(at);
-    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, at, Purpose::training));
+    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, Purpose::training));
     EXPECT_EQ(memory.gradients, memory.weights);
     // ZeRO-1: each row's moments stand on one data rank. The norm and the clip factor come on top.
     constexpr std::int64_t number = Arena::alignment;
     EXPECT_EQ(memory.optimizer, 2 * memory.weights / plan.mesh.data + 2 * number);
     EXPECT_GT(memory.activations, 0);
-    const MemoryTable bare = plan_memory(stage, plan.plan_stage(stage, at, Purpose::evaluation));
+    const MemoryTable bare = plan_memory(stage, plan.plan_stage(stage, Purpose::evaluation));
     EXPECT_EQ(bare.weights, memory.weights);
     EXPECT_EQ(bare.gradients + bare.optimizer, 0);
     EXPECT_LT(bare.activations, memory.activations);

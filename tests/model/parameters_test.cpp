@@ -1,6 +1,7 @@
 // What each rank declares and how it begins: together the ranks of any layout hold the same model.
 #include "model/parameters.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -197,6 +198,29 @@ TEST_P(Declarations, BeginAlikeBitForBit) {
   EXPECT_EQ(alone.size(), tensors_.size());
   // Each copy and part is held against the bits of one rank.
   EXPECT_EQ(initialised(config_, GetParam().mesh, 7, 2, alone), alone);
+}
+
+// Saved at once, loaded one by one: as what is taken when they are.
+TEST_P(Declarations, CheckpointsTakeAsPlanned) {
+  for (const RankedStage& stage : stages_) {
+    for (const Purpose purpose : {Purpose::training, Purpose::evaluation}) {
+      const auto& declared = stage.description.parameters;
+      const ParameterSet parameters(Device::cpu, declared, DType::f32, purpose);
+      std::int64_t saved = 0, largest = 0;
+      for (const Parameter& parameter : parameters) {
+        for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+          for (const Tensor* const kept : {&parameter.master, &parameter.m, &parameter.v}) {
+            if (!*kept) continue;
+            const Tensor rows = parameter.owned_rows(*kept, tensor);
+            largest = std::max(largest, rows.bytes());
+            const bool counts = purpose == Purpose::training && parameter.declaration.primary;
+            saved += counts ? Arena::footprint(rows.shape(), rows.dtype()) : 0;
+          }
+        }
+      }
+      EXPECT_EQ(checkpoint_memory(declared, purpose), std::max(saved, largest));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Declarations, testing::ValuesIn(layouts()), name_of);

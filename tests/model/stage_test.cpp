@@ -1,6 +1,6 @@
-// What a stage takes of memory is what was planned, byte for byte, and what it works in is all of
-// that: the arena of activations is filled with NaN, and searched for the last byte that a step has
-// written. No result depends on what stood there before.
+// What a stage takes of memory is what was planned, byte for byte, of a device's host too, and what
+// it works in is all of that: the arena of activations is filled with NaN, and searched for the
+// last byte that a step has written. No result depends on what stood there before.
 #include "model/stage.h"
 
 #include <algorithm>
@@ -97,6 +97,15 @@ class ActivationArena {
   std::vector<std::int32_t> copy_;
 };
 
+// What groups hold of a host whose stages are on devices: nothing by NCCL.
+void expect_messages_as_planned(const LayoutRun& run) {
+  const Stage& stage = run.stage();
+  if (stage.description().on_host) return;
+  const Communicators& groups = run.groups();
+  EXPECT_EQ(groups.working_memory(),
+            plan_host_memory(stage.description(), stage.plan(), groups.staged).messages);
+}
+
 // Groups take their working memory with the first sums.
 void expect_as_planned(const Stage& stage, bool summed) {
   const MemoryTable planned = plan_memory(stage.description(), stage.plan());
@@ -127,6 +136,8 @@ TEST(StageMemory, IsThePlannedOneToTheByte) {
     const double loss = run.evaluate(0);
     EXPECT_EQ(arena.end_of_written(), run.stage().plan().evaluation.peak());
     EXPECT_TRUE(std::isfinite(loss));
+    run.update_weights(0);
+    expect_messages_as_planned(run);
   }
 }
 

@@ -52,6 +52,7 @@ class LayoutRun {
   ParameterSet& parameters() { return under_test_.stage.parameters(); }
   MemoryTable memory() const { return under_test_.stage.memory(); }
   const Stage& stage() const { return under_test_.stage; }
+  const Communicators& groups() const { return groups_; }
 
   // Moves every weight by its rounding, up or down.
   void nudge_weights();

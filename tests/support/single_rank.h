@@ -39,8 +39,7 @@ struct StageUnderTest {
     policy.device = stream.device();
     StageDescription description(config, mesh, at, partition[index], policy);
     if (change) change(description);
-    StagePlan plan = plan_stage(description, Purpose::training, training.micro_batches,
-                                training.actions[index], evaluation.actions[index]);
+    StagePlan plan = plan_stage(description, Purpose::training, training, evaluation);
     return Stage(std::move(description), std::move(plan), stream, groups);
   }
 };
