@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t unit = 512;    // of allocations, as on a device
 constexpr std::size_t margin = 512;  // poisoned bytes behind each, which belong to nobody
 constexpr std::size_t page = 4096;
+constexpr std::size_t huge_page = 2 << 20;  // which make the many calls of mprotect quick
 constexpr std::byte poison{0xff};
 
 std::size_t rounded_up(std::size_t bytes, std::size_t to) {
@@ -46,12 +47,14 @@ DeviceMemory& device_memory() {
 }
 
 DeviceMemory::DeviceMemory(std::size_t bytes) : total_(bytes) {
-  const std::size_t addresses = rounded_up(2 * bytes, page);
-  void* start =
-      mmap(nullptr, addresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const std::size_t addresses = rounded_up(2 * bytes, huge_page);
+  void* start = mmap(nullptr, addresses + huge_page, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (start == MAP_FAILED) report("no room for {} bytes of addresses", addresses);
-  start_ = static_cast<std::byte*>(start);
+  start_ = reinterpret_cast<std::byte*>(
+      rounded_up(reinterpret_cast<std::uintptr_t>(start), huge_page));
   end_ = start_ + addresses;
+  madvise(start_, addresses, MADV_HUGEPAGE);  // where there are none, it is slower
 }
 
 void* DeviceMemory::take(std::size_t bytes) {
@@ -116,7 +119,7 @@ void DeviceMemory::protect(int protection) const {
   if (taken_at_.empty()) return;
   const auto& [last, bytes] = *std::prev(taken_at_.end());
   const std::size_t used = static_cast<std::size_t>(last - start_) + extent(bytes);
-  if (mprotect(start_, rounded_up(used, page), protection) != 0) report("mprotect failed");
+  if (mprotect(start_, rounded_up(used, huge_page), protection) != 0) report("mprotect failed");
 }
 
 }  // namespace cuda_double

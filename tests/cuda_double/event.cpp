@@ -9,27 +9,32 @@
 
 namespace {
 
-constexpr int few = 8;
-
 struct Record {
   bool done = false;
+  bool waited_for = false;  // counted
   std::chrono::steady_clock::time_point when;
   cudaStream_t stream = nullptr;
   std::uint64_t number = 0;  // of the pieces issued to the stream
 
-  // Whether to wait for it is to wait for all that the stream has to do, but for a few pieces.
-  bool pending_end() const { return !done && cuda_double::issued(stream) < number + few; }
+  // The host waits for it: for all that the stream has to do, but for a few pieces?
+  void note_wait() {
+    constexpr int few = 8;
+    if (waited_for || done || cuda_double::issued(stream) >= number + few) return;
+    waited_for = true;
+    cuda_double::count_wait_for_end();
+  }
 };
 
 // A host that asks for the same event again and again, and issues nothing, waits for it.
 void note_query(const std::shared_ptr<Record>& record) {
-  static std::shared_ptr<Record> last;
+  constexpr int often = 8;
+  static auto& last = *new std::shared_ptr<Record>;  // asked for when others are destroyed, too
   static std::uint64_t issued_then;
   static int times;
   const std::uint64_t issued = cuda_double::issued_in_all();
   const bool idle = std::exchange(issued_then, issued) == issued;
   times = std::exchange(last, record) == record && idle ? times + 1 : 1;
-  if (times == few && record->pending_end()) cuda_double::count_wait_for_end();
+  if (times == often) record->note_wait();
 }
 
 }  // namespace
@@ -86,7 +91,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (!event) return remembered(cudaErrorInvalidResourceHandle);
   if (!event->record) return cudaSuccess;
-  if (event->record->pending_end()) cuda_double::count_wait_for_end();
+  event->record->note_wait();
   cuda_double::run_until([record = event->record] { return record->done; });
   return cudaSuccess;
 }

@@ -129,12 +129,13 @@ void try_each_once() {
 }
 
 void run_stream(cudaStream_t stream) {
-  count_wait_for_end();
-  run_until([queue = find(stream)] { return queue->work.empty(); });
+  const CUstream_st* const queue = find(stream);
+  if (!queue->work.empty()) count_wait_for_end();
+  run_until([queue] { return queue->work.empty(); });
 }
 
 void run_device() {
-  count_wait_for_end();
+  if (!busy_streams().empty()) count_wait_for_end();
   run_until([] { return busy_streams().empty(); });
 }
 

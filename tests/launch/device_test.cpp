@@ -118,11 +118,10 @@ TEST_P(OnDeviceUnder, WaitsForTheDeviceInNoStep) {
     GTEST_SKIP() << "what goes by the host is waited for";
   constexpr int more_steps = 8;
   const int few = waits_for_ends(scratch_, training, 2);
-  // What one wait in each of them would come to. By NCCL it would be twice as much, and how often
-  // the host polls while its connections are made is chance.
-  const int waited = few + more_steps * (nccl(training) ? 4 : 1);
+  // Less than what one wait in each of them, on each rank, would come to. By NCCL it is not zero:
+  // how often the host polls while connections are made is chance.
+  const int waited = few + more_steps;
   EXPECT_LT(waits_for_ends(scratch_, training, 2 + more_steps), waited);
-  if (nccl(training)) return;
   EXPECT_GE(waits_for_ends(scratch_, with(training, {"--eval.every", "1"}), 3 + more_steps),
             waited);
 }
