@@ -22,11 +22,10 @@ function(masformer_library name)
   target_link_libraries(masformer_${name} PUBLIC masformer_flags fmt::fmt ${arg_LINK})
 endfunction()
 
-# masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds] [SHARES_CORES]): a GoogleTest
-# file. With RANKS it is started by mpirun once for each number of ranks; every rank runs every test
-# in it.
+# masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS
+# it is started by mpirun once for each number of ranks; every rank runs every test in it.
 function(masformer_test file)
-  cmake_parse_arguments(arg "SHARES_CORES" "TIMEOUT" "LINK;RANKS" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT" "LINK;RANKS" ${ARGN})
   string(REGEX REPLACE "[/.]" "_" name ${file})
   string(REGEX REPLACE "_cpp$" "" name ${name})
   set_property(GLOBAL APPEND PROPERTY MASFORMER_TEST_FILES ${file})
@@ -47,13 +46,9 @@ function(masformer_test file)
   else()
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
-    # What trains starts ranks of its own; those that share cores with others' wait for them.
-    set(processors 1)
-    if(masformer_training IN_LIST arg_LINK AND NOT arg_SHARES_CORES)
-      set(processors 2)
-    endif()
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS ${processors}
-      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer")
+    # What trains starts ranks of its own, which share the cores with another test's.
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT}
+      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;OMPI_MCA_mpi_yield_when_idle=1")
   endif()
 endfunction()
 
