@@ -9,11 +9,11 @@
 #include <unistd.h>
 #include <utility>
 
-#include <nlohmann/json.hpp>
 #include <omp.h>
 
 #include "launch/collectively.h"
 #include "launch/host_memory.h"
+#include "parallel/json_text.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
 
@@ -65,10 +65,8 @@ void check_memory(const Stream& stream, const Communicators& groups, const Stage
   Communicator& world = *groups.world;
   const std::int64_t planned = plan_memory(stage, plan).total();
   const auto check = [&](const std::string& place, std::int64_t wanted, std::int64_t available) {
-    const auto own = nlohmann::json{place, wanted, available}.dump();
     std::vector<MemoryDemand> ranks;
-    for (const std::string& text : world.all_gather(own)) {
-      const auto rank = nlohmann::json::parse(text);
+    for (const auto& rank : all_gather_json(world, {place, wanted, available})) {
       ranks.push_back({rank[0], rank[1], rank[2]});
     }
     agree(world, memory_shortage(ranks, place, plan.purpose));

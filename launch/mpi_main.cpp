@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "launch/collectively.h"
 #include "launch/commands.h"
+#include "parallel/json_text.h"
 
 namespace masformer {
 namespace {
@@ -24,7 +24,7 @@ void report(const Communicator& world, const std::exception& error) {
 void check_same_options(Communicator& world, const OptionTable& options) {
   using Record = std::map<std::string, std::string>;
   const Record own = options.record();
-  const Record first = nlohmann::json::parse(world.all_gather(nlohmann::json(own).dump())[0]);
+  const Record first = all_gather_json(world, own)[0];
   collectively(world, [&] {
     std::vector<std::string> different;
     for (const auto& [name, value] : own) {

@@ -7,16 +7,13 @@
 
 #include "launch/collectively.h"
 #include "launch/model_state.h"
+#include "parallel/json_text.h"
 #include "runtime/error.h"
 
 namespace masformer {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string text(const nlohmann::json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
 
 // The resolved models are compared, not the options that led to them.
 std::vector<std::string> model_changes(const CheckpointReader& checkpoint, const Job& job,
@@ -27,7 +24,8 @@ std::vector<std::string> model_changes(const CheckpointReader& checkpoint, const
   for (const auto& [key, value] : now.items()) {
     const nlohmann::json old = before.value(key, nlohmann::json());
     if (old == value || free.count(key) > 0) continue;
-    changes.push_back(fmt::format("model.{}={}, but it was {}", key, text(value), text(old)));
+    changes.push_back(
+        fmt::format("model.{}={}, but it was {}", key, json_words(value), json_words(old)));
   }
   return changes;
 }

@@ -6,6 +6,7 @@
 #include "launch/evaluation.h"
 #include "launch/model_state.h"
 #include "launch/mpi_main.h"
+#include "parallel/json_text.h"
 
 namespace masformer {
 namespace {
@@ -86,7 +87,7 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
   const Evaluation result = evaluate(job, split, options.run.eval.windows);
   if (!job.first()) return ExitCode::done;
   if (options.json) {
-    fmt::print("{}\n", nlohmann::json{{"loss", result.loss}, {"tokens", result.tokens}}.dump());
+    fmt::print("{}\n", json_line({{"loss", result.loss}, {"tokens", result.tokens}}));
   } else {
     fmt::print("loss {:.6f} nats a token over {} tokens of {} ({}), in {}\n", result.loss,
                result.tokens, options.run.data.path, options.split, name_of(job.plan.policy.dtype));

@@ -9,6 +9,7 @@
 #include "launch/option_table.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/compare.h"
+#include "parallel/json_text.h"
 #include "parallel/self_communicator.h"
 
 namespace masformer {
@@ -57,7 +58,7 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   for (const char* const key : {"kind", "step", "tokens", "mesh", "model"}) {
     if (!manifest.attributes.contains(key)) continue;
     const auto& value = manifest.attributes[key];
-    fmt::print("  {:<10} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    fmt::print("  {:<10} {}\n", key, json_words(value));
   }
 }
 
@@ -85,8 +86,6 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
       require_undamaged(self, each->directory(), each->manifest());
     } else if (!verify(*each)) {
       return ExitCode::failure;
-    } else {
-      print_verified(*each);
     }
   }
   const std::map<std::string, double> differences = compare(checkpoint, other);
@@ -97,13 +96,15 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
     same += difference == 0 ? 1 : 0;
   }
   if (options.json) {
-    fmt::print("{}\n", nlohmann::json{{"tensors", differences}, {"worst", worst}}.dump());
-    return ExitCode::done;
+    fmt::print("{}\n", json_line({{"tensors", differences}, {"worst", worst}}));
+  } else {
+    for (const auto& [name, difference] : differences) {
+      fmt::print("  {:<60} {:.3e}\n", name, difference);
+    }
+    fmt::print("{} of {} tensors are equal; worst {:.3e}\n", same, differences.size(), worst);
   }
-  for (const auto& [name, difference] : differences) {
-    fmt::print("  {:<60} {:.3e}\n", name, difference);
-  }
-  fmt::print("{} of {} tensors are equal; worst {:.3e}\n", same, differences.size(), worst);
+  if (!options.verify) return ExitCode::done;
+  for (const CheckpointReader* const each : {&checkpoint, &other}) print_verified(*each);
   return ExitCode::done;
 }
 
@@ -123,7 +124,7 @@ ExitCode inspect_command(const Arguments& arguments) {
   if (!options.compare.empty()) return compare_with(checkpoint, options);
   if (options.verify && !verify(checkpoint)) return ExitCode::failure;
   if (options.json) {
-    fmt::print("{}\n", summary(checkpoint.manifest()).dump());
+    fmt::print("{}\n", json_line(summary(checkpoint.manifest())));
   } else {
     print_summary(path, checkpoint.manifest());
   }

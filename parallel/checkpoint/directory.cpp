@@ -8,6 +8,7 @@
 
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/checkpoint/names.h"
+#include "parallel/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
 
@@ -91,8 +92,7 @@ std::vector<std::int64_t> agreed_steps(Communicator& world, const fs::path& run_
     complaint = problem.what();
   }
   agree(world, complaint, /*failure=*/true);
-  const std::string list = world.all_gather(nlohmann::json(steps).dump()).front();
-  steps = nlohmann::json::parse(list).get<std::vector<std::int64_t>>();
+  steps = all_gather_json(world, steps).front().get<std::vector<std::int64_t>>();
   std::reverse(steps.begin(), steps.end());
   return steps;
 }

@@ -9,6 +9,7 @@
 
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/checkpoint/names.h"
+#include "parallel/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/digest.h"
 #include "runtime/io/file.h"
@@ -64,12 +65,8 @@ std::vector<std::string> damaged_files(Communicator& world, const std::filesyste
     const std::string complaint = complaint_about(directory / name, stored);
     if (!complaint.empty()) mine.push_back(fmt::format("{}: {}", name, complaint));
   }
-  // A path that is not UTF-8 must not stop one rank while the others wait.
-  constexpr auto replace = nlohmann::json::error_handler_t::replace;
   std::vector<std::string> all;
-  for (const std::string& text :
-       world.all_gather(nlohmann::json(mine).dump(-1, ' ', false, replace))) {
-    const auto theirs = nlohmann::json::parse(text).get<std::vector<std::string>>();
+  for (const nlohmann::json& theirs : all_gather_json(world, mine)) {
     all.insert(all.end(), theirs.begin(), theirs.end());
   }
   std::sort(all.begin(), all.end());

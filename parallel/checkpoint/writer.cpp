@@ -8,6 +8,7 @@
 #include "parallel/checkpoint/names.h"
 #include "parallel/checkpoint/shard_file.h"
 #include "parallel/checkpoint/shard_plan.h"
+#include "parallel/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
 
@@ -57,23 +58,23 @@ void start(const Places& places) {
   io::create_folder(places.working);
 }
 
-// Returns what rank 0 needs to list the file; "" where this rank stores nothing and makes none.
-std::string write_shard(const fs::path& path, const ShardPlan& plan,
-                        const std::vector<TensorPiece>& pieces) {
-  if (plan.bytes == 0) return "";
+// Returns what rank 0 needs to list the file; null where this rank stores nothing and makes none.
+nlohmann::json write_shard(const fs::path& path, const ShardPlan& plan,
+                           const std::vector<TensorPiece>& pieces) {
+  if (plan.bytes == 0) return nullptr;
   ShardWriter writer(path, plan.bytes);
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     if (plan.datasets[i].empty()) continue;
     writer.write(plan.datasets[i], pieces[i].global_shape, pieces[i].slab, pieces[i].data);
   }
   const StoredFile file = writer.finish();
-  return nlohmann::json{{"bytes", file.bytes}, {"digest", file.digest}}.dump();
+  return {{"bytes", file.bytes}, {"digest", file.digest}};
 }
 
-void add_files(Manifest& manifest, const std::vector<std::string>& reports) {
+void add_files(Manifest& manifest, const std::vector<nlohmann::json>& reports) {
   for (std::size_t rank = 0; rank < reports.size(); ++rank) {
-    if (reports[rank].empty()) continue;
-    const auto file = nlohmann::json::parse(reports[rank]);
+    const nlohmann::json& file = reports[rank];
+    if (file.is_null()) continue;
     manifest.files[shard_name(static_cast<int>(rank))] = {file.at("bytes"), file.at("digest")};
   }
 }
@@ -102,10 +103,10 @@ void write_in_steps(Communicator& world, const Places& places, Manifest& manifes
   together(world, [&] {
     if (first) start(places);
   });
-  std::string report;
+  nlohmann::json report;
   together(world,
            [&] { report = write_shard(places.working / shard_name(world.rank()), plan, pieces); });
-  const std::vector<std::string> reports = world.all_gather(report);
+  const std::vector<nlohmann::json> reports = all_gather_json(world, report);
   together(world, [&] {
     if (!first) return;
     add_files(manifest, reports);

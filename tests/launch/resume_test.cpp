@@ -79,14 +79,19 @@ TEST(Resume, PassesOverADamagedCheckpoint) {
   const Training saving = with(square, {"--checkpoint.every", "5"});
   ASSERT_EQ(train(scratch, "whole", saving).status, 0);
   ASSERT_EQ(train(scratch, "run", saving).status, 0);
-  const fs::path shard = checkpoint(scratch, "run", 20) / "shard-00002.h5";
+  const std::string own = checkpoint(scratch, "run", 20), other = checkpoint(scratch, "whole", 20);
+  const Finished sound = run({program(), "inspect", own, "--compare", other, "--verify"});
+  EXPECT_EQ(sound.status, 0);
+  EXPECT_TRUE(sound.output.ends_with("worst 0.000e+00\n" + own + ": 4 files verified\n" + other +
+                                     ": 4 files verified\n"))
+      << sound.output;
+  const fs::path shard = fs::path(own) / "shard-00002.h5";
   std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(static_cast<std::streamoff>(fs::file_size(shard) / 2));
   const char flipped = static_cast<char>(~file.peek());
   file.write(&flipped, 1);
   file.close();
-  const Finished verified =
-      run({program(), "inspect", checkpoint(scratch, "run", 20).string(), "--verify"});
+  const Finished verified = run({program(), "inspect", own, "--verify"});
   EXPECT_EQ(verified.status, 1);
   EXPECT_NE(verified.output.find("shard-00002.h5"), std::string::npos) << verified.output;
   const Finished again = train(scratch, "run", saving);
