@@ -1,7 +1,8 @@
 # What every target of the project is compiled with, and the two ways to make one.
 add_library(masformer_flags INTERFACE)
 set(warnings -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
-  -Woverloaded-virtual -Wno-missing-field-initializers $<$<BOOL:${MASFORMER_WERROR}>:-Werror>)
+  -Woverloaded-virtual -Wsuggest-override -Wzero-as-null-pointer-constant
+  -Wno-missing-field-initializers $<$<BOOL:${MASFORMER_WERROR}>:-Werror>)
 target_compile_options(masformer_flags INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${warnings};-Wpedantic;-march=${MASFORMER_ARCH};-fno-math-errno;-fno-trapping-math>")
 target_compile_definitions(masformer_flags INTERFACE OMPI_SKIP_MPICXX=1)
