@@ -2,7 +2,7 @@
 # Fetches the headers of cuDNN's C++ frontend into build/cudnn-frontend, where the CUDA toolkit is:
 # the Python package that cudnn-frontend.txt names, checked against its digest. Needs no network
 # once they are there; where they can't be had, the build goes on without cuDNN. Called before each
-# build by scripts/setup.sh and scripts/bundle.sh.
+# build that has the CUDA backend in it.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -23,8 +23,8 @@ fetch() {
   python3 -m pip --version >/dev/null 2>&1 || need cuda
   rm -rf "$new"
   mkdir -p "$new"
-  quietly cudnn-frontend.log python3 -m pip download --no-deps --require-hashes \
-    --only-binary :all: --python-version 3.11 --platform manylinux_2_27_x86_64 \
+  quietly cudnn-frontend.log python3 -m pip download --no-cache-dir --no-deps \
+    --require-hashes --only-binary :all: --python-version 3.11 --platform manylinux_2_27_x86_64 \
     --dest "$new" --requirement "$pinned"
   python3 - "$new" <<'PYTHON'
 import glob, sys, zipfile

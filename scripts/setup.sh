@@ -74,9 +74,9 @@ need() {
   fi
 }
 
-# build PRESET [TARGET]: configures and builds, all targets by default.
+# build PRESET [TARGET]: configures and builds; all targets by default, the CUDA backend among them.
 build() {
-  "$root/scripts/cudnn-frontend.sh"
+  [ $# -gt 1 ] || "$root/scripts/cudnn-frontend.sh"
   say "building build/$1 (preset $1)"
   cd "$root" || exit
   quietly "configure-$1.log" cmake --preset "$1"
