@@ -42,8 +42,9 @@ void print_usage(std::FILE* to) {
   }
   fmt::print(to,
              "\n`masformer COMMAND --help` lists a command's options; `masformer --version` says "
-             "which this is.\nExit status: 0 done, 1 a "
-             "failure, 2 unusable options or input, 3 interrupted after a clean checkpoint.\n");
+             "which this is.\n"
+             "Exit status: 0 done, 1 a failure, 2 unusable options or input, 3 interrupted after a "
+             "clean checkpoint.\n");
 }
 
 ExitCode dispatch(const Arguments& words) {

@@ -32,7 +32,10 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
   loss_ = batches_.take({1}, DType::f64);
   require(description_.on_host == (stream.queue() == nullptr) &&
               description_.deterministic == stream.deterministic(),
-          "a stage that was described for another stream: of another device, or deterministic");
+          "a stage was described on_host={}, deterministic={}, and its stream is on {}, "
+          "deterministic={}",
+          description_.on_host, description_.deterministic, name_of(stream.device()),
+          stream.deterministic());
   if (!description_.on_host) {
     stream_.queue()->reserve_scratch(plan_memory(description_, plan_).workspace);
   }

@@ -51,8 +51,8 @@ DeviceMemory::DeviceMemory(std::size_t bytes) : total_(bytes) {
   void* start = mmap(nullptr, addresses + huge_page, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (start == MAP_FAILED) report("no room for {} bytes of addresses", addresses);
-  start_ = reinterpret_cast<std::byte*>(
-      rounded_up(reinterpret_cast<std::uintptr_t>(start), huge_page));
+  start_ =
+      reinterpret_cast<std::byte*>(rounded_up(reinterpret_cast<std::uintptr_t>(start), huge_page));
   end_ = start_ + addresses;
   madvise(start_, addresses, MADV_HUGEPAGE);  // where there are none, it is slower
 }
