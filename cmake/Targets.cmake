@@ -1,8 +1,9 @@
 # What every target of the project is compiled with, and the two ways to make one.
 add_library(masformer_flags INTERFACE)
 set(warnings -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
-  -Woverloaded-virtual -Wsuggest-override -Wzero-as-null-pointer-constant
-  -Wno-missing-field-initializers $<$<BOOL:${MASFORMER_WERROR}>:-Werror>)
+  -Woverloaded-virtual -Wsuggest-override
+  $<$<CXX_COMPILER_ID:GNU>:-Wzero-as-null-pointer-constant> -Wno-missing-field-initializers
+  $<$<BOOL:${MASFORMER_WERROR}>:-Werror>)
 target_compile_options(masformer_flags INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${warnings};-Wpedantic;-march=${MASFORMER_ARCH};-fno-math-errno;-fno-trapping-math>")
 target_compile_definitions(masformer_flags INTERFACE OMPI_SKIP_MPICXX=1)
@@ -22,6 +23,9 @@ function(masformer_library name)
   add_library(masformer::${name} ALIAS masformer_${name})
   target_link_libraries(masformer_${name} PUBLIC masformer_flags fmt::fmt ${arg_LINK})
 endfunction()
+
+# Of tests that start ranks of their own, which share the cores with another test's.
+set(ranks_that_yield OMPI_MCA_mpi_yield_when_idle=1)
 
 # masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS
 # it is started by mpirun once for each number of ranks; every rank runs every test in it.
@@ -47,9 +51,8 @@ function(masformer_test file)
   else()
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
-    # What trains starts ranks of its own, which share the cores with another test's.
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT}
-      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;OMPI_MCA_mpi_yield_when_idle=1")
+      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;${ranks_that_yield}")
   endif()
 endfunction()
 
@@ -85,6 +88,7 @@ function(masformer_add_device_tests name folder all_ranks environment)
       set(processors 2)
     else()
       set(processors 1)
+      list(APPEND environment ${ranks_that_yield})
     endif()
     add_test(NAME ${test} COMMAND ${command})
     set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS ${processors}

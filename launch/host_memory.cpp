@@ -62,7 +62,7 @@ std::int64_t available_host_memory(const fs::path& system) {
 }
 
 std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
-                            Purpose purpose) {
+                            bool recomputable) {
   constexpr double gib = 1 << 30;
   std::int64_t planned = 0;
   std::int64_t available = unlimited;
@@ -79,7 +79,7 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
       "parallel.tensor or parallel.pipeline over more machines, {}lower train.micro_batch or "
       "train.sequence, or make the model smaller",
       count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,
-      double(available) / gib, purpose == Purpose::training ? "set train.recompute, " : "");
+      double(available) / gib, recomputable ? "set train.recompute, " : "");
 }
 
 }  // namespace masformer

@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "model/parameters.h"
-
 namespace masformer {
 
 // Bytes that this process and its neighbours may still take: what the machine has available, or
@@ -23,8 +21,9 @@ struct MemoryDemand {
   std::int64_t available = 0;
 };
 
-// Why the ranks at `place` don't fit there, and what helps; "" where they do.
+// Why the ranks at `place` don't fit there, and what helps; "" where they do. `recomputable`:
+// whether recomputation could make what they take smaller.
 std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
-                            Purpose purpose);
+                            bool recomputable);
 
 }  // namespace masformer

@@ -64,20 +64,22 @@ void check_memory(const Stream& stream, const Communicators& groups, const Stage
                   const StagePlan& plan) {
   Communicator& world = *groups.world;
   const std::int64_t planned = plan_memory(stage, plan).total();
-  const auto check = [&](const std::string& place, std::int64_t wanted, std::int64_t available) {
+  const auto check = [&](const std::string& place, std::int64_t wanted, std::int64_t available,
+                         bool has_activations) {
     std::vector<MemoryDemand> ranks;
     for (const auto& rank : all_gather_json(world, {place, wanted, available})) {
       ranks.push_back({rank[0], rank[1], rank[2]});
     }
-    agree(world, memory_shortage(ranks, place, plan.purpose));
+    agree(world,
+          memory_shortage(ranks, place, has_activations && plan.purpose == Purpose::training));
   };
   std::int64_t on_host = planned;
   if (const DeviceQueue* const device = stream.queue()) {
-    check(fmt::format("{} of {}", device->name(), host_name()), planned,
-          device->available_memory());
+    check(fmt::format("{} of {}", device->name(), host_name()), planned, device->available_memory(),
+          true);
     on_host = plan_host_memory(stage, plan, groups.staged).total();
   }
-  check(host_name(), on_host + process_memory, available_host_memory());
+  check(host_name(), on_host + process_memory, available_host_memory(), stream.queue() == nullptr);
 }
 
 // NCCL lets ranks share a device only where it is asked to, and of late: then it has to be named.

@@ -8,7 +8,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "parallel/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
 
@@ -99,7 +98,7 @@ void MetricsWriter::write(const StepMetrics& m) {
                                  {"peak_memory_bytes", m.peak_memory_bytes},
                                  {"bubble", m.bubble}};
   if (m.eval_loss) line["eval_loss"] = *m.eval_loss;
-  stream_ << json_line(line) << std::endl;
+  stream_ << line.dump() << std::endl;
   require(stream_.good(), "{} can't be written: {}", path_.string(), std::strerror(errno));
 }
 

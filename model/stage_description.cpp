@@ -7,6 +7,7 @@
 #include "model/stage.h"
 #include "model/workspace.h"
 #include "parallel/staged_communicator.h"
+#include "runtime/error.h"
 #include "runtime/ops/cuda_workspace.h"
 
 namespace masformer {
@@ -129,6 +130,9 @@ std::int64_t StageDescription::sent_gradient_bytes() const {
 
 StagePlan plan_stage(const StageDescription& stage, Purpose purpose, const Schedule& training,
                      const Schedule& evaluation) {
+  require(training.micro_batches == evaluation.micro_batches,
+          "schedules of {} and of {} micro-batches for one stage", training.micro_batches,
+          evaluation.micro_batches);
   const bool trains = purpose == Purpose::training;
   const auto index = static_cast<std::size_t>(stage.pipe);
   const auto replay = [&](const std::vector<Action>& actions) {
@@ -154,6 +158,10 @@ std::int64_t memory_of_sums(const StageDescription& stage, Purpose purpose) {
          (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0);
 }
 
+std::int64_t memory_of_tokens(const StageDescription& stage, const StagePlan& plan) {
+  return Arena::footprint(ids_shape(stage.shape), DType::i32) * plan.micro_batches;
+}
+
 }  // namespace
 
 MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
@@ -163,8 +171,7 @@ MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
           .gradients = parameters.gradients,
           .optimizer = parameters.masters + parameters.moments,
           .activations = plan.peak() + stage.sent_gradient_bytes(),
-          .batch = Arena::footprint(ids_shape(stage.shape), DType::i32) * plan.micro_batches +
-                   Arena::footprint({1}, DType::f64),
+          .batch = memory_of_tokens(stage, plan) + Arena::footprint({1}, DType::f64),
           .messages = stage.on_host ? memory_of_sums(stage, plan.purpose) : 0,
           .workspace = stage.on_host ? 0
                        : training    ? stage.workspace
@@ -174,7 +181,7 @@ MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan) {
 HostMemoryTable plan_host_memory(const StageDescription& stage, const StagePlan& plan,
                                  bool staged) {
   const bool training = plan.purpose == Purpose::training;
-  HostMemoryTable table{.batch = plan_memory(stage, plan).batch,
+  HostMemoryTable table{.batch = memory_of_tokens(stage, plan),
                         .checkpoint = checkpoint_memory(stage.parameters, plan.purpose)};
   if (!staged) return table;
   table.messages = memory_of_sums(stage, plan.purpose) + staging_memory(stage.tensor_ranks) +

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fetches the headers of cuDNN's C++ frontend into build/cudnn-frontend, where the CUDA toolkit is:
 # the Python package that cudnn-frontend.txt names, checked against its digest. Needs no network
-# once they are there; where they can't be had, the build goes on without cuDNN. Called before each
-# build that has the CUDA backend in it.
+# once they are there; where they can't be had, the build goes on without cuDNN. For builds that have
+# the CUDA backend in them: ./test and scripts/bundle.sh call it.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

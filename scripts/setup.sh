@@ -74,7 +74,8 @@ need() {
   fi
 }
 
-# build PRESET [TARGET]: configures and builds; all targets by default, the CUDA backend among them.
+# build PRESET [TARGET]: configures and builds; all targets by default, the CUDA backend among them,
+# whose headers it fetches first.
 build() {
   [ $# -gt 1 ] || "$root/scripts/cudnn-frontend.sh"
   say "building build/$1 (preset $1)"

@@ -77,7 +77,7 @@ void print_verified(const CheckpointReader& checkpoint) {
              checkpoint.manifest().files.size());
 }
 
-// Every byte of both is read before HDF5 parses any; by --verify, which then tells of it.
+// Every byte of both is read before HDF5 parses any; by --verify, which tells of it at the end.
 ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& options) {
   CheckpointReader other(options.compare);
   for (const CheckpointReader* const each : {&checkpoint, &other}) {

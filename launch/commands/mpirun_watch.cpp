@@ -44,7 +44,7 @@ class Watch {
   int wanted_ = 0;  // SIGUSR1 for a clean stop, SIGTERM to end at once
   Clock::time_point asked_, sent_;
   bool ranks_were_up_ = false;
-  bool ending_ = false;  // mpirun is in its own end, where it would die of any signal
+  bool ending_ = false;  // mpirun seems to be in its own end, where it would die of any signal
   Clock::time_point alive_ = Clock::now();    // when a child was last seen alive
   Clock::time_point working_ = Clock::now();  // when mpirun last had not dead children alone
 };
@@ -97,21 +97,22 @@ void Watch::take_signal() {
   messages_.expect_stop();
 }
 
-// An mpirun without living children is in its own end, but for one whose ranks are all on other
-// hosts: what started them there may end long before it.
 void Watch::look_at_children() {
   const ChildProcesses children = children_of(mpirun_.process);
   const auto now = Clock::now();
   ranks_were_up_ |= children.any;
   if (!ranks_were_up_ || children.alive) alive_ = now;
-  ending_ = ranks_were_up_ && !children.alive && now - alive_ < patience;
+  ending_ = ranks_were_up_ && !children.alive;
   if (!children.only_dead()) working_ = now;
 }
 
+// What was asked for is sent once in any case: an mpirun whose ranks are all on other hosts may be
+// at work long after what started them there.
 void Watch::pass_on() {
   const auto now = Clock::now();
-  const bool due = sent_ < asked_ || (wanted_ == SIGUSR1 && now - sent_ >= again);
-  if (wanted_ == 0 || ending_ || !due) return;
+  const bool due = sent_ < asked_ ? !ending_ || now - alive_ > patience
+                                  : wanted_ == SIGUSR1 && !ending_ && now - sent_ >= again;
+  if (!due) return;
   kill(mpirun_.process, wanted_);
   sent_ = now;
 }
@@ -155,7 +156,7 @@ void report_end(int status, const MpirunMessages& messages) {
 
 ExitCode Watch::exit_code(int status) const {
   if (ended_by_itself(status)) return static_cast<ExitCode>(WEXITSTATUS(status));
-  if (wanted_ == SIGTERM) {
+  if (wanted_ == SIGTERM && sent_ >= asked_) {
     fmt::print(stderr, "masformer: ended at once, as was asked{}\n",
                mpirun_.trains ? "; what was not saved is lost" : "");
     return ExitCode::failure;

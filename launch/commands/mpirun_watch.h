@@ -15,11 +15,12 @@ struct StartedMpirun {
   bool trains = false;  // whether its ranks train
 };
 
-// Returns when mpirun has ended, which is not waited for for ever: one that has to be ended, since
-// it outlives its ranks, counts as failed however they ended: it alone knew.
+// Returns when mpirun has ended. One that takes no note of its ranks' end is ended, and counts as
+// failed however they ended: it alone knew.
 //
 // The first signal asks the ranks for the clean stop (SIGUSR1), again every second, since mpirun
-// loses what comes before its ranks are up; a later one ends the job at once (SIGTERM).
+// loses what comes before its ranks are up; a later one ends the job at once (SIGTERM). When no
+// rank is left here, a signal waits for mpirun's own end for five seconds.
 ExitCode watch(const StartedMpirun& mpirun);
 
 }  // namespace masformer

@@ -16,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -123,8 +122,7 @@ ExitCode run_command(const Arguments& arguments) {
     fmt::print(
         "masformer run -n N [mpirun's options] -- train ...\n\n"
         "Starts N ranks by mpirun. Ctrl-C, SIGTERM or SIGHUP stops them after the step, with a "
-        "checkpoint "
-        "(exit status 3); a second one ends them at once.\n"
+        "checkpoint (exit status 3); a second one ends them at once.\n"
         "Sets, unless set already: no binding to cores, oversubscription, "
         "OMP_WAIT_POLICY=passive. Passes MASFORMER_* and OMP_* on to ranks on other hosts.\n");
     return ExitCode::done;

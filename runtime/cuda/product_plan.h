@@ -16,8 +16,7 @@ void check(cublasStatus_t status, const char* what);
 // in bytes up to Arena::alignment.
 struct ProductKey {
   explicit ProductKey(const Product& product);
-  auto operator<=>(const ProductKey&) const =
-      default;  // NOLINT(modernize-use-nullptr): clang-tidy 14
+  auto operator<=>(const ProductKey&) const = default;
 
   std::int64_t m, n, k;
   std::int64_t a_stride, b_stride, c_stride, addend_stride, before_stride;

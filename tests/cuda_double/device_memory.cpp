@@ -27,7 +27,7 @@ std::size_t extent(std::size_t bytes) {
   return rounded_up(bytes, unit) + margin;
 }
 
-// Those that lie between the two wholly: their memory goes back to the system.
+// Those that lie between the two wholly: the system may have their memory back.
 void drop_pages(std::byte* from, std::byte* to) {
   const auto first = rounded_up(reinterpret_cast<std::uintptr_t>(from), page);
   const auto last = reinterpret_cast<std::uintptr_t>(to) / page * page;

@@ -16,7 +16,7 @@ struct Record {
   cudaStream_t stream = nullptr;
   std::uint64_t number = 0;  // of the pieces issued to the stream
 
-  // The host waits for it: for all that the stream has to do, but for a few pieces?
+  // Counts that the host waits for it, if that is all that the stream has to do but a few pieces.
   void note_wait() {
     constexpr int few = 8;
     if (waited_for || done || cuda_double::issued(stream) >= number + few) return;

@@ -14,10 +14,11 @@ void tell() {
   }
 }
 
+[[maybe_unused]] const int told_at_exit = std::atexit(tell);
+
 }  // namespace
 
 void count_wait_for_end() {
-  [[maybe_unused]] static const int told_at_exit = std::atexit(tell);
   ++count;
 }
 

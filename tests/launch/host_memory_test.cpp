@@ -56,13 +56,12 @@ TEST(HostMemory, SaysWhichRanksDoNotFit) {
                                         {"b", 3 * gib, 5 * gib},
                                         {"a", 3 * gib, 7 * gib},
                                         {"b", 3 * gib, 6 * gib}};
-  EXPECT_EQ(memory_shortage(ranks, "a", Purpose::training), "");
-  EXPECT_EQ(memory_shortage(ranks, "b", Purpose::training),
+  EXPECT_EQ(memory_shortage(ranks, "a", true), "");
+  EXPECT_EQ(memory_shortage(ranks, "b", true),
             "the 2 ranks on b would take 6.00 GiB of memory, of which 5.00 are available: raise "
             "parallel.tensor or parallel.pipeline over more machines, set train.recompute, lower "
             "train.micro_batch or train.sequence, or make the model smaller");
-  // An evaluation has nothing to recompute.
-  EXPECT_EQ(memory_shortage(ranks, "b", Purpose::evaluation).find("recompute"), std::string::npos);
+  EXPECT_EQ(memory_shortage(ranks, "b", false).find("recompute"), std::string::npos);
 }
 
 }  // namespace

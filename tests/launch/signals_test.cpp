@@ -152,6 +152,16 @@ TEST(StopInMpirunsEnd, LeavesItAlone) {
   }
 }
 
+// What has started the ranks on other hosts may be gone long before these are.
+TEST(StopOfRanksElsewhere, IsSentAfterAWhile) {
+  const FakeMpirun mpirun("sleep 2 & wait; exec sleep 100");
+  Process process(mpirun.words, mpirun.environment);
+  wait_for_child(process, "sleep");
+  process.signal(SIGINT);
+  const Finished finished = process.wait(30);
+  EXPECT_EQ(finished.status, 1) << finished.output;
+}
+
 // What stands in for mpirun, and what the wrapper makes of its end when nobody asked for one.
 struct Ending {
   const char* script;

@@ -200,8 +200,8 @@ TEST_P(Declarations, BeginAlikeBitForBit) {
   EXPECT_EQ(initialised(config_, GetParam().mesh, 7, 2, alone), alone);
 }
 
-// Saved at once, loaded one by one: as what is taken when they are.
-TEST_P(Declarations, CheckpointsTakeAsPlanned) {
+// Saved at once, loaded one by one.
+TEST_P(Declarations, CheckpointsTakeTheOwnedRows) {
   for (const RankedStage& stage : stages_) {
     for (const Purpose purpose : {Purpose::training, Purpose::evaluation}) {
       const auto& declared = stage.description.parameters;

@@ -1,6 +1,7 @@
-// What a stage takes of memory is what was planned, byte for byte, of a device's host too, and what
-// it works in is all of that: the arena of activations is filled with NaN, and searched for the
-// last byte that a step has written. No result depends on what stood there before.
+// What a stage takes of memory is what was planned, byte for byte, and so is what its groups take
+// of a device's host. What it works in is all of that: the arena of activations is filled with NaN,
+// and searched for the last byte that a step has written. No result depends on what stood there
+// before.
 #include "model/stage.h"
 
 #include <algorithm>

@@ -25,7 +25,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void signal(int number) const;
-  // Whether it has started a program of this name that still runs.
+  // Whether its first thread has started a program of this name that was not waited for yet.
   bool has_child(const std::string& name) const;
   // Waits until it has printed `text`, for 120 s at most.
   void wait_for(const std::string& text);
