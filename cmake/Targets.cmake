@@ -27,6 +27,15 @@ endfunction()
 # Of tests that start ranks of their own, which share the cores with another test's.
 set(ranks_that_yield OMPI_MCA_mpi_yield_when_idle=1)
 
+# masformer_cores(VARIABLE RANKS): of the two that CTest deals out, how many so many ranks keep busy.
+function(masformer_cores variable ranks)
+  set(cores 1)
+  if(ranks GREATER 1)
+    set(cores 2)
+  endif()
+  set(${variable} ${cores} PARENT_SCOPE)
+endfunction()
+
 # masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS
 # it is started by mpirun once for each number of ranks; every rank runs every test in it.
 function(masformer_test file)
@@ -43,9 +52,10 @@ function(masformer_test file)
   if(arg_RANKS)
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)
     foreach(ranks IN LISTS arg_RANKS)
+      masformer_cores(cores ${ranks})
       add_test(NAME ${name}.ranks${ranks}
         COMMAND ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${name}>)
-      set_tests_properties(${name}.ranks${ranks} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS 2
+      set_tests_properties(${name}.ranks${ranks} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS ${cores}
         ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer")
     endforeach()
   else()
@@ -85,13 +95,12 @@ function(masformer_add_device_tests name folder all_ranks environment)
     if(all_ranks)
       string(REGEX REPLACE ".*[.]ranks" "" ranks ${test})
       set(command ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${program}>)
-      set(processors 2)
     else()
-      set(processors 1)
       list(APPEND environment ${ranks_that_yield})
     endif()
+    masformer_cores(cores ${ranks})
     add_test(NAME ${test} COMMAND ${command})
-    set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS ${processors}
+    set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS ${cores}
       ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;MASFORMER_TEST_DEVICE=cuda;MASFORMER_PLUGINS=${folder};${environment}")
     if(kind STREQUAL gpu)
       set_tests_properties(${test} PROPERTIES LABELS gpu
