@@ -2,7 +2,8 @@
 # What quickstart, test and the scripts share: messages, Debian packages, builds. To be sourced.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-readonly root
+self=$(realpath "$0")  # the script that sources this
+readonly root self
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -10,6 +11,9 @@ fail() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 1
 }
+
+# What its head says.
+usage() { sed -n '2,/^set/ { /^#/ s/^# \{0,1\}//p }' "$self"; }
 
 # quietly LOG COMMAND...: its output goes to build/logs/LOG, and to the screen where it fails.
 quietly() {
