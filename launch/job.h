@@ -35,6 +35,8 @@ class Job {
  private:
   Stage make_stage(Purpose purpose);
   double peak_of_rank(int ranks_on_this_host) const;
+
+  GiveUpOnFailure give_up_on_failure_{stream};
 };
 
 }  // namespace masformer

@@ -1,20 +1,16 @@
 #include "parallel/mpi_request.h"
 
-#include <exception>
-
 #include "parallel/mpi_support.h"
 #include "runtime/error.h"
 
 namespace masformer {
 
-MpiRequests::MpiRequests(MPI_Datatype type)
-    : type_(type), exceptions_(std::uncaught_exceptions()) {}
+MpiRequests::MpiRequests(MPI_Datatype type) : type_(type) {}
 
 MpiRequests::~MpiRequests() {
-  const bool failing = std::uncaught_exceptions() > exceptions_;
   for (; finished_ < messages_.size(); ++finished_) {
     MPI_Request& request = messages_[finished_].request;
-    if (failing) {
+    if (unwinding_.now()) {
       MPI_Request_free(&request);
     } else {
       MPI_Wait(&request, MPI_STATUS_IGNORE);

@@ -6,6 +6,7 @@
 #include <mpi.h>
 
 #include "parallel/event.h"
+#include "runtime/unwinding.h"
 
 namespace masformer {
 
@@ -38,7 +39,7 @@ class MpiRequests final : public PendingOperation {
   MPI_Datatype type_;
   std::vector<Message> messages_;
   std::size_t finished_ = 0;  // how many of the messages, from the first on
-  int exceptions_;            // under way when this was made
+  Unwinding unwinding_;
 };
 
 }  // namespace masformer

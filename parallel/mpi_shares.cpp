@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <utility>
 #include <vector>
 
 #include "parallel/mpi_request.h"
 #include "parallel/mpi_support.h"
 #include "runtime/error.h"
+#include "runtime/unwinding.h"
 
 namespace masformer {
 namespace {
@@ -159,11 +159,11 @@ namespace {
 class SharedEnd final : public PendingOperation {
  public:
   explicit SharedEnd(std::shared_ptr<ReduceScatter> operation)
-      : operation_(std::move(operation)), exceptions_(std::uncaught_exceptions()) {}
+      : operation_(std::move(operation)) {}
   SharedEnd(const SharedEnd&) = delete;
   SharedEnd& operator=(const SharedEnd&) = delete;
   ~SharedEnd() override {
-    if (std::uncaught_exceptions() > exceptions_) return;
+    if (unwinding_.now()) return;
     try {
       operation_->wait();
     } catch (const Error&) {  // nobody waited to hear of it
@@ -175,7 +175,7 @@ class SharedEnd final : public PendingOperation {
 
  private:
   std::shared_ptr<ReduceScatter> operation_;
-  int exceptions_;  // under way when this was made
+  Unwinding unwinding_;
 };
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "parallel/nccl_channel.h"
 
-#include <exception>
 #include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "parallel/nccl_live_channels.h"
 #include "runtime/cuda/queue.h"
 #include "runtime/error.h"
 
@@ -14,6 +14,10 @@ namespace {
 
 cudaStream_t handle_of(const Stream& stream) {
   return cuda::queue_of(stream).handle();
+}
+
+LiveChannels& live_channels(const Stream& stream) {
+  return cuda::queue_of(stream).library<LiveChannels>();
 }
 
 // Calls within it are one NCCL operation. Ends, too, where one of them fails, for nothing else can
@@ -45,13 +49,11 @@ void check(ncclResult_t status, const char* call) {
 class Channel::Operation final : public PendingOperation {
  public:
   Operation(std::shared_ptr<Channel> channel, std::shared_ptr<cuda::Event> end)
-      : channel_(std::move(channel)),
-        end_(std::move(end)),
-        exceptions_(std::uncaught_exceptions()) {}
+      : channel_(std::move(channel)), end_(std::move(end)) {}
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
   ~Operation() override {
-    if (waited_ || std::uncaught_exceptions() > exceptions_) return;
+    if (waited_ || unwinding_.now()) return;
     try {
       end_->hold_back(handle_of(channel_->compute_));
     } catch (const Error&) {  // nobody waited to hear of it
@@ -72,25 +74,21 @@ class Channel::Operation final : public PendingOperation {
   std::shared_ptr<Channel> channel_;
   std::shared_ptr<cuda::Event> end_;
   bool waited_ = false;
-  int exceptions_;  // under way when this was made
+  Unwinding unwinding_;
 };
 
 Channel::Channel(const Stream& compute, const Place& place, std::string name,
                  std::chrono::seconds patience)
-    : compute_(compute),
-      name_(std::move(name)),
-      patience_(patience),
-      exceptions_(std::uncaught_exceptions()) {
+    : compute_(compute), name_(std::move(name)), patience_(patience) {
   cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
               "cudaStreamCreateWithFlags");
+  live_channels(compute_).add(*this);
   try {
     connect(place);
   } catch (...) {
-    give_up();
-    cudaStreamDestroy(stream_);
+    end();
     throw;
   }
-  compute_.queue()->watch(*this);
 }
 
 void Channel::connect(const Place& place) {
@@ -101,13 +99,18 @@ void Channel::connect(const Place& place) {
 }
 
 Channel::~Channel() {
-  compute_.queue()->unwatch(*this);
-  if (std::uncaught_exceptions() > exceptions_) give_up();
-  try {
-    if (comm_ != nullptr) close();
-  } catch (const Error&) {
-    give_up();
+  if (!unwinding_.now()) {
+    try {
+      if (comm_ != nullptr) close();
+    } catch (const Error&) {  // nobody waited to hear of it
+    }
   }
+  end();
+}
+
+void Channel::end() noexcept {
+  if (comm_ != nullptr) live_channels(compute_).give_up();
+  live_channels(compute_).remove(*this);
   cudaStreamDestroy(stream_);
 }
 
@@ -170,12 +173,11 @@ void Channel::check() {
 
 void Channel::break_off(const std::string& why) {
   failure_ = fmt::format("{}: NCCL's {} {} (NCCL_DEBUG=INFO says more)", name_, operation_, why);
-  compute_.queue()->give_up();
-  give_up();
+  live_channels(compute_).give_up();
   fail("{}", failure_);
 }
 
-void Channel::give_up() noexcept {
+void Channel::abort() noexcept {
   if (comm_ == nullptr) return;
   if (failure_.empty()) failure_ = name_ + ": NCCL was given up after another failure";
   ncclCommAbort(std::exchange(comm_, nullptr));

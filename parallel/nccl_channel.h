@@ -11,6 +11,7 @@
 #include "parallel/event.h"
 #include "runtime/cuda/event.h"
 #include "runtime/stream.h"
+#include "runtime/unwinding.h"
 
 namespace masformer::nccl {
 
@@ -25,7 +26,7 @@ void check(ncclResult_t status, const char* call);
 
 // The operations of a channel run one after the other, on a CUDA stream of their own; whoever is
 // behind an operation that waits for a peer waits, too.
-class Channel final : public Watched, public std::enable_shared_from_this<Channel> {
+class Channel final : public std::enable_shared_from_this<Channel> {
  public:
   using Calls = std::function<void(ncclComm_t, cudaStream_t)>;
 
@@ -37,14 +38,17 @@ class Channel final : public Watched, public std::enable_shared_from_this<Channe
   Channel& operator=(const Channel&) = delete;
   // Waits for the operations under way; breaks them off while an exception passes, and where they
   // fail.
-  ~Channel() override;
+  ~Channel();
 
   // Makes the NCCL calls as one group, behind what the compute stream has been given so far. Only
   // the first ones, which connect ranks, make the host wait for others. `operation` must live on.
   masformer::Event start(const char* operation, const Calls& calls);
 
-  void check() override;
-  void give_up() noexcept override;
+  // Throws Error where an operation failed, or has kept the host waiting for too long; all channels
+  // of the stream are given up then.
+  void check();
+  // Ends what is under way, with no result. Within a group of NCCL's, see nccl_live_channels.h.
+  void abort() noexcept;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -56,18 +60,20 @@ class Channel final : public Watched, public std::enable_shared_from_this<Channe
   void require_healthy();
   [[noreturn]] void break_off(const std::string& why);
   void close();
+  // Leaves the stream's channels; gives all of them up where this one is not closed.
+  void end() noexcept;
 
   const Stream& compute_;
   std::string name_;
   std::chrono::seconds patience_;
   cudaStream_t stream_ = nullptr;
-  ncclComm_t comm_ = nullptr;  // none once given up
+  ncclComm_t comm_ = nullptr;  // none once aborted
   cuda::Event ready_;          // of what the operation that starts needs
   const char* operation_ = "";
   std::shared_ptr<cuda::Event> last_;  // the end of all operations; none once it has come
   std::optional<Clock::time_point> stuck_since_;  // none where nobody waits for last_
   std::string failure_;
-  int exceptions_;  // under way when this was made
+  Unwinding unwinding_;
 };
 
 }  // namespace masformer::nccl

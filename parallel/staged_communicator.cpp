@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <exception>
 #include <utility>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "parallel/sharding.h"
 #include "parallel/staging.h"
 #include "runtime/error.h"
+#include "runtime/unwinding.h"
 
 namespace masformer {
 namespace {
@@ -25,12 +25,11 @@ class StagedMessage final : public PendingOperation {
       : staging_(staging),
         buffer_(std::move(buffer)),
         message_(std::move(message)),
-        x_(x),
-        exceptions_(std::uncaught_exceptions()) {}
+        x_(x) {}
   StagedMessage(const StagedMessage&) = delete;
   StagedMessage& operator=(const StagedMessage&) = delete;
   ~StagedMessage() override {
-    if (std::uncaught_exceptions() > exceptions_) {
+    if (unwinding_.now()) {
       buffer_.abandon();  // MPI still has it
       return;
     }
@@ -61,7 +60,7 @@ class StagedMessage final : public PendingOperation {
   Staging::Buffer buffer_;
   Event message_;  // before the buffer in destruction
   Tensor x_;
-  int exceptions_;  // under way when this was made
+  Unwinding unwinding_;
 };
 
 class StagedCommunicator final : public DeviceCommunicator {

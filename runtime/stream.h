@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/tensor.h"
+#include "runtime/unwinding.h"
 
 namespace masformer {
 
@@ -53,11 +54,9 @@ class DeviceQueue {
   virtual std::int64_t scratch_bytes() const = 0;
   virtual void reserve_scratch(std::int64_t bytes) = 0;
 
-  // `what` is watched until unwatch().
+  // `what` outlives the queue's last wait.
   void watch(Watched& what) { watched_.push_back(&what); }
-  void unwatch(Watched& what) { std::erase(watched_, &what); }
-  // Ends all that is watched: a rank that fails alone calls it before it gives back memory, since
-  // that waits for the device.
+  // Ends all that is watched.
   void give_up() noexcept {
     for (Watched* const each : watched_) each->give_up();
   }
@@ -92,6 +91,22 @@ class Stream {
   int threads_;
   bool deterministic_;
   std::unique_ptr<DeviceQueue> queue_;
+};
+
+// Ends what other ranks keep a stream's device waiting for when an exception destroys it: the last
+// member of what has memory there, which is given back only when the device is done.
+class GiveUpOnFailure {
+ public:
+  explicit GiveUpOnFailure(const Stream& stream) : stream_(stream) {}
+  GiveUpOnFailure(const GiveUpOnFailure&) = delete;
+  GiveUpOnFailure& operator=(const GiveUpOnFailure&) = delete;
+  ~GiveUpOnFailure() {
+    if (stream_.queue() != nullptr && unwinding_.now()) stream_.queue()->give_up();
+  }
+
+ private:
+  const Stream& stream_;
+  Unwinding unwinding_;
 };
 
 // Throws Error unless `stream` is on the device of `tensor`; ops call it once.

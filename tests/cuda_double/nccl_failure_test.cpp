@@ -36,6 +36,7 @@ class NcclFailure : public testing::Test {
   struct Job {
     Communicators groups;
     Cargo<float> x{nccl, std::vector<float>(1000)}, y{nccl, std::vector<float>(1000)};
+    GiveUpOnFailure give_up{test::stream()};
   };
 
   void TearDown() override {
@@ -122,6 +123,27 @@ TEST_F(NcclFailure, OfAConnectionIsFoundOutByAllRanks) {
     EXPECT_EQ(message, own_words("tensor", hears ? "connection " + remote_error
                                                  : "connection did not get ready in 1 s"));
   }
+}
+
+TEST_F(NcclFailure, OfThisRankAloneGivesBackMemoryThatOperationsHold) {
+  const std::string message = failure({.data = world().size()}, [&](Job& job) {
+    if (world().rank() == broken) fail("no more disk");
+    Event event = job.groups.data->all_reduce(job.x, Reduction::sum);
+    fail("no more disk either");
+  });
+  EXPECT_EQ(message, world().rank() == broken ? "no more disk" : "no more disk either");
+}
+
+TEST_F(NcclFailure, EndsOperationsOfSeveralGroupsTogether) {
+  const std::string message = failure({.pipe = world().size()}, [&](Job& job) {
+    const int last = (world().rank() + world().size() - 1) % world().size();
+    const Event never = job.groups.pipe->receive(job.y, last);  // nobody sends
+    const Fault fault("hang launch");
+    Event event = job.groups.world->all_reduce(job.x, Reduction::sum);
+    while (!event.done()) continue;
+  });
+  EXPECT_EQ(message, own_words("world", "all_reduce did not end in 1 s: a rank has stopped or the "
+                                        "network is down"));
 }
 
 TEST_F(NcclFailure, EndsAllGroupsOfARank) {

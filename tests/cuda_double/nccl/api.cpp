@@ -49,6 +49,16 @@ ncclResult_t launch_all() {
   return result;
 }
 
+// Those that are to be aborted at the end of the group that is open.
+std::vector<ncclComm_t> aborted;
+
+// Gives back memory, which CUDA waits for the whole device with.
+void end_aborted() {
+  if (aborted.empty()) return;
+  cuda_double::run_device();
+  for (const ncclComm_t each : std::exchange(aborted, {})) communicators.erase(each);
+}
+
 bool is_right(const Call& call, int size) {
   const bool reduces = call.kind == Kind::all_reduce || call.kind == Kind::reduce ||
                        call.kind == Kind::reduce_scatter;
@@ -120,7 +130,8 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (!communicators.contains(comm)) return ncclInvalidArgument;
   std::erase_if(issued, [comm](const Issued& each) { return each.comm == comm; });
   comm->abort();
-  communicators.erase(comm);
+  aborted.push_back(comm);
+  if (open_groups == 0) end_aborted();
   return ncclSuccess;
 }
 
@@ -150,7 +161,9 @@ ncclResult_t ncclGroupStart() {
 
 ncclResult_t ncclGroupEnd() {
   if (open_groups == 0) return ncclInvalidUsage;
-  return --open_groups > 0 ? ncclSuccess : launch_all();
+  if (--open_groups > 0) return ncclSuccess;
+  end_aborted();
+  return launch_all();
 }
 
 ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count, ncclDataType_t type,
