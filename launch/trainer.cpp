@@ -77,11 +77,17 @@ void Trainer::check_held_out() const {
 
 namespace {
 
+std::string describe_transport(const Communicators& groups) {
+  if (groups.world->size() == 1) return "";
+  return groups.staged ? "transport through the host, by MPI\n" : "transport NCCL\n";
+}
+
 std::string describe_device(const Job& job) {
   if (const DeviceQueue* const queue = job.stream.queue()) {
     return fmt::format(
-        "device    {} on rank 0; {} peak of all ranks {:.0f} TFLOP/s, by data sheet\n",
-        queue->name(), name_of(job.plan.policy.dtype), job.peak_flops / 1e12);
+        "device    {} on rank 0; {} peak of all ranks {:.0f} TFLOP/s, by data sheet\n{}",
+        queue->name(), name_of(job.plan.policy.dtype), job.peak_flops / 1e12,
+        describe_transport(job.groups));
   }
   return fmt::format("threads   {} a rank; fp32 peak of all ranks {:.0f} GFLOP/s, measured\n",
                      job.stream.threads(), job.peak_flops / 1e9);

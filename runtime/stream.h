@@ -44,7 +44,9 @@ class DeviceQueue {
   // Fills pinned memory of the host with a contiguous tensor's elements when the device comes to
   // it.
   virtual void download(const Tensor& from, void* pinned) = 0;
-  virtual std::string name() const = 0;               // "NVIDIA H100 80GB HBM3 0"
+  // "NVIDIA H100 80GB HBM3 GPU-1f0c2a9e", as nvidia-smi -L begins its UUID: no other device has it.
+  // Indices don't tell devices apart, since each rank may be shown another one.
+  virtual std::string name() const = 0;
   virtual std::int64_t available_memory() const = 0;  // bytes
   // Operations a second of dense matrix products of `dtype` at best, by the data sheet; fp32
   // without TF32.

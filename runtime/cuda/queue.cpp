@@ -10,7 +10,7 @@
 
 namespace masformer::cuda {
 
-Queue::Queue(int index) : index_(index) {
+Queue::Queue(int index) {
   check(cudaSetDevice(index), "cudaSetDevice");
   check(cudaGetDeviceProperties(&properties_, index), "cudaGetDeviceProperties");
   check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
@@ -68,7 +68,9 @@ void Queue::download(const Tensor& from, void* pinned) {
 }
 
 std::string Queue::name() const {
-  return fmt::format("{} {}", properties_.name, index_);
+  const auto* const id = reinterpret_cast<const unsigned char*>(properties_.uuid.bytes);
+  return fmt::format("{} GPU-{:02x}{:02x}{:02x}{:02x}", properties_.name, id[0], id[1], id[2],
+                     id[3]);
 }
 
 std::int64_t Queue::available_memory() const {

@@ -56,7 +56,6 @@ class Queue final : public DeviceQueue {
   template <class Done>
   void wait_until(const Done& done) const;
 
-  int index_;
   cudaDeviceProp properties_{};
   cudaStream_t handle_ = nullptr;
   void* scratch_ = nullptr;

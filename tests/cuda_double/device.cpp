@@ -1,4 +1,7 @@
-// The pretend device: what a Hopper GPU would say of itself, but for its size.
+// The pretend device: what a Hopper GPU would say of itself, but for its size. All ranks have the
+// same one, or each its own, as the only one that it is shown, where MASFORMER_CUDA_DOUBLE_OWN is
+// set.
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/cuda_double/device_memory.h"
@@ -8,8 +11,16 @@ namespace {
 
 using cuda_double::remembered;
 
+// This process's among mpirun's.
+int rank() {
+  const char* const rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  return rank ? std::atoi(rank) : 0;
+}
+
 cudaDeviceProp properties() {
   cudaDeviceProp device{};
+  if (std::getenv("MASFORMER_CUDA_DOUBLE_OWN"))
+    device.uuid.bytes[0] = static_cast<char>(1 + rank());
   std::strcpy(device.name, "double");
   device.major = 9;
   device.minor = 0;

@@ -156,6 +156,18 @@ TEST_F(OnDevice, GoesOnOnACpuFromItsCheckpoint) {
   }
 }
 
+// By NCCL where each rank has a device of its own, though it be the first that each is shown.
+TEST_F(OnDevice, PicksItsTransport) {
+  if (!is_double()) GTEST_SKIP() << "the double has a device for each rank";
+  const auto words =
+      training_words(scratch_, "run", with(on_device({.data = 2}), {"--train.steps", "1"}));
+  const auto says = [](const Finished& finished, const std::string& text) {
+    EXPECT_NE(finished.output.find(text), std::string::npos) << finished.output;
+  };
+  says(run(words), "transport through the host, by MPI\n");
+  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "1"}}), "transport NCCL\n");
+}
+
 // A step whose loss is no number is known of only when the next one's passes have been issued.
 TEST_F(OnDevice, KeepsNothingOfAStepThatIsNotFinite) {
   const Finished finished = train(
