@@ -84,13 +84,20 @@ void prepare_environment() {
   setenv("MASFORMER_WATCHED", isatty(STDOUT_FILENO) == 1 ? "yes" : "no", 1);
 }
 
+// Whether ranks on other hosts must have it, too. The devices that a rank is shown are its host's.
+bool is_passed_on(const std::string& name) {
+  const auto begins = [&](const char* prefix) { return name.starts_with(prefix); };
+  if (name == "CUDA_VISIBLE_DEVICES") return false;
+  return std::ranges::any_of(std::array{"MASFORMER_", "OMP_", "NCCL_", "CUDA_"}, begins) ||
+         name == "LD_LIBRARY_PATH";
+}
+
 // mpirun gives ranks on other hosts only what it is told to.
 Arguments passed_on_environment() {
   Arguments words;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string name = std::string(*variable).substr(0, std::string(*variable).find('='));
-    if (!name.starts_with("MASFORMER_") && !name.starts_with("OMP_")) continue;
-    words.insert(words.end(), {"-x", name});
+    if (is_passed_on(name)) words.insert(words.end(), {"-x", name});
   }
   return words;
 }
@@ -124,7 +131,8 @@ ExitCode run_command(const Arguments& arguments) {
         "Starts N ranks by mpirun. Ctrl-C, SIGTERM or SIGHUP stops them after the step, with a "
         "checkpoint (exit status 3); a second one ends them at once.\n"
         "Sets, unless set already: no binding to cores, oversubscription, "
-        "OMP_WAIT_POLICY=passive. Passes MASFORMER_* and OMP_* on to ranks on other hosts.\n");
+        "OMP_WAIT_POLICY=passive. Passes MASFORMER_*, OMP_*, NCCL_*, CUDA_* (but "
+        "CUDA_VISIBLE_DEVICES) and LD_LIBRARY_PATH on to ranks on other hosts.\n");
     return ExitCode::done;
   }
   const RunWords words = read_words(arguments);

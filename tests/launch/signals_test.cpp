@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/fake_mpirun.h"
 #include "tests/support/training.h"
 
 namespace masformer::test {
@@ -94,19 +95,6 @@ TEST(StopOfAnEvaluation, IsAFailure) {
   EXPECT_EQ(finished.status, 1) << finished.output;
   EXPECT_NE(finished.output.find("masformer: stopped\n"), std::string::npos) << finished.output;
 }
-
-// A script in mpirun's place.
-struct FakeMpirun {
-  explicit FakeMpirun(const std::string& script) {
-    std::ofstream(folder / "mpirun") << "#!/bin/sh\n" << script << "\n";
-    std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
-  }
-
-  TemporaryDirectory folder;
-  std::vector<std::string> words{program(), "run", "-n", "2", "--", "train"};
-  std::map<std::string, std::string> environment{
-      {"PATH", folder.path().string() + ":" + std::getenv("PATH")}};
-};
 
 TEST(SecondSignal, EndsAtOnce) {
   const FakeMpirun mpirun("trap '' USR1; exec sleep 100");  // it never comes to a clean stop
