@@ -7,6 +7,10 @@
 namespace masformer {
 namespace {
 
+// A chunk's logits should stay in a CPU's caches. On a device each chunk reads the table and adds
+// to its gradient by way of memory, so that a few large ones take less time.
+constexpr std::int64_t chunk_on_cpu = 256, chunk_on_device = 2048;
+
 VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& place) {
   const Part part = equal_part(padded_vocab(config.vocab, place.ranks), place.ranks, place.rank);
   return {part.begin, std::clamp<std::int64_t>(config.vocab - part.begin, 0, part.count)};
@@ -16,10 +20,11 @@ VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& p
 
 HeadLayer::HeadLayer(LayerDeclarer declare, ParameterId weight)
     : tokens_(declare.tokens()),
+      max_chunk_(declare.device == Device::cpu ? chunk_on_cpu : chunk_on_device),
       shard_(vocabulary_shard(declare.config, declare.place)),
       weight_(weight),
       norm_(declare, "transformer.ln_f", Pass::backward_input) {
-  const std::int64_t rows = std::min(max_chunk, tokens_);
+  const std::int64_t rows = std::min(max_chunk_, tokens_);
   const int ranks = declare.place.ranks;
   const std::int64_t columns = padded_vocab(declare.config.vocab, ranks) / ranks;
   using enum Pass;
@@ -36,7 +41,7 @@ HeadLayer::HeadLayer(LayerDeclarer declare, ParameterId weight)
 void HeadLayer::forward(LayerRun& run) const {
   norm_.forward(run);
   if (!run.evaluation) return;
-  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk) {
+  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk_) {
     Chunk part = chunk(run, begin);
     loss(run, part);
   }
@@ -45,7 +50,7 @@ void HeadLayer::forward(LayerRun& run) const {
 void HeadLayer::backward_input(LayerRun& run) const {
   const Parameter& weight = run.parameters[weight_];
   const Tensor normed_gradient = norm_.normed_gradient(run);
-  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk) {
+  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk_) {
     Chunk part = chunk(run, begin);
     loss(run, part);
     const Tensor logits_gradient =
@@ -61,7 +66,7 @@ void HeadLayer::backward_input(LayerRun& run) const {
 }
 
 HeadLayer::Chunk HeadLayer::chunk(const LayerRun& run, std::int64_t begin) const {
-  const std::int64_t count = std::min(max_chunk, tokens_ - begin);
+  const std::int64_t count = std::min(max_chunk_, tokens_ - begin);
   const auto row = [&](std::int64_t index) {
     return run.buffers[statistics_]
         .reshape({run.buffers[statistics_].elements()})

@@ -22,9 +22,6 @@ class HeadLayer final : public Layer {
   void backward_input(LayerRun& run) const override;
   void backward_weight(LayerRun&) const override {}
 
-  // Tokens whose logits are held at once.
-  static constexpr std::int64_t max_chunk = 256;
-
  private:
   struct Chunk {
     Tensor normed, labels, logits, max, sum, target;
@@ -34,6 +31,7 @@ class HeadLayer final : public Layer {
   void loss(LayerRun& run, Chunk& chunk) const;
 
   std::int64_t tokens_;
+  std::int64_t max_chunk_;  // tokens whose logits are held at once
   VocabularyShard shard_;
   ParameterId weight_;
   LayerNormPart norm_;

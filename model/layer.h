@@ -81,6 +81,7 @@ struct LayerDeclarer {
   const ModelConfig& config;
   TensorPlace place;
   MicroBatchShape shape;
+  Device device = Device::cpu;
   Recompute recompute = Recompute::none;
   ParameterDeclarer& parameters;
   BufferDeclarer buffers;

@@ -68,6 +68,7 @@ StageDescription::StageDescription(const ModelConfig& config, const Mesh& mesh,
     return LayerDeclarer{.config = config,
                          .place = place,
                          .shape = shape,
+                         .device = policy.device,
                          .recompute = recompute,
                          .parameters = declarer,
                          .buffers = {passes.layers, dtype, buffers}};
