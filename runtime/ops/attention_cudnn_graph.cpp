@@ -27,13 +27,18 @@ bool aligned(const Tensor& x) {
   return reinterpret_cast<std::uintptr_t>(x.raw()) % bytes == 0;
 }
 
+// Keys that cuDNN's backward takes at once on sm_90. Without a mask it counts a last tile's missing
+// keys as zeros, which gives NaN where a row's log-sum-exp is below -88
+// (github.com/NVIDIA/cudnn-frontend/pull/628).
+constexpr int64_t whole_tile = 128;
+
 // Sets what the mask is in cuDNN's terms. Returns false where it has none.
 bool describe(const AttentionMask& mask, int64_t queries, int64_t keys, CudnnCall& call) {
   if (mask.span.kind == Span::Kind::block) return false;
   const PositionRange of_queries{mask.query_offset, mask.query_offset + queries};
   const PositionRange of_keys{mask.key_offset, mask.key_offset + keys};
   call.causal = visibility(mask.span, of_queries, of_keys) != Visibility::all;
-  if (!call.causal) return true;
+  if (!call.causal) return keys % whole_tile == 0;
   const bool is_window = mask.span.kind == Span::Kind::window && mask.span.size < keys;
   call.window = is_window ? mask.span.size : 0;
   return of_queries == of_keys;

@@ -75,6 +75,10 @@ TEST(AttentionCudnnGraph, TakesTheCasesOfTrainingAndNoOthers) {
   EXPECT_FALSE(takes(span("block:100")));
   EXPECT_TRUE(takes(positions(512, 512)));   // one shard's queries and its own keys
   EXPECT_TRUE(takes(positions(1024, 512)));  // keys before all queries
+  EXPECT_FALSE(takes([](auto& args) {        // whose last tile is not whole
+    args = forward({.queries = 576}, {{}, 1024, 0});
+  }));
+  EXPECT_TRUE(takes([](auto& args) { args = forward({.queries = 576}, {}); }));
   EXPECT_FALSE(takes(positions(512, 1024)));
   EXPECT_FALSE(takes(positions(512, 500)));
   EXPECT_FALSE(takes([](auto& args) { args = forward({.dim = 80}, {}); }));
