@@ -59,6 +59,10 @@ Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DTy
 // What a rank's process holds besides: the program, MPI's buffers, HDF5's. 44 to 52 MiB were seen.
 constexpr std::int64_t process_memory = 64 << 20;
 
+// What a rank's libraries take of its device after the check, when code of theirs is loaded for its
+// first use. An estimate: docs/gpu.md.
+constexpr std::int64_t library_memory = 512 << 20;
+
 // Refuses, on all ranks, what one of their machines or devices has no memory for. Collective.
 void check_memory(const Stream& stream, const Communicators& groups, const StageDescription& stage,
                   const StagePlan& plan) {
@@ -75,8 +79,8 @@ void check_memory(const Stream& stream, const Communicators& groups, const Stage
   };
   std::int64_t on_host = planned;
   if (const DeviceQueue* const device = stream.queue()) {
-    check(fmt::format("{} of {}", device->name(), host_name()), planned, device->available_memory(),
-          true);
+    check(fmt::format("{} of {}", device->name(), host_name()), planned + library_memory,
+          device->available_memory(), true);
     on_host = plan_host_memory(stage, plan, groups.staged).total();
   }
   check(host_name(), on_host + process_memory, available_host_memory(), stream.queue() == nullptr);

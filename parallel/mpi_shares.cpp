@@ -158,8 +158,7 @@ namespace {
 // The end of a reduce-scatter that the next one may be waiting for, too.
 class SharedEnd final : public PendingOperation {
  public:
-  explicit SharedEnd(std::shared_ptr<ReduceScatter> operation)
-      : operation_(std::move(operation)) {}
+  explicit SharedEnd(std::shared_ptr<ReduceScatter> operation) : operation_(std::move(operation)) {}
   SharedEnd(const SharedEnd&) = delete;
   SharedEnd& operator=(const SharedEnd&) = delete;
   ~SharedEnd() override {

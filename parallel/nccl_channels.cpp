@@ -1,6 +1,7 @@
 #include "parallel/nccl_channels.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -76,6 +77,8 @@ void run_once(Channel& channel, const Plan& plan, int rank, float* number) {
 }  // namespace
 
 Channels make_channels(Communicator& group, const Stream& stream, const NcclGroup& description) {
+  // All connections now, before it is asked whether the device has memory for the rest.
+  setenv("NCCL_RUNTIME_CONNECT", "0", 0);
   const std::vector<Plan> plans = plan_channels(group.size(), description);
   const std::vector<ncclUniqueId> ids = exchange_ids(group, plans);
   const std::string name = fmt::format("rank {} of the {} group", group.rank(), description.name);

@@ -22,10 +22,7 @@ class StagedMessage final : public PendingOperation {
  public:
   // `x`: where on the device what arrives is to go; empty for what is sent.
   StagedMessage(Staging& staging, Staging::Buffer buffer, Event message, Tensor x)
-      : staging_(staging),
-        buffer_(std::move(buffer)),
-        message_(std::move(message)),
-        x_(x) {}
+      : staging_(staging), buffer_(std::move(buffer)), message_(std::move(message)), x_(x) {}
   StagedMessage(const StagedMessage&) = delete;
   StagedMessage& operator=(const StagedMessage&) = delete;
   ~StagedMessage() override {

@@ -1,5 +1,6 @@
 #include "runtime/cuda/memory.h"
 
+#include <cstdlib>
 #include <cstring>
 
 #include "runtime/cuda/error.h"
@@ -56,6 +57,9 @@ void release_pinned(void* memory) noexcept {
 }
 
 std::unique_ptr<DeviceQueue> make_queue(int index) {
+  // CUDA reads it once, at first: streams that share a hardware queue would wait for each other,
+  // and a rank has more of them than the usual 8.
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   return std::make_unique<Queue>(index % count_devices());
 }
 

@@ -142,8 +142,9 @@ TEST_F(NcclFailure, EndsOperationsOfSeveralGroupsTogether) {
     Event event = job.groups.world->all_reduce(job.x, Reduction::sum);
     while (!event.done()) continue;
   });
-  EXPECT_EQ(message, own_words("world", "all_reduce did not end in 1 s: a rank has stopped or the "
-                                        "network is down"));
+  EXPECT_EQ(message, own_words("world",
+                               "all_reduce did not end in 1 s: a rank has stopped or the "
+                               "network is down"));
 }
 
 TEST_F(NcclFailure, EndsAllGroupsOfARank) {
