@@ -58,6 +58,7 @@ void ParameterSync::need(ParameterRange parameters) {
 }
 
 void ParameterSync::poll() {
+  if (stream_->queue() != nullptr && !groups_->staged) return;  // NCCL moves on by itself
   for (Synced& parameter : parameters_) {
     parameter.reduction.done();
     parameter.arrival.done();

@@ -36,7 +36,7 @@ class ParameterSync {
   // Returns when these values have arrived.
   void need(ParameterRange parameters);
 
-  // Lets what is under way move on.
+  // Lets what goes by MPI move on.
   void poll();
   // Returns when nothing is under way any more. On all ranks, where all give up together.
   void settle();
