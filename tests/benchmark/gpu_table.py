@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """masformer-1.3b-8k.ini on one GPU, beside the same model in PyTorch on the same GPU, in one run.
 
-    tests/benchmark/gpu_table.py MASFORMER STORE [--steps 10] [--set SECTION.KEY=VALUE ...]
+    tests/benchmark/gpu_table.py MASFORMER STORE [--steps 10] [--folder FOLDER] [--set SECTION.KEY=VALUE ...]
 
 MASFORMER is the program, STORE a token store. PyTorch's side: bf16 autocast over fp32 weights, fused AdamW,
 torch.compile, causal scaled_dot_product_attention for full layers and flex_attention with a block mask
-for windowed ones. Steps are of one sequence; the median of all but the first three is taken. --set changes
-both sides (model.*, train.sequence), so that the script can be tried where no GPU is (--device cpu).
+for windowed ones; of the library's kernels cuDNN's first, then FlashAttention's. Autocast keeps the residual
+stream in fp32, which masformer has in bf16. Steps are of one sequence; the median of all but the first three is
+taken. --set changes both sides (model.*, train.sequence), so that the script can be tried where no GPU is
+(--device cpu). The program's last checkpoint, 15 GiB, goes to FOLDER and away with it.
 """
 
 import argparse
@@ -21,10 +23,12 @@ import time
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 CONFIG = pathlib.Path(__file__).parents[2] / "launch/configs/masformer-1.3b-8k.ini"
 WARM_UP = 3  # steps that are not counted: compilation, cold caches
+BACKENDS = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def read_model(changes):
@@ -102,7 +106,7 @@ def torch_seconds(shape, windows, sequence, device, steps):
     def step():
         begin = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16), sdpa_kernel(BACKENDS, set_priority=True):
             loss = forward(words[:, :-1], words[:, 1:])
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -115,9 +119,9 @@ def torch_seconds(shape, windows, sequence, device, steps):
     return statistics.median(seconds), torch.cuda.max_memory_allocated() if on_gpu else 0
 
 
-def own_metrics(program, store, changes, device, steps):
+def own_metrics(program, store, parent, changes, device, steps):
     """The metrics' lines of the counted steps."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
         options = {"runtime.device": device, "train.dtype": "bf16", "train.global_batch": 1,
                    "train.steps": steps + WARM_UP, "run.dir": folder, "data.path": store, "eval.every": 0,
                    "checkpoint.every": 0, **changes}
@@ -134,13 +138,15 @@ def main():
     parser.add_argument("program")
     parser.add_argument("store")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--folder", help="where the program's run may be for a while")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
     changes = dict(change.split("=", 1) for change in arguments.set)
     shape, windows, sequence = read_model(changes)
 
-    own = own_metrics(arguments.program, arguments.store, changes, arguments.device, arguments.steps)
+    own = own_metrics(arguments.program, arguments.store, arguments.folder, changes, arguments.device,
+                      arguments.steps)
     seconds = statistics.median(line["step_seconds"] for line in own)
     by_flops = {name: statistics.median(line[name] for line in own) for name in ("mfu", "mfu_dense")}
     twin, twin_memory = torch_seconds(shape, windows, sequence, arguments.device, arguments.steps)
