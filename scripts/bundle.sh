@@ -42,7 +42,7 @@ copy_files() {
   cp "$build/masformer" "$target/lib/masformer/"
   find "$build" -maxdepth 1 -name 'libmasformer_*.so' -exec cp {} "$target/lib/masformer/" \;
   cp "$(command -v orterun)" "$target/lib/masformer/mpirun"
-  cp "$(command -v orted)" "$target/bin/"
+  cp "$(command -v orted)" "$target/lib/masformer/"
   cp "$components"/mca_*.so "$target/${components#"$prefix"/}/"
   cp -r "$data" "$target/share/"
   cp "$root/README.md" "$target/"
@@ -93,6 +93,8 @@ here=$(dirname "$(readlink -f "$0")")
 export OPAL_PREFIX="${here%/bin}" PATH="$here:$PATH"
 # Where nothing can reach another host, MPI would refuse to start on this one.
 [ -n "$SLURM_JOB_ID" ] || command -v ssh >/dev/null || command -v rsh >/dev/null || export OMPI_MCA_plm=isolated
+# PMIx, which the processes find each other by, looks for its compression in the system's folders alone.
+export PMIX_MCA_pcompress_base_silence_warning=1
 exec "$OPAL_PREFIX/lib/masformer/$(basename "$0")" "$@"
 END
   chmod +x "$target/bin/$1"
@@ -160,6 +162,7 @@ main() {
   set_paths
   launcher masformer
   launcher mpirun
+  launcher orted
   pack
   if [ -n "$checked" ]; then check; fi
 }
