@@ -2,6 +2,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
+
+#include <fmt/format.h>
 
 #include "runtime/cuda/error.h"
 #include "runtime/cuda/queue.h"
@@ -9,15 +12,26 @@
 namespace masformer::cuda {
 namespace {
 
-// How many the machine has; at least one.
+// "13.0", of 13000.
+std::string version(int number) {
+  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
+
+// How many the machine has; at least one. Devices that are there and can't be used are a failure.
 int count_devices() {
-  int devices = 0;
+  int devices = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
-  if (status != cudaSuccess || devices == 0) {
+  if (status == cudaSuccess && devices > 0) return devices;
+  check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");  // 0 where there is no driver
+  if (status == cudaSuccess || status == cudaErrorNoDevice || driver == 0) {
     refuse("this machine has no CUDA device: {}; use runtime.device=cpu",
            status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
   }
-  return devices;
+  fail(
+      "this machine's CUDA devices can't be used: {} ({}); its driver is for CUDA {} or earlier, "
+      "the program for {}; nvidia-smi may say more",
+      cudaGetErrorString(status), cudaGetErrorName(status), version(driver),
+      version(CUDART_VERSION));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // The pretend device: what a Hopper GPU would say of itself, but for its size. All ranks have the
 // same one, or each its own, as the only one that it is shown, where MASFORMER_CUDA_DOUBLE_OWN is
-// set.
+// set. MASFORMER_CUDA_DOUBLE_BROKEN is the error that stands between the program and the device.
 #include <cstdlib>
 #include <cstring>
 
@@ -44,7 +44,8 @@ cudaDeviceProp properties() {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
-  return cudaSuccess;
+  const char* const broken = std::getenv("MASFORMER_CUDA_DOUBLE_BROKEN");
+  return remembered(broken ? static_cast<cudaError_t>(std::atoi(broken)) : cudaSuccess);
 }
 
 cudaError_t cudaSetDevice(int device) {

@@ -168,6 +168,26 @@ TEST_F(OnDevice, PicksItsTransport) {
   says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "1"}}), "transport NCCL\n");
 }
 
+// A device that can't be used is not taken for none, for which tests are skipped.
+TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
+  if (!is_double()) GTEST_SKIP() << "only the double breaks to order";
+  const auto finds = [&](const char* error) {
+    return run(training_words(scratch_, "run", on_device({})),
+               {{"MASFORMER_CUDA_DOUBLE_BROKEN", error}});
+  };
+  const Finished none = finds("100");  // cudaErrorNoDevice
+  EXPECT_EQ(none.status, 2);
+  EXPECT_EQ(none.output,
+            "masformer: this machine has no CUDA device: no CUDA-capable device is detected; use "
+            "runtime.device=cpu\n");
+  const Finished broken = finds("802");  // cudaErrorSystemNotReady
+  EXPECT_EQ(broken.status, 1);
+  EXPECT_NE(broken.output.find("masformer: this machine's CUDA devices can't be used: system not "
+                               "yet initialized (cudaErrorSystemNotReady); its driver is for CUDA"),
+            std::string::npos)
+      << broken.output;
+}
+
 // A step whose loss is no number is known of only when the next one's passes have been issued.
 TEST_F(OnDevice, KeepsNothingOfAStepThatIsNotFinite) {
   const Finished finished = train(
