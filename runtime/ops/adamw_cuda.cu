@@ -45,8 +45,9 @@ __device__ void update_share(const Rule& rule, float scale, const Updated& tenso
 #pragma unroll
     for (int i = 0; i < n; ++i) {
       const float scaled = scale * g[i];
-      m[i] = rule.beta1 * m[i] + (1.0f - rule.beta1) * scaled;
-      v[i] = rule.beta2 * v[i] + (1.0f - rule.beta2) * scaled * scaled;
+      // Which product a compiler would round is not left to it: bits are the same for any n.
+      m[i] = fmaf(rule.beta1, m[i], (1.0f - rule.beta1) * scaled);
+      v[i] = fmaf(rule.beta2, v[i], (1.0f - rule.beta2) * scaled * scaled);
       const float change =
           m[i] * rule.m_correction / (sqrtf(v[i] * rule.v_correction) + rule.epsilon);
       w[i] -= rule.learning_rate * (change + tensor.weight_decay * w[i]);
