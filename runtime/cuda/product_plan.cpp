@@ -11,7 +11,6 @@ namespace {
 
 // Up to what every tensor of an arena has: at which of its borders one stands changes no bits.
 std::int64_t alignment(const Tensor& tensor) {
-  if (!tensor) return Arena::alignment;
   const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
   return std::min(Arena::alignment, static_cast<std::int64_t>(address & (~address + 1)));
 }
@@ -79,8 +78,6 @@ ProductKey::ProductKey(const Product& p)
       b_alignment(alignment(p.b.matrix)),
       c_alignment(alignment(p.c)),
       addend_alignment(p.addend ? alignment(p.addend) : c_alignment),
-      bias_alignment(alignment(p.bias)),
-      before_alignment(alignment(p.before)),
       factors(p.a.matrix.dtype()),
       result(p.c.dtype()),
       a_transposed(p.a.transposed),
@@ -89,14 +86,12 @@ ProductKey::ProductKey(const Product& p)
       epilogue(p.epilogue) {}
 
 ProductPlan::ProductPlan(cublasLtHandle_t library, const Product& product) {
-  const ProductKey key(product);
   describe(product);
-  // cuBLASLt reads the alignments of these two off the pointers, which it does not follow here.
-  // NOLINTBEGIN(performance-no-int-to-ptr)
-  point_at(product, reinterpret_cast<void*>(key.bias_alignment),
-           reinterpret_cast<void*>(key.before_alignment));
-  // NOLINTEND(performance-no-int-to-ptr)
-  choose(library, key);
+  // cuBLASLt reads alignments off these two pointers, which it does not follow here.
+  void* const aligned =
+      reinterpret_cast<void*>(epilogue_border);  // NOLINT(performance-no-int-to-ptr)
+  point_at(product, aligned, aligned);
+  choose(library, ProductKey(product));
 }
 
 // cuBLASLt's matrices are column-major, so that it is handed the transpose of everything:

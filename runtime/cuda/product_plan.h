@@ -12,6 +12,9 @@ namespace masformer::cuda {
 // Throws Error that names the call and cuBLASLt's own words.
 void check(cublasStatus_t status, const char* what);
 
+// Bytes that a product's bias and `before` stand on a multiple of.
+constexpr std::int64_t epilogue_border = 16;
+
 // What cuBLASLt's choice of a kernel depends on. An alignment is what a pointer is a multiple of,
 // in bytes up to Arena::alignment.
 struct ProductKey {
@@ -20,8 +23,7 @@ struct ProductKey {
 
   std::int64_t m, n, k;
   std::int64_t a_stride, b_stride, c_stride, addend_stride, before_stride;
-  std::int64_t a_alignment, b_alignment, c_alignment, addend_alignment, bias_alignment,
-      before_alignment;
+  std::int64_t a_alignment, b_alignment, c_alignment, addend_alignment;
   DType factors, result;
   bool a_transposed, b_transposed, has_bias;
   Epilogue epilogue;

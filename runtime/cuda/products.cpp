@@ -8,6 +8,12 @@ namespace {
 // The rows of the matrix beside the result stand a multiple of so many elements apart.
 constexpr std::int64_t before_stride = 8;
 
+// Kernels may read what an epilogue takes by 16 bytes, whatever alignment they were chosen for. An
+// empty tensor is on every border.
+bool on_border(const Tensor& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.raw()) % epilogue_border == 0;
+}
+
 std::string words(const Factor& factor) {
   return fmt::format("{} {}{}", name_of(factor.matrix.dtype()), factor.matrix.shape().to_string(),
                      factor.transposed ? "^T" : "");
@@ -38,6 +44,7 @@ void Products::multiply(const Product& product) {
 
 bool Products::try_multiply(const Product& product) {
   if (product.bias && product.bias.dtype() != product.c.dtype()) return false;
+  if (!on_border(product.bias) || !on_border(product.before)) return false;
   // Before Hopper, GELU in the product was slower than two kernels (llm.c leaves it off there too).
   if (product.epilogue != Epilogue::none &&
       (queue_.properties().major < 9 || product.c.dtype() != DType::bf16 ||

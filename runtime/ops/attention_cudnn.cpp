@@ -26,7 +26,10 @@ class CudnnState final : public LibraryState {
   }
   CudnnState(const CudnnState&) = delete;
   CudnnState& operator=(const CudnnState&) = delete;
-  ~CudnnState() override { cudnnDestroy(handle_); }
+  ~CudnnState() override {
+    plans_.clear();
+    cudnnDestroy(handle_);
+  }
 
   cudnnHandle_t handle() const { return handle_; }
 

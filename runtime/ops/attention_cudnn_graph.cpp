@@ -27,9 +27,9 @@ bool aligned(const Tensor& x) {
   return reinterpret_cast<std::uintptr_t>(x.raw()) % bytes == 0;
 }
 
-// Keys that cuDNN's backward takes at once on sm_90. Without a mask it counts a last tile's missing
-// keys as zeros, which gives NaN where a row's log-sum-exp is below -88
-// (github.com/NVIDIA/cudnn-frontend/pull/628).
+// Keys, and queries, that cuDNN's backward takes at once on sm_90. Without a mask it counts a last
+// tile's missing keys as zeros, which gives NaN where a row's log-sum-exp is below -88, and a
+// single query's missing rows did (github.com/NVIDIA/cudnn-frontend: pull request 628, issue 1072).
 constexpr int64_t whole_tile = 128;
 
 // Sets what the mask is in cuDNN's terms. Returns false where it has none.
@@ -38,7 +38,7 @@ bool describe(const AttentionMask& mask, int64_t queries, int64_t keys, CudnnCal
   const PositionRange of_queries{mask.query_offset, mask.query_offset + queries};
   const PositionRange of_keys{mask.key_offset, mask.key_offset + keys};
   call.causal = visibility(mask.span, of_queries, of_keys) != Visibility::all;
-  if (!call.causal) return keys % whole_tile == 0;
+  if (!call.causal) return keys % whole_tile == 0 && queries % whole_tile == 0;
   const bool is_window = mask.span.kind == Span::Kind::window && mask.span.size < keys;
   call.window = is_window ? mask.span.size : 0;
   return of_queries == of_keys;
@@ -138,6 +138,8 @@ std::optional<CudnnCall> cudnn_call(const AttentionForward& args) {
 }
 
 std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool deterministic) {
+  // The frontend puts the engine's workspace right behind this many floats of its own.
+  if (args.lse.elements() * size_of(DType::f32) % 16 != 0) return std::nullopt;
   auto call = describe(
       args, {args.q, args.k, args.v, args.out, args.lse, args.dout, args.dq, args.dk, args.dv});
   if (call) call->deterministic = deterministic;

@@ -68,7 +68,8 @@ class Linear : public testing::TestWithParam<Case> {
   const Tensor x = wide_x->slice(1, c.first, c.inputs);
   const Tensor dy = wide_dy->slice(1, c.first, c.outputs);
   const OwnedTensor weight = normals({c.outputs, c.inputs}, 2);
-  const OwnedTensor bias = normals({c.outputs}, 3);
+  const OwnedTensor wide_bias = normals({c.outputs + c.wider}, 3);
+  const Tensor bias = wide_bias->slice(0, c.first, c.outputs);
 
   void SetUp() override {
     set_normals(x, 1);
@@ -94,7 +95,7 @@ TEST_P(Linear, AddsAResidual) {
   const OwnedTensor wide_residual = normals({c.tokens, c.outputs + 8}, 7);
   const Tensor y = wide_y->slice(1, c.first, c.outputs);
   const Tensor residual = wide_residual->slice(1, 8, c.outputs);
-  for (const Tensor& added : {Tensor(bias), Tensor()}) {
+  for (const Tensor& added : {bias, Tensor()}) {
     linear(stream, x, weight, added, y, residual);
     const Numbers bias_ = added ? values(added) : Numbers();
     const Numbers expected = reference(c, values(x), values(weight), bias_);
