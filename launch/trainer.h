@@ -88,6 +88,7 @@ class Trainer {
   bool stop_ = false;                 // some rank was asked to
   std::int64_t peak_memory_ = 0;
   std::int64_t saved_step_ = -1;
+  GiveUpOnFailure give_up_on_failure_{job_.stream};  // the job's comes after loss_'s memory
 };
 
 }  // namespace masformer

@@ -173,6 +173,11 @@ void Channel::check() {
 
 void Channel::break_off(const std::string& why) {
   failure_ = fmt::format("{}: NCCL's {} {} (NCCL_DEBUG=INFO says more)", name_, operation_, why);
+  // NCCL ends a call that it makes for the channel in the background by waiting for it, and the
+  // call may wait for what other channels keep on the device: this one, which may have such a call,
+  // is the last to end.
+  live_channels(compute_).remove(*this);
+  live_channels(compute_).add(*this);
   live_channels(compute_).give_up();
   fail("{}", failure_);
 }

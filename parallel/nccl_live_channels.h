@@ -18,8 +18,8 @@ class LiveChannels final : public cuda::LibraryState, public Watched {
   void remove(Channel& channel) { std::erase(all_, &channel); }
 
   void check() override;
-  // Ends them together: the end of one gives back memory, and CUDA waits with that for whatever
-  // runs on the device, operations of the others included.
+  // Ends them together, in the order of add(): the end of one gives back memory, and CUDA waits
+  // with that for whatever runs on the device, operations of the others included.
   void give_up() noexcept override;
 
  private:

@@ -147,6 +147,19 @@ TEST_F(NcclFailure, EndsOperationsOfSeveralGroupsTogether) {
                                "network is down"));
 }
 
+// The pipeline's channels are older than the world's.
+TEST_F(NcclFailure, EndsALaunchThatWaitsForAnotherGroupsOperation) {
+  const int next = (world().rank() + 1) % world().size();
+  const std::string message = failure({.pipe = world().size()}, [&](Job& job) {
+    if (world().rank() != broken) return;
+    const Event never = job.groups.world->all_reduce(job.x, Reduction::sum);  // alone
+    const Fault fault("stall launch");
+    job.groups.pipe->send(job.y, next).wait();
+  });
+  EXPECT_EQ(message,
+            world().rank() == broken ? own_words("pipeline", "send did not get ready in 1 s") : "");
+}
+
 TEST_F(NcclFailure, EndsAllGroupsOfARank) {
   Job job{test::make_groups(nccl, {.pipe = world().size()}, patience)};
   const Fault fault("hang launch");

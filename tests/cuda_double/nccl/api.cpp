@@ -130,6 +130,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (!communicators.contains(comm)) return ncclInvalidArgument;
   std::erase_if(issued, [comm](const Issued& each) { return each.comm == comm; });
   comm->abort();
+  if (comm->stalled()) cuda_double::run_device();  // joins the thread that launches
   aborted.push_back(comm);
   if (open_groups == 0) end_aborted();
   return ncclSuccess;

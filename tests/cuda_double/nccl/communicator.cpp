@@ -106,7 +106,7 @@ ncclComm::ncclComm(const cuda_double::nccl::Id& id, int size, int rank)
 ncclResult_t ncclComm::poll() {
   if (work_->unfinished > 0 && draw(2) == 0) cuda_double::try_each_once();  // a device goes on
   if (work_->failed) return ncclRemoteError;
-  if (state_ != ncclInProgress || polls_to_come_-- > 0) return state_;
+  if (stalled_ || state_ != ncclInProgress || polls_to_come_-- > 0) return state_;
   polls_to_come_ = 0;
   if (members_->world_ranks.empty()) {
     if (connection_ && connection_->advance(*members_)) state_ = ncclSuccess;
@@ -127,11 +127,13 @@ void ncclComm::launch(std::vector<cuda_double::nccl::Call> calls, cudaStream_t s
 }
 
 void ncclComm::issue() {
+  const Fault fault = cuda_double::nccl::next_fault("launch");
+  stalled_ = fault == Fault::stall;
+  if (stalled_) return;
   state_ = ncclSuccess;
   ++work_->unfinished;
   cuda_double::nccl::add_work(1);
   const auto launch = std::make_shared<Launch>(members_, std::exchange(calls_, {}));
-  const Fault fault = cuda_double::nccl::next_fault("launch");
   cuda_double::enqueue(stream_, [launch, fault, work = work_] {
     if (fault == Fault::fail) work->failed = true;
     if (!work->aborted && (fault != Fault::none || !launch->advance())) return false;

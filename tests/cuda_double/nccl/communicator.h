@@ -47,6 +47,8 @@ struct ncclComm {
   const cuda_double::nccl::Members& members() const { return *members_; }
   int size() const { return size_; }
   bool idle() const { return state_ == ncclSuccess; }
+  // Whether its launch in the background never ends while anything runs on the device.
+  bool stalled() const { return stalled_; }
   // Runs these on the stream, now or at a later poll().
   void launch(std::vector<cuda_double::nccl::Call> calls, cudaStream_t stream);
   void finalize();
@@ -69,6 +71,7 @@ struct ncclComm {
   std::optional<cuda_double::nccl::Connection> connection_;
   ncclResult_t state_ = ncclInProgress;
   bool finalizing_ = false;
+  bool stalled_ = false;
   int polls_to_come_;                           // before the next thing happens
   std::vector<cuda_double::nccl::Call> calls_;  // that are not yet on the stream
   cudaStream_t stream_ = nullptr;

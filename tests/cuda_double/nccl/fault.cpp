@@ -1,5 +1,7 @@
 #include "tests/cuda_double/nccl/fault.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <sstream>
 #include <string>
@@ -17,15 +19,16 @@ struct Wanted {
 };
 
 Wanted wanted(const std::string& text) {
+  constexpr std::array<std::string_view, 4> faults{"none", "hang", "fail", "stall"};
   std::istringstream words(text);
   std::string fault;
   Wanted wanted;
   int rank = 0;
-  if (!(words >> fault >> wanted.event >> rank >> wanted.place) ||
-      (fault != "hang" && fault != "fail") ||
-      (wanted.event != "connect" && wanted.event != "launch"))
+  words >> fault >> wanted.event >> rank >> wanted.place;
+  const auto known = std::ranges::find(faults, fault);
+  if (!words || known == faults.end() || (wanted.event != "connect" && wanted.event != "launch"))
     report("MASFORMER_NCCL_DOUBLE_FAULT={} is no fault", text);
-  if (rank == world_rank()) wanted.fault = fault == "hang" ? Fault::hang : Fault::fail;
+  if (rank == world_rank()) wanted.fault = static_cast<Fault>(known - faults.begin());
   return wanted;
 }
 
