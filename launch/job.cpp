@@ -86,11 +86,12 @@ void check_memory(const Stream& stream, const Communicators& groups, const Stage
   check(host_name(), on_host + process_memory, available_host_memory(), stream.queue() == nullptr);
 }
 
-// NCCL lets ranks share a device only where it is asked to, and of late: then it has to be named.
+// NCCL lets ranks share a device, or have parts of one, only where it is asked to, and of late:
+// then it has to be named.
 Transport choose_transport(Communicator& world, const Stream& stream, const std::string& wanted) {
   if (wanted != "auto") return wanted == "nccl" ? Transport::nccl : Transport::mpi;
   const auto places =
-      world.all_gather(fmt::format("{} of {}", stream.queue()->name(), host_name()));
+      world.all_gather(fmt::format("{} of {}", stream.queue()->bus_id(), host_name()));
   const bool shared = std::set(places.begin(), places.end()).size() < places.size();
   return shared ? Transport::mpi : Transport::nccl;
 }

@@ -47,6 +47,9 @@ class DeviceQueue {
   // "NVIDIA H100 80GB HBM3 GPU-1f0c2a9e", as nvidia-smi -L begins its UUID: no other device has it.
   // Indices don't tell devices apart, since each rank may be shown another one.
   virtual std::string name() const = 0;
+  // "0000:1b:00": where on its machine's PCI buses it is. Parts of a device (MIG) have names of
+  // their own, and this in common.
+  virtual std::string bus_id() const = 0;
   virtual std::int64_t available_memory() const = 0;  // bytes
   // Operations a second of dense matrix products of `dtype` at best, by the data sheet; fp32
   // without TF32.

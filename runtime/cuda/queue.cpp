@@ -73,6 +73,11 @@ std::string Queue::name() const {
                      id[3]);
 }
 
+std::string Queue::bus_id() const {
+  return fmt::format("{:04x}:{:02x}:{:02x}", properties_.pciDomainID, properties_.pciBusID,
+                     properties_.pciDeviceID);
+}
+
 std::int64_t Queue::available_memory() const {
   std::size_t left = 0, all = 0;
   check(cudaMemGetInfo(&left, &all), "cudaMemGetInfo");

@@ -30,6 +30,7 @@ class Queue final : public DeviceQueue {
   std::unique_ptr<DeviceMark> mark() override;
   void download(const Tensor& from, void* pinned) override;
   std::string name() const override;
+  std::string bus_id() const override;
   std::int64_t available_memory() const override;
   double peak_flops(DType dtype) const override;
   const cudaDeviceProp& properties() const { return properties_; }

@@ -1,6 +1,7 @@
 // The pretend device: what a Hopper GPU would say of itself, but for its size. All ranks have the
 // same one, or each its own, as the only one that it is shown, where MASFORMER_CUDA_DOUBLE_OWN is
-// set. MASFORMER_CUDA_DOUBLE_BROKEN is the error that stands between the program and the device.
+// "device", and its own part of one (MIG) where that is "part". MASFORMER_CUDA_DOUBLE_BROKEN is the
+// error that stands between the program and the device.
 #include <cstdlib>
 #include <cstring>
 
@@ -19,8 +20,9 @@ int rank() {
 
 cudaDeviceProp properties() {
   cudaDeviceProp device{};
-  if (std::getenv("MASFORMER_CUDA_DOUBLE_OWN"))
-    device.uuid.bytes[0] = static_cast<char>(1 + rank());
+  const char* const own = std::getenv("MASFORMER_CUDA_DOUBLE_OWN");
+  if (own) device.uuid.bytes[0] = static_cast<char>(1 + rank());
+  if (own && std::strcmp(own, "device") == 0) device.pciBusID = 1 + rank();
   std::strcpy(device.name, "double");
   device.major = 9;
   device.minor = 0;

@@ -165,7 +165,8 @@ TEST_F(OnDevice, PicksItsTransport) {
     EXPECT_NE(finished.output.find(text), std::string::npos) << finished.output;
   };
   says(run(words), "transport through the host, by MPI\n");
-  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "1"}}), "transport NCCL\n");
+  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "part"}}), "transport through the host, by MPI\n");
+  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "device"}}), "transport NCCL\n");
 }
 
 // A device that can't be used is not taken for none, for which tests are skipped.

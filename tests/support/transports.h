@@ -66,7 +66,7 @@ inline std::string missing(const Way& way) {
   if (way.device == Device::cpu) return "";
   std::string own;
   try {
-    own = stream().queue()->name();
+    own = stream().queue()->bus_id();
   } catch (const UsageError& error) {
     return error.what();
   }
