@@ -17,16 +17,19 @@ std::string version(int number) {
   return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
 }
 
+[[noreturn]] void refuse_device(const char* why) {
+  refuse("this machine has no CUDA device: {}; use runtime.device=cpu", why);
+}
+
 // How many the machine has; at least one. Devices that are there and can't be used are a failure.
 int count_devices() {
   int devices = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
   if (status == cudaSuccess && devices > 0) return devices;
   check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");  // 0 where there is no driver
-  if (status == cudaSuccess || status == cudaErrorNoDevice || driver == 0) {
-    refuse("this machine has no CUDA device: {}; use runtime.device=cpu",
-           status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
-  }
+  if (driver == 0) refuse_device("libcuda.so.1, of NVIDIA's driver, is not found");
+  if (status == cudaSuccess) refuse_device("none is there");
+  if (status == cudaErrorNoDevice) refuse_device(cudaGetErrorString(status));
   fail(
       "this machine's CUDA devices can't be used: {} ({}); its driver is for CUDA {} or earlier, "
       "the program for {}; nvidia-smi may say more",
