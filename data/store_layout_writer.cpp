@@ -30,12 +30,14 @@ bool write_integer(hid_t file, const char* name, std::int64_t value) {
   return write_attribute(file, name, H5T_STD_U64LE, H5T_NATIVE_INT64, &value);
 }
 
-// A contiguous dataset whose place is fixed at once, and which is not filled.
+// A contiguous dataset whose place is fixed at once, and which is not filled. It keeps no times:
+// the same text gives the same file whenever it is prepared.
 Hdf5Dataset create_dataset(hid_t file, const char* name, hid_t type, std::size_t count) {
   const Hdf5Properties creation(H5Pcreate(H5P_DATASET_CREATE));
   H5Pset_layout(creation.id(), H5D_CONTIGUOUS);
   H5Pset_alloc_time(creation.id(), H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(creation.id(), H5D_FILL_TIME_NEVER);
+  H5Pset_obj_track_times(creation.id(), false);
   const hsize_t extent = count;
   const Hdf5Space space(H5Screate_simple(1, &extent, nullptr));
   return Hdf5Dataset(

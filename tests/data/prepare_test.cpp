@@ -1,8 +1,10 @@
 // Text to token stores: which files, in which order, cut where; and what is refused.
 #include "data/prepare.h"
 
+#include <chrono>
 #include <cmath>
 #include <map>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -115,6 +117,16 @@ TEST_F(Prepare, ReplacesDamagedStores) {
     EXPECT_TRUE(run().replaced);
     EXPECT_EQ(read_bytes(options.output), store);
   }
+}
+
+TEST_F(Prepare, GivesTheSameBytesASecondLater) {
+  write("a.txt", "text");
+  options.inputs = {folder / "a.txt"};
+  run();
+  const std::string store = read_bytes(options.output);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  run();
+  EXPECT_TRUE(read_bytes(options.output) == store);
 }
 
 TEST_F(Prepare, SuffixesChooseAmongTheFilesOfFolders) {
