@@ -297,7 +297,7 @@ void Trainer::check_finite(std::int64_t number) const {
   const Tensor sum = parameters.squared_norm();  // nobody needs the gradients' any more
   for (const Parameter& parameter : parameters) {
     fill_zero(job_.stream, sum);
-    add_sum_of_squares(job_.stream, parameter.master, sum);
+    add_sum_of_squares(job_.stream, {parameter.master}, sum);
     if (std::isfinite(scalar(job_.stream, sum))) continue;
     fail(
         "after step {} {} is not finite: it was not saved; go on from an older checkpoint with "

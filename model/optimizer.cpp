@@ -23,10 +23,11 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step) {
 void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicator& world) {
   const Tensor sum = parameters.squared_norm();
   fill_zero(stream, sum);
+  std::vector<Tensor> gradients;
   for (const Parameter& parameter : parameters) {
-    if (!parameter.declaration.primary) continue;
-    add_sum_of_squares(stream, parameter.owned(parameter.gradient), sum);
+    if (parameter.declaration.primary) gradients.push_back(parameter.owned(parameter.gradient));
   }
+  add_sum_of_squares(stream, gradients, sum);
   world.all_reduce(sum, Reduction::sum).wait();
 }
 

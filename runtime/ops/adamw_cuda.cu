@@ -1,7 +1,6 @@
-#include <algorithm>
-
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
+#include "runtime/cuda/tensor_batch.h"
 #include "runtime/ops/adamw.h"
 #include "runtime/ops/backend_cuda.h"
 
@@ -15,26 +14,17 @@ struct Rule {
 struct Updated {
   const float* gradient;
   float *master, *m, *v;
-  std::int64_t elements;
   float weight_decay;
-  int first_block;
   bool aligned;
-};
-
-// Parameters that one kernel updates: they travel in its own parameters, of 4 KB at most.
-struct Batch {
-  static constexpr int most = 32;
-  int count = 0;
-  Updated tensors[most];
 };
 
 constexpr int threads = 256;
 constexpr std::int64_t share = threads * 16;  // elements of a block, all of one parameter
+using Batch = TensorBatch<Updated, 32, share>;
 
 template <int n>
 __device__ void update_share(const Rule& rule, float scale, const Updated& tensor,
-                             std::int64_t begin) {
-  const std::int64_t end = min(tensor.elements, begin + share);
+                             std::int64_t begin, std::int64_t end) {
   for (std::int64_t at = begin + threadIdx.x * n; at < end; at += threads * n) {
     const std::int64_t left = end - at;
     float g[n], w[n], m[n], v[n];
@@ -61,33 +51,23 @@ __device__ void update_share(const Rule& rule, float scale, const Updated& tenso
 __global__ void update(Rule rule, Batch batch, const float* gradient_scale) {
   const float scale = *gradient_scale;
   if (!isfinite(scale)) return;
-  const auto block = static_cast<int>(blockIdx.x);
-  int i = 0;
-  while (i + 1 < batch.count && batch.tensors[i + 1].first_block <= block) ++i;
-  const Updated& tensor = batch.tensors[i];
-  const std::int64_t begin = (block - tensor.first_block) * share;
+  const auto [tensor, begin, end] = batch[static_cast<int>(blockIdx.x)];
   if (tensor.aligned) {
-    update_share<pack_size<float>>(rule, scale, tensor, begin);
+    update_share<pack_size<float>>(rule, scale, tensor, begin, end);
   } else {
-    update_share<1>(rule, scale, tensor, begin);
+    update_share<1>(rule, scale, tensor, begin, end);
   }
 }
 
-// Adds a parameter whose blocks come after `first_block` others; returns how many then come before
-// the next.
-int add(Batch& batch, const AdamWTensors& tensors, int first_block) {
+void add(Batch& batch, const AdamWTensors& tensors) {
   const auto& [gradient, master, m, v, weight_decay] = tensors;
-  const std::int64_t elements = gradient.elements();
-  batch.tensors[batch.count++] = {
-      .gradient = gradient.data<float>(),
-      .master = master.data<float>(),
-      .m = m.data<float>(),
-      .v = v.data<float>(),
-      .elements = elements,
-      .weight_decay = weight_decay,
-      .first_block = first_block,
-      .aligned = aligned(gradient) && aligned(master) && aligned(m) && aligned(v)};
-  return first_block + static_cast<int>(blocks(elements, share));
+  batch.add({.gradient = gradient.data<float>(),
+             .master = master.data<float>(),
+             .m = m.data<float>(),
+             .v = v.data<float>(),
+             .weight_decay = weight_decay,
+             .aligned = aligned(gradient) && aligned(master) && aligned(m) && aligned(v)},
+            gradient.elements());
 }
 
 }  // namespace
@@ -100,13 +80,9 @@ void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
                   .epsilon = step.epsilon,
                   .m_correction = bias_correction(step.beta1, step.step),
                   .v_correction = bias_correction(step.beta2, step.step)};
-  for (std::size_t begin = 0; begin < parameters.size(); begin += Batch::most) {
-    const std::size_t end = std::min(parameters.size(), begin + Batch::most);
-    Batch batch;
-    int all_blocks = 0;
-    for (std::size_t i = begin; i < end; ++i) all_blocks = add(batch, parameters[i], all_blocks);
-    launch(stream, update, {all_blocks}, threads, rule, batch, gradient_scale.data<float>());
-  }
+  in_batches<Batch>(parameters, add, [&](const Batch& batch) {
+    launch(stream, update, {batch.shares()}, threads, rule, batch, gradient_scale.data<float>());
+  });
 }
 
 }  // namespace masformer::cuda

@@ -16,11 +16,11 @@ void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Ten
   backend(stream).add_residual(stream, x, bias, added, y);
 }
 
-void add_sum_of_squares(const Stream& stream, Tensor x, Tensor sum) {
+void add_sum_of_squares(const Stream& stream, const std::vector<Tensor>& tensors, Tensor sum) {
   const OperandCheck check("add_sum_of_squares", stream);
-  check.contiguous("x", x, x.shape());
+  for (const Tensor& x : tensors) check.contiguous("x", x, x.shape());
   check.contiguous("sum", sum, {1}, DType::f64);
-  backend(stream).add_sum_of_squares(stream, x, sum);
+  backend(stream).add_sum_of_squares(stream, tensors, sum);
 }
 
 void clip_factor(const Stream& stream, Tensor squared_norm, double largest_norm, Tensor factor) {

@@ -1,6 +1,8 @@
 // Small sums and copies of vectors and matrices, fp32 or bf16.
 #pragma once
 
+#include <vector>
+
 #include "runtime/stream.h"
 #include "runtime/tensor.h"
 
@@ -10,9 +12,9 @@ namespace masformer {
 // product. An empty `bias` is none; y may be `added` itself.
 void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Tensor y);
 
-// sum [1] fp64 += the squares of all elements of a contiguous fp32 tensor, accumulated in double in
-// an order that depends on the number of threads alone.
-void add_sum_of_squares(const Stream& stream, Tensor x, Tensor sum);
+// sum [1] fp64 += the squares of all elements of contiguous fp32 tensors, accumulated in double in
+// an order that depends on the tensors' sizes and the number of threads alone.
+void add_sum_of_squares(const Stream& stream, const std::vector<Tensor>& tensors, Tensor sum);
 
 // factor [1] fp32 = what scales a gradient whose norm is the root of squared_norm [1] fp64 to at
 // most `largest_norm`: 1 where it is no larger or `largest_norm` is 0; NaN where it is not finite.

@@ -36,7 +36,9 @@ void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Ten
   });
 }
 
-void add_sum_of_squares(const Stream& stream, Tensor x, Tensor total) {
+namespace {
+
+double sum_of_squares(const Stream& stream, const Tensor& x) {
   std::vector<double> sums(static_cast<std::size_t>(stream.threads()));
   for_each_part(stream, x.elements(), line_elements, [&](Part elements, int part) {
     const float* data = x.data<float>();
@@ -47,7 +49,13 @@ void add_sum_of_squares(const Stream& stream, Tensor x, Tensor total) {
     }
     sums[static_cast<std::size_t>(part)] = sum;
   });
-  *total.data<double>() += std::accumulate(sums.begin(), sums.end(), 0.0);
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+}  // namespace
+
+void add_sum_of_squares(const Stream& stream, const std::vector<Tensor>& tensors, Tensor total) {
+  for (const Tensor& x : tensors) *total.data<double>() += sum_of_squares(stream, x);
 }
 
 void clip_factor(const Stream&, Tensor squared_norm, double largest_norm, Tensor factor) {

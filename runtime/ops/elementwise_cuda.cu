@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 
 #include "runtime/cuda/map.h"
 #include "runtime/cuda/reduce.h"
+#include "runtime/cuda/tensor_batch.h"
 #include "runtime/ops/backend_cuda.h"
 #include "runtime/ops/elementwise.h"
 
@@ -41,17 +43,33 @@ void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Ten
 
 namespace {
 
-// sums[block], to be added to or written, of the squares that fall to a block.
+struct Squared {
+  const float* data;
+  bool aligned;
+};
+
+constexpr int threads = 256;
+using Batch = TensorBatch<Squared, 128, threads * 32>;
+
 template <int n>
-__global__ void sum_squares(const float* x, std::int64_t count, double* sums, bool add) {
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x * n;
+__device__ double squares(const float* x, std::int64_t begin, std::int64_t end) {
   double total = 0;
-  for (std::int64_t i = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * n; i < count;
-       i += step) {
+  for (std::int64_t at = begin + threadIdx.x * n; at < end; at += threads * n) {
     float values[n];
-    load_part(x + i, count - i, values);
+    load_part(x + at, end - at, values);
 #pragma unroll
-    for (int j = 0; j < n; ++j) total += double(values[j]) * double(values[j]);
+    for (int i = 0; i < n; ++i) total += double(values[i]) * double(values[i]);
+  }
+  return total;
+}
+
+// sums[block], to be added to or written, of the squares that fall to a block.
+__global__ void sum_squares(Batch batch, double* sums, bool add) {
+  double total = 0;
+  for (int share = static_cast<int>(blockIdx.x); share < batch.shares(); share += gridDim.x) {
+    const auto [x, begin, end] = batch[share];
+    total +=
+        x.aligned ? squares<pack_size<float>>(x.data, begin, end) : squares<1>(x.data, begin, end);
   }
   total = over_block(total);
   if (threadIdx.x == 0) sums[blockIdx.x] = add ? sums[blockIdx.x] + total : total;
@@ -65,21 +83,25 @@ __global__ void add_sums(const double* sums, int count, double* sum) {
   if (threadIdx.x == 0) *sum += total;
 }
 
+void add_squares(const Stream& stream, const Batch& batch, double* sum) {
+  constexpr int most_blocks = 1024;
+  const int parts = std::min(batch.shares(), most_blocks);
+  // What one block can do needs no second.
+  if (parts <= 1) return launch(stream, sum_squares, {parts}, threads, batch, sum, true);
+  auto* const sums = static_cast<double*>(queue_of(stream).scratch(parts * size_of(DType::f64)));
+  launch(stream, sum_squares, {parts}, threads, batch, sums, false);
+  launch(stream, add_sums, {1}, threads, sums, parts, sum);
+}
+
 }  // namespace
 
-void add_sum_of_squares(const Stream& stream, Tensor x, Tensor sum) {
-  constexpr int threads = 256;
-  constexpr std::int64_t share = threads * 32, most_blocks = 1024;  // elements that fill a block
-  const std::int64_t count = x.elements(), parts = std::min(blocks(count, share), most_blocks);
-  // What one block can do needs no second.
-  double* const sums =
-      parts <= 1 ? sum.data<double>()
-                 : static_cast<double*>(queue_of(stream).scratch(parts * size_of(DType::f64)));
-  with_pack<float>(aligned(x), [&](auto n) {
-    launch(stream, sum_squares<n.value>, {parts}, threads, x.data<float>(), count, sums,
-           parts <= 1);
-  });
-  if (parts > 1) launch(stream, add_sums, {1}, threads, sums, parts, sum.data<double>());
+void add_sum_of_squares(const Stream& stream, const std::vector<Tensor>& tensors, Tensor sum) {
+  in_batches<Batch>(
+      tensors,
+      [](Batch& batch, const Tensor& x) {
+        batch.add({x.data<float>(), aligned(x)}, x.elements());
+      },
+      [&](const Batch& batch) { add_squares(stream, batch, sum.data<double>()); });
 }
 
 namespace {

@@ -236,7 +236,7 @@ void measure_parameter_ops(Benchmark& b) {
   const Stream& stream = b.stream();
   b.moves("adamw", 7 * m->bytes(), sets, [&] { adamw(stream, step, scale, state); });
   b.moves("add_sum_of_squares", m->bytes(), sets,
-          [&] { add_sum_of_squares(stream, gradient, total); });
+          [&] { add_sum_of_squares(stream, {gradient}, total); });
   // Where values are bf16, they are masters rounded.
   const OwnedTensor value(shape, b.dtype());
   b.moves("copy", m->bytes() + value->bytes(), b.dtype() == DType::bf16 ? sets : 0,

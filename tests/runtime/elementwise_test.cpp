@@ -44,12 +44,12 @@ TEST_P(Elementwise, SumsSquaresInDouble) {
   const OwnedTensor x = normals({tokens, features}, 4, 1e-5);
   if (x->elements() > 0) set(x->reshape({x->elements()}).slice(0, 0, 1), [](auto) { return 1e5; });
   const OwnedTensor sum({1}, DType::f64), again({1}, DType::f64);
-  add_sum_of_squares(stream, x, sum);
+  add_sum_of_squares(stream, {x}, sum);
   const double total = scalar(stream, sum), expected = dot(values(x), values(x));
   EXPECT_NEAR(total, expected, 1e-14 * expected);
-  add_sum_of_squares(stream, x, again);
+  add_sum_of_squares(stream, {x}, again);
   EXPECT_EQ(total, scalar(stream, again)) << "other bits the second time";
-  add_sum_of_squares(stream, x, sum);
+  add_sum_of_squares(stream, {x}, sum);
   EXPECT_EQ(scalar(stream, sum), 2 * total);
 }
 
@@ -58,10 +58,40 @@ TEST_P(Elementwise, SumsSquaresFromAnywhere) {
   for (std::int64_t begin = 0; begin < std::min<std::int64_t>(5, x->elements()); ++begin) {
     const Tensor rest = x->slice(0, begin, x->elements() - begin);
     fill_zero(stream, sum);
-    add_sum_of_squares(stream, rest, sum);
+    add_sum_of_squares(stream, {rest}, sum);
     const double expected = dot(values(rest), values(rest));
     EXPECT_NEAR(scalar(stream, sum), expected, 1e-13 * expected);
   }
+}
+
+// More pieces than one kernel takes, of any size, that start anywhere, as a rank's gradients do.
+TEST(SumOfSquares, OfManyIsTheSumOfEach) {
+  const Stream stream(device(), 2);
+  const OwnedTensor x = normals({600'000}, 4), sum({1}, DType::f64), again({1}, DType::f64);
+  std::vector<Tensor> pieces;
+  std::int64_t begin = 0;
+  for (std::int64_t piece = 0; piece < 300; ++piece) {
+    const std::int64_t size = piece % 100 == 7 ? 100'001 : piece * 37 % 1000;
+    pieces.push_back(x->slice(0, begin, size));
+    begin += size + piece % 3;
+  }
+  double expected = 0;
+  for (const Tensor& piece : pieces) expected += dot(values(piece), values(piece));
+  add_sum_of_squares(stream, pieces, sum);
+  EXPECT_NEAR(scalar(stream, sum), expected, 1e-13 * expected);
+  add_sum_of_squares(stream, pieces, again);
+  EXPECT_TRUE(same_bits(sum, again));
+  add_sum_of_squares(stream, {}, sum);
+  EXPECT_TRUE(same_bits(sum, again)) << "of none is nothing";
+}
+
+// More than the device's blocks take at once.
+TEST(SumOfSquares, OfALargeTensor) {
+  const Stream stream(device(), 2);
+  const OwnedTensor x({9'000'001}), sum({1}, DType::f64);
+  set(x, [](auto) { return 1; });
+  add_sum_of_squares(stream, {x}, sum);
+  EXPECT_EQ(scalar(stream, sum), 9'000'001);
 }
 
 TEST_P(Elementwise, FillsAndCopies) {
@@ -104,7 +134,7 @@ TEST(ElementwiseChecks, RefuseGapsAndOtherShapes) {
   const OwnedTensor wide({4, 8}), narrow({4, 3}), numbers({4, 3}, DType::i32);
   const Tensor gaps = wide->slice(1, 0, 3);
   EXPECT_THROW(fill_zero(stream, gaps), Error);
-  EXPECT_THROW(add_sum_of_squares(stream, gaps, OwnedTensor({1}, DType::f64)), Error);
+  EXPECT_THROW(add_sum_of_squares(stream, {gaps}, OwnedTensor({1}, DType::f64)), Error);
   EXPECT_THROW(copy(stream, narrow, gaps), Error);
   EXPECT_THROW(copy(stream, narrow, numbers), Error);
   EXPECT_THROW(add_residual(stream, narrow, Tensor(), narrow, wide), Error);

@@ -35,7 +35,7 @@ TEST(ReadbackTest, TakesWhatStoodThereWhenItWasAskedFor) {
   set(x, [](auto) { return 2; });
   Readback readback(stream);
   for (const double expected : {12.0, 24.0}) {
-    add_sum_of_squares(stream, x, sum);
+    add_sum_of_squares(stream, {x}, sum);
     readback.start(sum);
     EXPECT_EQ(readback.wait(), expected);
   }

@@ -1,0 +1,60 @@
+// Tensors that one kernel goes through: a launch costs the same for many small ones as for one.
+#pragma once
+
+#include <cstdint>
+#include <cuda_runtime.h>
+
+#include "runtime/cuda/launch.h"
+
+namespace masformer::cuda {
+
+// Up to `most` tensors, each cut into shares of `share` elements, of which its last may be shorter;
+// shares are counted over all of them. `Entry` is what the kernel knows of a tensor.
+template <class Entry, int most, std::int64_t share>
+class TensorBatch {
+ public:
+  struct Share {
+    const Entry& tensor;
+    std::int64_t begin, end;  // its elements
+  };
+
+  void add(const Entry& tensor, std::int64_t elements) {
+    tensors_[count_] = tensor;
+    elements_[count_] = elements;
+    first_share_[count_] = shares_;
+    shares_ += static_cast<int>(blocks(elements, share));
+    ++count_;
+  }
+  bool full() const { return count_ == most; }
+  __host__ __device__ int shares() const { return shares_; }
+
+  __device__ Share operator[](int number) const {
+    int i = 0;
+    while (i + 1 < count_ && first_share_[i + 1] <= number) ++i;
+    const std::int64_t begin = (number - first_share_[i]) * share;
+    return {tensors_[i], begin, min(elements_[i], begin + share)};
+  }
+
+ private:
+  int count_ = 0, shares_ = 0;
+  int first_share_[most];
+  std::int64_t elements_[most];
+  Entry tensors_[most];
+};
+
+// Calls add(batch, item) for every item and start(batch) for every batch that they fill.
+template <class Batch, class Items, class Add, class Start>
+void in_batches(const Items& items, const Add& add, const Start& start) {
+  static_assert(sizeof(Batch) <= 3840, "it travels in a kernel's parameters, of 4 KB in all");
+  Batch batch;
+  for (const auto& item : items) {
+    if (batch.full()) {
+      start(batch);
+      batch = {};
+    }
+    add(batch, item);
+  }
+  start(batch);
+}
+
+}  // namespace masformer::cuda
