@@ -32,10 +32,13 @@ void equip(std::unique_ptr<Communicator>& group, std::string_view name,
     return;
   }
   const bool messages = name == name_of(Axis::pipe);
+  // A send occupies its blocks until its receiver comes. The world's are single numbers.
+  const int most_blocks = name == "world" ? 1 : messages || name == "ends" ? 8 : 0;
   group = make_nccl_communicator(std::move(group), *devices.stream,
                                  {.name = std::string(name),
                                   .collectives = !messages,
                                   .messages = messages,
+                                  .most_blocks = most_blocks,
                                   .patience = devices.patience});
 }
 

@@ -77,23 +77,24 @@ class Channel::Operation final : public PendingOperation {
   Unwinding unwinding_;
 };
 
-Channel::Channel(const Stream& compute, const Place& place, std::string name,
+Channel::Channel(const Stream& compute, const Place& place, std::string name, int most_blocks,
                  std::chrono::seconds patience)
     : compute_(compute), name_(std::move(name)), patience_(patience) {
   cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
               "cudaStreamCreateWithFlags");
   live_channels(compute_).add(*this);
   try {
-    connect(place);
+    connect(place, most_blocks);
   } catch (...) {
     end();
     throw;
   }
 }
 
-void Channel::connect(const Place& place) {
+void Channel::connect(const Place& place, int most_blocks) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
+  if (most_blocks > 0) config.maxCTAs = most_blocks;
   operation_ = "connection";
   settle(ncclCommInitRankConfig(&comm_, place.size, place.id, place.rank, &config));
 }
@@ -115,10 +116,7 @@ void Channel::end() noexcept {
 }
 
 void Channel::close() {
-  while (last_) {
-    check();
-    std::this_thread::yield();
-  }
+  for (check(); !under_way_.empty(); check()) std::this_thread::yield();
   operation_ = "closing";
   settle(ncclCommFinalize(comm_));
   nccl::check(ncclCommDestroy(std::exchange(comm_, nullptr)), "ncclCommDestroy");
@@ -126,16 +124,24 @@ void Channel::close() {
 
 masformer::Event Channel::start(const char* operation, const Calls& calls) {
   require_healthy();
+  forget_ended();
   operation_ = operation;
-  ready_.record(handle_of(compute_));
-  ready_.hold_back(stream_);
+  UnderWay started{operation, std::make_unique<cuda::Event>(), std::make_shared<cuda::Event>()};
+  started.begin->record(handle_of(compute_));
+  started.begin->hold_back(stream_);
   Group group;
   calls(comm_, stream_);
   settle(group.end());
-  last_ = std::make_shared<cuda::Event>();
-  last_->record(stream_);
+  started.end->record(stream_);
   stuck_since_.reset();
-  return masformer::Event(std::make_unique<Operation>(shared_from_this(), last_));
+  under_way_.push_back(std::move(started));
+  return masformer::Event(std::make_unique<Operation>(shared_from_this(), under_way_.back().end));
+}
+
+void Channel::forget_ended() {
+  for (; !under_way_.empty() && under_way_.front().end->done(); under_way_.pop_front()) {
+    stuck_since_.reset();
+  }
 }
 
 void Channel::settle(ncclResult_t status) {
@@ -161,11 +167,12 @@ void Channel::require_healthy() {
 
 void Channel::check() {
   require_healthy();
-  if (last_ && last_->done()) last_.reset();
-  if (!last_) return stuck_since_.reset();
+  forget_ended();
+  if (under_way_.empty() || !under_way_.front().begin->done()) return stuck_since_.reset();
   const Clock::time_point now = Clock::now();
   if (!stuck_since_) stuck_since_ = now;
   if (now - *stuck_since_ > patience_) {
+    operation_ = under_way_.front().operation;
     break_off(fmt::format("did not end in {} s: a rank has stopped or the network is down",
                           patience_.count()));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <nccl.h>
@@ -31,8 +32,9 @@ class Channel final : public std::enable_shared_from_this<Channel> {
   using Calls = std::function<void(ncclComm_t, cudaStream_t)>;
 
   // Returns when the channel is connected; all of its ranks make it together. `name` begins
-  // messages: "rank 3 of the tensor group".
-  Channel(const Stream& compute, const Place& place, std::string name,
+  // messages: "rank 3 of the tensor group". Its operations take `most_blocks` of the device at a
+  // time; 0 leaves that to NCCL.
+  Channel(const Stream& compute, const Place& place, std::string name, int most_blocks,
           std::chrono::seconds patience);
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
@@ -44,8 +46,8 @@ class Channel final : public std::enable_shared_from_this<Channel> {
   // the first ones, which connect ranks, make the host wait for others. `operation` must live on.
   masformer::Event start(const char* operation, const Calls& calls);
 
-  // Throws Error where an operation failed, or has kept the host waiting for too long; all channels
-  // of the stream are given up then.
+  // Throws Error where an operation failed, or has been at work for too long while the host waits;
+  // all channels of the stream are given up then.
   void check();
   // Ends what is under way, with no result. Within a group of NCCL's, see nccl_live_channels.h.
   void abort() noexcept;
@@ -53,13 +55,20 @@ class Channel final : public std::enable_shared_from_this<Channel> {
  private:
   using Clock = std::chrono::steady_clock;
   class Operation;
+  // From when the compute stream has brought what it needs.
+  struct UnderWay {
+    const char* operation;
+    std::unique_ptr<cuda::Event> begin;
+    std::shared_ptr<cuda::Event> end;
+  };
 
-  void connect(const Place& place);
+  void connect(const Place& place, int most_blocks);
   // Returns when NCCL has done what it does in the background.
   void settle(ncclResult_t status);
   void require_healthy();
   [[noreturn]] void break_off(const std::string& why);
   void close();
+  void forget_ended();
   // Leaves the stream's channels; gives all of them up where this one is not closed.
   void end() noexcept;
 
@@ -68,10 +77,9 @@ class Channel final : public std::enable_shared_from_this<Channel> {
   std::chrono::seconds patience_;
   cudaStream_t stream_ = nullptr;
   ncclComm_t comm_ = nullptr;  // none once aborted
-  cuda::Event ready_;          // of what the operation that starts needs
   const char* operation_ = "";
-  std::shared_ptr<cuda::Event> last_;  // the end of all operations; none once it has come
-  std::optional<Clock::time_point> stuck_since_;  // none where nobody waits for last_
+  std::deque<UnderWay> under_way_;                // in their order; some may have ended
+  std::optional<Clock::time_point> stuck_since_;  // none where the first of them has not begun
   std::string failure_;
   Unwinding unwinding_;
 };

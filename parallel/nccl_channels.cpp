@@ -79,6 +79,8 @@ void run_once(Channel& channel, const Plan& plan, int rank, float* number) {
 Channels make_channels(Communicator& group, const Stream& stream, const NcclGroup& description) {
   // All connections now, before it is asked whether the device has memory for the rest.
   setenv("NCCL_RUNTIME_CONNECT", "0", 0);
+  // A switch that sums (NVLink SHARP) may take another order the next time.
+  if (stream.deterministic()) setenv("NCCL_NVLS_ENABLE", "0", 0);
   const std::vector<Plan> plans = plan_channels(group.size(), description);
   const std::vector<ncclUniqueId> ids = exchange_ids(group, plans);
   const std::string name = fmt::format("rank {} of the {} group", group.rank(), description.name);
@@ -91,7 +93,8 @@ Channels make_channels(Communicator& group, const Stream& stream, const NcclGrou
     if (own == members.end()) continue;
     const Place place{ids[i], static_cast<int>(members.size()),
                       static_cast<int>(own - members.begin())};
-    const auto channel = std::make_shared<Channel>(stream, place, name, description.patience);
+    const auto channel = std::make_shared<Channel>(stream, place, name, description.most_blocks,
+                                                   description.patience);
     run_once(*channel, plans[i], group.rank(), number);
     if (plans[i].link) {
       channels.links[{members[0], members[1]}] = channel;

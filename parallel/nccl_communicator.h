@@ -21,7 +21,10 @@ struct NcclGroup {
   // Between neighbours in a ring of the group's ranks. In either direction each pair has a channel,
   // so that a send waits for nothing but its own receiver, as the executor needs it.
   bool messages = false;
-  std::chrono::seconds patience{600};  // without progress while the host waits, before the job ends
+  // Of the device, that its operations take while they run or wait for a peer; 0 leaves it to NCCL.
+  int most_blocks = 0;
+  // While the host waits, for an operation that all is there for, before the job ends.
+  std::chrono::seconds patience{600};
 };
 
 // `inner` moves host tensors and connects the ranks; the stream outlives the communicator. Opens

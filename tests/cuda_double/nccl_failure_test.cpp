@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -47,9 +48,9 @@ class NcclFailure : public testing::Test {
 
   // What `act` throws of a job on this mesh; its own part is undone while the exception passes.
   template <class Act>
-  std::string failure(const Mesh& mesh, const Act& act) {
+  std::string failure(const Mesh& mesh, const Act& act, std::chrono::seconds wait = patience) {
     try {
-      Job job{test::make_groups(nccl, mesh, patience)};
+      Job job{test::make_groups(nccl, mesh, wait)};
       act(job);
     } catch (const Error& error) {
       return error.what();
@@ -94,6 +95,25 @@ TEST_F(NcclFailure, OfAnOperationIsFoundOutWhereverARankWaits) {
                                              : "all_reduce did not end in 1 s: a rank has stopped "
                                                "or the network is down"));
   }
+}
+
+// A rank that is late each time keeps the host waiting for longer than any of the operations.
+TEST_F(NcclFailure, IsNoneWhereOperationsTakeTheirTime) {
+  const std::chrono::milliseconds late(1200);
+  const std::string message = failure(
+      {.data = world().size()},
+      [&](Job& job) {
+        for (Communicator* const group : {job.groups.world.get(), job.groups.data.get()}) {
+          for (int time = 0; time < 2; ++time) {
+            if (world().rank() == broken) std::this_thread::sleep_for(late);
+            group->all_reduce(job.x, Reduction::sum).wait();
+            if (world().rank() == broken) job.x.values();  // else the double has it done at the end
+          }
+        }
+        job.x.values();
+      },
+      std::chrono::seconds(2));
+  EXPECT_EQ(message, "");
 }
 
 TEST_F(NcclFailure, OfAMessageIsFoundOutByItsTwoRanks) {
