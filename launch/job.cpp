@@ -8,6 +8,7 @@
 #include <thread>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <omp.h>
 
@@ -43,10 +44,24 @@ Device device_of(const RuntimeOptions& runtime) {
   return runtime.device == name_of(Device::cuda) ? Device::cuda : Device::cpu;
 }
 
+// The index of this rank's device among those that it is shown: ranks of a host that are shown the
+// same ones take them in turn. Slurm may show each rank, or the ranks of each socket, others.
+// Collective.
+int choose_device(Communicator& world, Device device) {
+  const std::string shown = collectively(world, [&] {
+    return fmt::format("{} of {}", fmt::join(shown_devices(device), " "), host_name());
+  });
+  const std::vector<std::string> all = world.all_gather(shown);
+  return static_cast<int>(std::count(all.begin(), all.begin() + world.rank(), shown));
+}
+
 Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype) {
-  return collectively(*session.world(), [&] {
-    Stream stream(device_of(runtime), choose_threads(runtime.threads, session.ranks_on_this_host()),
-                  session.rank_on_this_host(), runtime.deterministic);
+  const std::unique_ptr<Communicator> world = session.world();
+  const Device device = device_of(runtime);
+  const int index = choose_device(*world, device);
+  return collectively(*world, [&] {
+    Stream stream(device, choose_threads(runtime.threads, session.ranks_on_this_host()), index,
+                  runtime.deterministic);
     if (!has_products(stream, dtype)) {
       const bool cpu = stream.device() == Device::cpu;
       refuse("train.dtype={} needs {} has not: take train.dtype=fp32", name_of(dtype),

@@ -22,14 +22,11 @@ class MpiSession {
   std::unique_ptr<Communicator> world() const;
   // How many ranks of the job share this machine.
   int ranks_on_this_host() const { return ranks_on_this_host_; }
-  // Which of them this one is.
-  int rank_on_this_host() const { return rank_on_this_host_; }
   // Ends every rank of the job with `status`; for failures that the other ranks don't know of.
   [[noreturn]] static void abort(int status);
 
  private:
   int ranks_on_this_host_ = 1;
-  int rank_on_this_host_ = 0;
 };
 
 // The group of `members` (ranks of `world`, which the object must have come from

@@ -36,7 +36,6 @@ MpiSession::MpiSession(int* argc, char*** argv) {
   }
   const OwnedComm host = ranks_of_this_host();
   check_mpi(MPI_Comm_size(host.get(), &ranks_on_this_host_), "MPI_Comm_size");
-  check_mpi(MPI_Comm_rank(host.get(), &rank_on_this_host_), "MPI_Comm_rank");
 }
 
 MpiSession::~MpiSession() {

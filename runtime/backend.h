@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/ops/adamw.h"
 #include "runtime/ops/attention.h"
@@ -28,6 +29,8 @@ struct Backend {
   // Of the host, for pinned_memory.h; as the two above.
   void* (*allocate_pinned)(std::int64_t bytes);
   void (*release_pinned)(void* memory) noexcept;
+  // For shown_devices().
+  std::vector<std::string> (*shown_devices)();
   // What a stream on the machine's device `index` keeps; null where calls return when they are
   // done.
   std::unique_ptr<DeviceQueue> (*make_queue)(int index);

@@ -25,6 +25,10 @@ std::unique_ptr<DeviceQueue> make_queue(int) {
   return nullptr;
 }
 
+std::vector<std::string> shown_devices() {
+  return {};
+}
+
 void copy_across(const Stream&, Tensor, Tensor) {
   fail("host memory is the CPU's own");
 }
@@ -37,6 +41,7 @@ const Backend& cpu_backend() {
       .release = release,
       .allocate_pinned = allocate,
       .release_pinned = release,
+      .shown_devices = shown_devices,
       .make_queue = make_queue,
       .copy_across = copy_across,
       .has_products = cpu::has_products,

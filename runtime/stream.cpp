@@ -5,6 +5,10 @@
 
 namespace masformer {
 
+std::vector<std::string> shown_devices(Device device) {
+  return backend(device).shown_devices();
+}
+
 Stream::Stream(Device device, int threads, int index, bool deterministic)
     : device_(device), threads_(threads), deterministic_(deterministic) {
   require(threads >= 1, "a stream needs at least one thread, not {}", threads);

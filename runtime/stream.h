@@ -73,6 +73,10 @@ class DeviceQueue {
   std::vector<Watched*> watched_;
 };
 
+// Where the devices that this process is shown are on the machine's buses, by their index; of the
+// CPU, none. Throws UsageError where there is none to be had.
+std::vector<std::string> shown_devices(Device device);
+
 class Stream {
  public:
   // `threads`: how many the CPU backend may use in each op; at least 1. `index`: which of the

@@ -12,6 +12,7 @@ constexpr Backend table{
     .release = cuda::release,
     .allocate_pinned = cuda::allocate_pinned,
     .release_pinned = cuda::release_pinned,
+    .shown_devices = cuda::shown_devices,
     .make_queue = cuda::make_queue,
     .copy_across = cuda::copy_across,
     .has_products = cuda::has_products,

@@ -23,6 +23,9 @@ std::string version(int number) {
 
 // How many the machine has; at least one. Devices that are there and can't be used are a failure.
 int count_devices() {
+  // CUDA reads it once, at first: streams that share a hardware queue would wait for each other,
+  // and a rank has more of them than the usual 8.
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   int devices = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
   if (status == cudaSuccess && devices > 0) return devices;
@@ -73,10 +76,18 @@ void release_pinned(void* memory) noexcept {
   cudaFreeHost(memory);
 }
 
+std::vector<std::string> shown_devices() {
+  std::vector<std::string> ids;
+  const int devices = count_devices();
+  for (int index = 0; index < devices; ++index) {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+    ids.push_back(bus_id(properties));
+  }
+  return ids;
+}
+
 std::unique_ptr<DeviceQueue> make_queue(int index) {
-  // CUDA reads it once, at first: streams that share a hardware queue would wait for each other,
-  // and a rank has more of them than the usual 8.
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   return std::make_unique<Queue>(index % count_devices());
 }
 

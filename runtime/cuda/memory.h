@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "runtime/stream.h"
 
@@ -12,6 +14,7 @@ void* allocate(std::int64_t bytes);
 void release(void* memory) noexcept;
 void* allocate_pinned(std::int64_t bytes);
 void release_pinned(void* memory) noexcept;
+std::vector<std::string> shown_devices();
 // Ranks beyond the number of devices share them.
 std::unique_ptr<DeviceQueue> make_queue(int index);
 // What goes to the device from pageable memory has been read when the call returns.

@@ -73,9 +73,13 @@ std::string Queue::name() const {
                      id[3]);
 }
 
+std::string bus_id(const cudaDeviceProp& properties) {
+  return fmt::format("{:04x}:{:02x}:{:02x}", properties.pciDomainID, properties.pciBusID,
+                     properties.pciDeviceID);
+}
+
 std::string Queue::bus_id() const {
-  return fmt::format("{:04x}:{:02x}:{:02x}", properties_.pciDomainID, properties_.pciBusID,
-                     properties_.pciDeviceID);
+  return cuda::bus_id(properties_);
 }
 
 std::int64_t Queue::available_memory() const {

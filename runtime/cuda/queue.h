@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "runtime/stream.h"
 
@@ -16,6 +17,9 @@ class LibraryState {
  public:
   virtual ~LibraryState() = default;
 };
+
+// As DeviceQueue::bus_id().
+std::string bus_id(const cudaDeviceProp& properties);
 
 class Queue final : public DeviceQueue {
  public:

@@ -1,7 +1,8 @@
 // The pretend device: what a Hopper GPU would say of itself, but for its size. All ranks have the
 // same one, or each its own, as the only one that it is shown, where MASFORMER_CUDA_DOUBLE_OWN is
-// "device", and its own part of one (MIG) where that is "part". MASFORMER_CUDA_DOUBLE_BROKEN is the
-// error that stands between the program and the device.
+// "device", and its own part of one (MIG) where that is "part"; where it is "socket", even ranks
+// are shown two devices and odd ranks two others. MASFORMER_CUDA_DOUBLE_BROKEN is the error that
+// stands between the program and the device.
 #include <cstdlib>
 #include <cstring>
 
@@ -18,11 +19,31 @@ int rank() {
   return rank ? std::atoi(rank) : 0;
 }
 
-cudaDeviceProp properties() {
-  cudaDeviceProp device{};
+bool ranks_own(const char* what) {
   const char* const own = std::getenv("MASFORMER_CUDA_DOUBLE_OWN");
-  if (own) device.uuid.bytes[0] = static_cast<char>(1 + rank());
-  if (own && std::strcmp(own, "device") == 0) device.pciBusID = 1 + rank();
+  return own != nullptr && std::strcmp(own, what) == 0;
+}
+
+int devices_shown() {
+  return ranks_own("socket") ? 2 : 1;
+}
+
+// Among all of the machine's.
+int number_of(int index) {
+  if (ranks_own("socket")) return 2 * (rank() % 2) + index;
+  return ranks_own("device") || ranks_own("part") ? rank() : 0;
+}
+
+bool is_shown(int index) {
+  return index >= 0 && index < devices_shown();
+}
+
+int current = 0;
+
+cudaDeviceProp properties(int index) {
+  cudaDeviceProp device{};
+  device.uuid.bytes[0] = static_cast<char>(number_of(index));
+  device.pciBusID = ranks_own("part") ? 0 : number_of(index);
   std::strcpy(device.name, "double");
   device.major = 9;
   device.minor = 0;
@@ -45,29 +66,31 @@ cudaDeviceProp properties() {
 }  // namespace
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = devices_shown();
   const char* const broken = std::getenv("MASFORMER_CUDA_DOUBLE_BROKEN");
   return remembered(broken ? static_cast<cudaError_t>(std::atoi(broken)) : cudaSuccess);
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return remembered(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+  if (!is_shown(device)) return remembered(cudaErrorInvalidDevice);
+  current = device;
+  return remembered(cudaSuccess);
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int device) {
-  if (device != 0) return remembered(cudaErrorInvalidDevice);
-  *out = properties();
+  if (!is_shown(device)) return remembered(cudaErrorInvalidDevice);
+  *out = properties(device);
   return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
-  if (device != 0) return remembered(cudaErrorInvalidDevice);
-  const cudaDeviceProp all = properties();
+  if (!is_shown(device)) return remembered(cudaErrorInvalidDevice);
+  const cudaDeviceProp all = properties(device);
   switch (attribute) {
     case cudaDevAttrComputeCapabilityMajor:
       *value = all.major;

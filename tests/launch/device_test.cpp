@@ -169,6 +169,15 @@ TEST_F(OnDevice, PicksItsTransport) {
   says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "device"}}), "transport NCCL\n");
 }
 
+// As where Slurm binds devices to the nearer ranks: two are shown to even ranks, two others to odd.
+TEST_F(OnDevice, HasOneForEachRankOfThoseThatItIsShown) {
+  if (!is_double()) GTEST_SKIP() << "the double shows devices to order";
+  const Finished finished =
+      run(training_words(scratch_, "run", with(on_device({.data = 4}), {"--train.steps", "1"})),
+          {{"MASFORMER_CUDA_DOUBLE_OWN", "socket"}});
+  EXPECT_NE(finished.output.find("transport NCCL\n"), std::string::npos) << finished.output;
+}
+
 // A device that can't be used is not taken for none, for which tests are skipped.
 TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
   if (!is_double()) GTEST_SKIP() << "only the double breaks to order";
