@@ -91,14 +91,26 @@ std::unique_ptr<DeviceQueue> make_queue(int index) {
   return std::make_unique<Queue>(index % count_devices());
 }
 
+namespace {
+
+bool is_pinned(const void* memory) {
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, memory), "cudaPointerGetAttributes");
+  return attributes.type == cudaMemoryTypeHost;
+}
+
+}  // namespace
+
+// CUDA promises nothing of pageable memory until the copy has run.
 void copy_across(const Stream& stream, Tensor from, Tensor to) {
   if (from.elements() == 0) return;
-  // The copy to pageable memory waits for the stream, too, but looks after nothing meanwhile.
-  if (to.device() == Device::cpu) stream.synchronize();
+  const bool to_host = to.device() == Device::cpu;
+  // The copy to pageable memory may wait for the stream, too, but looks after nothing meanwhile.
+  if (to_host) stream.synchronize();
   check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
                         cudaMemcpyDefault, queue_of(stream).handle()),
         "cudaMemcpyAsync");
-  if (to.device() == Device::cpu) stream.synchronize();
+  if (to_host || !is_pinned(from.raw())) stream.synchronize();
 }
 
 }  // namespace masformer::cuda
