@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "runtime/cuda/nvrtc.h"
 #include "runtime/cuda/queue.h"
 #include "runtime/error.h"
 #include "runtime/ops/attention_cudnn_graph.h"
@@ -21,6 +22,7 @@ class CudnnState final : public LibraryState {
  public:
   explicit CudnnState(Queue& queue)
       : capability_(10 * queue.properties().major + queue.properties().minor) {
+    load_nvrtc_builtins();
     check_cudnn(cudnnCreate(&handle_), "cudnnCreate");
     check_cudnn(cudnnSetStream(handle_, queue.handle()), "cudnnSetStream");
   }
