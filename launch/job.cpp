@@ -75,8 +75,8 @@ Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DTy
 constexpr std::int64_t process_memory = 64 << 20;
 
 // What a rank's libraries take of its device after the check, when code of theirs is loaded for its
-// first use. An estimate: docs/gpu.md.
-constexpr std::int64_t library_memory = 512 << 20;
+// first use, and what CUDA and they take of the host's memory. Estimates: docs/gpu.md.
+constexpr std::int64_t library_memory = 512 << 20, library_host_memory = 1 << 30;
 
 // Refuses, on all ranks, what one of their machines or devices has no memory for. Collective.
 void check_memory(const Stream& stream, const Communicators& groups, const StageDescription& stage,
@@ -96,7 +96,7 @@ void check_memory(const Stream& stream, const Communicators& groups, const Stage
   if (const DeviceQueue* const device = stream.queue()) {
     check(fmt::format("{} of {}", device->name(), host_name()), planned + library_memory,
           device->available_memory(), true);
-    on_host = plan_host_memory(stage, plan, groups.staged).total();
+    on_host = plan_host_memory(stage, plan, groups.staged).total() + library_host_memory;
   }
   check(host_name(), on_host + process_memory, available_host_memory(), stream.queue() == nullptr);
 }

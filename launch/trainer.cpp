@@ -111,12 +111,19 @@ ExitCode Trainer::run() {
   try {
     return train();
   } catch (const AgreedUsageError&) {
-    job_.stage.sync().settle();
+    settle();
     throw;
   } catch (const AgreedError&) {
-    job_.stage.sync().settle();
+    settle();
     throw;
   }
+}
+
+// What is under way ends on all ranks before one of them breaks off its channels.
+void Trainer::settle() {
+  job_.stage.sync().settle();
+  job_.stream.synchronize();
+  job_.world().barrier();
 }
 
 ExitCode Trainer::train() {

@@ -49,6 +49,7 @@ class Trainer {
     bool stop = false;
   };
   ExitCode train();
+  void settle();
   void check_held_out() const;
   void prepare_output();
   // Issues a step's passes, up to the gradient's norm.

@@ -84,13 +84,14 @@ void prepare_environment() {
   setenv("MASFORMER_WATCHED", isatty(STDOUT_FILENO) == 1 ? "yes" : "no", 1);
 }
 
-// Whether ranks on other hosts must have it, too. Not the devices that a rank is shown, nor what
+// Whether ranks on other hosts must have it, too: settings, and where libraries are found
+// (runtime/plugin.h). Not the devices that a rank is shown, nor what
 // NCCL knows a host by: these are the host's own.
 bool is_passed_on(const std::string& name) {
   const auto begins = [&](const char* prefix) { return name.starts_with(prefix); };
   if (name == "CUDA_VISIBLE_DEVICES" || name == "NCCL_HOSTID") return false;
   return std::ranges::any_of(std::array{"MASFORMER_", "OMP_", "NCCL_", "CUDA_"}, begins) ||
-         name == "LD_LIBRARY_PATH";
+         name == "LD_LIBRARY_PATH" || name == "PATH";
 }
 
 // mpirun gives ranks on other hosts only what it is told to.

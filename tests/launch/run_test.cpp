@@ -21,11 +21,11 @@ std::set<std::string> passed_on(const std::string& line) {
 
 TEST(Run, PassesSettingsOnToOtherHostsButNotWhatIsOneHostsOwn) {
   FakeMpirun mpirun("echo \"$@\"");
-  const std::set<std::string> settings{"MASFORMER_A", "OMP_B", "NCCL_C", "CUDA_HOME",
-                                       "LD_LIBRARY_PATH"};
+  const std::set<std::string> settings{"MASFORMER_A", "OMP_B",           "NCCL_C",
+                                       "CUDA_HOME",   "LD_LIBRARY_PATH", "PATH"};
   const std::set<std::string> own{"CUDA_VISIBLE_DEVICES", "NCCL_HOSTID", "NVIDIA_D"};
   for (const auto& names : {settings, own}) {
-    for (const std::string& name : names) mpirun.environment[name] = "0";
+    for (const std::string& name : names) mpirun.environment.try_emplace(name, "0");
   }
   mpirun.words.insert(mpirun.words.begin() + 4, {"--hostfile", "hosts"});
   const Finished finished = run(mpirun.words, mpirun.environment);
