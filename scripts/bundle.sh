@@ -24,6 +24,10 @@ make_program() {
   quietly bundle-build.log cmake --build "$build" --target masformer plugins ${with_tests:+gpu_tests}
 }
 
+# What goes by a fabric needs drivers that are the machine's own, and NCCL would take our copy of its
+# library for the machine's: MPI's components for them are left out, so that it goes by TCP.
+readonly fabrics='/lib(ibverbs|rdmacm|fabric|efa|psm2|psm_infinipath|infinipath|uc[mpst])[.]so'
+
 # libraries FILE...: what they need, with a system's own (glibc) and NVIDIA's left out.
 libraries() {
   ldd "$@" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u \
@@ -66,7 +70,7 @@ copy_tests() {
 copy_libraries() {
   local file
   while read -r file; do
-    if ldd "$file" 2>/dev/null | grep -q 'not found' && [[ $file == */mca_* ]]; then rm "$file"; fi
+    if ldd "$file" 2>/dev/null | grep -qE "not found|$fabrics" && [[ $file == */mca_* ]]; then rm "$file"; fi
   done < <(find "$target" -type f)
   mapfile -t files < <(find "$target" -type f \( -name '*.so' -o -perm -u+x \))
   # shellcheck disable=SC2046
