@@ -1,6 +1,7 @@
 // A mesh's groups: who is in which, what they count as sent, and what memory they take.
 #include "parallel/communicators.h"
 
+#include <cstdlib>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -52,6 +53,16 @@ double sum_on_way(const test::Way& way, Communicator& group, bool has_collective
 
 class Groups : public test::OnEachWay {};
 INSTANTIATE_TEST_SUITE_P(, Groups, testing::ValuesIn(test::ways()), test::name_of_way);
+
+// Where runs are to be repeatable, no switch of NVLink's sums.
+TEST_P(Groups, OfADeterministicStreamSumInOneOrder) {
+  if (!GetParam().nccl()) GTEST_SKIP() << "MPI's order is its ranks'";
+  unsetenv("NCCL_NVLS_ENABLE");
+  const Stream stream(test::device(), 1, world().rank(), true);
+  const auto group = make_nccl_communicator(test::private_world(8), stream, {.name = "data"});
+  const char* const switches = std::getenv("NCCL_NVLS_ENABLE");
+  EXPECT_STREQ(switches != nullptr ? switches : "not set", "0");
+}
 
 TEST_P(Groups, OfAMeshAddUpTheRightRanks) {
   for (const Mesh& mesh : meshes_of(world().size())) {
