@@ -49,7 +49,7 @@ copy_files() {
   cp "$(command -v orted)" "$target/lib/masformer/"
   cp "$components"/mca_*.so "$target/${components#"$prefix"/}/"
   cp -r "$data" "$target/share/"
-  cp "$root/README.md" "$target/"
+  cp -r "$root"/{README.md,ARCHITECTURE.md,CONTRIBUTING.md,LICENSE,docs} "$target/"
   cp -r "$root/launch/configs" "$target/configs"
 }
 
@@ -73,24 +73,36 @@ copy_libraries() {
     if ldd "$file" 2>/dev/null | grep -qE "not found|$fabrics" && [[ $file == */mca_* ]]; then rm "$file"; fi
   done < <(find "$target" -type f)
   mapfile -t files < <(find "$target" -type f \( -name '*.so' -o -perm -u+x \))
-  # shellcheck disable=SC2046
-  cp -L $(libraries "${files[@]}") "$target/lib/"
+  mapfile -t files < <(libraries "${files[@]}")
+  cp -L "${files[@]}" "$target/lib/"
+  copy_licences "${files[@]}"
 }
 
-# Libraries are found from where a file lies.
+# copy_licences LIBRARY...: of what others wrote, by Debian's packages.
+copy_licences() {
+  local file package
+  mkdir -p "$target/share/licences"
+  for file; do dpkg -S "*x86_64-linux-gnu*/$(basename "$(readlink -f "$file")")"; done | cut -d : -f 1 | sort -u \
+    | while read -r package; do
+      cp -L "/usr/share/doc/$package/copyright" "$target/share/licences/$package"
+    done
+}
+
+# Libraries are found from where a file lies, before LD_LIBRARY_PATH has a say, in which a cluster's
+# modules put another MPI.
 set_paths() {
   local file
   while read -r file; do
     file -b "$file" | grep -q ELF || continue
     chmod u+w "$file"
     strip --strip-unneeded "$file"
-    patchelf --set-rpath "\$ORIGIN/$(realpath --relative-to="${file%/*}" "$target/lib")" "$file"
+    patchelf --force-rpath --set-rpath "\$ORIGIN/$(realpath --relative-to="${file%/*}" "$target/lib")" "$file"
   done < <(find "$target" -type f)
 }
 
 # launcher NAME: bin/NAME, which starts lib/masformer/NAME with the MPI that came with it.
 launcher() {
-  cat >"$target/bin/$1" <<'END'
+  sed "s/NAME/$1/" >"$target/bin/$1" <<'END'
 #!/bin/sh
 # Starts the program with the libraries and the MPI that came with it.
 here=$(dirname "$(readlink -f "$0")")
@@ -99,7 +111,7 @@ export OPAL_PREFIX="${here%/bin}" PATH="$here:$PATH"
 [ -n "$SLURM_JOB_ID" ] || command -v ssh >/dev/null || command -v rsh >/dev/null || export OMPI_MCA_plm=isolated
 # PMIx, which the processes find each other by, looks for its compression in the system's folders alone.
 export PMIX_MCA_pcompress_base_silence_warning=1
-exec "$OPAL_PREFIX/lib/masformer/$(basename "$0")" "$@"
+exec "$OPAL_PREFIX/lib/masformer/NAME" "$@"
 END
   chmod +x "$target/bin/$1"
 }

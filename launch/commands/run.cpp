@@ -134,7 +134,8 @@ ExitCode run_command(const Arguments& arguments) {
         "checkpoint (exit status 3); a second one ends them at once.\n"
         "Sets, unless set already: no binding to cores, oversubscription, "
         "OMP_WAIT_POLICY=passive. Passes MASFORMER_*, OMP_*, NCCL_*, CUDA_* (but "
-        "CUDA_VISIBLE_DEVICES) and LD_LIBRARY_PATH on to ranks on other hosts.\n");
+        "not CUDA_VISIBLE_DEVICES and NCCL_HOSTID), PATH and LD_LIBRARY_PATH on to ranks on other "
+        "hosts.\n");
     return ExitCode::done;
   }
   const RunWords words = read_words(arguments);
