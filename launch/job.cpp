@@ -79,26 +79,34 @@ constexpr std::int64_t process_memory = 64 << 20;
 constexpr std::int64_t library_memory = 512 << 20, library_host_memory = 1 << 30;
 
 // Refuses, on all ranks, what one of their machines or devices has no memory for. Collective.
-void check_memory(const Stream& stream, const Communicators& groups, const StageDescription& stage,
-                  const StagePlan& plan) {
+void check_memory(const RunPlan& run, const Stream& stream, const Communicators& groups,
+                  const StageDescription& stage, const StagePlan& plan) {
   Communicator& world = *groups.world;
-  const std::int64_t planned = plan_memory(stage, plan).total();
-  const auto check = [&](const std::string& place, std::int64_t wanted, std::int64_t available,
-                         bool has_activations) {
+  // `besides`: what libraries hold.
+  const auto check = [&](const std::string& place, std::int64_t planned, std::int64_t besides,
+                         std::int64_t available, bool has_activations) {
     std::vector<MemoryDemand> ranks;
-    for (const auto& rank : all_gather_json(world, {place, wanted, available})) {
+    for (const auto& rank : all_gather_json(world, {place, planned + besides, available})) {
       ranks.push_back({rank[0], rank[1], rank[2]});
     }
-    agree(world,
-          memory_shortage(ranks, place, has_activations && plan.purpose == Purpose::training));
+    const bool recomputable = has_activations && plan.purpose == Purpose::training;
+    try {
+      agree(world, memory_shortage(ranks, place, recomputable));
+    } catch (const AgreedUsageError& shortage) {
+      if (!has_activations) throw;
+      throw AgreedUsageError(fmt::format("{}\n{}          and {} MiB a rank besides, for libraries",
+                                         shortage.what(), describe_memory(run, plan.purpose),
+                                         besides >> 20));
+    }
   };
-  std::int64_t on_host = planned;
+  std::int64_t on_host = plan_memory(stage, plan).total(), besides = process_memory;
   if (const DeviceQueue* const device = stream.queue()) {
-    check(fmt::format("{} of {}", device->name(), host_name()), planned + library_memory,
+    check(fmt::format("{} of {}", device->name(), host_name()), on_host, library_memory,
           device->available_memory(), true);
-    on_host = plan_host_memory(stage, plan, groups.staged).total() + library_host_memory;
+    on_host = plan_host_memory(stage, plan, groups.staged).total();
+    besides += library_host_memory;
   }
-  check(host_name(), on_host + process_memory, available_host_memory(), stream.queue() == nullptr);
+  check(host_name(), on_host, besides, available_host_memory(), stream.queue() == nullptr);
 }
 
 // NCCL lets ranks share a device, or have parts of one, only where it is asked to, and of late:
@@ -131,7 +139,7 @@ Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const Runtim
 Stage Job::make_stage(Purpose purpose) {
   StageDescription description = plan.describe_stage(groups.at);
   StagePlan stage_plan = plan.plan_stage(description, purpose);
-  check_memory(stream, groups, description, stage_plan);
+  check_memory(plan, stream, groups, description, stage_plan);
   return collectively(*groups.world, [&] {
     return Stage(std::move(description), std::move(stage_plan), stream, groups);
   });

@@ -212,7 +212,6 @@ std::string describe_course(const OptimizerConfig& course) {
 }  // namespace
 
 std::string describe(const RunPlan& plan) {
-  constexpr double mib = 1 << 20;
   std::string text = fmt::format(
       "model     {} layers, hidden {}, {} heads, ffn {}, vocabulary {}, positions {}\n"
       "          spans {}; {} parameters\n"
@@ -222,14 +221,19 @@ std::string describe(const RunPlan& plan) {
       plan.mesh.to_string(), plan.micro_batches, plan.policy.shape.samples,
       plan.policy.shape.sequence);
   text += describe_policy(plan) + describe_course(plan.optimizer);
-  text +=
+  return text + describe_memory(plan, Purpose::training);
+}
+
+std::string describe_memory(const RunPlan& plan, Purpose purpose) {
+  constexpr double mib = 1 << 20;
+  std::string text =
       fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}   MiB a rank\n", "stage",
                   "weights", "gradients", "optimizer", "activations", "other", "total");
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
     // The last ones own the most rows and tokens.
     const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1, .tensor = plan.mesh.tensor - 1};
     const StageDescription stage = plan.describe_stage(at);
-    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, Purpose::training));
+    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
     const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];
     text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f} {:>9.1f}\n",
                         fmt::format("{}: {}", pipe, to_string(range)), double(memory.weights) / mib,

@@ -38,5 +38,7 @@ RunPlan make_run_plan(const Options& options, int ranks, ModelConfig model);
 
 // The start-up page: layout, partition, parameters, memory per rank.
 std::string describe(const RunPlan& plan);
+// What each pipeline stage takes of a rank's memory, as describe() shows it.
+std::string describe_memory(const RunPlan& plan, Purpose purpose);
 
 }  // namespace masformer

@@ -178,6 +178,18 @@ TEST_F(OnDevice, HasOneForEachRankOfThoseThatItIsShown) {
   EXPECT_NE(finished.output.find("transport NCCL\n"), std::string::npos) << finished.output;
 }
 
+TEST_F(OnDevice, IsRefusedWhatItHasNoMemoryFor) {
+  const Finished finished = run(training_words(
+      scratch_, "run",
+      with(on_device({}), {"--model.hidden", "4096", "--model.positions", "268435456"})));
+  EXPECT_EQ(finished.status, 2);
+  for (const char* const part :
+       {"masformer: the rank on ", " GPU-", " GiB of memory, of which ", "\nmemory  ",
+        "0: layers 0-1 ", "\n          and 512 MiB a rank besides, for libraries\n"}) {
+    EXPECT_NE(finished.output.find(part), std::string::npos) << part << finished.output;
+  }
+}
+
 // A device that can't be used is not taken for none, for which tests are skipped.
 TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
   if (!is_double()) GTEST_SKIP() << "only the double breaks to order";
