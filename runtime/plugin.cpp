@@ -59,6 +59,11 @@ std::optional<std::string> find_library(const std::string& name) {
   return std::nullopt;
 }
 
+constexpr const char* where_looked_for =
+    "; it was looked for by the loader, in lib64 of CUDA_HOME and CUDA_PATH, in /usr/local/cuda "
+    "and in "
+    "nvidia/*/lib of the Python environments on PATH";
+
 // The library that a message of dlopen misses, as in "libX.so.1: cannot open shared object file".
 std::string missing_library(const std::string& message) {
   const auto end = message.find(": cannot open shared object file");
@@ -73,7 +78,9 @@ void* open(const std::string& path, std::set<std::string>& tried) {
     const std::string message = dlerror();
     const std::string missing = missing_library(message);
     const auto found = missing.empty() ? std::nullopt : find_library(missing);
-    if (!found || !tried.insert(missing).second) refuse("{} can't be opened: {}", path, message);
+    if (!found || !tried.insert(missing).second) {
+      refuse("{} can't be opened: {}{}", path, message, missing.empty() ? "" : where_looked_for);
+    }
     open(*found, tried);
   }
 }

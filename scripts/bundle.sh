@@ -156,7 +156,12 @@ check() {
         \$masformer prepare --input text.txt --output tokens.h5 &&
         \$masformer run -n 2 -- train --data.path tokens.h5 --run.dir run --model.spans full,window:32 \
           --model.hidden 64 --model.heads 4 --train.sequence 64 --train.steps 3 --parallel.tensor 2 &&
-        \$masformer inspect --verify run/checkpoints/step-00000003"' bare "$bare" "$name" </dev/null
+        \$masformer inspect --verify run/checkpoints/step-00000003 &&
+        ! \$masformer train --data.path tokens.h5 --run.dir device --runtime.device cuda >device.txt 2>&1"
+    ' bare "$bare" "$name" </dev/null
+  # NVIDIA's libraries are not there, or the plugin, where no toolkit built it.
+  grep -qE 'it was looked for by the loader|this build has no libmasformer_cuda.so' "$bare/tmp/device.txt" \
+    || fail "without NVIDIA's libraries it says: $(cat "$bare/tmp/device.txt")"
   say "the bundle works in a bare root"
 }
 
