@@ -29,7 +29,7 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   if (end == 0) {
     throw AgreedUsageError(fmt::format(
         "the split has {} tokens, too few for a window of train.sequence={} and the token after: "
-        "take --eval.split all, or a shorter sequence",
+        "take --eval.split all, or hold more out (data.held_out)",
         split.tokens(), sequence));
   }
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;

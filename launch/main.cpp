@@ -26,7 +26,7 @@ constexpr std::array commands{
     Command{"prepare", "--input PATH... --output tokens.h5", "text to a token store, once",
             prepare_command},
     Command{"train", "[--config F] [--section.key value ...]",
-            "train; under mpirun or srun, one process a rank", train_command},
+            "train; under mpirun or srun --mpi=pmix, one process a rank", train_command},
     Command{"run", "-n N [mpirun's options] -- train ...",
             "start mpirun with good settings, and stop it cleanly", run_command},
     Command{"eval", "--checkpoint CHECKPOINT --data.path STORE",

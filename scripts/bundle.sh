@@ -70,8 +70,8 @@ copy_tests() {
 copy_libraries() {
   local file
   while read -r file; do
-    if ldd "$file" 2>/dev/null | grep -qE "not found|$fabrics" && [[ $file == */mca_* ]]; then rm "$file"; fi
-  done < <(find "$target" -type f)
+    if grep -qE "not found|$fabrics" <<<"$(ldd "$file")"; then rm "$file"; fi
+  done < <(find "$target" -name 'mca_*.so')
   mapfile -t files < <(find "$target" -type f \( -name '*.so' -o -perm -u+x \))
   mapfile -t files < <(libraries "${files[@]}")
   cp -L "${files[@]}" "$target/lib/"
