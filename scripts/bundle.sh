@@ -26,7 +26,7 @@ make_program() {
 
 # What goes by a fabric needs drivers that are the machine's own, and NCCL would take our copy of its
 # library for the machine's: MPI's components for them are left out, so that it goes by TCP.
-readonly fabrics='/lib(ibverbs|rdmacm|fabric|efa|psm2|psm_infinipath|infinipath|uc[mpst])[.]so'
+readonly fabrics='/lib(ibverbs|rdmacm|fabric|efa|psm2|psm_infinipath|infinipath|uc[mpst]|nl|nl-route)[-.0-9]*so'
 
 # libraries FILE...: what they need, with a system's own (glibc) and NVIDIA's left out.
 libraries() {
@@ -74,6 +74,7 @@ copy_libraries() {
   done < <(find "$target" -name 'mca_*.so')
   mapfile -t files < <(find "$target" -type f \( -name '*.so' -o -perm -u+x \))
   mapfile -t files < <(libraries "${files[@]}")
+  ! printf '%s\n' "${files[@]}" | grep -E "$fabrics" || fail "a fabric's library is needed"
   cp -L "${files[@]}" "$target/lib/"
   copy_licences "${files[@]}"
 }
@@ -111,6 +112,11 @@ export OPAL_PREFIX="${here%/bin}" PATH="$here:$PATH"
 [ -n "$SLURM_JOB_ID" ] || command -v ssh >/dev/null || command -v rsh >/dev/null || export OMPI_MCA_plm=isolated
 # PMIx, which the processes find each other by, looks for its compression in the system's folders alone.
 export PMIX_MCA_pcompress_base_silence_warning=1
+# A cluster's module may ask for a fabric of its own MPI, which this one leaves out.
+for part in pml mtl btl osc; do
+  eval "asked=\${OMPI_MCA_$part-}"
+  case $asked in *ucx* | *ofi* | *psm* | *openib* | cm) unset "OMPI_MCA_$part" ;; esac
+done
 exec "$OPAL_PREFIX/lib/masformer/NAME" "$@"
 END
   chmod +x "$target/bin/$1"
