@@ -108,6 +108,9 @@ Arguments passed_on_environment() {
   setpgid(0, 0);
   dup2(output, STDERR_FILENO);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // In its own end OpenMPI 4.1.4 gives up its handler and may still write to a rank that is dead.
+  // It starts the ranks with the default.
+  std::signal(SIGPIPE, SIG_IGN);
   Arguments line{"mpirun", "-n", std::to_string(words.ranks)};
   const Arguments passed_on = passed_on_environment();
   line.insert(line.end(), passed_on.begin(), passed_on.end());

@@ -37,5 +37,12 @@ TEST(Run, PassesSettingsOnToOtherHostsButNotWhatIsOneHostsOwn) {
       << finished.output;
 }
 
+TEST(Run, KeepsMpirunFromDyingOfABrokenPipe) {
+  FakeMpirun mpirun("kill -PIPE $$; echo lives on");
+  const Finished finished = run(mpirun.words, mpirun.environment);
+  EXPECT_EQ(finished.status, 0) << finished.output;
+  EXPECT_NE(finished.output.find("lives on"), std::string::npos) << finished.output;
+}
+
 }  // namespace
 }  // namespace masformer::test
