@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -44,15 +45,25 @@ Device device_of(const RuntimeOptions& runtime) {
   return runtime.device == name_of(Device::cuda) ? Device::cuda : Device::cpu;
 }
 
-// The index of this rank's device among those that it is shown: ranks of a host that are shown the
-// same ones take them in turn. Slurm may show each rank, or the ranks of each socket, others.
-// Collective.
+// The index of this rank's device among those that it is shown: the first of those that the fewest
+// ranks before it have. Slurm may show each rank, or the ranks of each socket, others. Collective.
 int choose_device(Communicator& world, Device device) {
-  const std::string shown = collectively(world, [&] {
-    return fmt::format("{} of {}", fmt::join(shown_devices(device), " "), host_name());
-  });
-  const std::vector<std::string> all = world.all_gather(shown);
-  return static_cast<int>(std::count(all.begin(), all.begin() + world.rank(), shown));
+  const std::vector<std::string> shown = collectively(world, [&] { return shown_devices(device); });
+  std::map<std::string, int> ranks_on;  // by host and bus
+  int chosen = 0;
+  const auto all = all_gather_json(world, {host_name(), shown});
+  for (int rank = 0; rank <= world.rank(); ++rank) {
+    const nlohmann::json& place = all[static_cast<std::size_t>(rank)];
+    const auto ids = place[1].get<std::vector<std::string>>();
+    if (ids.empty()) continue;
+    const auto ranks = [&](const std::string& id) -> int& {
+      return ranks_on[id + " of " + place[0].get<std::string>()];
+    };
+    const auto least = std::ranges::min_element(ids, {}, ranks);
+    ++ranks(*least);
+    chosen = static_cast<int>(least - ids.begin());
+  }
+  return chosen;
 }
 
 Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype) {
@@ -74,9 +85,9 @@ Stream make_stream(const MpiSession& session, const RuntimeOptions& runtime, DTy
 // What a rank's process holds besides: the program, MPI's buffers, HDF5's. 44 to 52 MiB were seen.
 constexpr std::int64_t process_memory = 64 << 20;
 
-// What a rank's libraries take of its device after the check, when code of theirs is loaded for its
-// first use, and what CUDA and they take of the host's memory. Estimates: docs/gpu.md.
-constexpr std::int64_t library_memory = 512 << 20, library_host_memory = 1 << 30;
+// What a rank's libraries take of its device, and of its host, after the check, when code of theirs
+// is loaded for its first use. An estimate: docs/gpu.md.
+constexpr std::int64_t library_memory = 512 << 20;
 
 // Refuses, on all ranks, what one of their machines or devices has no memory for. Collective.
 void check_memory(const RunPlan& run, const Stream& stream, const Communicators& groups,
@@ -93,10 +104,9 @@ void check_memory(const RunPlan& run, const Stream& stream, const Communicators&
     try {
       agree(world, memory_shortage(ranks, place, recomputable));
     } catch (const AgreedUsageError& shortage) {
-      if (!has_activations) throw;
-      throw AgreedUsageError(fmt::format("{}\n{}          and {} MiB a rank besides, for libraries",
-                                         shortage.what(), describe_memory(run, plan.purpose),
-                                         besides >> 20));
+      throw AgreedUsageError(
+          fmt::format("{}\n{}          {} MiB of it a rank are for libraries", shortage.what(),
+                      has_activations ? describe_memory(run, plan.purpose) : "", besides >> 20));
     }
   };
   std::int64_t on_host = plan_memory(stage, plan).total(), besides = process_memory;
@@ -104,7 +114,7 @@ void check_memory(const RunPlan& run, const Stream& stream, const Communicators&
     check(fmt::format("{} of {}", device->name(), host_name()), on_host, library_memory,
           device->available_memory(), true);
     on_host = plan_host_memory(stage, plan, groups.staged).total();
-    besides += library_host_memory;
+    besides += library_memory;
   }
   check(host_name(), on_host, besides, available_host_memory(), stream.queue() == nullptr);
 }

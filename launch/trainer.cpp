@@ -110,19 +110,22 @@ void Trainer::prepare_output() {
 ExitCode Trainer::run() {
   try {
     return train();
-  } catch (const AgreedUsageError&) {
-    settle();
+  } catch (const AgreedUsageError& failure) {
+    settle(failure);
     throw;
-  } catch (const AgreedError&) {
-    settle();
+  } catch (const AgreedError& failure) {
+    settle(failure);
     throw;
   }
 }
 
-// What is under way ends on all ranks before one of them breaks off its channels.
-void Trainer::settle() {
-  job_.stage.sync().settle();
-  job_.stream.synchronize();
+void Trainer::settle(const std::exception& failure) {
+  try {
+    job_.stage.sync().settle();
+    job_.stream.synchronize();
+  } catch (const Error& another) {
+    fail("{}; then {}", failure.what(), another.what());
+  }
   job_.world().barrier();
 }
 

@@ -49,7 +49,9 @@ class Trainer {
     bool stop = false;
   };
   ExitCode train();
-  void settle();
+  // After a failure that all ranks have agreed on: what is under way ends on all of them before one
+  // breaks off its channels. Throws Error, of both, where it ends by another failure.
+  void settle(const std::exception& failure);
   void check_held_out() const;
   void prepare_output();
   // Issues a step's passes, up to the gradient's norm.

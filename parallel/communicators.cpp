@@ -32,8 +32,9 @@ void equip(std::unique_ptr<Communicator>& group, std::string_view name,
     return;
   }
   const bool messages = name == name_of(Axis::pipe);
-  // A send occupies its blocks until its receiver comes. The world's are single numbers.
-  const int most_blocks = name == "world" ? 1 : messages || name == "ends" ? 8 : 0;
+  int most_blocks = 0;
+  if (name == "world") most_blocks = 1;             // for single numbers
+  if (messages || name == "ends") most_blocks = 8;  // a send keeps them until its receiver comes
   group = make_nccl_communicator(std::move(group), *devices.stream,
                                  {.name = std::string(name),
                                   .collectives = !messages,

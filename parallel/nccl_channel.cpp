@@ -66,7 +66,7 @@ class Channel::Operation final : public PendingOperation {
     waited_ = true;
   }
   bool done() override {
-    channel_->check();
+    live_channels(channel_->compute_).check();
     return waited_ = end_->done();
   }
 
@@ -116,7 +116,7 @@ void Channel::end() noexcept {
 }
 
 void Channel::close() {
-  for (check(); !under_way_.empty(); check()) std::this_thread::yield();
+  for (; !under_way_.empty(); std::this_thread::yield()) live_channels(compute_).check();
   operation_ = "closing";
   settle(ncclCommFinalize(comm_));
   nccl::check(ncclCommDestroy(std::exchange(comm_, nullptr)), "ncclCommDestroy");
@@ -133,7 +133,6 @@ masformer::Event Channel::start(const char* operation, const Calls& calls) {
   calls(comm_, stream_);
   settle(group.end());
   started.end->record(stream_);
-  stuck_since_.reset();
   under_way_.push_back(std::move(started));
   return masformer::Event(std::make_unique<Operation>(shared_from_this(), under_way_.back().end));
 }

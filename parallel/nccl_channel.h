@@ -46,8 +46,9 @@ class Channel final : public std::enable_shared_from_this<Channel> {
   // the first ones, which connect ranks, make the host wait for others. `operation` must live on.
   masformer::Event start(const char* operation, const Calls& calls);
 
-  // Throws Error where an operation failed, or has been at work for too long while the host waits;
-  // all channels of the stream are given up then.
+  // Throws Error where an operation failed, or has been at work for too long; all channels of the
+  // stream are given up then. One that waits for another channel's is not at work: whoever waits
+  // checks them all.
   void check();
   // Ends what is under way, with no result. Within a group of NCCL's, see nccl_live_channels.h.
   void abort() noexcept;

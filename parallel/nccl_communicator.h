@@ -21,9 +21,10 @@ struct NcclGroup {
   // Between neighbours in a ring of the group's ranks. In either direction each pair has a channel,
   // so that a send waits for nothing but its own receiver, as the executor needs it.
   bool messages = false;
-  // Of the device, that its operations take while they run or wait for a peer; 0 leaves it to NCCL.
+  // How many thread blocks an operation takes of the device at most, also while it waits for a
+  // peer; 0: as many as NCCL likes.
   int most_blocks = 0;
-  // While the host waits, for an operation that all is there for, before the job ends.
+  // How long an operation may be at work while the host waits, its peers' lateness included.
   std::chrono::seconds patience{600};
 };
 

@@ -61,8 +61,8 @@ std::optional<std::string> find_library(const std::string& name) {
 
 constexpr const char* where_looked_for =
     "; it was looked for by the loader, in lib64 of CUDA_HOME and CUDA_PATH, in /usr/local/cuda "
-    "and in "
-    "nvidia/*/lib of the Python environments on PATH";
+    "and "
+    "in nvidia/*/lib of the Python environments on PATH";
 
 // The library that a message of dlopen misses, as in "libX.so.1: cannot open shared object file".
 std::string missing_library(const std::string& message) {

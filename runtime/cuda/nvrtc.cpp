@@ -12,11 +12,12 @@ void load_nvrtc_builtins() {
   namespace fs = std::filesystem;
   Dl_info nvrtc{};
   if (dladdr(reinterpret_cast<void*>(&nvrtcVersion), &nvrtc) == 0) return;
-  std::error_code unreadable;
-  for (const auto& file :
-       fs::directory_iterator(fs::path(nvrtc.dli_fname).parent_path(), unreadable)) {
-    if (!file.path().filename().string().starts_with("libnvrtc-builtins.so.")) continue;
-    dlopen(file.path().c_str(), RTLD_NOW | RTLD_LOCAL);
+  std::error_code error;
+  const fs::path folder = fs::path(nvrtc.dli_fname).parent_path();
+  for (fs::directory_iterator file(folder, error), end; !error && file != end;
+       file.increment(error)) {
+    const std::string name = file->path().filename().string();
+    if (name.starts_with("libnvrtc-builtins.so.")) dlopen(file->path().c_str(), RTLD_NOW);
   }
 }
 

@@ -42,7 +42,8 @@ class TensorBatch {
   Entry tensors_[most];
 };
 
-// Calls add(batch, item) for every item and start(batch) for every batch that they fill.
+// Calls add(batch, item) for every item, and start(batch) for each batch once it has all of its
+// own; the last may have none.
 template <class Batch, class Items, class Add, class Start>
 void in_batches(const Items& items, const Add& add, const Start& start) {
   static_assert(sizeof(Batch) <= 3840, "it travels in a kernel's parameters, of 4 KB in all");

@@ -1,8 +1,9 @@
 // The pretend device: what a Hopper GPU would say of itself, but for its size. All ranks have the
 // same one, or each its own, as the only one that it is shown, where MASFORMER_CUDA_DOUBLE_OWN is
 // "device", and its own part of one (MIG) where that is "part"; where it is "socket", even ranks
-// are shown two devices and odd ranks two others. MASFORMER_CUDA_DOUBLE_BROKEN is the error that
-// stands between the program and the device.
+// are shown two devices and odd ranks two others; where it is "more", rank 0 is shown one device
+// and the others that and another. MASFORMER_CUDA_DOUBLE_BROKEN is the error that stands between
+// the program and the device.
 #include <cstdlib>
 #include <cstring>
 
@@ -25,12 +26,13 @@ bool ranks_own(const char* what) {
 }
 
 int devices_shown() {
-  return ranks_own("socket") ? 2 : 1;
+  return ranks_own("socket") || (ranks_own("more") && rank() > 0) ? 2 : 1;
 }
 
 // Among all of the machine's.
 int number_of(int index) {
   if (ranks_own("socket")) return 2 * (rank() % 2) + index;
+  if (ranks_own("more")) return index;
   return ranks_own("device") || ranks_own("part") ? rank() : 0;
 }
 

@@ -2,8 +2,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <memory>
-#include <vector>
 
 #include "tests/cuda_double/device_memory.h"
 #include "tests/cuda_double/error.h"
