@@ -67,12 +67,12 @@ function(masformer_test file)
 endfunction()
 
 # masformer_device_test(NAME [RANKS n...] [ENVIRONMENT assignments...]): a test that masformer_test
-# made, once more on a CUDA device: on the double of one where it is built (NAME.double), and on the
+# made, once more on a CUDA device: on the double of one where it is built (NAME.fake), and on the
 # machine's own (NAME.gpu, with the label gpu), which is skipped where there is none.
 function(masformer_device_test name)
   cmake_parse_arguments(arg "" "" "RANKS;ENVIRONMENT" ${ARGN})
-  if(TARGET masformer_cuda_on_double)
-    masformer_add_device_tests(${name}.double ${CMAKE_BINARY_DIR}/doubles "${arg_RANKS}"
+  if(TARGET masformer_cuda_on_fake)
+    masformer_add_device_tests(${name}.fake ${CMAKE_BINARY_DIR}/fakes "${arg_RANKS}"
       "${arg_ENVIRONMENT}")
   endif()
   if(TARGET masformer_cuda)

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "launch/collectively.h"
 #include "launch/commands.h"
-#include "parallel/json_text.h"
+#include "parallel/comm/collective_errors.h"
+#include "parallel/comm/json_text.h"
 
 namespace masformer {
 namespace {
@@ -14,7 +14,7 @@ void report(const Communicator& world, const std::exception& error) {
   if (world.rank() == 0) fmt::print(stderr, "masformer: {}\n", error.what());
 }
 
-[[noreturn]] void give_up(const Communicator& world, const std::exception& error, ExitCode code) {
+[[noreturn]] void abort_job(const Communicator& world, const std::exception& error, ExitCode code) {
   fmt::print(stderr, "masformer: rank {}: {}\n", world.rank(), error.what());
   MpiSession::abort(static_cast<int>(code));
 }
@@ -25,7 +25,7 @@ void check_same_options(Communicator& world, const OptionTable& options) {
   using Record = std::map<std::string, std::string>;
   const Record own = options.record();
   const Record first = all_gather_json(world, own)[0];
-  collectively(world, [&] {
+  run_collectively(world, [&] {
     std::vector<std::string> different;
     for (const auto& [name, value] : own) {
       if (first.at(name) == value) continue;
@@ -42,7 +42,7 @@ ExitCode start(const MpiSession& session, Communicator& world,
     if (world.rank() == 0) fmt::print("{}\n{}", command.usage, command.options.help());
     return ExitCode::done;
   }
-  collectively(world, [&] { command.options.parse(arguments); });
+  run_collectively(world, [&] { command.options.parse(arguments); });
   check_same_options(world, command.options);
   return command.run(session);
 }
@@ -61,9 +61,9 @@ ExitCode run_on_ranks(const std::vector<std::string>& arguments, const RankComma
     report(*world, error);
     return ExitCode::failure;
   } catch (const UsageError& error) {
-    give_up(*world, error, ExitCode::unusable);
+    abort_job(*world, error, ExitCode::unusable);
   } catch (const std::exception& error) {
-    give_up(*world, error, ExitCode::failure);
+    abort_job(*world, error, ExitCode::failure);
   }
 }
 

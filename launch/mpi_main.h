@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "launch/option_table.h"
-#include "parallel/mpi_communicator.h"
+#include "launch/options/option_table.h"
+#include "parallel/comm/mpi/communicator.h"
 #include "runtime/error.h"
 
 namespace masformer {

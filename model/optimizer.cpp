@@ -50,7 +50,7 @@ void update(const Stream& stream, const OptimizerConfig& config, std::int64_t st
                          parameter.v, static_cast<float>(decay)});
     }
     adamw(stream, adam, parameters.clip_factor(), tensors);
-    for (ParameterId id = begin; id < end; ++id) sync.publish(id);
+    for (ParameterId id = begin; id < end; ++id) sync.start_all_gather(id);
     sync.poll();
   }
 }

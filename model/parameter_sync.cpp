@@ -5,7 +5,7 @@
 namespace masformer {
 
 ParameterSync::ParameterSync(const Stream& stream, const ParameterSet& parameters,
-                             std::optional<ParameterId> shared_table, const Communicators& groups)
+                             std::optional<ParameterId> shared_table, const ProcessGroups& groups)
     : stream_(&stream),
       shared_table_(shared_table),
       partial_gradients_(parameters.partial_gradients()),
@@ -38,10 +38,10 @@ void ParameterSync::finish_reduction() {
   }
   for (Synced& parameter : parameters_) parameter.reduction.wait();
   if (!shared_table_) return;
-  groups_->ends->all_reduce(parameters_[*shared_table_].owned_gradient, Reduction::sum).wait();
+  groups_->embedding->all_reduce(parameters_[*shared_table_].owned_gradient, Reduction::sum).wait();
 }
 
-void ParameterSync::publish(ParameterId id) {
+void ParameterSync::start_all_gather(ParameterId id) {
   Synced& parameter = parameters_[id];
   if (parameter.value.dtype() != DType::f32) {
     copy(*stream_, parameter.master, parameter.owned_value);
@@ -49,23 +49,23 @@ void ParameterSync::publish(ParameterId id) {
   parameter.arrival = groups_->data->all_gather(parameter.value);
 }
 
-void ParameterSync::publish_all() {
-  for (ParameterId id = 0; id < parameters_.size(); ++id) publish(id);
+void ParameterSync::start_all_gathers() {
+  for (ParameterId id = 0; id < parameters_.size(); ++id) start_all_gather(id);
 }
 
-void ParameterSync::need(ParameterRange parameters) {
+void ParameterSync::wait_for(ParameterRange parameters) {
   for (ParameterId id = parameters.begin; id < parameters.end; ++id) parameters_[id].arrival.wait();
 }
 
 void ParameterSync::poll() {
-  if (stream_->queue() != nullptr && !groups_->staged) return;  // NCCL moves on by itself
+  if (stream_->device_stream() != nullptr && !groups_->staged) return;  // NCCL moves on by itself
   for (Synced& parameter : parameters_) {
     parameter.reduction.done();
     parameter.arrival.done();
   }
 }
 
-void ParameterSync::settle() {
+void ParameterSync::drain() {
   for (Synced& parameter : parameters_) {
     parameter.reduction.wait();
     parameter.arrival.wait();

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "model/parameters.h"
-#include "parallel/communicators.h"
+#include "parallel/comm/process_groups.h"
 
 namespace masformer {
 
@@ -21,7 +21,7 @@ class ParameterSync {
   // the groups and the parameters' memory outlive this object. Every call is made by all ranks of
   // the data axis, in the same order.
   ParameterSync(const Stream& stream, const ParameterSet& parameters,
-                std::optional<ParameterId> shared_table, const Communicators& groups);
+                std::optional<ParameterId> shared_table, const ProcessGroups& groups);
 
   // Starts to sum the gradients of these parameters; the micro-batches are through with them.
   void reduce(ParameterRange parameters);
@@ -31,15 +31,15 @@ class ParameterSync {
 
   // Makes the owned rows of a parameter's value those of its master, and starts to send them to all
   // ranks.
-  void publish(ParameterId id);
-  void publish_all();
+  void start_all_gather(ParameterId id);
+  void start_all_gathers();
   // Returns when these values have arrived.
-  void need(ParameterRange parameters);
+  void wait_for(ParameterRange parameters);
 
   // Lets what goes by MPI move on.
   void poll();
   // Returns when nothing is under way any more. On all ranks, where all give up together.
-  void settle();
+  void drain();
 
   // What this rank has handed to the tensor axis for gradients.
   SentBytes sent_to_tensor_ranks() const { return sent_to_tensor_ranks_; }
@@ -48,7 +48,7 @@ class ParameterSync {
   struct Synced {
     Tensor value, owned_value, master, gradient, owned_gradient;
     bool partial;
-    Event reduction{}, arrival{};
+    Request reduction{}, arrival{};
   };
 
   const Stream* stream_;
@@ -57,7 +57,7 @@ class ParameterSync {
 
   std::optional<ParameterId> shared_table_;
   Tensor partial_gradients_;
-  const Communicators* groups_;
+  const ProcessGroups* groups_;
   SentBytes sent_to_tensor_ranks_;
 };
 

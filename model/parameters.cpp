@@ -50,7 +50,7 @@ void fill(const Stream& stream, const LogicalTensor& tensor, const Hyperslab& sl
   }
 }
 
-Shape owned_shape(const ParameterDeclaration& declaration) {
+Shape owned_shape(const ParameterSpec& declaration) {
   Shape shape = declaration.shape;
   shape[0] = declaration.owned.count;
   return shape;
@@ -58,8 +58,8 @@ Shape owned_shape(const ParameterDeclaration& declaration) {
 
 }  // namespace
 
-OwnedPart owned_part(const ParameterDeclaration& declaration, const LogicalTensor& tensor) {
-  const Part owned = declaration.owned;
+OwnedPart owned_part(const ParameterSpec& declaration, const LogicalTensor& tensor) {
+  const ShardRange owned = declaration.owned;
   const std::int64_t last = tensor.first_row + tensor.slab.shape[0];
   const std::int64_t begin = std::clamp(owned.begin, tensor.first_row, last);
   const std::int64_t end = std::clamp(owned.begin + owned.count, begin, last);
@@ -83,7 +83,7 @@ Tensor Parameter::owned_rows(const Tensor& stored, const LogicalTensor& tensor) 
   return stored.slice(0, part.first_row, part.slab.shape[0]);
 }
 
-ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declarations, DType dtype,
+ParameterMemory parameter_memory(const std::vector<ParameterSpec>& declarations, DType dtype,
                                  Purpose purpose) {
   ParameterMemory memory;
   if (purpose == Purpose::training) {
@@ -102,8 +102,7 @@ ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declar
   return memory;
 }
 
-std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations,
-                               Purpose purpose) {
+std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& declarations, Purpose purpose) {
   const bool training = purpose == Purpose::training;
   std::int64_t saved = 0, largest = 0;
   for (const auto& declaration : declarations) {
@@ -116,8 +115,8 @@ std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarat
   return std::max(saved, largest);
 }
 
-ParameterSet::ParameterSet(Device device, std::vector<ParameterDeclaration> declarations,
-                           DType dtype, Purpose purpose) {
+ParameterSet::ParameterSet(Device device, std::vector<ParameterSpec> declarations, DType dtype,
+                           Purpose purpose) {
   const bool training = purpose == Purpose::training;
   const ParameterMemory memory = parameter_memory(declarations, dtype, purpose);
   values_ = Arena(device, memory.values);
@@ -167,11 +166,12 @@ void ParameterSet::initialise(const Stream& stream, std::uint64_t seed, double d
   }
 }
 
-ParameterId ParameterDeclarer::split_rows(const std::vector<std::string>& names,
+ParameterId ParameterRegistry::split_rows(const std::vector<std::string>& names,
                                           std::vector<std::int64_t> shape, Initial initial,
                                           std::int64_t padded_rows) {
-  const Part part = equal_part(std::max(padded_rows, shape[0]), mesh_.tensor, at_.tensor);
-  ParameterDeclaration declaration;
+  const ShardRange part =
+      equal_shard_range(std::max(padded_rows, shape[0]), mesh_.tensor, at_.tensor);
+  ParameterSpec declaration;
   declaration.initial = initial;
   for (const std::string& name : names) {
     Hyperslab slab = whole(shape);
@@ -186,28 +186,28 @@ ParameterId ParameterDeclarer::split_rows(const std::vector<std::string>& names,
   return add(std::move(declaration), true);
 }
 
-ParameterId ParameterDeclarer::split_columns(const std::string& name,
+ParameterId ParameterRegistry::split_columns(const std::string& name,
                                              std::vector<std::int64_t> shape) {
-  const Part part = equal_part(shape[1], mesh_.tensor, at_.tensor);
-  ParameterDeclaration declaration;
+  const ShardRange part = equal_shard_range(shape[1], mesh_.tensor, at_.tensor);
+  ParameterSpec declaration;
   declaration.initial = Initial::normal;
   declaration.shape = {shape[0], part.count};
   declaration.tensors.push_back({name, shape, {{0, part.begin}, {shape[0], part.count}}, 0});
   return add(std::move(declaration), true);
 }
 
-ParameterId ParameterDeclarer::replicated(const std::string& name, std::vector<std::int64_t> shape,
+ParameterId ParameterRegistry::replicated(const std::string& name, std::vector<std::int64_t> shape,
                                           Initial initial) {
-  ParameterDeclaration declaration;
+  ParameterSpec declaration;
   declaration.initial = initial;
   declaration.shape = Shape(shape);
   declaration.tensors.push_back({name, shape, whole(shape), 0});
   return add(std::move(declaration), false);
 }
 
-ParameterId ParameterDeclarer::add(ParameterDeclaration declaration, bool split) {
+ParameterId ParameterRegistry::add(ParameterSpec declaration, bool split) {
   declaration.decay = declaration.shape.dims() > 1;
-  declaration.owned = share(declaration.shape[0], mesh_.data, at_.data);
+  declaration.owned = shard_range(declaration.shape[0], mesh_.data, at_.data);
   declaration.primary = at_.context == 0 && (split || at_.tensor == 0);
   declarations_.push_back(std::move(declaration));
   return declarations_.size() - 1;

@@ -24,14 +24,14 @@ struct LogicalTensor {
   std::int64_t first_row = 0;  // where it starts in the stored matrix
 };
 
-struct ParameterDeclaration {
+struct ParameterSpec {
   Shape shape;  // as stored on this rank, padding included
   std::vector<LogicalTensor> tensors;
   Initial initial = Initial::zeros;
   bool decay = false;  // weight decay; none on norms and biases
   // The stored rows whose summed gradient, master and moments this rank of the data axis holds
   // (ZeRO-1, Rajbhandari et al., arXiv 1910.02054): each row stands on one of them.
-  Part owned;
+  ShardRange owned;
   // Whether each tensor rank has the gradient of its own tokens alone: their sum is the gradient.
   bool partial = false;
   // Whether the owned rows are the ones that count: for the gradient norm, and for checkpoints.
@@ -52,12 +52,12 @@ struct OwnedPart {
   std::int64_t first_row = 0;  // among the owned rows
 };
 
-OwnedPart owned_part(const ParameterDeclaration& declaration, const LogicalTensor& tensor);
+OwnedPart owned_part(const ParameterSpec& declaration, const LogicalTensor& tensor);
 
 enum class Purpose : std::uint8_t { training, evaluation };
 
 struct Parameter {
-  ParameterDeclaration declaration;
+  ParameterSpec declaration;
   Tensor value;     // what layers compute with: fp32 or bf16
   Tensor gradient;  // fp32; micro-batches add to it in their order
   // Of the owned rows, fp32: what the optimizer updates and checkpoints hold. A view of the value
@@ -78,20 +78,19 @@ struct ParameterMemory {
   std::int64_t values = 0, gradients = 0, masters = 0, moments = 0;
 };
 
-ParameterMemory parameter_memory(const std::vector<ParameterDeclaration>& declarations, DType dtype,
+ParameterMemory parameter_memory(const std::vector<ParameterSpec>& declarations, DType dtype,
                                  Purpose purpose);
 
 // What of checkpoints stands in host memory at once on its way from a device or to it, in bytes:
 // all that a rank saves, which are masters and moments of the owned rows that count, and nothing
 // where it evaluates; or, where that is more, the largest tensor that it loads.
-std::int64_t checkpoint_memory(const std::vector<ParameterDeclaration>& declarations,
-                               Purpose purpose);
+std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& declarations, Purpose purpose);
 
 class ParameterSet {
  public:
   // Allocates and zeroes everything; for evaluation the weights alone, every rank owning all rows,
   // and the other tensors are empty. `dtype`: of the values, fp32 or bf16.
-  ParameterSet(Device device, std::vector<ParameterDeclaration> declarations, DType dtype,
+  ParameterSet(Device device, std::vector<ParameterSpec> declarations, DType dtype,
                Purpose purpose);
 
   Parameter& operator[](ParameterId id) { return parameters_[id]; }
@@ -130,9 +129,9 @@ class ParameterSet {
 
 // Makes declarations for the rank at one coordinate of a mesh. The ranks of the tensor axis hold
 // equal parts of what is split, and copies of the rest.
-class ParameterDeclarer {
+class ParameterRegistry {
  public:
-  ParameterDeclarer(const Mesh& mesh, const Coordinate& at) : mesh_(mesh), at_(at) {}
+  ParameterRegistry(const Mesh& mesh, const Coordinate& at) : mesh_(mesh), at_(at) {}
 
   // One matrix [rows, columns] a name, stacked, each split by rows (column-parallel weights and
   // their biases; a matrix of no columns is a vector). Rows are padded to `padded_rows`.
@@ -147,14 +146,14 @@ class ParameterDeclarer {
   // Marks a parameter as the copy of one that another stage holds.
   void mark_copy(ParameterId id) { declarations_[id].primary = false; }
 
-  const std::vector<ParameterDeclaration>& declarations() const { return declarations_; }
+  const std::vector<ParameterSpec>& declarations() const { return declarations_; }
 
  private:
-  ParameterId add(ParameterDeclaration declaration, bool split);
+  ParameterId add(ParameterSpec declaration, bool split);
 
   Mesh mesh_;
   Coordinate at_;
-  std::vector<ParameterDeclaration> declarations_;
+  std::vector<ParameterSpec> declarations_;
 };
 
 }  // namespace masformer

@@ -8,8 +8,8 @@
 
 namespace masformer {
 
-Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
-             const Communicators& groups)
+Stage::Stage(StageSpec description, StagePlan plan, const Stream& stream,
+             const ProcessGroups& groups)
     : description_(std::move(description)),
       stream_(stream),
       groups_(groups),
@@ -30,14 +30,14 @@ Stage::Stage(StageDescription description, StagePlan plan, const Stream& stream,
     uploads_.emplace_back(stream_, ids);
   }
   loss_ = batches_.take({1}, DType::f64);
-  require(description_.on_host == (stream.queue() == nullptr) &&
+  require(description_.on_host == (stream.device_stream() == nullptr) &&
               description_.deterministic == stream.deterministic(),
           "a stage was described on_host={}, deterministic={}, and its stream is on {}, "
           "deterministic={}",
           description_.on_host, description_.deterministic, name_of(stream.device()),
           stream.deterministic());
   if (!description_.on_host) {
-    stream_.queue()->reserve_scratch(plan_memory(description_, plan_).workspace);
+    stream_.device_stream()->reserve_scratch(plan_memory(description_, plan_).workspace);
   }
   if (!description_.first) {
     sent_gradient_ = sent_gradients_.take(description_.activations(), description_.dtype);
@@ -52,7 +52,7 @@ MemoryTable Stage::memory() const {
           .activations = activations_.capacity() + sent_gradients_.used(),
           .batch = batches_.used(),
           .messages = description_.on_host ? groups_.working_memory() : 0,
-          .workspace = description_.on_host ? 0 : stream_.queue()->scratch_bytes()};
+          .workspace = description_.on_host ? 0 : stream_.device_stream()->scratch_bytes()};
 }
 
 void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
@@ -99,39 +99,39 @@ Tensor Stage::output_gradient(const Action& action) {
 }
 
 void Stage::run(const Action& action) {
-  LayerRun run{.stream = stream_,
-               .tensor = *groups_.tensor,
-               .parameters = parameters_,
-               .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
-               .evaluation = evaluating_,
-               .loss = loss_};
+  LayerContext run{.stream = stream_,
+                   .tensor = *groups_.tensor,
+                   .parameters = parameters_,
+                   .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
+                   .evaluation = evaluating_,
+                   .loss = loss_};
   for (BufferId id = 0; id < description_.buffers.size(); ++id) {
     run.buffers.push_back(buffer(action, id));
   }
   const auto at = [&](const std::optional<BufferId>& id) {
     return id ? run.buffers[*id] : Tensor();
   };
-  for (const Moment& moment : description_.passes.moments(action.kind)) {
-    const auto layer = static_cast<std::size_t>(moment.layer);
+  for (const ProgramPoint& point : description_.passes.program(action.kind)) {
+    const auto layer = static_cast<std::size_t>(point.layer);
     run.input = at(description_.boundary[layer]);
     run.output = at(description_.boundary[layer + 1]);
     run.output_gradient = at(description_.gradient[layer + 1]);
     run.input_gradient = layer == 0 ? sent_gradient_ : at(description_.gradient[layer]);
-    run_pass(moment, run);
+    run_pass(point, run);
     const bool last = action.micro_batch == plan_.micro_batches - 1;
-    if (moment.pass == Pass::backward_weight && last) {
+    if (point.pass == Pass::backward_weight && last) {
       sync_.reduce(description_.layer_parameters[layer]);
     }
     sync_.poll();
   }
 }
 
-void Stage::run_pass(const Moment& moment, LayerRun& run) {
-  const auto index = static_cast<std::size_t>(moment.layer);
+void Stage::run_pass(const ProgramPoint& point, LayerContext& run) {
+  const auto index = static_cast<std::size_t>(point.layer);
   const Layer& layer = *description_.layers[index];
-  switch (moment.pass) {
+  switch (point.pass) {
     case Pass::forward:
-      sync_.need(description_.layer_parameters[index]);
+      sync_.wait_for(description_.layer_parameters[index]);
       return layer.forward(run);
     case Pass::recompute:
       return layer.recompute(run);
@@ -146,7 +146,7 @@ Tensor Stage::buffer(const Action& action, BufferId id) const {
   const ActivationPlan& plan = evaluating_ ? plan_.evaluation : plan_.training;
   const std::int64_t offset = plan.offset(action.kind, action.micro_batch, id);
   if (offset < 0) return {};
-  const BufferDeclaration& declared = description_.buffers[id];
+  const BufferSpec& declared = description_.buffers[id];
   return activations_.at(offset, declared.shape, declared.dtype);
 }
 

@@ -1,6 +1,6 @@
 // One pipeline stage: the layers of one rank, their parameters, and the memory they work in.
 //
-// StageDescription is pure: it says what a rank will hold and how much memory that takes, for any
+// StageSpec is pure: it says what a rank will hold and how much memory that takes, for any
 // rank of any mesh. Stage holds it, and computes what a schedule asks for.
 #pragma once
 
@@ -10,11 +10,11 @@
 #include <optional>
 #include <vector>
 
-#include "model/activation_plan.h"
-#include "model/layer.h"
+#include "model/layers/layer.h"
+#include "model/memory/activation_plan.h"
 #include "model/parameter_sync.h"
-#include "parallel/executor.h"
-#include "parallel/partition.h"
+#include "parallel/pipeline/executor.h"
+#include "parallel/pipeline/partition.h"
 #include "runtime/arena.h"
 #include "runtime/ops/elementwise.h"
 #include "runtime/upload.h"
@@ -35,17 +35,17 @@ struct StagePolicy {
   }
 };
 
-struct StageDescription {
+struct StageSpec {
   // Blocks `range` of the model for the rank at `at`; the first stage embeds, the last has the
   // head.
-  StageDescription(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
-                   LayerRange range, const StagePolicy& policy);
+  StageSpec(const ModelConfig& config, const Mesh& mesh, const Coordinate& at, LayerRange range,
+            const StagePolicy& policy);
 
   std::vector<std::unique_ptr<Layer>> layers;
   StagePasses passes;
-  std::vector<ParameterDeclaration> parameters;
+  std::vector<ParameterSpec> parameters;
   std::vector<ParameterRange> layer_parameters;  // which of them each layer declared
-  std::vector<BufferDeclaration> buffers;
+  std::vector<BufferSpec> buffers;
   // boundary[i] is the buffer between layer i - 1 and layer i, gradient[i] its gradient; none at
   // the model's ends.
   std::vector<std::optional<BufferId>> boundary, gradient;
@@ -70,7 +70,7 @@ struct StageDescription {
 
  private:
   // `declarer`: of the layers so far, this one included.
-  void add(std::unique_ptr<Layer> layer, const ParameterDeclarer& declarer);
+  void add(std::unique_ptr<Layer> layer, const ParameterRegistry& declarer);
   void declare_boundaries();
 };
 
@@ -86,7 +86,7 @@ struct StagePlan {
 };
 
 // Replays the actions that the two schedules have for this stage.
-StagePlan plan_stage(const StageDescription& stage, Purpose purpose, const Schedule& training,
+StagePlan plan_stage(const StageSpec& stage, Purpose purpose, const Schedule& training,
                      const Schedule& evaluation);
 
 // What one rank's memory holds, in bytes: the device's, where the stage is on one.
@@ -106,7 +106,7 @@ struct MemoryTable {
 // A micro-batch's tokens, labels and positions, each in a row that starts on an arena's border.
 Shape ids_shape(const MicroBatchShape& shape);
 
-MemoryTable plan_memory(const StageDescription& stage, const StagePlan& plan);
+MemoryTable plan_memory(const StageSpec& stage, const StagePlan& plan);
 
 // What a stage on a device takes of its host's memory besides, in bytes.
 struct HostMemoryTable {
@@ -117,20 +117,19 @@ struct HostMemoryTable {
   std::int64_t total() const { return batch + checkpoint + messages; }
 };
 
-HostMemoryTable plan_host_memory(const StageDescription& stage, const StagePlan& plan, bool staged);
+HostMemoryTable plan_host_memory(const StageSpec& stage, const StagePlan& plan, bool staged);
 
 class Stage final : public PipelineStage {
  public:
   // Takes all the memory that the plan says. `groups` and `stream` outlive the stage.
-  Stage(StageDescription description, StagePlan plan, const Stream& stream,
-        const Communicators& groups);
+  Stage(StageSpec description, StagePlan plan, const Stream& stream, const ProcessGroups& groups);
 
   ParameterSet& parameters() { return parameters_; }
   // Sums gradients while the last micro-batch goes backward, and waits for values layer by layer.
   ParameterSync& sync() { return sync_; }
   const ParameterSet& parameters() const { return parameters_; }
   const ParameterSync& sync() const { return sync_; }
-  const StageDescription& description() const { return description_; }
+  const StageSpec& description() const { return description_; }
   const StagePlan& plan() const { return plan_; }
   // What the stage has taken. As `messages`, what its groups hold by now for their sums: once a
   // step is done, all that is planned.
@@ -161,11 +160,11 @@ class Stage final : public PipelineStage {
 
  private:
   Tensor buffer(const Action& action, const std::optional<BufferId>& id) const;
-  void run_pass(const Moment& moment, LayerRun& run);
+  void run_pass(const ProgramPoint& point, LayerContext& run);
 
-  StageDescription description_;
+  StageSpec description_;
   const Stream& stream_;
-  const Communicators& groups_;
+  const ProcessGroups& groups_;
   StagePlan plan_;
   ParameterSet parameters_;
   ParameterSync sync_;

@@ -31,14 +31,14 @@ std::optional<Hyperslab> intersect(const Hyperslab& a, const Hyperslab& b) {
   return shared;
 }
 
-Part equal_part(std::int64_t extent, int shards, int index) {
+ShardRange equal_shard_range(std::int64_t extent, int shards, int index) {
   require(shards >= 1 && index >= 0 && index < shards, "there is no shard {} of {}", index, shards);
   require(extent % shards == 0, "{} can't be split into {} equal parts", extent, shards);
   const std::int64_t count = extent / shards;
   return {index * count, count};
 }
 
-Part share(std::int64_t extent, int shards, int index) {
+ShardRange shard_range(std::int64_t extent, int shards, int index) {
   require(extent >= 0 && shards >= 1 && index >= 0 && index < shards,
           "{} can't be shared: no shard {} of {}", extent, index, shards);
   const auto border = [&](std::int64_t i) {

@@ -24,16 +24,16 @@ Hyperslab whole(const std::vector<std::int64_t>& shape);
 std::optional<Hyperslab> intersect(const Hyperslab& a, const Hyperslab& b);
 
 // [begin, begin + count) of the rows or elements that ranks share.
-struct Part {
+struct ShardRange {
   std::int64_t begin = 0;
   std::int64_t count = 0;
 };
 
 // Requires shards to divide extent; throws Error.
-Part equal_part(std::int64_t extent, int shards, int index);
+ShardRange equal_shard_range(std::int64_t extent, int shards, int index);
 
 // The parts of any extent that differ by one at most: what reduce_scatter() leaves to a rank.
-Part share(std::int64_t extent, int shards, int index);
+ShardRange shard_range(std::int64_t extent, int shards, int index);
 
 // `extent` rounded up to a multiple of `multiple`.
 std::int64_t padded(std::int64_t extent, std::int64_t multiple);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "runtime/ops/adamw.h"
-#include "runtime/ops/attention.h"
+#include "runtime/ops/attention/attention.h"
 #include "runtime/ops/cross_entropy.h"
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/embedding.h"
@@ -29,16 +29,16 @@ struct Backend {
   // Of the host, for pinned_memory.h; as the two above.
   void* (*allocate_pinned)(std::int64_t bytes);
   void (*release_pinned)(void* memory) noexcept;
-  // For shown_devices().
-  std::vector<std::string> (*shown_devices)();
+  // For visible_devices().
+  std::vector<std::string> (*visible_devices)();
   // What a stream on the machine's device `index` keeps; null where calls return when they are
   // done.
-  std::unique_ptr<DeviceQueue> (*make_queue)(int index);
+  std::unique_ptr<DeviceStream> (*make_device_stream)(int index);
 
   // As copy() does between host and device.
   void (*copy_across)(const Stream& stream, Tensor from, Tensor to);
 
-  decltype(masformer::has_products)* has_products;
+  decltype(masformer::supports_matmul)* supports_matmul;
   decltype(masformer::linear)* linear;
   decltype(masformer::linear_backward_input)* linear_backward_input;
   decltype(masformer::linear_backward_weight)* linear_backward_weight;

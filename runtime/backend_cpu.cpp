@@ -21,11 +21,11 @@ void release(void* memory) noexcept {
   std::free(memory);
 }
 
-std::unique_ptr<DeviceQueue> make_queue(int) {
+std::unique_ptr<DeviceStream> make_device_stream(int) {
   return nullptr;
 }
 
-std::vector<std::string> shown_devices() {
+std::vector<std::string> visible_devices() {
   return {};
 }
 
@@ -41,10 +41,10 @@ const Backend& cpu_backend() {
       .release = release,
       .allocate_pinned = allocate,
       .release_pinned = release,
-      .shown_devices = shown_devices,
-      .make_queue = make_queue,
+      .visible_devices = visible_devices,
+      .make_device_stream = make_device_stream,
       .copy_across = copy_across,
-      .has_products = cpu::has_products,
+      .supports_matmul = cpu::supports_matmul,
       .linear = cpu::linear,
       .linear_backward_input = cpu::linear_backward_input,
       .linear_backward_weight = cpu::linear_backward_weight,

@@ -14,8 +14,8 @@ void Readback::start(Tensor x) {
     value_ = *x.data<double>();
     return;
   }
-  stream_->queue()->download(x, memory_->data());
-  taken_ = StreamPoint(*stream_);
+  stream_->device_stream()->download(x, memory_->data());
+  taken_ = DeviceEvent(*stream_);
 }
 
 double Readback::wait() const {

@@ -3,8 +3,8 @@
 
 #include <optional>
 
+#include "runtime/device_event.h"
 #include "runtime/pinned_memory.h"
-#include "runtime/stream_point.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
@@ -24,7 +24,7 @@ class Readback {
   const Stream* stream_;
   std::optional<PinnedMemory> memory_;  // none on the CPU
   double value_ = 0;                    // on the CPU
-  StreamPoint taken_;
+  DeviceEvent taken_;
 };
 
 }  // namespace masformer

@@ -35,12 +35,12 @@ std::vector<std::string_view> expand_list(std::string_view text, std::string_vie
     const std::size_t star = entry.find('*');
     std::optional<std::int64_t> repeats = 1;
     if (star != std::string_view::npos) repeats = parse_count(entry.substr(star + 1));
-    if (!repeats || *repeats > most_entries) {
+    if (!repeats || *repeats > max_entries) {
       refuse("\"{}\" in {} \"{}\" does not say how often: write a number from 1 to {} after *",
-             entry, name, text, most_entries);
+             entry, name, text, max_entries);
     }
-    if (std::ssize(entries) + *repeats > most_entries) {
-      refuse("{} \"{}\" has more than {} entries: write a shorter list", name, text, most_entries);
+    if (std::ssize(entries) + *repeats > max_entries) {
+      refuse("{} \"{}\" has more than {} entries: write a shorter list", name, text, max_entries);
     }
     entries.insert(entries.end(), static_cast<std::size_t>(*repeats), entry.substr(0, star));
     begin = end + 1;

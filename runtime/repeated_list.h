@@ -9,7 +9,7 @@
 namespace masformer {
 
 // Of one list, each counted as often as it stands; more is a slip of the pen.
-constexpr std::int64_t most_entries = 1 << 16;
+constexpr std::int64_t max_entries = 1 << 16;
 
 // The entries of a comma-separated list, each as often as it says after `*`, without the spaces
 // around them; views of `text`. Throws UsageError, which calls the list `name` and shows `example`.

@@ -5,14 +5,14 @@
 
 namespace masformer {
 
-std::vector<std::string> shown_devices(Device device) {
-  return backend(device).shown_devices();
+std::vector<std::string> visible_devices(Device device) {
+  return backend(device).visible_devices();
 }
 
 Stream::Stream(Device device, int threads, int index, bool deterministic)
     : device_(device), threads_(threads), deterministic_(deterministic) {
   require(threads >= 1, "a stream needs at least one thread, not {}", threads);
-  queue_ = backend(device).make_queue(index);
+  device_stream_ = backend(device).make_device_stream(index);
 }
 
 void require_same_device(const Stream& stream, const Tensor& tensor) {

@@ -19,28 +19,28 @@ class Watched {
   // Throws Error where waiting longer is of no use.
   virtual void check() = 0;
   // Ends it, with no result.
-  virtual void give_up() noexcept = 0;
+  virtual void abort_all() noexcept = 0;
 };
 
 // A point in a queue's work.
-class DeviceMark {
+class BackendEvent {
  public:
-  virtual ~DeviceMark() = default;
+  virtual ~BackendEvent() = default;
   // Returns when the device has come to it; checks what the queue watches meanwhile.
   virtual void wait() = 0;
   // From when the device came to `earlier`, of the same queue, until it came here, which it has.
-  virtual double seconds_since(const DeviceMark& earlier) const = 0;
+  virtual double seconds_since(const BackendEvent& earlier) const = 0;
 };
 
 // What a device keeps for a stream: its own queue, and the handles of its libraries. The backend
 // that made it knows what it is.
-class DeviceQueue {
+class DeviceStream {
  public:
-  virtual ~DeviceQueue() = default;
+  virtual ~DeviceStream() = default;
   // Checks what is watched again and again while it waits.
   virtual void synchronize() = 0;
   // At the end of what the queue has been given so far.
-  virtual std::unique_ptr<DeviceMark> mark() = 0;
+  virtual std::unique_ptr<BackendEvent> record() = 0;
   // Fills pinned memory of the host with a contiguous tensor's elements when the device comes to
   // it.
   virtual void download(const Tensor& from, void* pinned) = 0;
@@ -62,8 +62,8 @@ class DeviceQueue {
   // `what` outlives the queue's last wait.
   void watch(Watched& what) { watched_.push_back(&what); }
   // Ends all that is watched.
-  void give_up() noexcept {
-    for (Watched* const each : watched_) each->give_up();
+  void abort_all() noexcept {
+    for (Watched* const each : watched_) each->abort_all();
   }
 
  protected:
@@ -75,7 +75,7 @@ class DeviceQueue {
 
 // Where the devices that this process is shown are on the machine's buses, by their index; of the
 // CPU, none. Throws UsageError where there is none to be had.
-std::vector<std::string> shown_devices(Device device);
+std::vector<std::string> visible_devices(Device device);
 
 class Stream {
  public:
@@ -90,27 +90,28 @@ class Stream {
   bool deterministic() const { return deterministic_; }
   // Returns when everything issued so far is done.
   void synchronize() const {
-    if (queue_) queue_->synchronize();
+    if (device_stream_) device_stream_->synchronize();
   }
   // Null on the CPU.
-  DeviceQueue* queue() const { return queue_.get(); }
+  DeviceStream* device_stream() const { return device_stream_.get(); }
 
  private:
   Device device_;
   int threads_;
   bool deterministic_;
-  std::unique_ptr<DeviceQueue> queue_;
+  std::unique_ptr<DeviceStream> device_stream_;
 };
 
 // Ends what other ranks keep a stream's device waiting for when an exception destroys it: the last
 // member of what has memory there, which is given back only when the device is done.
-class GiveUpOnFailure {
+class AbortOnFailure {
  public:
-  explicit GiveUpOnFailure(const Stream& stream) : stream_(stream) {}
-  GiveUpOnFailure(const GiveUpOnFailure&) = delete;
-  GiveUpOnFailure& operator=(const GiveUpOnFailure&) = delete;
-  ~GiveUpOnFailure() {
-    if (stream_.queue() != nullptr && unwinding_.now()) stream_.queue()->give_up();
+  explicit AbortOnFailure(const Stream& stream) : stream_(stream) {}
+  AbortOnFailure(const AbortOnFailure&) = delete;
+  AbortOnFailure& operator=(const AbortOnFailure&) = delete;
+  ~AbortOnFailure() {
+    if (stream_.device_stream() != nullptr && unwinding_.now())
+      stream_.device_stream()->abort_all();
   }
 
  private:

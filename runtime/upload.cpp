@@ -19,7 +19,7 @@ Tensor Upload::host() {
 void Upload::send() {
   if (!memory_) return;
   copy(*stream_, {memory_->data(), to_.shape(), to_.dtype(), Device::cpu}, to_);
-  sent_ = StreamPoint(*stream_);
+  sent_ = DeviceEvent(*stream_);
 }
 
 }  // namespace masformer

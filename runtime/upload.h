@@ -3,8 +3,8 @@
 
 #include <optional>
 
+#include "runtime/device_event.h"
 #include "runtime/pinned_memory.h"
-#include "runtime/stream_point.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
@@ -23,7 +23,7 @@ class Upload {
   const Stream* stream_;
   Tensor to_;
   std::optional<PinnedMemory> memory_;  // none on the CPU: the host writes to the tensor itself
-  StreamPoint sent_;
+  DeviceEvent sent_;
 };
 
 }  // namespace masformer

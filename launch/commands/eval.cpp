@@ -1,12 +1,12 @@
 // masformer eval
 #include <fmt/format.h>
 
-#include "launch/collectively.h"
 #include "launch/commands.h"
-#include "launch/evaluation.h"
-#include "launch/model_state.h"
 #include "launch/mpi_main.h"
-#include "parallel/json_text.h"
+#include "launch/training/evaluation.h"
+#include "model/state/model_state.h"
+#include "parallel/comm/collective_errors.h"
+#include "parallel/comm/json_text.h"
 
 namespace masformer {
 namespace {
@@ -61,7 +61,7 @@ TokenStore open_store(const EvalOptions& options, std::int64_t vocab) {
 
 ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable& table) {
   const auto world = session.world();
-  CheckpointReader checkpoint = collectively(*world, [&] {
+  CheckpointReader checkpoint = run_collectively(*world, [&] {
     if (options.checkpoint.empty() || options.run.data.path.empty()) {
       refuse("eval needs --checkpoint CHECKPOINT and --data.path STORE");
     }
@@ -70,7 +70,7 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
     return reader;
   });
   require_undamaged(*world, options.checkpoint, checkpoint.manifest());
-  collectively(*world, [&] {
+  run_collectively(*world, [&] {
     const auto& attributes = checkpoint.manifest().attributes;
     auto record = attributes.value("options", std::map<std::string, std::string>());
     std::erase_if(record, [](const auto& entry) {
@@ -78,11 +78,12 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
     });
     table.apply_record(record);
   });
-  RunPlan plan = collectively(*world, [&] { return decide(options, checkpoint, world->size()); });
+  RunPlan plan =
+      run_collectively(*world, [&] { return decide(options, checkpoint, world->size()); });
   const TokenStore store =
-      collectively(*world, [&] { return open_store(options, plan.model.vocab); });
+      run_collectively(*world, [&] { return open_store(options, plan.model.vocab); });
   Job job(session, std::move(plan), Purpose::evaluation, options.run.runtime);
-  collectively(*world, [&] { load_weights(job.stream, checkpoint, job.stage.parameters()); });
+  run_collectively(*world, [&] { load_weights(job.stream, checkpoint, job.stage.parameters()); });
   const Split split(store, parse_split(options.split), options.run.data.held_out);
   const Evaluation result = evaluate(job, split, options.run.eval.windows);
   if (!job.first()) return ExitCode::done;

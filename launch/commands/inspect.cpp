@@ -6,11 +6,11 @@
 #include <fmt/format.h>
 
 #include "launch/commands.h"
-#include "launch/option_table.h"
+#include "launch/options/option_table.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/compare.h"
-#include "parallel/json_text.h"
-#include "parallel/self_communicator.h"
+#include "parallel/comm/json_text.h"
+#include "parallel/comm/self_communicator.h"
 
 namespace masformer {
 namespace {

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "launch/commands.h"
-#include "launch/option_table.h"
+#include "launch/options/option_table.h"
 
 namespace masformer {
 

@@ -20,7 +20,7 @@
 #include <fmt/format.h>
 
 #include "launch/commands.h"
-#include "launch/commands/mpirun_watch.h"
+#include "launch/supervisor/mpirun_watch.h"
 
 namespace masformer {
 namespace {

@@ -1,11 +1,11 @@
 // masformer train
 #include <fmt/format.h>
 
-#include "launch/collectively.h"
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
-#include "launch/signals.h"
-#include "launch/trainer.h"
+#include "launch/training/signals.h"
+#include "launch/training/trainer.h"
+#include "parallel/comm/collective_errors.h"
 
 namespace masformer {
 namespace {
@@ -28,8 +28,8 @@ RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
 
 ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table) {
   const auto world = session.world();
-  const TokenStore store = collectively(*world, [&] { return open_store(options); });
-  RunPlan plan = collectively(*world, [&] { return decide(options, store, world->size()); });
+  const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
+  RunPlan plan = run_collectively(*world, [&] { return decide(options, store, world->size()); });
   return Trainer(session, options, table, store, std::move(plan)).run();
 }
 

@@ -17,11 +17,11 @@
 namespace masformer {
 namespace {
 
-constexpr std::int64_t most_elements = std::int64_t{1} << 18;  // read at a time: 1 MiB a side
+constexpr std::int64_t max_elements = std::int64_t{1} << 18;  // read at a time: 1 MiB a side
 
 // Halves the box along its first divisible dimension until the parts are small: contiguous parts.
 void for_each_part(const Hyperslab& box, const std::function<void(const Hyperslab&)>& visit) {
-  if (box.elements() <= most_elements) return visit(box);
+  if (box.elements() <= max_elements) return visit(box);
   std::size_t dim = 0;
   while (box.shape[dim] == 1) ++dim;
   Hyperslab low = box;

@@ -17,7 +17,7 @@ std::int64_t end_of(const StoredPiece& piece, std::size_t dim) {
 }
 
 // The dimension with the most different beginnings.
-std::size_t most_cut_dimension(const StoredTensor& tensor) {
+std::size_t max_cut_dimension(const StoredTensor& tensor) {
   std::size_t best = 0;
   std::size_t most = 0;
   for (std::size_t dim = 0; dim < tensor.shape.size(); ++dim) {
@@ -44,7 +44,7 @@ std::string overlap_complaint(const StoredTensor& tensor) {
   if (tensor.shape.empty()) {
     return tensor.pieces.size() < 2 ? "" : overlap_between(tensor.pieces[0], tensor.pieces[1]);
   }
-  const std::size_t dim = most_cut_dimension(tensor);
+  const std::size_t dim = max_cut_dimension(tensor);
   std::vector<const StoredPiece*> order;
   for (const StoredPiece& piece : tensor.pieces) order.push_back(&piece);
   std::stable_sort(order.begin(), order.end(), [dim](const StoredPiece* a, const StoredPiece* b) {

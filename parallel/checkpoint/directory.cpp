@@ -8,7 +8,7 @@
 
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/checkpoint/names.h"
-#include "parallel/json_text.h"
+#include "parallel/comm/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
 
@@ -91,7 +91,7 @@ std::vector<std::int64_t> agreed_steps(Communicator& world, const fs::path& run_
   } catch (const std::exception& problem) {
     complaint = problem.what();
   }
-  agree(world, complaint, /*failure=*/true);
+  throw_collectively(world, complaint, /*failure=*/true);
   steps = all_gather_json(world, steps).front().get<std::vector<std::int64_t>>();
   std::reverse(steps.begin(), steps.end());
   return steps;

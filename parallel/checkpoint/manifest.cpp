@@ -9,7 +9,7 @@
 
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/checkpoint/names.h"
-#include "parallel/json_text.h"
+#include "parallel/comm/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/digest.h"
 #include "runtime/io/file.h"

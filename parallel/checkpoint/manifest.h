@@ -9,7 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "parallel/communicator.h"
+#include "parallel/comm/communicator.h"
 #include "parallel/sharding.h"
 
 namespace masformer {

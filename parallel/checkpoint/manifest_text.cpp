@@ -15,7 +15,7 @@ using nlohmann::json;
 
 constexpr std::string_view format_name = "masformer-checkpoint";
 constexpr std::int64_t format_version = 1;
-constexpr std::size_t most_dimensions = 32;  // HDF5's own limit
+constexpr std::size_t max_dimensions = 32;  // HDF5's own limit
 
 bool is_file_name(const std::string& name) {
   const bool printable = std::none_of(name.begin(), name.end(), [](char c) {
@@ -74,7 +74,7 @@ StoredTensor parse_tensor(const JsonView& view) {
   StoredTensor tensor;
   tensor.shape = view.member("shape").counts();
   view.member("shape").expect(
-      tensor.shape.size() <= most_dimensions && checked_elements(tensor.shape).has_value(),
+      tensor.shape.size() <= max_dimensions && checked_elements(tensor.shape).has_value(),
       "a shape of at most 32 dimensions and 2^63 bytes");
   view.member("pieces").each_element(
       [&](const JsonView& piece) { tensor.pieces.push_back(parse_piece(piece, tensor.shape)); });

@@ -20,7 +20,7 @@ using namespace io;
 namespace {
 
 // A quarter of what the process may have open, 256 as a rule: MPI and the token store need theirs.
-std::size_t most_open_files() {
+std::size_t max_open_files() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   return std::clamp<std::size_t>(limit.rlim_cur / 4, 16, 1024);
@@ -77,7 +77,7 @@ void check_destination(const std::string& name, const Hyperslab& slab, const Ten
 struct CheckpointReader::Files {
   using Named = std::pair<std::string, Hdf5File>;
   std::list<Named> open;  // the one used last in front
-  std::size_t most = most_open_files();
+  std::size_t most = max_open_files();
 
   const Hdf5File& get(const std::filesystem::path& directory, const std::string& name) {
     const auto found = std::ranges::find(open, name, &Named::first);

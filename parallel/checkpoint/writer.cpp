@@ -8,7 +8,7 @@
 #include "parallel/checkpoint/names.h"
 #include "parallel/checkpoint/shard_file.h"
 #include "parallel/checkpoint/shard_plan.h"
-#include "parallel/json_text.h"
+#include "parallel/comm/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
 
@@ -49,7 +49,7 @@ std::string complaint_of(const std::function<void()>& work) {
 
 // Does the work, then waits for all ranks; throws on all where it failed on any.
 void together(Communicator& world, const std::function<void()>& work) {
-  agree(world, complaint_of(work), /*failure=*/true);
+  throw_collectively(world, complaint_of(work), /*failure=*/true);
 }
 
 void start(const Places& places) {

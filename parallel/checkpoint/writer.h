@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "parallel/communicator.h"
+#include "parallel/comm/communicator.h"
 #include "parallel/sharding.h"
 #include "runtime/tensor.h"
 

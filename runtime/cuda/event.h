@@ -19,7 +19,7 @@ class Event {
   // The point is the end of what `stream` has been given so far.
   void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
   // What `stream` is given from now on runs after the point.
-  void hold_back(cudaStream_t stream) const {
+  void stream_wait(cudaStream_t stream) const {
     check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent");
   }
   // From the point of `earlier` to this one; both are timed and done.

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "runtime/cuda/error.h"
-#include "runtime/cuda/queue.h"
+#include "runtime/cuda/stream.h"
 
 namespace masformer::cuda {
 
@@ -26,7 +26,7 @@ void launch(const Stream& stream, void (*kernel)(Parameters...), const Shape3& g
   config.gridDim = dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
                         static_cast<unsigned>(grid.z));
   config.blockDim = dim3(static_cast<unsigned>(block));
-  config.stream = queue_of(stream).handle();
+  config.stream = cuda_stream_of(stream).handle();
   check(cudaLaunchKernelEx(&config, kernel,
                            static_cast<Parameters>(std::forward<Arguments>(arguments))...),
         "starting a kernel");

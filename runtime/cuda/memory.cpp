@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "runtime/cuda/error.h"
-#include "runtime/cuda/queue.h"
+#include "runtime/cuda/stream.h"
 
 namespace masformer::cuda {
 namespace {
@@ -76,7 +76,7 @@ void release_pinned(void* memory) noexcept {
   cudaFreeHost(memory);
 }
 
-std::vector<std::string> shown_devices() {
+std::vector<std::string> visible_devices() {
   std::vector<std::string> ids;
   const int devices = count_devices();
   for (int index = 0; index < devices; ++index) {
@@ -87,8 +87,8 @@ std::vector<std::string> shown_devices() {
   return ids;
 }
 
-std::unique_ptr<DeviceQueue> make_queue(int index) {
-  return std::make_unique<Queue>(index % count_devices());
+std::unique_ptr<DeviceStream> make_device_stream(int index) {
+  return std::make_unique<CudaStream>(index % count_devices());
 }
 
 namespace {
@@ -108,7 +108,7 @@ void copy_across(const Stream& stream, Tensor from, Tensor to) {
   // The copy to pageable memory may wait for the stream, too, but looks after nothing meanwhile.
   if (to_host) stream.synchronize();
   check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
-                        cudaMemcpyDefault, queue_of(stream).handle()),
+                        cudaMemcpyDefault, cuda_stream_of(stream).handle()),
         "cudaMemcpyAsync");
   if (to_host || !is_pinned(from.raw())) stream.synchronize();
 }

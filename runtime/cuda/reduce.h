@@ -37,8 +37,8 @@ __device__ T over_warp(T value, Combine combine = {}) {
 // Of several values at once; blocks are whole warps. May be called again at once.
 template <class T, int count, class Combine = Add>
 __device__ void over_block(T (&values)[count], Combine combine = {}) {
-  constexpr int most_warps = 32;
-  __shared__ T of_warp[count][most_warps];
+  constexpr int max_warps = 32;
+  __shared__ T of_warp[count][max_warps];
   const int thread = static_cast<int>(threadIdx.x);
   const int warps = static_cast<int>(blockDim.x) / warp_size;
 #pragma unroll

@@ -6,7 +6,7 @@
 
 namespace masformer::cuda {
 
-decltype(masformer::has_products) has_products;
+decltype(masformer::supports_matmul) supports_matmul;
 decltype(masformer::linear) linear;
 decltype(masformer::linear_backward_input) linear_backward_input;
 decltype(masformer::linear_backward_weight) linear_backward_weight;

@@ -84,7 +84,7 @@ void add_column_sums(const Stream& stream, Tensor dy, Tensor sums) {
   const std::int64_t rows = dy.dim(0), width = dy.dim(1), parts = blocks(rows, part_rows);
   if (dy.elements() == 0) return;
   auto* const of_parts =
-      static_cast<float*>(queue_of(stream).scratch(cuda_workspace::column_sums(rows, width)));
+      static_cast<float*>(cuda_stream_of(stream).scratch(cuda_workspace::column_sums(rows, width)));
   with_float_type(dy.dtype(), [&]<class T>(T) {
     with_pack<T>(packs(dy), [&](auto n) {
       launch(stream, sum_part_kernel<T, n.value>, {blocks(width, part_columns<n.value>), parts},

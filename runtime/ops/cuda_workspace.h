@@ -13,7 +13,7 @@ constexpr std::int64_t parts(std::int64_t count, std::int64_t size) {
 }
 
 // Of a product, at most: what NVIDIA recommends for Hopper.
-constexpr std::int64_t product = 32 << 20;
+constexpr std::int64_t gemm = 32 << 20;
 
 // The sum over rows of a matrix, for gradients of biases: partial sums of so many rows.
 constexpr std::int64_t rows_of_column_sum = 256;

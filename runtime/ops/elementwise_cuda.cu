@@ -84,11 +84,12 @@ __global__ void add_sums(const double* sums, int count, double* sum) {
 }
 
 void add_squares(const Stream& stream, const Batch& batch, double* sum) {
-  constexpr int most_blocks = 1024;
-  const int parts = std::min(batch.shares(), most_blocks);
+  constexpr int max_blocks = 1024;
+  const int parts = std::min(batch.shares(), max_blocks);
   // What one block can do needs no second.
   if (parts <= 1) return launch(stream, sum_squares, {parts}, threads, batch, sum, true);
-  auto* const sums = static_cast<double*>(queue_of(stream).scratch(parts * size_of(DType::f64)));
+  auto* const sums =
+      static_cast<double*>(cuda_stream_of(stream).scratch(parts * size_of(DType::f64)));
   launch(stream, sum_squares, {parts}, threads, batch, sums, false);
   launch(stream, add_sums, {1}, threads, sums, parts, sum);
 }
@@ -121,7 +122,8 @@ void clip_factor(const Stream& stream, Tensor squared_norm, double largest_norm,
 
 void fill_zero(const Stream& stream, Tensor x) {
   if (x.bytes() == 0) return;
-  check(cudaMemsetAsync(x.raw(), 0, static_cast<std::size_t>(x.bytes()), queue_of(stream).handle()),
+  check(cudaMemsetAsync(x.raw(), 0, static_cast<std::size_t>(x.bytes()),
+                        cuda_stream_of(stream).handle()),
         "cudaMemsetAsync");
 }
 
@@ -140,7 +142,7 @@ void copy(const Stream& stream, Tensor from, Tensor to) {
     map<float, bfloat16>(stream, Same(), to, from);
   } else if (from.bytes() > 0) {
     check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
-                          cudaMemcpyDeviceToDevice, queue_of(stream).handle()),
+                          cudaMemcpyDeviceToDevice, cuda_stream_of(stream).handle()),
           "cudaMemcpyAsync");
   }
 }

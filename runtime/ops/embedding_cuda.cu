@@ -152,7 +152,7 @@ void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_
   const std::int64_t count = ids.dim(0);
   const Shard shard{first, dtable.dim(0), static_cast<int>(dtable.dim(1))};
   auto* const places = static_cast<std::int32_t*>(
-      queue_of(stream).scratch(cuda_workspace::embedding_backward(count)));
+      cuda_stream_of(stream).scratch(cuda_workspace::embedding_backward(count)));
   const SortedTokens sorted{static_cast<int>(count), places, places + count};
   launch(stream, sort_tokens, {blocks(count, tokens_a_thread * warp_size)}, sort_parts * warp_size,
          ids.data<std::int32_t>(), sorted);

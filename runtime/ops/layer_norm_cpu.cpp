@@ -146,9 +146,9 @@ void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, floa
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   // As many parts as the tokens ask for, however many threads there are: copies of a norm on ranks
   // with different numbers of threads stay equal.
-  constexpr std::int64_t most_parts = 64;
+  constexpr std::int64_t max_parts = 64;
   const std::int64_t blocks = (args.x.dim(0) + ParameterSums::block - 1) / ParameterSums::block;
-  const auto parts = static_cast<int>(std::min(blocks, most_parts));
+  const auto parts = static_cast<int>(std::min(blocks, max_parts));
   std::vector<ParameterSums> sums(static_cast<std::size_t>(parts), ParameterSums(args.x.dim(1)));
   for_each_part_of(stream, parts, args.x.dim(0), ParameterSums::block, [&](Part tokens, int part) {
     ParameterSums& own = sums[static_cast<std::size_t>(part)];

@@ -14,10 +14,10 @@ namespace masformer::cuda {
 namespace {
 
 constexpr int kept_packs = 2;
-constexpr int most_threads = 512;
+constexpr int max_threads = 512;
 
 int threads_of_row(std::int64_t features, int n) {
-  return threads_for(blocks(features, n * kept_packs), most_threads);
+  return threads_for(blocks(features, n * kept_packs), max_threads);
 }
 
 // Calls visit(pack, first column, whether the pack is kept) for each pack of this thread.
@@ -67,7 +67,7 @@ struct Forward {
 };
 
 template <int n, class T>
-__global__ void __launch_bounds__(most_threads) normalize_row(Forward<T> a) {
+__global__ void __launch_bounds__(max_threads) normalize_row(Forward<T> a) {
   const std::int64_t t = blockIdx.x;
   const RowPart<n, T> x(a.x + t * a.features, a.features);
   float sum = 0, squares = 0;
@@ -138,7 +138,7 @@ __device__ void add_to(float* sums, const float (&values)[n]) {
 }
 
 template <int n, class T>
-__global__ void __launch_bounds__(most_threads) backward_rows(Backward<T> a, int tokens_of_block) {
+__global__ void __launch_bounds__(max_threads) backward_rows(Backward<T> a, int tokens_of_block) {
   float dweight[kept_packs][n] = {}, dbias[kept_packs][n] = {};
   float* const dweight_sums = a.sums + std::int64_t{blockIdx.x} * 2 * a.features;
   float* const dbias_sums = dweight_sums + a.features;
@@ -231,7 +231,7 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   const std::int64_t tokens_of_block = cuda_workspace::rows_of_norm_sum(tokens);
   const std::int64_t sum_blocks = blocks(tokens, tokens_of_block);
   auto* const sums = static_cast<float*>(
-      queue_of(stream).scratch(cuda_workspace::layer_norm_backward(tokens, features)));
+      cuda_stream_of(stream).scratch(cuda_workspace::layer_norm_backward(tokens, features)));
   with_float_type(args.x.dtype(), [&]<class T>(T) {
     const Backward<T> a{.dy = args.dy.data<T>(),
                         .x = args.x.data<T>(),

@@ -5,8 +5,8 @@
 
 namespace masformer {
 
-bool has_products(const Stream& stream, DType dtype) {
-  return backend(stream).has_products(stream, dtype);
+bool supports_matmul(const Stream& stream, DType dtype) {
+  return backend(stream).supports_matmul(stream, dtype);
 }
 
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y, Tensor residual) {

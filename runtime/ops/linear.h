@@ -11,7 +11,7 @@
 namespace masformer {
 
 // Whether the stream's device has products of `dtype`: those of bf16 take AVX-512 on a CPU.
-bool has_products(const Stream& stream, DType dtype);
+bool supports_matmul(const Stream& stream, DType dtype);
 
 // y [T, O] = x [T, I] weight^T [O, I] + bias [O]. An empty `bias` is none. y may be fp32 where the
 // factors are bf16.

@@ -132,7 +132,7 @@ void add_column_sums(const Tensor& dy, Part columns, float* sums) {
 
 }  // namespace
 
-bool has_products(const Stream&, DType dtype) {
+bool supports_matmul(const Stream&, DType dtype) {
   if (dtype == DType::f32) return true;
   using dnnl::memory;
   const memory::desc square({16, 16}, memory::data_type::bf16, memory::format_tag::ab);

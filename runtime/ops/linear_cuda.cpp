@@ -1,17 +1,17 @@
-#include "runtime/cuda/products.h"
+#include "runtime/cuda/gemm_runner.h"
 #include "runtime/ops/backend_cuda.h"
 #include "runtime/ops/bias_cuda.h"
 
 namespace masformer::cuda {
 
-bool has_products(const Stream& stream, DType dtype) {
-  return products_of(stream).has(dtype);
+bool supports_matmul(const Stream& stream, DType dtype) {
+  return gemms_of(stream).has(dtype);
 }
 
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y, Tensor residual) {
   if (y.elements() == 0) return;
-  Products& products = products_of(stream);
-  Product product{.a = {x}, .b = {weight, true}, .c = y, .addend = residual, .bias = bias};
+  GemmRunner& products = gemms_of(stream);
+  Gemm product{.a = {x}, .b = {weight, true}, .c = y, .addend = residual, .bias = bias};
   if (x.dim(1) > 0 && products.try_multiply(product)) return;
   product.addend = product.bias = {};
   if (x.dim(1) > 0) {
@@ -26,7 +26,7 @@ void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx) {
   if (dx.elements() == 0) return;
   if (dy.dim(1) == 0) return add_row(stream, 0, {}, dx);
-  products_of(stream).multiply({.a = {dy}, .b = {weight}, .c = dx});
+  gemms_of(stream).multiply({.a = {dy}, .b = {weight}, .c = dx});
 }
 
 // The bias's gradient has its own kernel: cuBLASLt can sum dy's columns beside the product
@@ -35,7 +35,7 @@ void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dw
                             Tensor dbias) {
   if (dy.dim(0) == 0) return;
   if (dweight.elements() > 0) {
-    products_of(stream).multiply({.a = {dy, true}, .b = {x}, .c = dweight, .addend = dweight});
+    gemms_of(stream).multiply({.a = {dy, true}, .b = {x}, .c = dweight, .addend = dweight});
   }
   if (dbias) add_column_sums(stream, dy, dbias);
 }

@@ -1,4 +1,4 @@
-// Products with GELU (gelu.h) after them: linear() and gelu(), linear_backward_input() and
+// GemmRunner with GELU (gelu.h) after them: linear() and gelu(), linear_backward_input() and
 // gelu_backward(), as one op each. On devices whose products can do both at once, the elements pass
 // through memory once less; elsewhere it is the two of them, bit by bit.
 //

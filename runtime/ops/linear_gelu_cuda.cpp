@@ -1,13 +1,13 @@
-#include "runtime/cuda/products.h"
+#include "runtime/cuda/gemm_runner.h"
 #include "runtime/ops/backend_cuda.h"
 
 namespace masformer::cuda {
 namespace {
 
 // Whether the product has something to sum.
-bool multiply(const Stream& stream, const Product& product) {
+bool multiply(const Stream& stream, const Gemm& product) {
   return product.c.elements() > 0 && product.a.columns() > 0 &&
-         products_of(stream).try_multiply(product);
+         gemms_of(stream).try_multiply(product);
 }
 
 }  // namespace

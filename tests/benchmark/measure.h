@@ -5,7 +5,7 @@
 #include <chrono>
 #include <limits>
 
-#include "runtime/ops/attention.h"
+#include "runtime/ops/attention/attention.h"
 #include "tests/support/tensors.h"
 
 namespace masformer::test {

@@ -57,7 +57,7 @@ class Benchmark {
  public:
   Benchmark(int threads, double seconds, DType dtype)
       : stream_(test::device(), threads), seconds_(seconds), dtype_(dtype) {
-    if (const DeviceQueue* const queue = stream_.queue()) {
+    if (const DeviceStream* const queue = stream_.device_stream()) {
       peak_ = queue->peak_flops(dtype);
       fmt::print("{}, {}; peak {:.1f} GFLOP/s\n\n", queue->name(), name_of(dtype), peak_ * 1e-9);
     } else {

@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "parallel/mpi_communicator.h"
+#include "parallel/comm/mpi/communicator.h"
 #include "tests/benchmark/measure.h"
 #include "tests/benchmark/training_step.h"
 
@@ -32,9 +32,9 @@ ModelConfig model() {
 // Gradients are summed and weights gathered while layers compute, or all at once.
 class Training {
  public:
-  Training(bool overlapped, const Stream& stream, const Communicators& groups, const Mesh& mesh)
+  Training(bool overlapped, const Stream& stream, const ProcessGroups& groups, const Mesh& mesh)
       : overlapped_(overlapped),
-        step_(model(), DType::f32, stream, groups, mesh, [=](StageDescription& description) {
+        step_(model(), DType::f32, stream, groups, mesh, [=](StageSpec& description) {
           // A layer that has no parameters starts no sum and waits for no weights.
           if (overlapped) return;
           for (ParameterRange& range : description.layer_parameters) range = {};
@@ -43,7 +43,7 @@ class Training {
   void step() {
     Stage& stage = step_.stage();
     const ParameterRange all{0, stage.parameters().size()};
-    if (!overlapped_) stage.sync().need(all);
+    if (!overlapped_) stage.sync().wait_for(all);
     step_.compute();
     if (!overlapped_) stage.sync().reduce(all);
     step_.update_weights();
@@ -54,7 +54,7 @@ class Training {
   TrainingStep step_;
 };
 
-void measure(const Communicators& groups, const Mesh& mesh, int threads, int steps) {
+void measure(const ProcessGroups& groups, const Mesh& mesh, int threads, int steps) {
   const Stream stream(Device::cpu, threads);
   Training overlapped(true, stream, groups, mesh), apart(false, stream, groups, mesh);
   double with = std::numeric_limits<double>::infinity(), without = with;
@@ -78,7 +78,7 @@ int main(int argc, char** argv) {
   const MpiSession session(&argc, &argv);
   auto world = session.world();
   const Mesh mesh{.data = world->size()};
-  const Communicators groups = make_communicators(std::move(world), mesh);
+  const ProcessGroups groups = make_process_groups(std::move(world), mesh);
   test::measure(groups, mesh, argc > 1 ? std::atoi(argv[1]) : 1,
                 argc > 2 ? std::atoi(argv[2]) : 10);
 }

@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "model/flops.h"
+#include "model/cost.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
 #include "tests/benchmark/measure.h"
@@ -57,7 +57,7 @@ void measure(const char* spans, DType dtype, const Stream& stream, int steps) {
   const double flops = training_flops(config, sequence, PairCount::visible);
   const double peak = measure_peak_flops(stream.threads(), 0.5);
   const Products products;
-  const Communicators groups = alone();
+  const ProcessGroups groups = alone();
   TrainingStep training(config, dtype, stream, groups);
   const auto step = [&] {
     training.compute();

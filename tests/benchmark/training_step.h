@@ -15,8 +15,8 @@ class TrainingStep {
  public:
   // The sequence is as long as the model has positions. `change` may alter the description.
   TrainingStep(const ModelConfig& config, DType dtype, const Stream& stream,
-               const Communicators& groups, const Mesh& mesh = {},
-               const std::function<void(StageDescription&)>& change = {})
+               const ProcessGroups& groups, const Mesh& mesh = {},
+               const std::function<void(StageSpec&)>& change = {})
       : stream_(stream),
         groups_(groups),
         sequence_(config.positions),
@@ -24,7 +24,7 @@ class TrainingStep {
                     {.shape = {1, sequence_}, .dtype = dtype}, gpipe(mesh.pipe, 1), stream, groups,
                     change) {
     stage().parameters().initialise(stream, 1, 0.02);
-    stage().sync().publish_all();
+    stage().sync().start_all_gathers();
     std::vector<std::int32_t> words;
     for (std::int64_t i = 0; i <= sequence_; ++i) {
       words.push_back(static_cast<std::int32_t>(mix(1, static_cast<std::uint64_t>(i)) %
@@ -49,7 +49,7 @@ class TrainingStep {
 
  private:
   const Stream& stream_;
-  const Communicators& groups_;
+  const ProcessGroups& groups_;
   std::int64_t sequence_;
   StageUnderTest under_test_;
   int steps_ = 0;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/utf8.h"
-#include "launch/options.h"
+#include "launch/options/options.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/scratch_file.h"
 #include "tests/support/option_sources.h"

@@ -58,7 +58,7 @@ class Golden : public testing::TestWithParam<const char*> {
   GoldenCase golden_;
   ModelConfig config_;
   Stream stream_{device(), 2};
-  Communicators groups_;
+  ProcessGroups groups_;
   StageUnderTest under_test_;
 };
 

@@ -38,7 +38,7 @@ std::vector<LayoutCase> cases() {
 // The weights are still on their way to other ranks when it ends.
 void train_one_step(const LayoutCase& c) {
   LayoutRun run = over_all_ranks(c);
-  run.differentiate(0);
+  run.forward_backward(0);
   run.update_weights(0);
 }
 

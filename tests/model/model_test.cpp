@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "model/config.h"
-#include "model/flops.h"
-#include "model/workspace.h"
+#include "model/cost.h"
+#include "model/memory/workspace.h"
 
 namespace masformer {
 namespace {

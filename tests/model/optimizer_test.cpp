@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "parallel/self_communicator.h"
+#include "parallel/comm/self_communicator.h"
 #include "tests/support/single_rank.h"
 #include "tests/support/stages.h"
 #include "tests/support/tensors.h"
@@ -109,8 +109,8 @@ class Update : public testing::TestWithParam<Clipping> {
   Update() : parameters_(Device::cpu, declarations(), DType::f32, Purpose::training) {
     for (std::size_t id = 0; id < 4; ++id) set_normals(parameters_[id].master, id, 0.5, 0.25);
   }
-  static std::vector<ParameterDeclaration> declarations() {
-    ParameterDeclarer declarer({}, {});
+  static std::vector<ParameterSpec> declarations() {
+    ParameterRegistry declarer({}, {});
     declarer.split_rows({"q", "k"}, {6, 9}, Initial::normal);
     declarer.split_rows({"bias"}, {17}, Initial::zeros);
     declarer.replicated("ln.weight", {33}, Initial::ones);
@@ -119,7 +119,7 @@ class Update : public testing::TestWithParam<Clipping> {
   }
   Stream stream_{Device::cpu};
   ParameterSet parameters_;
-  Communicators groups_ = alone();
+  ProcessGroups groups_ = alone();
   ParameterSync sync_{stream_, parameters_, {}, groups_};
   OptimizerConfig config_{.lr = 1e-2,
                           .min_lr = 1e-3,

@@ -85,7 +85,7 @@ class Declarations : public testing::TestWithParam<Layout> {
 };
 
 // The rows that the rank owns, as if they were a tensor of their own.
-LogicalTensor owned(const ParameterDeclaration& parameter, LogicalTensor tensor) {
+LogicalTensor owned(const ParameterSpec& parameter, LogicalTensor tensor) {
   const OwnedPart part = owned_part(parameter, tensor);
   tensor.slab = part.slab;
   tensor.first_row = parameter.owned.begin + part.first_row;
@@ -99,7 +99,7 @@ TEST_P(Declarations, PrimaryOwnedPartsCoverEachTensorOnce) {
     primary[name].resize(elements(shape));
   }
   for (const auto& [at, stage] : stages_) {
-    for (const ParameterDeclaration& parameter : stage.parameters) {
+    for (const ParameterSpec& parameter : stage.parameters) {
       for (const LogicalTensor& tensor : parameter.tensors) {
         ASSERT_EQ(tensor.global_shape, tensors_.at(tensor.name)) << tensor.name;
         auto& copies = held[tensor.name + std::to_string(at.data)];
@@ -123,7 +123,7 @@ TEST_P(Declarations, StoredRowsBelongToOneTensorOrArePadding) {
   const std::int64_t padding = padded_vocab(config_.vocab, GetParam().mesh.tensor) - config_.vocab;
   std::map<std::string, std::int64_t> padding_rows;  // of the tensor ranks together
   for (const auto& [at, stage] : stages_) {
-    for (const ParameterDeclaration& parameter : stage.parameters) {
+    for (const ParameterSpec& parameter : stage.parameters) {
       std::vector<int> used(static_cast<std::size_t>(parameter.shape.elements()));
       for (const LogicalTensor& tensor : parameter.tensors) {
         for_each_held(parameter, tensor,
@@ -143,7 +143,7 @@ TEST_P(Declarations, StoredRowsBelongToOneTensorOrArePadding) {
 
 TEST_P(Declarations, MatricesAloneDecay) {
   for (const auto& [at, stage] : stages_) {
-    for (const ParameterDeclaration& parameter : stage.parameters) {
+    for (const ParameterSpec& parameter : stage.parameters) {
       for (const LogicalTensor& tensor : parameter.tensors) {
         const bool norm = tensor.name.find(".ln_") != std::string::npos;
         const bool bias = tensor.name.ends_with(".bias");
@@ -231,7 +231,7 @@ TEST(Declarations, MoreTensorRanksThanWordsLeaveSomeWithPaddingAlone) {
   EXPECT_EQ(initialised(config, {.tensor = 4}, 3, 1, alone), alone);
   const auto stages = stages_of(config, {.tensor = 4});
   for (const std::size_t rank : {2u, 3u}) {
-    const ParameterDeclaration& table = stages[rank].description.parameters[0];
+    const ParameterSpec& table = stages[rank].description.parameters[0];
     EXPECT_EQ(table.tensors[0].slab.elements(), 0);
     EXPECT_EQ(table.shape, (Shape{16, 32}));
   }
@@ -265,7 +265,7 @@ TEST(Initialise, DrawsEachTensorOnItsOwn) {
 
 TEST(ParameterSet, HoldsWhatItsPurposeNeeds) {
   const ModelConfig config = small_model(true);
-  const StageDescription stage = std::move(stages_of(config, {}).front().description);
+  const StageSpec stage = std::move(stages_of(config, {}).front().description);
   ParameterSet trained(Device::cpu, stage.parameters, DType::f32, Purpose::training);
   const Tensor all = trained.gradients();
   set(all, [](std::int64_t) { return 1; });

@@ -102,7 +102,7 @@ class ActivationArena {
 void expect_messages_as_planned(const LayoutRun& run) {
   const Stage& stage = run.stage();
   if (stage.description().on_host) return;
-  const Communicators& groups = run.groups();
+  const ProcessGroups& groups = run.groups();
   EXPECT_EQ(groups.working_memory(),
             plan_host_memory(stage.description(), stage.plan(), groups.staged).messages);
 }
@@ -129,7 +129,7 @@ TEST(StageMemory, IsThePlannedOneToTheByte) {
     expect_as_planned(run.stage(), false);
     ActivationArena arena(run.stage());
     arena.spoil();
-    run.differentiate(0);
+    run.forward_backward(0);
     expect_as_planned(run.stage(), true);
     EXPECT_EQ(arena.end_of_written(), run.stage().plan().training.peak());
     EXPECT_TRUE(std::isfinite(run.loss()) && std::isfinite(run.norm()));

@@ -9,14 +9,14 @@
 namespace masformer {
 namespace {
 
-constexpr int most_ranks = 16;
+constexpr int max_ranks = 16;
 
 std::vector<Mesh> all_meshes() {
   std::vector<Mesh> meshes;
-  for (int p = 1; p <= most_ranks; ++p) {
-    for (int d = 1; p * d <= most_ranks; ++d) {
-      for (int c = 1; p * d * c <= most_ranks; ++c) {
-        for (int t = 1; p * d * c * t <= most_ranks; ++t) meshes.push_back({p, d, c, t});
+  for (int p = 1; p <= max_ranks; ++p) {
+    for (int d = 1; p * d <= max_ranks; ++d) {
+      for (int c = 1; p * d * c <= max_ranks; ++c) {
+        for (int t = 1; p * d * c * t <= max_ranks; ++t) meshes.push_back({p, d, c, t});
       }
     }
   }

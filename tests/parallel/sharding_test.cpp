@@ -59,20 +59,20 @@ TEST(Parts, TileTheDimension) {
   for (int shards = 1; shards <= 8; ++shards) {
     for (std::int64_t extent = 0; extent <= 64; ++extent) {
       if (extent % shards != 0) {
-        ASSERT_THROW(equal_part(extent, shards, 0), Error);
+        ASSERT_THROW(equal_shard_range(extent, shards, 0), Error);
         continue;
       }
       std::int64_t end = 0;
       for (int i = 0; i < shards; ++i) {
-        const Part part = equal_part(extent, shards, i);
+        const ShardRange part = equal_shard_range(extent, shards, i);
         ASSERT_EQ(part.begin, end);
         ASSERT_EQ(part.count * shards, extent);
         end += part.count;
       }
       ASSERT_EQ(end, extent);
     }
-    EXPECT_THROW(equal_part(64, shards, shards), Error);
-    EXPECT_THROW(equal_part(64, shards, -1), Error);
+    EXPECT_THROW(equal_shard_range(64, shards, shards), Error);
+    EXPECT_THROW(equal_shard_range(64, shards, -1), Error);
   }
 }
 
@@ -81,7 +81,7 @@ TEST(Shares, TileAnyExtentAndDifferByOneAtMost) {
     for (const std::int64_t extent : {0L, 1L, 7L, 8L, 64L, 1L << 61}) {
       std::int64_t end = 0;
       for (int i = 0; i < shards; ++i) {
-        const Part part = share(extent, shards, i);
+        const ShardRange part = shard_range(extent, shards, i);
         ASSERT_EQ(part.begin, end);
         ASSERT_GE(part.count, extent / shards);
         ASSERT_LE(part.count, (extent + shards - 1) / shards);
@@ -89,8 +89,8 @@ TEST(Shares, TileAnyExtentAndDifferByOneAtMost) {
       }
       ASSERT_EQ(end, extent);
     }
-    EXPECT_THROW(share(64, shards, shards), Error);
-    EXPECT_THROW(share(-1, shards, 0), Error);
+    EXPECT_THROW(shard_range(64, shards, shards), Error);
+    EXPECT_THROW(shard_range(-1, shards, 0), Error);
   }
 }
 

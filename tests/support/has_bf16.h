@@ -13,7 +13,7 @@ inline constexpr const char* no_bf16 =
     "no test in bf16: this device has no products of it (a CPU's take AVX-512)";
 
 inline bool has_bf16() {
-  return has_products(Stream(device()), DType::bf16);
+  return supports_matmul(Stream(device()), DType::bf16);
 }
 
 // Takes out the cases that can't be computed here.

@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "parallel/mpi_communicator.h"
+#include "parallel/comm/mpi/communicator.h"
 #include "runtime/random.h"
 #include "tests/support/world.h"
 
@@ -75,7 +75,7 @@ LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation) {
   const auto make_groups = [&](const Stream& stream) {
     auto group = make_mpi_group(world(), everyone, 1);
     const DeviceTransport devices{&stream, transport(), std::chrono::seconds(60)};
-    return make_communicators(std::move(group), c.mesh, devices);
+    return make_process_groups(std::move(group), c.mesh, devices);
   };
   return {own, c.mesh, make_groups, mutation};
 }
@@ -94,7 +94,7 @@ LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& ma
                   make_schedule(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
                   stream_, groups_, mutation_.stage) {
   parameters().initialise(stream_, seed, 0.3);
-  under_test_.stage.sync().publish_all();
+  under_test_.stage.sync().start_all_gathers();
 }
 
 void LayoutRun::nudge_weights() {
@@ -106,10 +106,10 @@ void LayoutRun::nudge_weights() {
       return static_cast<double>(weights[i]) * (1 + sign * std::numeric_limits<float>::epsilon());
     });
   }
-  under_test_.stage.sync().publish_all();
+  under_test_.stage.sync().start_all_gathers();
 }
 
-void LayoutRun::differentiate(int step) {
+void LayoutRun::forward_backward(int step) {
   feed(step);
   under_test_.stage.begin_training(case_.samples * case_.sequence);
   execute(stream_, under_test_.training, *groups_.pipe, under_test_.stage);
@@ -139,7 +139,7 @@ bool LayoutRun::copies_are_equal() {
   HostCopy copied(table);
   const std::string bits(static_cast<const char*>(copied.raw()),
                          static_cast<std::size_t>(table.bytes()));
-  return std::ranges::all_of(groups_.ends->all_gather(bits),
+  return std::ranges::all_of(groups_.embedding->all_gather(bits),
                              [&](const std::string& copy) { return copy == bits; });
 }
 

@@ -36,7 +36,7 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c);
 // What a test breaks on purpose in a run, to see that the comparison finds it. Nothing where empty.
 struct Mutation {
   std::string spans{};
-  std::function<void(StageDescription&)> stage{};
+  std::function<void(StageSpec&)> stage{};
   std::function<void(const ParameterSet&)> gradients{};  // summed ones, before they are used
   std::function<int(int)> micro_batch{};                 // which one is fed in the place of another
 };
@@ -45,19 +45,19 @@ struct Mutation {
 class LayoutRun {
  public:
   // What makes the rank's groups, for tensors where the stream is.
-  using MakeGroups = std::function<Communicators(const Stream&)>;
+  using MakeGroups = std::function<ProcessGroups(const Stream&)>;
   LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& make_groups,
             Mutation mutation = {});
 
   ParameterSet& parameters() { return under_test_.stage.parameters(); }
   MemoryTable memory() const { return under_test_.stage.memory(); }
   const Stage& stage() const { return under_test_.stage; }
-  const Communicators& groups() const { return groups_; }
+  const ProcessGroups& groups() const { return groups_; }
 
   // Moves every weight by its rounding, up or down.
   void nudge_weights();
   // Forward and backward of a step; gradients are summed and not yet used.
-  void differentiate(int step);
+  void forward_backward(int step);
   void update_weights(int step);
   double evaluate(int step);
   double loss() const { return loss_; }
@@ -74,7 +74,7 @@ class LayoutRun {
   Mesh mesh_;
   Mutation mutation_;
   Stream stream_{device(), 1, world().rank()};
-  Communicators groups_;
+  ProcessGroups groups_;
   StageUnderTest under_test_;
   double loss_ = 0, norm_ = 0;
 };

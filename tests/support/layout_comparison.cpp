@@ -94,7 +94,7 @@ std::vector<std::string> differences_from_one_rank(const LayoutCase& c, const Mu
   Findings findings;
   findings.close(run.parameters(), What::master, oracle.masters, 0);
   for (int step = 0; step < c.steps; ++step) {
-    run.differentiate(step);
+    run.forward_backward(step);
     const auto at = static_cast<std::size_t>(step);
     findings.ratio(fmt::format("loss of step {}", step), run.loss(), oracle.losses[at],
                    loss_bound(c, at, run.loss()));
@@ -123,7 +123,7 @@ std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation
   Findings findings;
   findings.close(run.parameters(), What::master, exact.masters, 0);
   for (int step = 0; step < c.steps; ++step) {
-    run.differentiate(step);
+    run.forward_backward(step);
     findings.ratio(fmt::format("loss of step {}", step), run.loss(),
                    exact.losses[static_cast<std::size_t>(step)], 5e-3);
     if (step == 0) {
@@ -155,7 +155,7 @@ std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
                  recomputed.memory().activations <= kept.memory().activations);
   for (int step = 0; step < 2; ++step) {
     for (LayoutRun* const run : {&kept, &recomputed}) {
-      run->differentiate(step);
+      run->forward_backward(step);
       run->update_weights(step);
     }
     findings.ratio("loss", recomputed.loss(), kept.loss(), 0);

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "parallel/mpi_communicator.h"
+#include "parallel/comm/mpi/communicator.h"
 #include "tests/support/world.h"
 
 #ifdef __SANITIZE_ADDRESS__

@@ -23,7 +23,7 @@ OneRankRecord record(const LayoutCase& c, bool nudged) {
   if (nudged) run.nudge_weights();
   OneRankRecord made{.masters = global_tensors(run.parameters(), What::master)};
   for (int step = 0; step < c.steps; ++step) {
-    run.differentiate(step);
+    run.forward_backward(step);
     made.losses.push_back(run.loss());
     if (step == 0) {
       made.norm = run.norm();

@@ -28,7 +28,7 @@ inline void PrintTo(const ProcessResources& held, std::ostream* out) {
        << " HDF5 objects";
 }
 
-// Those on their way out are listed for a moment after they were joined.
+// Those on their way out are listed for a point after they were joined.
 inline bool is_ending(const std::filesystem::path& thread) {
   std::ifstream file(thread / "stat");
   std::string text;

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "parallel/communicator.h"
+#include "parallel/comm/communicator.h"
 #include "tests/support/temporary_directory.h"
 
 namespace masformer::test {

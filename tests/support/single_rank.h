@@ -7,15 +7,15 @@
 
 #include "model/optimizer.h"
 #include "model/stage.h"
-#include "parallel/communicators.h"
-#include "parallel/schedule.h"
-#include "parallel/self_communicator.h"
+#include "parallel/comm/process_groups.h"
+#include "parallel/comm/self_communicator.h"
+#include "parallel/pipeline/schedule.h"
 
 namespace masformer::test {
 
 // The groups of a job of one rank.
-inline Communicators alone() {
-  return make_communicators(std::make_unique<SelfCommunicator>(), Mesh{});
+inline ProcessGroups alone() {
+  return make_process_groups(std::make_unique<SelfCommunicator>(), Mesh{});
 }
 
 // One rank's stage of a model with the schedules that it runs; `change` may alter the description.
@@ -25,8 +25,8 @@ struct StageUnderTest {
 
   StageUnderTest(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
                  const Partition& partition, const StagePolicy& policy, Schedule schedule,
-                 const Stream& stream, const Communicators& groups,
-                 const std::function<void(StageDescription&)>& change = {})
+                 const Stream& stream, const ProcessGroups& groups,
+                 const std::function<void(StageSpec&)>& change = {})
       : training(std::move(schedule)),
         evaluation(forward_only(mesh.pipe, training.micro_batches)),
         stage(make(config, mesh, at, partition, policy, stream, groups, change)) {}
@@ -34,10 +34,10 @@ struct StageUnderTest {
  private:
   Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
              const Partition& partition, StagePolicy policy, const Stream& stream,
-             const Communicators& groups, const std::function<void(StageDescription&)>& change) {
+             const ProcessGroups& groups, const std::function<void(StageSpec&)>& change) {
     const auto index = static_cast<std::size_t>(at.pipe);
     policy.device = stream.device();
-    StageDescription description(config, mesh, at, partition[index], policy);
+    StageSpec description(config, mesh, at, partition[index], policy);
     if (change) change(description);
     StagePlan plan = plan_stage(description, Purpose::training, training, evaluation);
     return Stage(std::move(description), std::move(plan), stream, groups);

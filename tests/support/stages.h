@@ -12,7 +12,7 @@ namespace masformer::test {
 
 struct RankedStage {
   Coordinate at;
-  StageDescription description;
+  StageSpec description;
 };
 
 inline std::vector<RankedStage> stages_of(const ModelConfig& config, const Mesh& mesh) {
@@ -20,9 +20,8 @@ inline std::vector<RankedStage> stages_of(const ModelConfig& config, const Mesh&
   std::vector<RankedStage> all;
   for (int rank = 0; rank < mesh.size(); ++rank) {
     const Coordinate at = mesh.coordinate(rank);
-    all.push_back(
-        {at, StageDescription(config, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
-                              {.shape = {1, 8}})});
+    all.push_back({at, StageSpec(config, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
+                                 {.shape = {1, 8}})});
   }
   return all;
 }
@@ -30,8 +29,7 @@ inline std::vector<RankedStage> stages_of(const ModelConfig& config, const Mesh&
 // Calls visit(element of the global tensor, element of the stored matrix) for each that the rank
 // holds; both row-major.
 template <class Visit>
-void for_each_held(const ParameterDeclaration& stored, const LogicalTensor& tensor,
-                   const Visit& visit) {
+void for_each_held(const ParameterSpec& stored, const LogicalTensor& tensor, const Visit& visit) {
   const bool matrix = tensor.global_shape.size() == 2;
   const std::int64_t columns = matrix ? tensor.slab.shape[1] : 1;
   const std::int64_t global_columns = matrix ? tensor.global_shape[1] : 1;

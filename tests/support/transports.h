@@ -12,9 +12,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "parallel/communicators.h"
-#include "parallel/mpi_communicator.h"
-#include "parallel/nccl_communicator.h"
+#include "parallel/comm/mpi/communicator.h"
+#include "parallel/comm/nccl/communicator.h"
+#include "parallel/comm/process_groups.h"
 #include "runtime/error.h"
 #include "tests/support/tensors.h"
 #include "tests/support/world.h"
@@ -55,10 +55,10 @@ inline std::unique_ptr<Communicator> private_world(int tag) {
   return make_mpi_group(world(), all, tag);
 }
 
-inline Communicators make_groups(const Way& way, const Mesh& mesh,
-                                 std::chrono::seconds patience = std::chrono::seconds(60)) {
-  if (way.device == Device::cpu) return make_communicators(private_world(7), mesh);
-  return make_communicators(private_world(7), mesh, {&stream(), way.transport, patience});
+inline ProcessGroups make_groups(const Way& way, const Mesh& mesh,
+                                 std::chrono::seconds timeout = std::chrono::seconds(60)) {
+  if (way.device == Device::cpu) return make_process_groups(private_world(7), mesh);
+  return make_process_groups(private_world(7), mesh, {&stream(), way.transport, timeout});
 }
 
 // Why a way can't be gone here; "" where it can. Collective.
@@ -66,7 +66,7 @@ inline std::string missing(const Way& way) {
   if (way.device == Device::cpu) return "";
   std::string own;
   try {
-    own = stream().queue()->bus_id();
+    own = stream().device_stream()->bus_id();
   } catch (const UsageError& error) {
     return error.what();
   }
@@ -129,8 +129,8 @@ class OnEachWay : public testing::TestWithParam<Way> {
   static void TearDownTestSuite() { groups_.clear(); }
 
   // What a rank that fails does. All ranks do it: the groups that are there can't be used any more.
-  static void give_up() {
-    if (device() != Device::cpu) stream().queue()->give_up();
+  static void abort_all() {
+    if (device() != Device::cpu) stream().device_stream()->abort_all();
     groups_.clear();
   }
   // For collectives.
@@ -149,14 +149,14 @@ class OnEachWay : public testing::TestWithParam<Way> {
   }
 
  private:
-  Communicators& groups() {
+  ProcessGroups& groups() {
     const auto found = groups_.find(GetParam().name);
     if (found != groups_.end()) return found->second;
     const Mesh mesh{.pipe = world().size()};
     return groups_.emplace(GetParam().name, make_groups(GetParam(), mesh)).first->second;
   }
 
-  static inline std::map<std::string, Communicators> groups_;
+  static inline std::map<std::string, ProcessGroups> groups_;
 };
 
 }  // namespace masformer::test

@@ -1,7 +1,7 @@
 // All ranks of a test that mpirun started (support/mpi_main.cpp owns it).
 #pragma once
 
-#include "parallel/communicator.h"
+#include "parallel/comm/communicator.h"
 
 namespace masformer::test {
 

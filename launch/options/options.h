@@ -1,0 +1,77 @@
+// The options of `masformer train`, and with them of everything that describes a run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "launch/options/option_table.h"
+
+namespace masformer {
+
+// 0 and "" stand for "derived", as the help of each says.
+struct RuntimeOptions {
+  std::string device = "cpu";
+  std::string transport = "auto";  // of tensors on devices: auto, nccl, mpi
+  bool deterministic = false;      // the same bits each time, on devices too
+  // Of each op on CPUs; 0: OMP_NUM_THREADS, else cores over the ranks on this host.
+  std::int64_t threads = 0;
+};
+
+struct Options {
+  static constexpr std::int64_t max_layers = 1 << 12;
+
+  struct {
+    std::int64_t layers = 0, hidden = 256, heads = 4, ffn = 0, vocab = 0, positions = 0;
+    std::string spans;
+    std::string attention_scale = "1";
+    bool tied = true;
+    double init_deviation = 0.02;
+  } model;
+  struct {
+    std::int64_t tensor = 1, pipeline = 1, context = 1, data = 0;
+    bool sequence_parallel = true;
+    std::string schedule = "1f1b";
+    std::string partition = "auto";
+  } parallel;
+  struct {
+    std::int64_t steps = 1000, sequence = 1024, global_batch = 8, micro_batch = 1;
+    double lr = 6e-4, min_lr = -1;
+    std::int64_t warmup_steps = 20;
+    double weight_decay = 0.1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, clip = 1;
+    std::int64_t seed = 1;
+    std::string dtype = "fp32";
+    std::string recompute = "none";
+    std::int64_t dump_gradients_at = 0;
+  } train;
+  struct {
+    std::string path;
+    double held_out = 0.05;
+  } data;
+  struct {
+    std::int64_t every = 0, windows = 64;
+  } eval;
+  struct {
+    std::int64_t every = 100, keep = 3;
+    std::string resume = "auto", init;
+  } checkpoint;
+  struct {
+    std::string dir = "run";
+  } run;
+  RuntimeOptions runtime;
+  struct {
+    std::int64_t every = 10;
+    std::string live = "auto";
+  } log;
+};
+
+// Declares all of them; `options` outlives the table.
+OptionTable describe(Options& options);
+
+// By section, for commands that need a few.
+void describe_model(OptionTable& table, Options& options);
+void describe_parallel(OptionTable& table, Options& options);
+void describe_train(OptionTable& table, Options& options);
+void describe_data(OptionTable& table, Options& options);
+void describe_runtime(OptionTable& table, Options& options);
+
+}  // namespace masformer

@@ -1,0 +1,70 @@
+#include "launch/output/console.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace masformer {
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(std::ceil(seconds));
+  if (whole >= 3600) return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+  if (whole >= 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} s", whole);
+}
+
+namespace {
+
+// mpirun gives its ranks terminals of their own, whoever reads them in the end: only `masformer
+// run` knows.
+bool watched() {
+  if (const char* const told = std::getenv("MASFORMER_WATCHED")) return told == std::string("yes");
+  return isatty(STDOUT_FILENO) == 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
+}
+
+}  // namespace
+
+Console::Console(const std::string& live, std::int64_t every, std::int64_t first_step,
+                 std::int64_t last_step)
+    : live_(live == "on" || (live == "auto" && watched())),
+      every_(every),
+      first_step_(first_step),
+      last_step_(last_step) {}
+
+Console::~Console() {
+  if (line_open_) std::puts("");
+}
+
+void Console::step(const StepMetrics& m) {
+  // The first step of a process is slower than those that follow: it alone tells of itself.
+  if (m.step == first_step_) begin_ = std::chrono::steady_clock::now();
+  const bool due = m.step % every_ == 0 || m.step == first_step_ || m.step == last_step_;
+  if (!live_ && !due && !m.eval_loss) return;
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
+  const double per_step = m.step == first_step_
+                              ? m.step_seconds
+                              : passed.count() / static_cast<double>(m.step - first_step_);
+  const std::string text = fmt::format(
+      "step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  {} left", m.step, last_step_, m.loss,
+      m.eval_loss ? fmt::format("  held-out {:.4f}", *m.eval_loss) : "", m.tokens_per_second,
+      duration(per_step * static_cast<double>(last_step_ - m.step)));
+  if (!live_) {
+    std::puts(text.c_str());
+  } else {
+    std::fputs(("\r\033[K" + text + (m.eval_loss ? "\n" : "")).c_str(), stdout);
+    line_open_ = !m.eval_loss;
+  }
+  std::fflush(stdout);
+}
+
+void Console::log(const std::string& text) {
+  if (line_open_) std::puts("");
+  line_open_ = false;
+  std::puts(text.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace masformer

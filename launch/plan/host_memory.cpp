@@ -1,0 +1,85 @@
+#include "launch/plan/host_memory.h"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <optional>
+
+#include <fmt/format.h>
+
+namespace masformer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
+
+// The number that a file holds; nothing where there is no such file, or it says "max".
+std::optional<std::int64_t> number_in(const fs::path& path) {
+  std::int64_t number = 0;
+  if (std::ifstream(path) >> number) return number;
+  return std::nullopt;
+}
+
+// The number behind a word at a line's start: "MemAvailable: 1234 kB", "inactive_file 1234".
+std::optional<std::int64_t> number_behind(const fs::path& path, const std::string& word) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(word)) return std::stoll(line.substr(word.size()));
+  }
+  return std::nullopt;
+}
+
+// What a group leaves; pages of files that it could drop count as free.
+std::int64_t left_in_group(const fs::path& group) {
+  const auto limit = number_in(group / "memory.max");
+  const auto used = number_in(group / "memory.current");
+  if (!limit || !used) return unlimited;
+  const std::int64_t droppable = number_behind(group / "memory.stat", "inactive_file ").value_or(0);
+  return std::max<std::int64_t>(*limit - *used + droppable, 0);
+}
+
+// The smallest rest among this process's group and those that hold it (cgroup v2).
+std::int64_t left_in_groups(const fs::path& system) {
+  std::ifstream file(system / "proc/self/cgroup");
+  std::string line;
+  while (std::getline(file, line) && !line.starts_with("0::/")) {
+  }
+  if (!line.starts_with("0::/")) return unlimited;
+  const fs::path top = system / "sys/fs/cgroup";
+  std::int64_t left = unlimited;
+  for (fs::path group = line.substr(4);; group = group.parent_path()) {
+    left = std::min(left, left_in_group(top / group));
+    if (group.empty()) return left;
+  }
+}
+
+}  // namespace
+
+std::int64_t available_host_memory(const fs::path& system) {
+  const auto kibibytes = number_behind(system / "proc/meminfo", "MemAvailable:");
+  return std::min(kibibytes ? *kibibytes * 1024 : unlimited, left_in_groups(system));
+}
+
+std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
+                            bool recomputable) {
+  constexpr double gib = 1 << 30;
+  std::int64_t planned = 0;
+  std::int64_t available = unlimited;
+  int count = 0;
+  for (const MemoryDemand& rank : ranks) {
+    if (rank.place != place) continue;
+    planned += rank.planned;
+    available = std::min(available, rank.available);
+    ++count;
+  }
+  if (planned <= available) return "";
+  return fmt::format(
+      "the {} on {} would take {:.2f} GiB of memory, of which {:.2f} are available: raise "
+      "parallel.tensor or parallel.pipeline over more machines, {}lower train.micro_batch or "
+      "train.sequence, or make the model smaller",
+      count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,
+      double(available) / gib, recomputable ? "set train.recompute, " : "");
+}
+
+}  // namespace masformer

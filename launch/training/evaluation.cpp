@@ -1,0 +1,49 @@
+#include "launch/training/evaluation.h"
+
+#include <algorithm>
+
+#include "parallel/comm/collective_errors.h"
+
+namespace masformer {
+namespace {
+
+// Windows begin, begin + 1, ... before `end`, filled up to `samples` with windows that predict
+// nothing.
+Batch load_windows(const Split& split, std::int64_t sequence, std::int64_t begin, std::int64_t end,
+                   std::int64_t samples) {
+  Batch batch;
+  batch.sequence = sequence;
+  for (std::int64_t i = 0; i < samples; ++i) {
+    append_window(split, sequence, std::min(begin + i, end - 1), batch);
+    if (begin + i >= end) std::fill(batch.labels.end() - sequence, batch.labels.end(), -1);
+  }
+  return batch;
+}
+
+}  // namespace
+
+Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
+  const std::int64_t sequence = job.plan.policy.shape.sequence;
+  const std::int64_t available = window_count(split.tokens(), sequence);
+  const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
+  if (end == 0) {
+    throw AgreedUsageError(fmt::format(
+        "the split has {} tokens, too few for a window of train.sequence={} and the token after: "
+        "take --eval.split all, or hold more out (data.held_out)",
+        split.tokens(), sequence));
+  }
+  const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
+  const int data_ranks = job.plan.mesh.data;
+  double sum = 0;
+  for (std::int64_t begin = 0; begin < end; begin += samples * data_ranks) {
+    const std::int64_t own = begin + job.groups.at.data * samples;
+    job.feed(run_collectively(job.world(),
+                              [&] { return load_windows(split, sequence, own, end, samples); }));
+    job.run_evaluation();
+    if (job.groups.at.tensor == 0) sum += job.stage.loss_sum();
+  }
+  const std::int64_t tokens = end * sequence;
+  return {sum_over(job.world(), sum) / static_cast<double>(tokens), tokens};
+}
+
+}  // namespace masformer

@@ -1,0 +1,185 @@
+#include "launch/training/resume.h"
+
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "model/state/model_state.h"
+#include "parallel/comm/collective_errors.h"
+#include "parallel/comm/json_text.h"
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The resolved models are compared, not the options that led to them.
+std::vector<std::string> model_changes(const CheckpointReader& checkpoint, const Job& job,
+                                       const std::set<std::string>& free = {}) {
+  std::vector<std::string> changes;
+  const auto before = checkpoint.manifest().attributes.value("model", nlohmann::json::object());
+  const nlohmann::json now = to_json(job.plan.model);
+  for (const auto& [key, value] : now.items()) {
+    const nlohmann::json old = before.value(key, nlohmann::json());
+    if (old == value || free.count(key) > 0) continue;
+    changes.push_back(
+        fmt::format("model.{}={}, but it was {}", key, json_words(value), json_words(old)));
+  }
+  return changes;
+}
+
+void compare_options(const nlohmann::json& began, const OptionTable& table,
+                     std::vector<std::string>& violations) {
+  for (const auto& [name, value] : table.record()) {
+    if (name.starts_with("model.") || table.on_resume(name) == OnResume::may_change) continue;
+    const std::string before = began.value(name, value);
+    if (before == value) continue;
+    violations.push_back(fmt::format("{}={}, but it was {}", name, value, before));
+  }
+}
+
+// All that forbids going on from a checkpoint.
+std::vector<std::string> forbidden_changes(const CheckpointReader& checkpoint, const Job& job,
+                                           const OptionTable& table,
+                                           const std::string& data_digest) {
+  std::vector<std::string> violations = model_changes(checkpoint, job);
+  const nlohmann::json& attributes = checkpoint.manifest().attributes;
+  compare_options(attributes.value("options", nlohmann::json::object()), table, violations);
+  const std::string began = attributes.value("data_digest", data_digest);
+  if (began != data_digest) {
+    violations.push_back(fmt::format(
+        "data.path holds other tokens: their digest is {}, but it was {}", data_digest, began));
+  }
+  return violations;
+}
+
+CheckpointReader open_undamaged(Communicator& world, const fs::path& directory) {
+  CheckpointReader reader = run_collectively(world, [&] { return CheckpointReader(directory); });
+  require_undamaged(world, directory, reader.manifest());
+  return reader;
+}
+
+// What of train.* is another than the checkpoint's, and may be.
+std::vector<std::string> training_changes(const nlohmann::json& attributes,
+                                          const OptionTable& table) {
+  const auto before = attributes.value("options", std::map<std::string, std::string>());
+  std::vector<std::string> changes;
+  for (const auto& [name, value] : table.record()) {
+    const auto found = before.find(name);
+    if (!name.starts_with("train.") || found == before.end() || found->second == value) continue;
+    changes.push_back(fmt::format("{}={} (it was {})", name, value, found->second));
+  }
+  return changes;
+}
+
+ResumeState resume(Job& job, const OptionTable& table, const fs::path& directory,
+                   const std::string& data_digest) {
+  return run_collectively(job.world(), [&] {
+    CheckpointReader reader(directory);
+    const nlohmann::json& attributes = reader.manifest().attributes;
+    require_training(reader);
+    const auto violations = forbidden_changes(reader, job, table, data_digest);
+    if (!violations.empty()) {
+      refuse(
+          "{} can't be resumed with these options; put them back, or start a new run with "
+          "checkpoint.init in another run.dir:\n{}",
+          directory.string(), fmt::join(violations, "\n"));
+    }
+    load_training(job.stream, reader, job.stage.parameters());
+    ResumeState start;
+    start.step = attributes.at("step");
+    start.notes.push_back(fmt::format("resumes from {}, written by {}", directory.string(),
+                                      attributes.value("mesh", "an unknown layout")));
+    const auto changes = training_changes(attributes, table);
+    if (!changes.empty())
+      start.notes.push_back(fmt::format("goes on with {}", fmt::join(changes, ", ")));
+    return start;
+  });
+}
+
+// Spans may change, and positions: load_weights() says how.
+void check_same_model(const CheckpointReader& checkpoint, const Job& job) {
+  const auto changes = model_changes(checkpoint, job, {"spans", "positions"});
+  if (changes.empty()) return;
+  refuse("checkpoint.init={} holds another model; only spans and positions may change:\n{}",
+         checkpoint.directory().string(), fmt::join(changes, "\n"));
+}
+
+ResumeState begin_from_weights(Job& job, const fs::path& directory) {
+  CheckpointReader reader = open_undamaged(job.world(), directory);
+  return run_collectively(job.world(), [&] {
+    require_training(reader);
+    check_same_model(reader, job);
+    load_weights(job.stream, reader, job.stage.parameters());
+    return ResumeState{.notes = {fmt::format("takes its weights from {}", directory.string())}};
+  });
+}
+
+ResumeState begin_anew(Job& job, const Options& options) {
+  job.stage.parameters().initialise(job.stream, static_cast<std::uint64_t>(options.train.seed),
+                                    options.model.init_deviation);
+  return {};
+}
+
+// The checkpoint to resume from, if any; adds what newer ones were passed over.
+std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
+                                          std::vector<std::string>& notes) {
+  const std::string& how = options.checkpoint.resume;
+  if (how == "none") return std::nullopt;
+  if (how != "auto") {
+    open_undamaged(job.world(), how);
+    return how;
+  }
+  const auto found = find_newest(job.world(), options.run.dir);
+  if (!found) return std::nullopt;
+  for (const std::string& skipped : found->skipped) {
+    notes.push_back(fmt::format("passes over a damaged checkpoint: {}", skipped));
+  }
+  return found->directory;
+}
+
+}  // namespace
+
+nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
+                                     const std::string& data_digest) {
+  const std::int64_t sequence = job.plan.policy.shape.sequence;
+  return {{"kind", "training"},
+          {"step", step},
+          {"tokens", step * job.plan.global_batch * sequence},
+          {"mesh", job.plan.mesh.to_string()},
+          {"model", to_json(job.plan.model)},
+          {"options", table.record()},
+          {"data_digest", data_digest}};
+}
+
+ResumeState start_run(Job& job, const Options& options, const OptionTable& table,
+                      const RunDirectory* directory, const std::string& data_digest) {
+  std::vector<std::string> notes;
+  const auto checkpoint = choose_checkpoint(job, options, notes);
+  ResumeState start = checkpoint ? resume(job, table, *checkpoint, data_digest)
+                      : !options.checkpoint.init.empty()
+                          ? begin_from_weights(job, options.checkpoint.init)
+                          : begin_anew(job, options);
+  if (checkpoint && !options.checkpoint.init.empty()) {
+    notes.push_back(
+        fmt::format("checkpoint.init={} is not looked at: there is a checkpoint to resume from",
+                    options.checkpoint.init));
+  }
+  start.notes.insert(start.notes.begin(), notes.begin(), notes.end());
+  on_first_rank(job.world(), [&] {
+    // What stays beyond this step would be taken for newer than what this run is going to save.
+    // Of a run that goes on from another one's checkpoint, nothing here is a part.
+    const bool foreign = checkpoint && !fs::equivalent(fs::canonical(*checkpoint).parent_path(),
+                                                       directory->path() / "checkpoints");
+    const std::int64_t kept = foreign ? 0 : start.step;
+    const std::string aside = directory->set_aside_after(kept);
+    if (aside.empty()) return;
+    start.notes.push_back(fmt::format("set aside what stood in {} beyond step {}, as {}-*",
+                                      directory->path().string(), kept, aside));
+  });
+  return start;
+}
+
+}  // namespace masformer

@@ -1,0 +1,48 @@
+// h + attention(ln_1 h) under the layer's span. The heads are split over the tensor axis: q, k and
+// v are column-parallel, the output projection row-parallel (Megatron-LM, arXiv 1909.08053).
+//
+// Shapes: T tokens, H hidden, t tensor ranks.
+#pragma once
+
+#include <optional>
+
+#include "model/layers/layer_norm_part.h"
+#include "model/layers/projection_part.h"
+
+namespace masformer {
+
+class AttentionLayer final : public Layer {
+ public:
+  // `index`: the block's number in the model.
+  AttentionLayer(LayerSetup setup, int index);
+
+  void forward(LayerContext& context) const override;
+  void recompute(LayerContext& context) const override;
+  void backward_input(LayerContext& context) const override;
+  void backward_weight(LayerContext& context) const override;
+
+ private:
+  // attended = attention over the heads of qkv
+  void attend(LayerContext& context) const;
+  // Heads [samples, sequence, heads / t, head dim] of a third of a fused [T, 3 H/t] buffer.
+  Tensor heads_of(const MicroBatch& batch, Tensor fused, int third) const;
+  Tensor heads_of(const MicroBatch& batch, Tensor attended) const;
+  Tensor q_gradient_sum(const LayerContext& context) const;
+
+  Recompute recompute_;
+  Span span_;
+  float scale_;
+  std::int64_t heads_, head_dim_;
+  LayerNormPart norm_;
+  ParameterId qkv_weight_;
+  ProjectionPart projection_;
+  BufferId qkv_;                            // [T, 3 H/t]
+  BufferId attended_;                       // [T, H/t]
+  BufferId lse_;                            // [samples, heads/t, sequence]
+  BufferId attended_gradient_;              // [T, H/t]
+  BufferId delta_;                          // as lse
+  std::optional<BufferId> q_gradient_sum_;  // [T, H/t] fp32, where qkv is bf16
+  BufferId qkv_gradient_;                   // [T, 3 H/t]
+};
+
+}  // namespace masformer

@@ -1,0 +1,98 @@
+#include "model/layers/head_layer.h"
+
+#include <algorithm>
+
+#include "runtime/ops/linear.h"
+
+namespace masformer {
+namespace {
+
+// A chunk's logits should stay in a CPU's caches. On a device each chunk reads the table and adds
+// to its gradient by way of memory, so that a few large ones take less time.
+constexpr std::int64_t chunk_on_cpu = 256, chunk_on_device = 2048;
+
+VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& place) {
+  const ShardRange part =
+      equal_shard_range(padded_vocab(config.vocab, place.ranks), place.ranks, place.rank);
+  return {part.begin, std::clamp<std::int64_t>(config.vocab - part.begin, 0, part.count)};
+}
+
+}  // namespace
+
+HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
+    : tokens_(setup.tokens()),
+      max_chunk_(setup.device == Device::cpu ? chunk_on_cpu : chunk_on_device),
+      shard_(vocabulary_shard(setup.config, setup.place)),
+      weight_(weight),
+      norm_(setup, "transformer.ln_f", Pass::backward_input) {
+  const std::int64_t rows = std::min(max_chunk_, tokens_);
+  const int ranks = setup.place.ranks;
+  const std::int64_t columns = padded_vocab(setup.config.vocab, ranks) / ranks;
+  using enum Pass;
+  BufferRegistry& buffers = setup.buffers;
+  logits_ = buffers.add_fp32("logits", {rows, columns}, backward_input, backward_input);
+  statistics_ = buffers.add_fp32("logit statistics", {3, rows}, backward_input, backward_input);
+  for (const BufferId id : {logits_, statistics_}) buffers.mark_evaluated(id);
+  if (buffers.dtype() != DType::f32) {
+    logits_gradient_ =
+        buffers.add("logits gradient", {rows, columns}, backward_input, backward_input);
+  }
+}
+
+void HeadLayer::forward(LayerContext& context) const {
+  norm_.forward(context);
+  if (!context.evaluation) return;
+  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk_) {
+    Chunk part = chunk(context, begin);
+    loss(context, part);
+  }
+}
+
+void HeadLayer::backward_input(LayerContext& context) const {
+  const Parameter& weight = context.parameters[weight_];
+  const Tensor normed_gradient = norm_.normed_gradient(context);
+  for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk_) {
+    Chunk part = chunk(context, begin);
+    loss(context, part);
+    const Tensor logits_gradient =
+        logits_gradient_ ? context.buffers[*logits_gradient_].slice(0, 0, part.labels.dim(0))
+                         : part.logits;
+    cross_entropy_backward(context.stream, part.logits, shard_, part.labels, part.sum,
+                           context.batch.loss_scale, logits_gradient);
+    linear_backward_input(context.stream, logits_gradient, weight.value,
+                          normed_gradient.slice(0, begin, part.labels.dim(0)));
+    linear_backward_weight(context.stream, logits_gradient, part.normed, weight.gradient, {});
+  }
+  norm_.backward(context, {});
+}
+
+HeadLayer::Chunk HeadLayer::chunk(const LayerContext& context, std::int64_t begin) const {
+  const std::int64_t count = std::min(max_chunk_, tokens_ - begin);
+  const auto row = [&](std::int64_t index) {
+    return context.buffers[statistics_]
+        .reshape({context.buffers[statistics_].elements()})
+        .slice(0, index * count, count);
+  };
+  return {.normed = norm_.normed(context).slice(0, begin, count),
+          .labels = context.batch.labels.slice(0, begin, count),
+          .logits = context.buffers[logits_].slice(0, 0, count),
+          .max = row(0),
+          .sum = row(1),
+          .target = row(2)};
+}
+
+void HeadLayer::loss(LayerContext& context, Chunk& chunk) const {
+  linear(context.stream, chunk.normed, context.parameters[weight_].value, {}, chunk.logits);
+  softmax_max(context.stream, chunk.logits, shard_, chunk.max);
+  context.tensor.all_reduce(chunk.max, Reduction::max).wait();
+  softmax_sum(context.stream, chunk.logits, shard_, chunk.labels, chunk.max, chunk.sum,
+              chunk.target);
+  // The sums and the targets lie side by side: one message.
+  const std::int64_t count = chunk.sum.dim(0);
+  const Tensor both(chunk.sum.raw(), {2 * count}, DType::f32, chunk.sum.device());
+  context.tensor.all_reduce(both, Reduction::sum).wait();
+  cross_entropy(context.stream, chunk.labels, chunk.max, chunk.sum, chunk.target, chunk.sum,
+                context.loss);
+}
+
+}  // namespace masformer

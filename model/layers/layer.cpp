@@ -1,0 +1,18 @@
+#include "model/layers/layer.h"
+
+#include <utility>
+
+namespace masformer {
+
+BufferId BufferRegistry::add(std::string name, Shape shape, Pass first_use, Pass last) {
+  all_->push_back({std::move(name), shape, dtype_, {layer_, first_use}, {layer_, last}, layer_});
+  return all_->size() - 1;
+}
+
+BufferId BufferRegistry::add_fp32(std::string name, Shape shape, Pass first_use, Pass last) {
+  const BufferId id = add(std::move(name), shape, first_use, last);
+  all_->back().dtype = DType::f32;
+  return id;
+}
+
+}  // namespace masformer

@@ -1,0 +1,41 @@
+#include "model/layers/projection_part.h"
+
+#include "runtime/ops/elementwise.h"
+#include "runtime/ops/linear.h"
+#include "runtime/ops/linear_gelu.h"
+
+namespace masformer {
+
+ProjectionPart::ProjectionPart(LayerSetup& setup, const std::string& name, std::int64_t inner)
+    : sum_(setup, Pass::backward_input) {
+  const std::int64_t hidden = setup.config.hidden;
+  weight_ = setup.parameters.split_columns(name + ".weight", {hidden, inner});
+  bias_ = setup.parameters.replicated(name + ".bias", {hidden}, Initial::zeros);
+}
+
+void ProjectionPart::forward(LayerContext& context, Tensor inner) const {
+  const Tensor weight = context.parameters[weight_].value, bias = context.parameters[bias_].value;
+  if (context.tensor.size() == 1) {
+    return linear(context.stream, inner, weight, bias, context.output, context.input);
+  }
+  linear(context.stream, inner, weight, {}, sum_.part(context));
+  add_residual(context.stream, context.input, bias, sum_.sum(context), context.output);
+}
+
+void ProjectionPart::backward_input(LayerContext& context, Tensor inner_gradient) const {
+  linear_backward_input(context.stream, sum_.gather_gradient(context),
+                        context.parameters[weight_].value, inner_gradient);
+}
+
+void ProjectionPart::backward_input_gelu(LayerContext& context, Tensor before,
+                                         Tensor before_gradient) const {
+  linear_backward_input_gelu(context.stream, sum_.gather_gradient(context),
+                             context.parameters[weight_].value, before, before_gradient);
+}
+
+void ProjectionPart::backward_weight(LayerContext& context, Tensor inner) const {
+  linear_backward_weight(context.stream, sum_.gradient(context), inner,
+                         context.parameters[weight_].gradient, context.parameters[bias_].gradient);
+}
+
+}  // namespace masformer

@@ -1,0 +1,49 @@
+// Work that each rank does alone, and that either succeeds on all ranks or fails on all.
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <type_traits>
+
+#include "parallel/comm/communicator.h"
+#include "runtime/error.h"
+
+namespace masformer {
+
+// Runs `work` on every rank of `world` and returns what it returned here. Where it throws on any
+// rank, all ranks throw: AgreedUsageError if a rank threw UsageError, else AgreedError. `work` must
+// not communicate.
+template <class Work>
+auto run_collectively(Communicator& world, Work work) {
+  using Result = std::invoke_result_t<Work>;
+  constexpr bool nothing = std::is_void_v<Result>;
+  std::optional<std::conditional_t<nothing, bool, Result>> result;
+  std::string refusal;
+  std::string failure;
+  try {
+    if constexpr (nothing) {
+      work();
+      result = true;
+    } else {
+      result.emplace(work());
+    }
+  } catch (const UsageError& error) {
+    refusal = error.what();
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  throw_collectively(world, refusal);
+  throw_collectively(world, failure, true);
+  if constexpr (!nothing) return std::move(*result);
+}
+
+// Runs `work` on rank 0 alone; where it throws, all ranks throw.
+template <class Work>
+void on_first_rank(Communicator& world, Work work) {
+  run_collectively(world, [&] {
+    if (world.rank() == 0) work();
+  });
+}
+
+}  // namespace masformer

@@ -1,0 +1,197 @@
+#include "parallel/comm/nccl/connection.h"
+
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "parallel/comm/nccl/live_connections.h"
+#include "runtime/cuda/stream.h"
+#include "runtime/error.h"
+
+namespace masformer::nccl {
+namespace {
+
+cudaStream_t handle_of(const Stream& stream) {
+  return cuda::cuda_stream_of(stream).handle();
+}
+
+LiveConnections& live_connections(const Stream& stream) {
+  return cuda::cuda_stream_of(stream).library<LiveConnections>();
+}
+
+// Calls within it are one NCCL operation. Ends, too, where one of them fails, for nothing else can
+// be called inside.
+class Group {
+ public:
+  Group() { check(ncclGroupStart(), "ncclGroupStart"); }
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  ~Group() {
+    if (open_) ncclGroupEnd();
+  }
+  ncclResult_t end() {
+    open_ = false;
+    return ncclGroupEnd();
+  }
+
+ private:
+  bool open_ = true;
+};
+
+}  // namespace
+
+void check(ncclResult_t status, const char* call) {
+  require(status == ncclSuccess || status == ncclInProgress, "{} failed: {}; {}", call,
+          ncclGetErrorString(status), ncclGetLastError(nullptr));
+}
+
+class NcclConnection::Operation final : public PendingRequest {
+ public:
+  Operation(std::shared_ptr<NcclConnection> connection, std::shared_ptr<cuda::Event> end)
+      : connection_(std::move(connection)), end_(std::move(end)) {}
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+  ~Operation() override {
+    if (waited_ || unwinding_.now()) return;
+    try {
+      end_->stream_wait(handle_of(connection_->compute_));
+    } catch (const Error&) {  // nobody waited to hear of it
+    }
+  }
+
+  void wait() override {
+    connection_->require_healthy();
+    end_->stream_wait(handle_of(connection_->compute_));
+    waited_ = true;
+  }
+  bool done() override {
+    live_connections(connection_->compute_).check();
+    return waited_ = end_->done();
+  }
+
+ private:
+  std::shared_ptr<NcclConnection> connection_;
+  std::shared_ptr<cuda::Event> end_;
+  bool waited_ = false;
+  Unwinding unwinding_;
+};
+
+NcclConnection::NcclConnection(const Stream& compute, const Place& place, std::string name,
+                               int max_ctas, std::chrono::seconds timeout)
+    : compute_(compute), name_(std::move(name)), timeout_(timeout) {
+  cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
+              "cudaStreamCreateWithFlags");
+  live_connections(compute_).add(*this);
+  try {
+    connect(place, max_ctas);
+  } catch (...) {
+    end();
+    throw;
+  }
+}
+
+void NcclConnection::connect(const Place& place, int max_ctas) {
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  if (max_ctas > 0) config.maxCTAs = max_ctas;
+  operation_ = "connection";
+  finish(ncclCommInitRankConfig(&comm_, place.size, place.id, place.rank, &config));
+}
+
+NcclConnection::~NcclConnection() {
+  if (!unwinding_.now()) {
+    try {
+      if (comm_ != nullptr) close();
+    } catch (const Error&) {  // nobody waited to hear of it
+    }
+  }
+  end();
+}
+
+void NcclConnection::end() noexcept {
+  if (comm_ != nullptr) live_connections(compute_).abort_all();
+  live_connections(compute_).remove(*this);
+  cudaStreamDestroy(stream_);
+}
+
+void NcclConnection::close() {
+  for (; !under_way_.empty(); std::this_thread::yield()) live_connections(compute_).check();
+  operation_ = "closing";
+  finish(ncclCommFinalize(comm_));
+  nccl::check(ncclCommDestroy(std::exchange(comm_, nullptr)), "ncclCommDestroy");
+}
+
+masformer::Request NcclConnection::start(const char* operation, const Calls& calls) {
+  require_healthy();
+  forget_ended();
+  operation_ = operation;
+  UnderWay started{operation, std::make_unique<cuda::Event>(), std::make_shared<cuda::Event>()};
+  started.begin->record(handle_of(compute_));
+  started.begin->stream_wait(stream_);
+  Group group;
+  calls(comm_, stream_);
+  finish(group.end());
+  started.end->record(stream_);
+  under_way_.push_back(std::move(started));
+  return masformer::Request(std::make_unique<Operation>(shared_from_this(), under_way_.back().end));
+}
+
+void NcclConnection::forget_ended() {
+  for (; !under_way_.empty() && under_way_.front().end->done(); under_way_.pop_front()) {
+    stuck_since_.reset();
+  }
+}
+
+void NcclConnection::finish(ncclResult_t status) {
+  const Clock::time_point begin = Clock::now();
+  while (status == ncclInProgress) {
+    if (Clock::now() - begin > timeout_) {
+      break_off(fmt::format("did not get ready in {} s", timeout_.count()));
+    }
+    std::this_thread::yield();
+    nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
+  }
+  if (status != ncclSuccess) {
+    break_off(fmt::format("failed: {}; {}", ncclGetErrorString(status), ncclGetLastError(comm_)));
+  }
+}
+
+void NcclConnection::require_healthy() {
+  if (comm_ == nullptr) fail("{}", failure_);
+  ncclResult_t status = ncclSuccess;
+  nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
+  if (status != ncclInProgress) finish(status);
+}
+
+void NcclConnection::check() {
+  require_healthy();
+  forget_ended();
+  if (under_way_.empty() || !under_way_.front().begin->done()) return stuck_since_.reset();
+  const Clock::time_point now = Clock::now();
+  if (!stuck_since_) stuck_since_ = now;
+  if (now - *stuck_since_ > timeout_) {
+    operation_ = under_way_.front().operation;
+    break_off(fmt::format("did not end in {} s: a rank has stopped or the network is down",
+                          timeout_.count()));
+  }
+}
+
+void NcclConnection::break_off(const std::string& why) {
+  failure_ = fmt::format("{}: NCCL's {} {} (NCCL_DEBUG=INFO says more)", name_, operation_, why);
+  // NCCL ends a call that it makes for the connection in the background by waiting for it, and the
+  // call may wait for what other connections keep on the device: this one, which may have such a
+  // call, is the last to end.
+  live_connections(compute_).remove(*this);
+  live_connections(compute_).add(*this);
+  live_connections(compute_).abort_all();
+  fail("{}", failure_);
+}
+
+void NcclConnection::abort() noexcept {
+  if (comm_ == nullptr) return;
+  if (failure_.empty()) failure_ = name_ + ": NCCL was given up after another failure";
+  ncclCommAbort(std::exchange(comm_, nullptr));
+}
+
+}  // namespace masformer::nccl

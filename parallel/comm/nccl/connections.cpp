@@ -1,0 +1,109 @@
+#include "parallel/comm/nccl/connections.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "runtime/arena.h"
+
+namespace masformer::nccl {
+namespace {
+
+// A connection to be made between ranks of the group.
+struct Plan {
+  std::vector<int> members;  // the first makes the id; of a link, the sender and the receiver
+  bool link;
+};
+
+// Links to and from each neighbour in the ring. All ranks go through the plans in one order, so
+// they never wait in a circle; every second pair comes first, for these share no rank.
+void add_links(int size, std::vector<Plan>& plans) {
+  const int pairs = size == 2 ? 1 : size;
+  for (const int parity : {0, 1}) {
+    for (int rank = parity; rank < pairs; rank += 2) {
+      const int next = (rank + 1) % size;
+      plans.push_back({{rank, next}, true});
+      plans.push_back({{next, rank}, true});
+    }
+  }
+}
+
+std::vector<Plan> plan_channels(int size, const NcclGroup& description) {
+  std::vector<Plan> plans;
+  if (description.messages) add_links(size, plans);
+  if (description.collectives) {
+    Plan& everyone = plans.emplace_back();
+    for (int rank = 0; rank < size; ++rank) everyone.members.push_back(rank);
+  }
+  return plans;
+}
+
+// The ids of all plans' connections, made by their first members.
+std::vector<ncclUniqueId> exchange_ids(Communicator& group, const std::vector<Plan>& plans) {
+  std::string made;
+  for (const Plan& plan : plans) {
+    if (plan.members.front() != group.rank()) continue;
+    ncclUniqueId id;
+    check(ncclGetUniqueId(&id), "ncclGetUniqueId");
+    made.append(id.internal, sizeof id.internal);
+  }
+  const std::vector<std::string> all = group.all_gather(made);
+  std::vector<std::size_t> read(all.size());
+  std::vector<ncclUniqueId> ids(plans.size());
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const auto maker = static_cast<std::size_t>(plans[i].members.front());
+    all[maker].copy(ids[i].internal, sizeof ids[i].internal, read[maker]);
+    read[maker] += sizeof ids[i].internal;
+  }
+  return ids;
+}
+
+void run_once(NcclConnection& connection, const Plan& plan, int rank, float* number) {
+  Request event = connection.start("first operation", [&](ncclComm_t comm, cudaStream_t stream) {
+    if (!plan.link) {
+      check(ncclAllReduce(number, number, 1, ncclFloat32, ncclSum, comm, stream), "ncclAllReduce");
+    } else if (rank == plan.members.front()) {
+      check(ncclSend(number, 1, ncclFloat32, 1, comm, stream), "ncclSend");
+    } else {
+      check(ncclRecv(number, 1, ncclFloat32, 0, comm, stream), "ncclRecv");
+    }
+  });
+  while (!event.done()) std::this_thread::yield();
+}
+
+}  // namespace
+
+NcclConnections make_channels(Communicator& group, const Stream& stream,
+                              const NcclGroup& description) {
+  // All connections now, before it is asked whether the device has memory for the rest.
+  setenv("NCCL_RUNTIME_CONNECT", "0", 0);
+  // A switch that sums (NVLink SHARP) may take another order the next time.
+  if (stream.deterministic()) setenv("NCCL_NVLS_ENABLE", "0", 0);
+  const std::vector<Plan> plans = plan_channels(group.size(), description);
+  const std::vector<ncclUniqueId> ids = exchange_ids(group, plans);
+  const std::string name = fmt::format("rank {} of the {} group", group.rank(), description.name);
+  Arena arena(stream.device(), Arena::footprint({1}, DType::f32));
+  float* const number = arena.take({1}, DType::f32).data<float>();
+  NcclConnections connections;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const std::vector<int>& members = plans[i].members;
+    const auto own = std::ranges::find(members, group.rank());
+    if (own == members.end()) continue;
+    const Place place{ids[i], static_cast<int>(members.size()),
+                      static_cast<int>(own - members.begin())};
+    const auto connection = std::make_shared<NcclConnection>(
+        stream, place, name, description.max_ctas, description.timeout);
+    run_once(*connection, plans[i], group.rank(), number);
+    if (plans[i].link) {
+      connections.links[{members[0], members[1]}] = connection;
+    } else {
+      connections.everyone = connection;
+    }
+  }
+  return connections;
+}
+
+}  // namespace masformer::nccl

@@ -1,0 +1,158 @@
+#include "parallel/pipeline/deadlock_check.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fmt/ranges.h>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+bool is_forward(const Action& action) {
+  return action.kind == ActionKind::forward;
+}
+
+// What one part hands to another.
+struct Message {
+  bool output;  // else a gradient
+  int part;     // the one that gets it
+  int micro_batch;
+
+  bool operator==(const Message&) const = default;
+};
+
+std::string describe(const Message& message) {
+  return fmt::format("{} of micro-batch {} for part {}", message.output ? "output" : "gradient",
+                     message.micro_batch, message.part);
+}
+
+// Runs a schedule over channels that hold nothing. Whoever goes first, the end is the same, since
+// each channel has one writer and one reader.
+class Simulation {
+ public:
+  explicit Simulation(const Schedule& schedule)
+      : schedule_(schedule),
+        evaluation_(is_evaluation(schedule)),
+        done_(schedule.actions.size()),
+        has_input_(schedule.actions.size()),
+        channels_(schedule.actions.size() * schedule.actions.size()) {}
+
+  void run() {
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (int stage = 0; stage < schedule_.stages; ++stage) {
+        while (ask(stage) || act(stage)) moved = true;
+      }
+    }
+    std::vector<std::string> stuck;
+    for (int stage = 0; stage < schedule_.stages; ++stage) {
+      if (!finished(stage)) stuck.push_back(why_stuck(stage));
+    }
+    require(stuck.empty(), "the schedule does not run to its end: {}", fmt::join(stuck, "; "));
+  }
+
+ private:
+  using Channel = std::optional<Message>;  // the message that waits for its receiver
+
+  Channel& channel(int from, int to) {
+    const int place = from * schedule_.stages + to;
+    return channels_[static_cast<std::size_t>(place)];
+  }
+  char& has_input(int stage) { return has_input_[static_cast<std::size_t>(stage)]; }
+  std::size_t& done(int stage) { return done_[static_cast<std::size_t>(stage)]; }
+  const std::vector<Action>& actions(int stage) const {
+    return schedule_.actions[static_cast<std::size_t>(stage)];
+  }
+  bool finished(int stage) { return done(stage) == actions(stage).size(); }
+  const Action& next(int stage) { return actions(stage)[done(stage)]; }
+
+  // The stage that must take a message before `stage` may ask for its next action's input.
+  std::optional<int> blocks_asking(int stage) {
+    const Action& action = next(stage);
+    for (int to = 0; to < schedule_.stages; ++to) {
+      const Channel& sent = channel(stage, to);
+      const bool same_place = sent && !sent->output && !is_forward(action) &&
+                              sent->part == schedule_.part(stage, action.chunk) - 1 &&
+                              sends_to(schedule_, stage, action);
+      if (sent && (evaluation_ || same_place)) return to;
+    }
+    return std::nullopt;
+  }
+
+  // The stage that `stage` waits for to get its next action's input.
+  std::optional<int> awaited_sender(int stage) {
+    const std::optional<int> from = receives_from(schedule_, stage, next(stage));
+    if (from && !channel(*from, stage)) return from;
+    return std::nullopt;
+  }
+
+  // The stage that must take a message before `stage` may start its next action.
+  std::optional<int> blocks_sending(int stage) {
+    const std::optional<int> to = sends_to(schedule_, stage, next(stage));
+    if (to && channel(stage, *to)) return to;
+    return std::nullopt;
+  }
+
+  // Takes the next action's input. False where that can't be done yet, or is done.
+  bool ask(int stage) {
+    if (finished(stage) || has_input(stage)) return false;
+    if (blocks_asking(stage) || awaited_sender(stage)) return false;
+    const Action& action = next(stage);
+    if (const auto from = receives_from(schedule_, stage, action)) {
+      const int part = schedule_.part(stage, action.chunk);
+      take(*from, stage, {is_forward(action), part, action.micro_batch});
+    }
+    has_input(stage) = true;
+    return true;
+  }
+
+  // Does the next action, once its input is there, and leaves its result in the channel.
+  bool act(int stage) {
+    if (finished(stage) || !has_input(stage) || blocks_sending(stage)) return false;
+    const Action& action = next(stage);
+    if (const auto to = sends_to(schedule_, stage, action)) {
+      const int receiver = schedule_.part(stage, action.chunk) + (is_forward(action) ? 1 : -1);
+      channel(stage, *to) = Message{is_forward(action), receiver, action.micro_batch};
+    }
+    ++done(stage);
+    has_input(stage) = false;
+    return true;
+  }
+
+  void take(int from, int stage, const Message& wanted) {
+    Channel& waiting = channel(from, stage);
+    require(*waiting == wanted,
+            "for the {}, stage {} asks stage {} for the {}, but gets the {}: the two stages have "
+            "different orders",
+            to_string(next(stage)), stage, from, describe(wanted), describe(*waiting));
+    waiting.reset();
+  }
+
+  std::string why_stuck(int stage) {
+    const std::string action = to_string(next(stage));
+    if (const auto to = has_input(stage) ? blocks_sending(stage) : blocks_asking(stage)) {
+      return fmt::format("stage {} waits before the {} for stage {} to take the {}", stage, action,
+                         *to, describe(*channel(stage, *to)));
+    }
+    const auto from = awaited_sender(stage);
+    return fmt::format("stage {} waits before the {} for its input from stage {}", stage, action,
+                       from.value_or(stage));
+  }
+
+  const Schedule& schedule_;
+  bool evaluation_;
+  std::vector<std::size_t> done_;  // [stage], actions
+  std::vector<char> has_input_;    // [stage], of its next action
+  std::vector<Channel> channels_;  // [from, to]
+};
+
+}  // namespace
+
+void simulate(const Schedule& schedule) {
+  Simulation(schedule).run();
+}
+
+}  // namespace masformer

@@ -1,0 +1,93 @@
+#include "parallel/pipeline/partition.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+
+#include <fmt/ranges.h>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+// A model this deep is a typing error; it also keeps the sum of a list from overflowing.
+constexpr int max_layers = 1'000'000;
+
+int parse_count(std::string_view item, std::string_view text) {
+  int count = 0;
+  const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), count);
+  const bool whole_item = error == std::errc{} && end == item.data() + item.size();
+  if (!whole_item || count < 1 || count > max_layers) {
+    refuse(
+        "parallel.partition={} holds '{}', which is not a positive number of layers: write even, "
+        "auto, or one count a stage such as 7,6",
+        text, item);
+  }
+  return count;
+}
+
+std::string_view trimmed(std::string_view item) {
+  while (item.starts_with(' ')) item.remove_prefix(1);
+  while (item.ends_with(' ')) item.remove_suffix(1);
+  return item;
+}
+
+std::vector<int> parse_counts(std::string_view text) {
+  std::vector<int> counts;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    counts.push_back(parse_count(trimmed(text.substr(begin, end - begin)), text));
+    begin = end + 1;
+  }
+  return counts;
+}
+
+Partition ranges_of(const std::vector<int>& counts) {
+  Partition partition;
+  int begin = 0;
+  for (const int count : counts) {
+    partition.push_back({begin, begin + count});
+    begin += count;
+  }
+  return partition;
+}
+
+}  // namespace
+
+Partition even_partition(int layers, int stages) {
+  require(stages >= 1, "there is no partition over {} stages", stages);
+  if (layers < stages) {
+    refuse(
+        "model.layers={} can't fill parallel.pipeline={} stages: every stage holds at least one "
+        "layer, so pick at most {} stages",
+        layers, stages, layers);
+  }
+  std::vector<int> counts(static_cast<std::size_t>(stages), layers / stages);
+  for (int stage = 0; stage < layers % stages; ++stage) ++counts[static_cast<std::size_t>(stage)];
+  return ranges_of(counts);
+}
+
+Partition make_partition(std::string_view text, int layers, int stages) {
+  if (text == "even" || text == "auto") return even_partition(layers, stages);
+  const std::vector<int> counts = parse_counts(text);
+  if (static_cast<int>(counts.size()) != stages) {
+    refuse("parallel.partition={} holds {} stages, parallel.pipeline={} wants {}: {}", text,
+           counts.size(), stages, stages, "give one count a stage");
+  }
+  std::int64_t sum = 0;
+  for (const int count : counts) sum += count;
+  if (sum != layers) {
+    refuse("parallel.partition={} holds {} layers, model.layers={} wants {}: {}", text, sum, layers,
+           layers, "every layer stands on exactly one stage");
+  }
+  return ranges_of(counts);
+}
+
+std::string to_string(const LayerRange& range) {
+  if (range.size() == 1) return fmt::format("layer {}", range.begin);
+  return fmt::format("layers {}-{}", range.begin, range.end - 1);
+}
+
+}  // namespace masformer

@@ -1,0 +1,57 @@
+// How cuBLASLt computes a product: its descriptors, and the kernel that it chose, once.
+#pragma once
+
+#include <cstdint>
+#include <cublasLt.h>
+
+#include "runtime/cuda/gemm.h"
+#include "runtime/cuda/stream.h"
+
+namespace masformer::cuda {
+
+// Throws Error that names the call and cuBLASLt's own words.
+void check(cublasStatus_t status, const char* what);
+
+// Bytes that a product's bias and `before` stand on a multiple of.
+constexpr std::int64_t epilogue_border = 16;
+
+// What cuBLASLt's choice of a kernel depends on. An alignment is what a pointer is a multiple of,
+// in bytes up to Arena::alignment.
+struct GemmKey {
+  explicit GemmKey(const Gemm& product);
+  auto operator<=>(const GemmKey&) const = default;
+
+  std::int64_t m, n, k;
+  std::int64_t a_stride, b_stride, c_stride, addend_stride, before_stride;
+  std::int64_t a_alignment, b_alignment, c_alignment, addend_alignment;
+  DType factors, result;
+  bool a_transposed, b_transposed, has_bias;
+  Epilogue epilogue;
+};
+
+class GemmPlan {
+ public:
+  // Asks cuBLASLt for the best kernel among those that give the same bits each time.
+  GemmPlan(cublasLtHandle_t library, const Gemm& product);
+  GemmPlan(const GemmPlan&) = delete;
+  GemmPlan& operator=(const GemmPlan&) = delete;
+  ~GemmPlan() = default;
+
+  // Not CUBLAS_STATUS_SUCCESS where there is no such kernel.
+  cublasStatus_t status() const { return status_; }
+  // Issues the product that the plan was made for, or another of the same key.
+  void run(cublasLtHandle_t library, const Gemm& product, CudaStream& queue);
+
+ private:
+  void describe(const Gemm& product);
+  void point_at(const Gemm& product, void* bias, void* before);
+  void choose(cublasLtHandle_t library, const GemmKey& key);
+
+  cublasStatus_t status_ = CUBLAS_STATUS_NOT_INITIALIZED;
+  cublasLtMatmulDescOpaque_t operation_;
+  cublasLtMatrixLayoutOpaque_t first_, second_, addend_, result_;
+  cublasLtMatmulAlgo_t kernel_;
+  std::size_t workspace_bytes_ = 0;
+};
+
+}  // namespace masformer::cuda

@@ -1,0 +1,64 @@
+#include "runtime/cuda/gemm_runner.h"
+
+#include "runtime/error.h"
+
+namespace masformer::cuda {
+namespace {
+
+// The rows of the matrix beside the result stand a multiple of so many elements apart.
+constexpr std::int64_t before_stride = 8;
+
+// Kernels may read what an epilogue takes by 16 bytes, whatever alignment they were chosen for. An
+// empty tensor is on every border.
+bool on_border(const Tensor& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.raw()) % epilogue_border == 0;
+}
+
+std::string words(const Factor& factor) {
+  return fmt::format("{} {}{}", name_of(factor.matrix.dtype()), factor.matrix.shape().to_string(),
+                     factor.transposed ? "^T" : "");
+}
+
+}  // namespace
+
+GemmRunner::GemmRunner(CudaStream& queue) : stream_(queue) {
+  check(cublasLtCreate(&library_), "cublasLtCreate");
+}
+
+GemmRunner::~GemmRunner() {
+  cublasLtDestroy(library_);
+}
+
+bool GemmRunner::has(DType dtype) const {
+  return dtype == DType::f32 || (dtype == DType::bf16 && stream_.properties().major >= 8);
+}
+
+void GemmRunner::multiply(const Gemm& product) {
+  GemmPlan& made = plan(product);
+  require(made.status() == CUBLAS_STATUS_SUCCESS,
+          "cuBLASLt has no kernel for {} times {} into {} {}: {}", words(product.a),
+          words(product.b), name_of(product.c.dtype()), product.c.shape().to_string(),
+          cublasLtGetStatusString(made.status()));
+  made.run(library_, product, stream_);
+}
+
+bool GemmRunner::try_multiply(const Gemm& product) {
+  if (product.bias && product.bias.dtype() != product.c.dtype()) return false;
+  if (!on_border(product.bias) || !on_border(product.before)) return false;
+  // Before Hopper, GELU in the product was slower than two kernels (llm.c leaves it off there too).
+  if (product.epilogue != Epilogue::none &&
+      (stream_.properties().major < 9 || product.c.dtype() != DType::bf16 ||
+       product.before.stride(0) % before_stride != 0)) {
+    return false;
+  }
+  GemmPlan& made = plan(product);
+  if (made.status() != CUBLAS_STATUS_SUCCESS) return false;
+  made.run(library_, product, stream_);
+  return true;
+}
+
+GemmPlan& GemmRunner::plan(const Gemm& product) {
+  return plans_.try_emplace(GemmKey(product), library_, product).first->second;
+}
+
+}  // namespace masformer::cuda

@@ -1,0 +1,72 @@
+#include "runtime/ops/attention/attention.h"
+
+#include "runtime/backend.h"
+#include "runtime/ops/check.h"
+
+namespace masformer {
+namespace {
+
+// The shapes of one call: B batch, S queries, K keys, N query heads, M key/value heads, D head dim.
+struct AttentionShapes {
+  AttentionShapes(const Tensor& q, const Tensor& k) {
+    require(q.dims() == 4, "attention: q is {}, not [batch, queries, heads, head dim]",
+            q.shape().to_string());
+    require(k.dims() == 4, "attention: k is {}, not [batch, keys, key/value heads, head dim]",
+            k.shape().to_string());
+    const std::int64_t heads = q.dim(2), kv_heads = k.dim(2);
+    require(q.dim(3) >= 1, "attention: the head dim of q {} is 0", q.shape().to_string());
+    require(kv_heads >= 1 && heads % kv_heads == 0,
+            "attention: {} key/value heads don't divide {} query heads", kv_heads, heads);
+    of_queries = q.shape();
+    of_keys = {q.dim(0), k.dim(1), kv_heads, q.dim(3)};
+    of_rows = {q.dim(0), heads, q.dim(1)};
+  }
+
+  Shape of_queries;  // [B, S, N, D]
+  Shape of_keys;     // [B, K, M, D]
+  Shape of_rows;     // [B, N, S]
+};
+
+void check_mask(const AttentionMask& mask) {
+  require(mask.query_offset >= 0 && mask.key_offset >= 0,
+          "attention: query offset {} and key offset {} are positions, so at least 0",
+          mask.query_offset, mask.key_offset);
+  require(mask.span.kind == Span::Kind::full || mask.span.size >= 1,
+          "attention: a window or block of {} positions", mask.span.size);
+}
+
+}  // namespace
+
+void attention(const Stream& stream, const AttentionForward& args) {
+  const AttentionShapes shapes(args.q, args.k);
+  const OperandCheck check("attention", stream);
+  check_mask(args.mask);
+  const DType dtype = check.float_type("q", args.q);
+  check.rows("q", args.q, shapes.of_queries, dtype);
+  check.rows("k", args.k, shapes.of_keys, dtype);
+  check.rows("v", args.v, shapes.of_keys, dtype);
+  check.rows("out", args.out, shapes.of_queries, dtype);
+  check.rows("lse", args.lse, shapes.of_rows);
+  backend(stream).attention(stream, args);
+}
+
+void attention_backward(const Stream& stream, const AttentionBackward& args) {
+  const AttentionShapes shapes(args.q, args.k);
+  const OperandCheck check("attention_backward", stream);
+  check_mask(args.mask);
+  const DType dtype = check.float_type("q", args.q);
+  check.rows("q", args.q, shapes.of_queries, dtype);
+  check.rows("k", args.k, shapes.of_keys, dtype);
+  check.rows("v", args.v, shapes.of_keys, dtype);
+  check.rows("out", args.out, shapes.of_queries, dtype);
+  check.rows("lse", args.lse, shapes.of_rows);
+  check.rows("dout", args.dout, shapes.of_queries, dtype);
+  check.rows("delta", args.delta, shapes.of_rows);
+  if (dtype != DType::f32) check.contiguous("dq_sum", args.dq_sum, shapes.of_queries);
+  check.rows("dq", args.dq, shapes.of_queries, dtype);
+  check.rows("dk", args.dk, shapes.of_keys, dtype);
+  check.rows("dv", args.dv, shapes.of_keys, dtype);
+  backend(stream).attention_backward(stream, args);
+}
+
+}  // namespace masformer

@@ -1,0 +1,127 @@
+// What the CUDA attention's own kernels have in common: how they find their operands, and what a
+// block knows of the queries in its tile. They take every case of the contract in fp32 arithmetic;
+// attention_cudnn.h takes those that train.
+#pragma once
+
+#include <cstdint>
+#include <cuda_runtime.h>
+#include <limits>
+#include <type_traits>
+
+#include "runtime/error.h"
+#include "runtime/ops/attention/attention.h"
+#include "runtime/ops/attention/attention_cuda_tile.h"
+#include "runtime/ops/attention/attention_mask.h"
+#include "runtime/tensor.h"
+
+namespace masformer::cuda {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+// Powers are of 2, for which the device has an instruction.
+constexpr float log2_e = 1.44269504088896340736f;
+constexpr float ln_2 = 0.69314718055994530942f;
+
+// A head lies in so many tiles side by side. What a kernel sums up for each of them, beyond the
+// tile that it works on, waits in the thread's local memory: a twentieth of what it reads.
+constexpr int max_chunks = 4;
+
+// x [B, tokens, heads, D].
+template <class T>
+struct Heads {
+  T* first;
+  std::int64_t batch_stride, token_stride, head_stride;
+  int dim;
+  bool packs;
+
+  __device__ T* row(int batch, int head, int token) const {
+    return first + batch * batch_stride + token * token_stride + head * head_stride;
+  }
+  // Of one head: the tokens [begin, end), at most a tile of them, by the columns of `chunk`.
+  __device__ Part<T> part(int batch, int head, int begin, int end, int chunk) const {
+    const int column = chunk * tile_size;
+    return {row(batch, head, begin) + column, token_stride, end - begin,
+            min(dim - column, tile_size), packs};
+  }
+};
+
+template <class T>
+Heads<T> heads_of(const Tensor& x) {
+  return {x.data<std::remove_const_t<T>>(), x.stride(0), x.stride(1), x.stride(2),
+          static_cast<int>(x.dim(3)),       packs(x)};
+}
+
+// x [B, N, S], a number for each query.
+struct QueryValues {
+  float* first;
+  std::int64_t batch_stride, head_stride;
+
+  __device__ float* of(int batch, int head) const {
+    return first + batch * batch_stride + head * head_stride;
+  }
+};
+
+inline QueryValues query_values(const Tensor& x) {
+  return {x.data<float>(), x.stride(0), x.stride(1)};
+}
+
+// The sizes of one call.
+struct Problem {
+  IndexMask mask;
+  int queries, keys;
+  int group;  // query heads that read the same key/value head
+  int dim, chunks;
+  float scale;
+};
+
+// Of the forward's and of the backward's arguments. Throws Error for heads that are too wide.
+template <class Arguments>
+Problem problem_of(const Arguments& args) {
+  const std::int64_t dim = args.q.dim(3), chunks = (dim + tile_size - 1) / tile_size;
+  require(chunks <= max_chunks, "attention on a CUDA device: head dim {} is above {}", dim,
+          max_chunks * tile_size);
+  return {IndexMask(args.mask, args.q.dim(1), args.k.dim(1)),
+          static_cast<int>(args.q.dim(1)),
+          static_cast<int>(args.k.dim(1)),
+          static_cast<int>(args.q.dim(2) / args.k.dim(2)),
+          static_cast<int>(dim),
+          static_cast<int>(chunks),
+          args.scale};
+}
+
+// The keys [first, end) that each query of a tile sees: none beyond the last query.
+struct SeenKeys {
+  int first[tile_size], end[tile_size];
+
+  // One thread for each query. The block meets before others ask.
+  __device__ void find(const Problem& problem, int begin) {
+    const int row = static_cast<int>(threadIdx.x);
+    if (row >= tile_size) return;
+    PositionRange keys;
+    if (begin + row < problem.queries) keys = problem.mask.keys_of(begin + row);
+    first[row] = static_cast<int>(keys.begin);
+    end[row] = static_cast<int>(keys.end);
+  }
+  __device__ bool has(int row, int key) const { return first[row] <= key && key < end[row]; }
+};
+
+// piece += a b^T for two parts of one width, which pass through the tiles `left` and `right`.
+template <class T>
+__device__ void add_scores(const Part<T>& a, const Part<T>& b, Tile& left, Tile& right,
+                           Piece& piece) {
+  __syncthreads();  // what stood there has been read
+  read(a, left);
+  read(b, right);
+  __syncthreads();
+  add_scores(left, right, in_fours(a.columns), piece);
+}
+
+// piece += a b for a tile `a` that all threads wrote last, and a part that passes through `right`.
+template <class T>
+__device__ void add_product(const Tile& a, const Part<T>& b, Tile& right, Piece& piece) {
+  __syncthreads();
+  read(b, right);
+  __syncthreads();
+  add_product(a, right, in_fours(b.rows), piece);
+}
+
+}  // namespace masformer::cuda

@@ -1,0 +1,83 @@
+#include "runtime/ops/attention/attention_cudnn.h"
+
+#include <cstdio>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "runtime/cuda/nvrtc.h"
+#include "runtime/cuda/stream.h"
+#include "runtime/error.h"
+#include "runtime/ops/attention/attention_cudnn_graph.h"
+
+namespace masformer::cuda {
+namespace {
+
+void check_cudnn(cudnnStatus_t status, const char* what) {
+  require(status == CUDNN_STATUS_SUCCESS, "{} failed: {}", what, cudnnGetErrorString(status));
+}
+
+// A queue's handle, and a plan for each call that it has seen.
+class CudnnState final : public LibraryState {
+ public:
+  explicit CudnnState(CudaStream& queue)
+      : capability_(10 * queue.properties().major + queue.properties().minor) {
+    load_nvrtc_builtins();
+    check_cudnn(cudnnCreate(&handle_), "cudnnCreate");
+    check_cudnn(cudnnSetStream(handle_, queue.handle()), "cudnnSetStream");
+  }
+  CudnnState(const CudnnState&) = delete;
+  CudnnState& operator=(const CudnnState&) = delete;
+  ~CudnnState() override {
+    plans_.clear();
+    cudnnDestroy(handle_);
+  }
+
+  cudnnHandle_t handle() const { return handle_; }
+
+  // Null where cuDNN has no plan, which is said once.
+  const CudnnGraph* plan(const CudnnCall& call) {
+    const auto [found, is_new] = plans_.try_emplace(call.key());
+    if (is_new) found->second = build(call);
+    return found->second.get();
+  }
+
+ private:
+  std::unique_ptr<CudnnGraph> build(const CudnnCall& call) {
+    auto graph = std::make_unique<CudnnGraph>(call, capability_);
+    const std::string refusal = graph->build(handle_);
+    if (refusal.empty()) return graph;
+    fmt::print(stderr,
+               "masformer: slower kernels take the attention {} of {}, since cuDNN {}: {}\n",
+               call.backward() ? "backward" : "forward", call.operands[0].shape().to_string(),
+               cudnnGetVersion(), refusal);
+    return nullptr;
+  }
+
+  int capability_;
+  cudnnHandle_t handle_ = nullptr;
+  std::map<std::vector<std::int64_t>, std::unique_ptr<CudnnGraph>> plans_;
+};
+
+bool take(const Stream& stream, const std::optional<CudnnCall>& call) {
+  CudaStream& queue = cuda_stream_of(stream);
+  constexpr int ampere = 8;
+  if (!call || queue.properties().major < ampere) return false;
+  auto& state = queue.library<CudnnState>();
+  const CudnnGraph* const plan = state.plan(*call);
+  if (plan == nullptr) return false;
+  plan->run(state.handle(), *call, queue.scratch(plan->workspace_bytes()));
+  return true;
+}
+
+}  // namespace
+
+bool cudnn_attention(const Stream& stream, const AttentionForward& args) {
+  return take(stream, cudnn_call(args));
+}
+
+bool cudnn_attention_backward(const Stream& stream, const AttentionBackward& args) {
+  return take(stream, cudnn_call(args, stream.deterministic()));
+}
+
+}  // namespace masformer::cuda

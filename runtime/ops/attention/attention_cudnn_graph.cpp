@@ -1,0 +1,201 @@
+#include "runtime/ops/attention/attention_cudnn_graph.h"
+
+#include <algorithm>
+#include <bit>
+#include <cudnn_frontend.h>
+#include <utility>
+
+#include "runtime/error.h"
+#include "runtime/span.h"
+
+namespace masformer::cuda {
+namespace {
+
+namespace fe = cudnn_frontend;
+using Operand = std::shared_ptr<fe::graph::Tensor_attributes>;
+using std::int64_t;
+
+// The positions in CudnnCall::operands; a tensor's number in its graph is one more.
+enum Index { q, k, v, out, lse, dout, dq, dk, dv };
+
+// Rows of heads are moved by 16 bytes, unasked whether they stand on such borders.
+bool aligned(const Tensor& x) {
+  constexpr int64_t bytes = 16;
+  for (int dim = 0; x.dims() == 4 && dim + 1 < x.dims(); ++dim) {
+    if (x.stride(dim) * size_of(x.dtype()) % bytes != 0) return false;
+  }
+  return reinterpret_cast<std::uintptr_t>(x.raw()) % bytes == 0;
+}
+
+// Keys, and queries, that cuDNN's backward takes at once on sm_90. Without a mask it counts a last
+// tile's missing keys as zeros, which gives NaN where a row's log-sum-exp is below -88, and a
+// single query's missing rows did (github.com/NVIDIA/cudnn-frontend: pull request 628, issue 1072).
+constexpr int64_t whole_tile = 128;
+
+// Sets what the mask is in cuDNN's terms. Returns false where it has none.
+bool describe(const AttentionMask& mask, int64_t queries, int64_t keys, CudnnCall& call) {
+  if (mask.span.kind == Span::Kind::block) return false;
+  const PositionRange of_queries{mask.query_offset, mask.query_offset + queries};
+  const PositionRange of_keys{mask.key_offset, mask.key_offset + keys};
+  call.causal = visibility(mask.span, of_queries, of_keys) != Visibility::all;
+  if (!call.causal) return keys % whole_tile == 0 && queries % whole_tile == 0;
+  const bool is_window = mask.span.kind == Span::Kind::window && mask.span.size < keys;
+  call.window = is_window ? mask.span.size : 0;
+  return of_queries == of_keys;
+}
+
+template <class Arguments>
+std::optional<CudnnCall> describe(const Arguments& args, std::vector<Tensor> operands) {
+  const int64_t dim = args.q.dim(3), queries = args.q.dim(1), keys = args.k.dim(1);
+  CudnnCall call{.operands = std::move(operands), .scale = args.scale};
+  // cuDNN refuses one query with one key.
+  const bool is_taken = args.q.dtype() == DType::bf16 && (dim == 64 || dim == 128) &&
+                        args.q.dim(0) > 0 && queries > 1 && keys > 1 && args.lse.contiguous() &&
+                        std::all_of(call.operands.begin(), call.operands.end(), aligned) &&
+                        describe(args.mask, queries, keys, call);
+  if (!is_taken) return std::nullopt;
+  return call;
+}
+
+// x [B, tokens, N, D] in cuDNN's order [B, N, tokens, D]; lse [B, N, S] as [B, N, S, 1].
+void describe(const CudnnCall& call, Index index, const Operand& operand) {
+  const Tensor& x = call.operands[index];
+  operand->set_uid(index + 1);
+  if (index == lse) {
+    operand->set_data_type(fe::DataType_t::FLOAT)
+        .set_dim({x.dim(0), x.dim(1), x.dim(2), 1})
+        .set_stride({x.stride(0), x.stride(1), 1, 1});
+  } else {
+    operand->set_data_type(fe::DataType_t::BFLOAT16)
+        .set_dim({x.dim(0), x.dim(2), x.dim(1), x.dim(3)})
+        .set_stride({x.stride(0), x.stride(2), x.stride(1), 1});
+  }
+}
+
+Operand input(fe::graph::Graph& graph, const CudnnCall& call, Index index) {
+  Operand operand = graph.tensor(fe::graph::Tensor_attributes());
+  describe(call, index, operand);
+  return operand;
+}
+
+void output(const CudnnCall& call, Index index, const Operand& operand) {
+  operand->set_output(true);
+  describe(call, index, operand);
+}
+
+// The left bound counts keys as a window does: key j stays where j + bound > i.
+template <class Attributes>
+Attributes attributes(const CudnnCall& call) {
+  Attributes result;
+  result.set_attn_scale(call.scale);
+  if (!call.causal) return result;
+  result.set_diagonal_alignment(fe::DiagonalAlignment_t::TOP_LEFT);
+  result.set_diagonal_band_right_bound(0);
+  if (call.window > 0) result.set_diagonal_band_left_bound(static_cast<int>(call.window));
+  return result;
+}
+
+void add_forward(fe::graph::Graph& graph, const CudnnCall& call) {
+  auto options = attributes<fe::graph::SDPA_attributes>(call);
+  options.set_generate_stats(true);  // log-sum-exp of the scaled scores, in natural units
+  const auto [result, stats] =
+      graph.sdpa(input(graph, call, q), input(graph, call, k), input(graph, call, v), options);
+  output(call, out, result);
+  output(call, lse, stats);
+}
+
+void add_backward(fe::graph::Graph& graph, const CudnnCall& call) {
+  auto options = attributes<fe::graph::SDPA_backward_attributes>(call);
+  options.set_deterministic_algorithm(call.deterministic);
+  const auto gradients = graph.sdpa_backward(
+      input(graph, call, q), input(graph, call, k), input(graph, call, v), input(graph, call, out),
+      input(graph, call, dout), input(graph, call, lse), options);
+  for (const Index index : {dq, dk, dv}) output(call, index, gradients[index - dq]);
+}
+
+// Empty where nothing was refused.
+std::string refusal(fe::error_t status) {
+  if (status.is_good()) return "";
+  const std::string message = status.get_message();
+  return message.empty() ? "no reason given" : message;
+}
+
+}  // namespace
+
+std::vector<int64_t> CudnnCall::key() const {
+  std::vector<int64_t> key{causal, window, std::bit_cast<std::int32_t>(scale), deterministic};
+  for (const Tensor& x : operands) {
+    for (int dim = 0; dim < x.dims(); ++dim) {
+      key.push_back(x.dim(dim));
+      key.push_back(x.stride(dim));
+    }
+  }
+  return key;
+}
+
+std::optional<CudnnCall> cudnn_call(const AttentionForward& args) {
+  return describe(args, {args.q, args.k, args.v, args.out, args.lse});
+}
+
+std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool deterministic) {
+  // The frontend puts the engine's workspace right behind this many floats of its own.
+  if (args.lse.elements() * size_of(DType::f32) % 16 != 0) return std::nullopt;
+  auto call = describe(
+      args, {args.q, args.k, args.v, args.out, args.lse, args.dout, args.dq, args.dk, args.dv});
+  if (call) call->deterministic = deterministic;
+  return call;
+}
+
+struct CudnnGraph::Graph {
+  fe::graph::Graph graph;
+  std::int64_t workspace_bytes = 0;
+};
+
+CudnnGraph::CudnnGraph(const CudnnCall& call, int capability) : graph_(std::make_unique<Graph>()) {
+  fe::graph::Graph& graph = graph_->graph;
+  graph.set_intermediate_data_type(fe::DataType_t::FLOAT)
+      .set_compute_data_type(fe::DataType_t::FLOAT)
+      .set_sm_version(capability);
+  if (call.backward()) {
+    add_backward(graph, call);
+  } else {
+    add_forward(graph, call);
+  }
+}
+
+CudnnGraph::~CudnnGraph() = default;
+
+std::string CudnnGraph::build(cudnnHandle_t handle) {
+  fe::error_t status = graph_->graph.build(handle, {fe::HeurMode_t::A});
+  if (status.is_good()) status = graph_->graph.get_workspace_size(graph_->workspace_bytes);
+  return refusal(status);
+}
+
+std::string CudnnGraph::build_for(const std::string& device, bool& planned) {
+  const auto properties = std::make_shared<fe::DeviceProperties>();
+  fe::error_t status = properties->deserialize({device.begin(), device.end()});
+  fe::graph::Graph& graph = graph_->graph;
+  graph.set_device_properties(properties);
+  if (status.is_good()) status = graph.validate();
+  if (status.is_good()) status = graph.build_operation_graph();
+  planned = status.is_good();
+  if (status.is_good()) status = graph.create_execution_plans({fe::HeurMode_t::A});
+  if (status.is_good()) status = graph.check_support();
+  if (status.is_good()) status = graph.build_plans();
+  return refusal(status);
+}
+
+std::int64_t CudnnGraph::workspace_bytes() const {
+  return graph_->workspace_bytes;
+}
+
+void CudnnGraph::run(cudnnHandle_t handle, const CudnnCall& call, void* workspace) const {
+  // In the order of their numbers.
+  std::vector<void*> addresses;
+  for (const Tensor& x : call.operands) addresses.push_back(x.raw());
+  const fe::error_t status = graph_->graph.execute(handle, addresses.data(),
+                                                   static_cast<int>(addresses.size()), workspace);
+  require(status.is_good(), "cuDNN's attention failed: {}", refusal(status));
+}
+
+}  // namespace masformer::cuda

@@ -1,0 +1,13 @@
+// Where there is no cuDNN, as on the double: the own kernels take all cases.
+#include "runtime/ops/attention/attention_cudnn.h"
+
+namespace masformer::cuda {
+
+bool cudnn_attention(const Stream&, const AttentionForward&) {
+  return false;
+}
+bool cudnn_attention_backward(const Stream&, const AttentionBackward&) {
+  return false;
+}
+
+}  // namespace masformer::cuda

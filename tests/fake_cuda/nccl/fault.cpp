@@ -1,0 +1,50 @@
+#include "tests/fake_cuda/nccl/fault.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <sstream>
+#include <string>
+
+#include "tests/fake_cuda/nccl/wire.h"
+#include "tests/fake_cuda/report.h"
+
+namespace fake_cuda::nccl {
+namespace {
+
+struct Wanted {
+  Fault fault = Fault::none;
+  std::string event;
+  int place = 0;
+};
+
+Wanted wanted(const std::string& text) {
+  constexpr std::array<std::string_view, 4> faults{"none", "hang", "fail", "stall"};
+  std::istringstream words(text);
+  std::string fault;
+  Wanted wanted;
+  int rank = 0;
+  words >> fault >> wanted.event >> rank >> wanted.place;
+  const auto known = std::ranges::find(faults, fault);
+  if (!words || known == faults.end() || (wanted.event != "connect" && wanted.event != "launch"))
+    report("MASFORMER_NCCL_DOUBLE_FAULT={} is no fault", text);
+  if (rank == world_rank()) wanted.fault = static_cast<Fault>(known - faults.begin());
+  return wanted;
+}
+
+}  // namespace
+
+Fault next_fault(std::string_view event) {
+  static std::string text;
+  static Wanted chosen;
+  static int seen = 0;
+  const char* now = std::getenv("MASFORMER_NCCL_DOUBLE_FAULT");
+  if (text != (now ? now : "")) {
+    text = now ? now : "";
+    chosen = now ? wanted(text) : Wanted{};
+    seen = 0;
+  }
+  return event == chosen.event && seen++ == chosen.place ? chosen.fault : Fault::none;
+}
+
+}  // namespace fake_cuda::nccl

@@ -1,0 +1,194 @@
+// What the program's users and other tools see: layouts that agree, metrics, evaluation.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "runtime/ops/linear.h"
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(Program, LayoutsAgreeGradientByGradient) {
+  const Scratch scratch;
+  const std::vector<std::string> dump{"--train.dump_gradients_at", "1"};
+  const std::vector<Training> layouts{{.options = dump},
+                                      {.tensor = 2, .options = dump},
+                                      {.pipeline = 2, .options = dump},
+                                      {.data = 2, .options = dump},
+                                      {.tensor = 2, .pipeline = 2, .options = dump}};
+  for (std::size_t i = 0; i < layouts.size(); ++i) {
+    const std::string name = "run" + std::to_string(i);
+    const Finished finished = train(scratch, name, layouts[i]);
+    ASSERT_EQ(finished.status, 0) << finished.output;
+    const auto gradients = scratch.path(name) / "gradients" / "step-00000001";
+    const auto reference = scratch.path("run0") / "gradients" / "step-00000001";
+    EXPECT_LT(worst_difference(gradients, reference), 5e-6) << name;
+    const auto lines = metrics(scratch, name);
+    const auto expected = metrics(scratch, "run0");
+    ASSERT_EQ(lines.size(), 20u);
+    const auto ratio = [&](std::size_t step, const char* what) {
+      return lines[step][what].get<double>() / expected[step][what].get<double>();
+    };
+    EXPECT_NEAR(ratio(0, "loss"), 1, 5e-7) << name;
+    EXPECT_NEAR(ratio(0, "grad_norm"), 1, 1e-6) << name;
+    EXPECT_NEAR(ratio(19, "loss"), 1, 5e-6) << name;
+  }
+}
+
+TEST(Program, MetricsHoldWhatOtherToolsRead) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "run", {.tensor = 2, .pipeline = 2}).status, 0);
+  const auto lines = metrics(scratch, "run");
+  ASSERT_EQ(lines.size(), 20u);
+  const nlohmann::json& last = lines.back();
+  EXPECT_EQ(last["step"], 20);
+  EXPECT_EQ(last["tokens"], 20 * 8 * 48);
+  for (const char* const name :
+       {"loss", "grad_norm", "lr", "step_seconds", "tokens_per_second", "model_flops_per_second",
+        "mfu", "mfu_dense", "peak_memory_bytes", "bubble"}) {
+    EXPECT_GT(last[name].get<double>(), 0) << name;
+  }
+  EXPECT_GT(last["mfu_dense"], last["mfu"]);
+  EXPECT_LT(last["bubble"], 1);
+  // The groups' working memory counts from the first step on: 2 MiB for the tensor ranks' sums.
+  EXPECT_GT(lines[0]["peak_memory_bytes"], 2 << 20);
+  EXPECT_EQ(lines[0]["peak_memory_bytes"], last["peak_memory_bytes"]);
+  const auto sent = [&](const char* axis) { return last["sent_bytes"][axis].get<std::int64_t>(); };
+  EXPECT_EQ(sent("context"), 0);
+  // The stream: 8 micro-batches of 48 tokens, 32 floats each. It crosses the one border forward and
+  // backward, half of it on each tensor rank; and both ends sum their half of the padded token
+  // table, 288 rows of 32.
+  const std::int64_t stream = 8 * 48 * 32 * 4;
+  const std::int64_t table = 288 * 32 * 4 * 2;
+  EXPECT_EQ(sent("pipeline"), 2 * stream + table);
+  // Two tensor ranks exchange it 8 times a block, forward and backward after each norm and before
+  // each residual sum, and twice in the embedding and the head; and the softmax's largest logit,
+  // sum and target of every token.
+  EXPECT_EQ(sent("tensor"), (4 * 8 + 2 + 2) * stream + 2 * 3 * 8 * 48 * 4);
+  // Both have part of the gradients of 9 norms.
+  EXPECT_EQ(sent("data"), 2 * 9 * 2 * 32 * 4);
+  // The exchanges are half gathers, half sums of shares; the softmax's numbers are reduced.
+  const std::int64_t softmax = 2 * 3 * 8 * 48 * 4, exchanges = sent("tensor") - softmax;
+  EXPECT_EQ(last["sent_bytes_by_operation"],
+            (nlohmann::json{{"tensor",
+                             {{"all_reduce", softmax},
+                              {"reduce_scatter", exchanges / 2},
+                              {"all_gather", exchanges / 2}}},
+                            {"pipeline", {{"send", 2 * stream}, {"all_reduce", table}}},
+                            {"data", {{"all_reduce", sent("data")}}}}));
+  EXPECT_LT(last["loss"].get<double>(), 0.8 * lines[0]["loss"].get<double>());
+}
+
+constexpr std::int64_t hidden = 32, blocks = 4, norms = 2 * blocks + 1;
+// Of a step: the residual stream, 8 sequences of 48 tokens; and the largest logit, sum and target
+// of each token, fp32 and reduced over two tensor ranks, each of which counts them once.
+constexpr std::int64_t stream = 8 * 48 * hidden, softmax = 2 * 3 * 8 * 48 * 4;
+
+// Elements of all parameters that tensor ranks hold together. They split the token table, whose
+// rows are padded to 16 a rank, and of a block q, k, v and their projection (4 matrices of H x H),
+// the MLP's two (8 of those) and the bias of the first (4 H). Each has a copy of the positions, of
+// the norms' weights and biases, and of a block's other two biases.
+std::int64_t stored_elements(std::int64_t ranks) {
+  const std::int64_t rows = (257 + 16 * ranks - 1) / (16 * ranks) * (16 * ranks);
+  const std::int64_t split = rows * hidden + blocks * (12 * hidden * hidden + 4 * hidden);
+  const std::int64_t copied = 48 * hidden + norms * 2 * hidden + blocks * 2 * hidden;
+  return split + ranks * copied;
+}
+
+struct Traffic {
+  Training training;
+  nlohmann::json sent;  // by axis and operation
+};
+
+// ZeRO over two data ranks: either sends the other its rows of each gradient (fp32), and later its
+// own rows of each value to the other, so both operations move every element once.
+Traffic of_two_data_ranks() {
+  const std::int64_t bytes = 4 * stored_elements(1);
+  return {{.data = 2}, {{"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
+}
+
+// The same for either tensor rank, the values in bf16. Two tensor ranks exchange the stream 8 times
+// a block and 4 times at the ends, one half gathers and the other sums of shares, in bf16 too. They
+// sum the norms' gradients (fp32), each counting the tensor once, at both places of the data axis.
+Traffic of_four_ranks_in_bf16() {
+  const std::int64_t elements = stored_elements(2);
+  const std::int64_t exchanged = (4 * blocks + 2) * stream * 2;
+  return {{.tensor = 2, .data = 2, .options = {"--train.dtype", "bf16"}},
+          {{"tensor",
+            {{"all_reduce", softmax}, {"reduce_scatter", exchanged}, {"all_gather", exchanged}}},
+           {"data",
+            {{"all_reduce", 2 * 2 * norms * 2 * hidden * 4},
+             {"reduce_scatter", 4 * elements},
+             {"all_gather", 2 * elements}}}}};
+}
+
+// Where every tensor rank has all tokens, the stream is summed twice a block forward and twice
+// backward, once in the embedding and once below the head, each rank counting it once; and no
+// gradient is partial.
+Traffic of_tensor_ranks_with_all_tokens() {
+  const std::int64_t sums = (4 * blocks + 2) * 2 * stream * 4;
+  return {{.tensor = 2, .options = {"--parallel.sequence_parallel", "false"}},
+          {{"tensor", {{"all_reduce", sums + softmax}}}}};
+}
+
+TEST(Program, SendsWhatItsLayoutTakes) {
+  const Scratch scratch;
+  std::vector<Traffic> table{of_two_data_ranks(), of_tensor_ranks_with_all_tokens()};
+  if (supports_matmul(Stream(Device::cpu, 1), DType::bf16))
+    table.push_back(of_four_ranks_in_bf16());
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const std::string name = "run" + std::to_string(i);
+    const Finished finished = train(scratch, name, table[i].training);
+    ASSERT_EQ(finished.status, 0) << finished.output;
+    for (const nlohmann::json& line : metrics(scratch, name)) {
+      ASSERT_EQ(line["sent_bytes_by_operation"], table[i].sent) << name;
+    }
+  }
+}
+
+// The wrapper knows whether a person watches; a file that says otherwise is heeded all the same.
+TEST(Program, AFileDecidesOnTheLiveLineUnderTheWrapper) {
+  const Scratch scratch;
+  for (const std::string live : {"on", "auto"}) {
+    const fs::path file = scratch.path(live + ".ini");
+    std::ofstream(file) << "[log]\nlive = " << live << "\n";
+    const Finished finished = train(scratch, live, {.options = {"--config", file.string()}});
+    ASSERT_EQ(finished.status, 0) << finished.output;
+    const bool changes_in_place = finished.output.find("\r\033[Kstep 1/") != std::string::npos;
+    EXPECT_EQ(changes_in_place, live == "on") << finished.output;  // what is captured is a pipe
+  }
+}
+
+TEST(Program, EvaluationAgreesWithTrainingUnderAnyLayout) {
+  const Scratch scratch;
+  const Training training{.pipeline = 2, .options = {"--eval.every", "10", "--eval.windows", "0"}};
+  ASSERT_EQ(train(scratch, "run", training).status, 0);
+  const double during = metrics(scratch, "run").back()["eval_loss"];
+  const std::vector<std::string> words{
+      "eval",        "--checkpoint",           checkpoint(scratch, "run", 20).string(),
+      "--data.path", scratch.store().string(), "--json"};
+  const auto evaluate = [&](std::vector<std::string> before, std::vector<std::string> after) {
+    before.insert(before.end(), words.begin(), words.end());
+    before.insert(before.end(), after.begin(), after.end());
+    const Finished finished = run(before);
+    EXPECT_EQ(finished.status, 0) << finished.output;
+    return nlohmann::json::parse(finished.output);
+  };
+  const nlohmann::json alone = evaluate({program()}, {});
+  EXPECT_NEAR(alone["loss"].get<double>() / during, 1, 5e-7);
+  const nlohmann::json split =
+      evaluate({program(), "run", "-n", "4", "--"}, {"--parallel.tensor", "2"});
+  EXPECT_NEAR(split["loss"].get<double>() / during, 1, 5e-7);
+  EXPECT_EQ(split["tokens"], alone["tokens"]);
+  const nlohmann::json all = evaluate({program()}, {"--eval.split", "all"});
+  EXPECT_GT(all["tokens"].get<std::int64_t>(), 15 * alone["tokens"].get<std::int64_t>());
+  EXPECT_EQ(all["tokens"].get<std::int64_t>() % 48, 0);
+}
+
+}  // namespace
+}  // namespace masformer::test

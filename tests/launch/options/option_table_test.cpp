@@ -1,0 +1,274 @@
+// Options from three sources: which of them wins, what is refused and how, and that a record reads
+// back what it was written from.
+#include "launch/options/option_table.h"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <fstream>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/option_sources.h"
+#include "tests/support/refusal.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+using Words = std::vector<std::string>;
+using testing::Values;
+
+struct Sample {
+  std::string text = "start", kind = "soft";
+  std::int64_t count = 3;
+  double real = 0.5, any = 0;
+  bool yes = false, flag = false;
+  Words list, words;
+  OptionTable table;
+
+  Sample() {
+    table.add("my.text", text, {.value = "T", .help = "A text."});
+    table.add("my.kind", kind, {.value = "K", .help = "A kind.", .choices = {"soft", "hard"}});
+    table.add("my.count", count,
+              {.value = "N", .help = "A count.", .on_resume = OnResume::must_match, .minimum = 1});
+    table.add("my.real", real, {.value = "X", .help = "A share.", .minimum = 0, .maximum = 1});
+    table.add("my.any_real", any, {.value = "X", .help = "Any number."});
+    table.add("my.yes", yes, {.value = "BOOL", .help = "Whether."});
+    table.add_flag("flag", flag, "A flag.");
+    table.add_list("list", list, {.value = "L...", .help = "Several."});
+    table.allow_config();
+  }
+  void add_words() { table.add_positional("WORDS", words, {.help = "The rest."}); }
+};
+
+class OptionSources : public testing::Test {
+ protected:
+  // The words that name a file of this content.
+  Words config(const std::string& content) const {
+    std::ofstream(path()) << content;
+    return {"--config", path()};
+  }
+  std::string path() const { return (directory_ / "options.ini").string(); }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+TEST_F(OptionSources, CommandLineWinsOverEnvironmentOverFile) {
+  for (int sources = 0; sources < 8; ++sources) {
+    Sample sample;
+    std::int64_t expected = 3;
+    Words words = config(sources & 1 ? "[my]\ncount = 10 # of ten\n" : "# nothing\n");
+    if (sources & 1) expected = 10;
+    std::deque<Variable> variables;
+    if (sources & 2) variables.emplace_back("MASFORMER_MY_COUNT", std::to_string(expected = 20));
+    if (sources & 4) words.insert(words.end(), {"--my.count", std::to_string(expected = 30)});
+    sample.table.parse(words);
+    EXPECT_EQ(sample.count, expected) << sources;
+    EXPECT_EQ(sample.table.was_set("my.count"), sources != 0) << sources;
+    EXPECT_FALSE(sample.table.was_set("my.real"));
+    EXPECT_EQ(sample.real, 0.5);
+  }
+}
+
+TEST_F(OptionSources, TheLastWordHoldsOnTheCommandLine) {
+  Sample sample;
+  sample.table.parse({"--my.count", "4", "--my.real=0.25", "--my.count=5", "--my.yes", "true"});
+  EXPECT_EQ(sample.count, 5);
+  EXPECT_EQ(sample.real, 0.25);
+  EXPECT_TRUE(sample.yes);
+  // What was corrected need not have been right.
+  sample.table.parse({"--my.count", "wrong", "--my.count", "6"});
+  EXPECT_EQ(sample.count, 6);
+}
+
+TEST_F(OptionSources, ListsFlagsAndWords) {
+  Sample sample;
+  sample.add_words();
+  sample.table.parse({"one", "--list", "a", "b", "--flag", "two", "--list", "c"});
+  EXPECT_EQ(sample.list, (Words{"a", "b", "c"}));
+  EXPECT_EQ(sample.words, (Words{"one", "two"}));
+  EXPECT_TRUE(sample.flag);
+  EXPECT_FALSE(Sample().flag);
+}
+
+struct Wrong {
+  const char* name;
+  const char* value;
+  const char* message;
+};
+
+class WrongValues : public testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongValues, AreRefusedAlikeFromEverySource) {
+  for (const Source source : {Source::command_line, Source::environment, Source::file}) {
+    Sample sample;
+    const auto before = sample.table.record();
+    const Said said(source, GetParam().name, GetParam().value);
+    EXPECT_EQ(refusal([&] { sample.table.parse(said.words); }), GetParam().message)
+        << static_cast<int>(source);
+    EXPECT_EQ(sample.table.record(), before);  // no target was touched
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, WrongValues,
+    Values(Wrong{"my.count", "x", "my.count=x is not a whole number"},
+           Wrong{"my.count", "", "my.count= is not a whole number"},
+           Wrong{"my.count", "1.5", "my.count=1.5 is not a whole number"},
+           Wrong{"my.count", "1e3", "my.count=1e3 is not a whole number"},
+           Wrong{"my.count", "0x10", "my.count=0x10 is not a whole number"},
+           Wrong{"my.count", "12 eggs", "my.count=12 eggs is not a whole number"},
+           Wrong{"my.count", "9223372036854775808",
+                 "my.count=9223372036854775808 is not a whole number"},
+           Wrong{"my.count", "0", "my.count=0 is too small: at least 1"},
+           Wrong{"my.count", "-7", "my.count=-7 is too small: at least 1"},
+           Wrong{"my.real", "", "my.real= is not a number"},
+           Wrong{"my.real", "0.5f", "my.real=0.5f is not a number"},
+           Wrong{"my.real", "0,5", "my.real=0,5 is not a number"},
+           Wrong{"my.real", "1e999", "my.real=1e999 is not a number"},
+           Wrong{"my.real", "nan", "my.real=nan is not a finite number"},
+           Wrong{"my.any_real", "inf", "my.any_real=inf is not a finite number"},
+           Wrong{"my.any_real", "-inf", "my.any_real=-inf is not a finite number"},
+           Wrong{"my.any_real", "-nan", "my.any_real=-nan is not a finite number"},
+           Wrong{"my.real", "-1e-300", "my.real=-1e-300 is too small: at least 0"},
+           Wrong{"my.real", "1.0000000000000002",
+                 "my.real=1.0000000000000002 is too large: at most 1"},
+           Wrong{"my.yes", "yes", "my.yes=yes is not known: pick one of true, false"},
+           Wrong{"my.yes", "True", "my.yes=True is not known: pick one of true, false"},
+           Wrong{"my.kind", "sof", "my.kind=sof is not known: pick one of soft, hard"},
+           Wrong{"my.kind", "", "my.kind= is not known: pick one of soft, hard"}));
+
+struct Slip {
+  Words words;
+  std::string message;
+};
+
+TEST_F(OptionSources, SlipsOnTheCommandLineAreNamed) {
+  const std::string there_is_no = "the command line: there is no option ";
+  const std::vector<Slip> slips{
+      {{"--my.coumt", "5"}, there_is_no + "my.coumt: did you mean my.count?"},
+      {{"--my.coumt=5"}, there_is_no + "my.coumt: did you mean my.count?"},
+      {{"--my.cou", "5"}, there_is_no + "my.cou: did you mean my.count?"},  // no abbreviations
+      {{"--MY.COUNT", "5"}, there_is_no + "MY.COUNT"},
+      {{"--elsewhere.thing"}, there_is_no + "elsewhere.thing"},
+      {{"stray"}, there_is_no + "stray"},
+      {{"-c", "5"}, there_is_no + "-c"},
+      {{"--my.count"},
+       "the command line: the required argument for option '--my.count' is missing"},
+      {{"--config", "/nowhere/x.ini"}, "/nowhere/x.ini: no configuration file can be read there"},
+      {{"--config", "/proc"}, "/proc: no configuration file can be read there"}};
+  for (const Slip& slip : slips) {
+    Sample sample;
+    const std::string said = refusal([&] { sample.table.parse(slip.words); });
+    EXPECT_EQ(lines_of(said).at(0), slip.message);
+  }
+}
+
+TEST_F(OptionSources, SlipsInAFileAreNamed) {
+  const std::vector<std::pair<std::string, std::string>> slips{
+      {"[my]\ncoumt = 5\n", "there is no option my.coumt: did you mean my.count?"},
+      {"count = 5\n",
+       "there is no option count: did you mean my.count?"},  // outside of its section
+      {"[my]\n[other]\ncount = 5\n", "there is no option other.count"},
+      {"[my]\ncount = 5\n\n[my]\ncount = 5\n", "my.count is given more than once"},
+      {"my.count = 5\n[my]\ncount = 5\n", "my.count is given more than once"},
+      {"config = other.ini\n", "a configuration file can't name another one"},
+      {"[my]\ncount\n", "the options configuration file contains an invalid line 'count'"}};
+  for (const auto& [content, message] : slips) {
+    Sample sample;
+    const Words words = config(content);
+    EXPECT_EQ(refusal([&] { sample.table.parse(words); }), path() + ": " + message);
+  }
+}
+
+TEST_F(OptionSources, SlipsInTheEnvironmentAreNamed) {
+  const Variable of_nobody("MASFORMER_BINARY_OF_SOMEONE", "x"), foreign("MY_COUNT", "x");
+  Sample sample;
+  sample.table.parse({});
+  EXPECT_EQ(sample.count, 3);
+  for (const char* const name :
+       {"MASFORMER_MY_COUNTS", "MASFORMER_YM_COUNT", "masformer_my_count"}) {
+    const Variable slip(name, "5");
+    EXPECT_EQ(refusal([&] { sample.table.parse({}); }),
+              std::string("the environment: ") + name +
+                  " names no option: did you mean MASFORMER_MY_COUNT?");
+  }
+}
+
+TEST_F(OptionSources, EveryViolationIsSaidAtOnce) {
+  Sample sample;
+  const Variable value("MASFORMER_MY_REAL", "2"), slip("MASFORMER_MY_REEL", "2");
+  Words words = config("[my]\nkind = medium\ntxt = x\nyes = true\nyes = false\n");
+  words.insert(words.end(), {"--my.count", "0", "--my.texd", "a", "--my.any_real", "inf"});
+  auto said = lines_of(refusal([&] { sample.table.parse(words); }));
+  std::ranges::sort(said);
+  Words expected{"my.count=0 is too small: at least 1",
+                 "my.real=2 is too large: at most 1",
+                 "my.any_real=inf is not a finite number",
+                 "my.kind=medium is not known: pick one of soft, hard",
+                 path() + ": my.yes is given more than once",
+                 path() + ": there is no option my.txt: did you mean my.text?",
+                 "the command line: there is no option my.texd: did you mean my.text?",
+                 "the environment: MASFORMER_MY_REEL names no option: did you mean "
+                 "MASFORMER_MY_REAL?"};
+  std::ranges::sort(expected);
+  EXPECT_EQ(said, expected);
+}
+
+TEST_F(OptionSources, ARecordReadsBackBitForBit) {
+  using Real = std::numeric_limits<double>;
+  using Whole = std::numeric_limits<std::int64_t>;
+  for (const double real : {0.1, 6e-4, 1e-308, 1.0 / 3, 0.1 + 0.2, -0.0, 1e22, 123456789.123456789,
+                            Real::min(), Real::denorm_min(), Real::max(), Real::lowest()}) {
+    for (const std::int64_t count : {std::int64_t{1}, (std::int64_t{1} << 53) + 1, Whole::max()}) {
+      Sample written, read;
+      written.any = real;
+      written.count = count;
+      written.yes = true;
+      written.text = "full*8, window:256*16 = #1";
+      read.table.apply_record(written.table.record());
+      EXPECT_EQ(std::memcmp(&read.any, &real, sizeof real), 0) << real;
+      EXPECT_EQ(read.count, count);
+      EXPECT_EQ(read.text, written.text);
+      EXPECT_EQ(read.table.record(), written.table.record());
+    }
+  }
+}
+
+TEST_F(OptionSources, ARecordYieldsToWhatWasSet) {
+  const Variable variable("MASFORMER_MY_KIND", "soft");
+  Sample sample;
+  Words words = config("[my]\nyes = false\n");
+  words.insert(words.end(), {"--my.count", "3"});
+  sample.table.parse(words);
+  sample.table.apply_record({{"my.count", "9"},
+                             {"my.kind", "hard"},
+                             {"my.yes", "true"},
+                             {"my.real", "0.125"},
+                             {"option.of_another_version", "1"}});
+  EXPECT_EQ(sample.count, 3);
+  EXPECT_EQ(sample.kind, "soft");
+  EXPECT_FALSE(sample.yes);
+  EXPECT_EQ(sample.real, 0.125);
+  EXPECT_FALSE(sample.table.was_set("my.real"));
+  EXPECT_EQ(refusal([&] {
+              sample.table.apply_record({{"my.real", "7"}});
+            }),
+            "my.real=7 is too large: at most 1");
+}
+
+TEST_F(OptionSources, KnowsItsRules) {
+  const Sample sample;
+  EXPECT_EQ(sample.table.on_resume("my.count"), OnResume::must_match);
+  EXPECT_EQ(sample.table.on_resume("my.real"), OnResume::may_change);
+  EXPECT_EQ(sample.table.on_resume("no.option"), OnResume::may_change);
+  EXPECT_FALSE(sample.table.was_set("no.option"));
+  const auto record = sample.table.record();
+  EXPECT_EQ(record.size(), 6u);  // those of a section alone
+}
+
+}  // namespace
+}  // namespace masformer

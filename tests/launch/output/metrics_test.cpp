@@ -1,0 +1,207 @@
+// metrics.jsonl: what is written reads back bit for bit, and a resumed run goes on with whole lines
+// alone.
+#include "launch/output/metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <sys/resource.h>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "runtime/error.h"
+#include "runtime/random.h"
+#include "tests/support/temporary_directory.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+namespace fs = std::filesystem;
+
+std::vector<std::string> lines(const fs::path& path) {
+  std::vector<std::string> all;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) all.push_back(line);
+  return all;
+}
+
+// The finite doubles that are hardest to print, and many of arbitrary bits.
+std::vector<double> hard_reals() {
+  using Real = std::numeric_limits<double>;
+  std::vector<double> reals{0.0,
+                            -0.0,
+                            0.1,
+                            0.1 + 0.2,
+                            1.0 / 3,
+                            1e22,
+                            1e23,
+                            5e-324,
+                            9007199254740994.0,
+                            2.2250738585072011e-308,
+                            1.7976931348623157e308,
+                            6e-4,
+                            123456.0,
+                            Real::min(),
+                            -Real::denorm_min(),
+                            Real::epsilon(),
+                            Real::lowest()};
+  for (std::uint64_t i = 0; reals.size() < 2000; ++i) {
+    const std::uint64_t bits = mix(1, i) >> (i % 4 == 0 ? 12 : 0);  // a quarter are denormal
+    double real = 0;
+    std::memcpy(&real, &bits, sizeof real);
+    if (std::isfinite(real)) reals.push_back(real);
+  }
+  return reals;
+}
+
+// Every real of docs/metrics.md by its key.
+struct RealKey {
+  const char* key;
+  double StepMetrics::*member;
+};
+
+constexpr RealKey real_keys[] = {{"loss", &StepMetrics::loss},
+                                 {"grad_norm", &StepMetrics::grad_norm},
+                                 {"lr", &StepMetrics::lr},
+                                 {"step_seconds", &StepMetrics::step_seconds},
+                                 {"tokens_per_second", &StepMetrics::tokens_per_second},
+                                 {"model_flops_per_second", &StepMetrics::model_flops_per_second},
+                                 {"mfu", &StepMetrics::mfu},
+                                 {"mfu_dense", &StepMetrics::mfu_dense},
+                                 {"bubble", &StepMetrics::bubble}};
+
+bool same_bits(double a, double b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+TEST(Metrics, RealsReadBackBitForBit) {
+  const TemporaryDirectory directory;
+  const std::vector<double> reals = hard_reals();
+  std::vector<StepMetrics> written(reals.size());
+  MetricsWriter writer(directory / "metrics.jsonl", 0);
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    // Each key has another real in each line.
+    std::size_t shift = i;
+    for (const RealKey& real : real_keys) written[i].*real.member = reals[shift++ % reals.size()];
+    written[i].eval_loss = reals[shift % reals.size()];
+    writer.write(written[i]);
+  }
+  const auto texts = lines(directory / "metrics.jsonl");
+  ASSERT_EQ(texts.size(), written.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto line = nlohmann::json::parse(texts[i]);
+    for (const RealKey& real : real_keys) {
+      const double expected = written[i].*real.member;
+      EXPECT_TRUE(same_bits(line.at(real.key).get<double>(), expected)) << real.key << expected;
+      // Other readers than this library's, too.
+      const std::string key = std::string("\"") + real.key + "\":";
+      const double plain = std::strtod(texts[i].c_str() + texts[i].find(key) + key.size(), nullptr);
+      EXPECT_TRUE(same_bits(plain, expected)) << real.key << " " << texts[i];
+    }
+    EXPECT_TRUE(same_bits(line.at("eval_loss").get<double>(), *written[i].eval_loss));
+  }
+}
+
+TEST(Metrics, ALineHasEveryKeyInOrder) {
+  const TemporaryDirectory directory;
+  constexpr std::int64_t large = (std::int64_t{1} << 53) + 1;  // no double holds it
+  MetricsWriter writer(directory / "metrics.jsonl", 0);
+  StepMetrics step{.step = 7, .loss = 1.5, .tokens = large, .peak_memory_bytes = large + 4};
+  step.sent[Axis::tensor][Operation::all_gather] = large;
+  step.sent[Axis::tensor][Operation::all_reduce] = 2;
+  step.sent[Axis::pipe][Operation::send] = 3;
+  step.sent[Axis::data][Operation::reduce_scatter] = 4;
+  writer.write(step);
+  step.eval_loss = 2.5;
+  writer.write(step);
+  const std::string expected =
+      R"({"step":7,"loss":1.5,"grad_norm":0.0,"lr":0.0,"tokens":9007199254740993,)"
+      R"("step_seconds":0.0,"tokens_per_second":0.0,"model_flops_per_second":0.0,"mfu":0.0,)"
+      R"("mfu_dense":0.0,"sent_bytes":{"pipeline":3,"data":4,"context":0,)"
+      R"("tensor":9007199254740995},"sent_bytes_by_operation":{"pipeline":{"send":3},)"
+      R"("data":{"reduce_scatter":4},"tensor":{"all_reduce":2,"all_gather":9007199254740993}},"peak_memory_bytes":9007199254740997,"bubble":0.0)";
+  EXPECT_EQ(lines(directory / "metrics.jsonl"),
+            (std::vector<std::string>{expected + "}", expected + ",\"eval_loss\":2.5}"}));
+}
+
+struct Resumed {
+  const char* what;
+  std::string before;
+  std::int64_t last_step;
+  std::string after;
+};
+
+TEST(Metrics, AResumedRunGoesOnAfterWholeLines) {
+  const std::string one = R"({"step":1,"loss":0.30000000000000004})"
+                          "\n";
+  const std::string two = R"({"step":2,"loss":5e-324,"kept":"as it stands"})"
+                          "\n";
+  const std::string three = R"({"step":3})"
+                            "\n";
+  const std::vector<Resumed> cases{
+      {"nothing to cut", one + two, 2, one + two},
+      {"later lines", one + two + three, 1, one},
+      {"all of them", one + two, 0, ""},
+      {"a step not reached", one + two, 9, one + two},
+      {"a whole line without its newline", one + R"({"step":2})", 2, one + "{\"step\":2}\n"},
+      {"half a line", one + R"({"step":2,"lo)", 2, one},
+      {"half a line that is JSON", one + "2", 2, one},
+      {"garbage between", one + "garbage\n\n[1]\nnull\n" + two, 2, one + two},
+      {"objects of no step", one + "{}\n{\"step\":\"2\"}\n{\"step\":1.5}\n" + two, 2, one + two},
+      {"zeros after a crash", one + std::string(64, '\0'), 2, one},
+      {"later lines before earlier ones", three + one, 2, one},
+      {"a step twice", one + one + two + two, 2, one + two},
+      {"steps that are none",
+       "{\"step\":0}\n{\"step\":-1}\n{\"step\":18446744073709551615}\n" + one, 2, one},
+      {"an empty file", "", 5, ""}};
+  for (const Resumed& resumed : cases) {
+    const TemporaryDirectory directory;
+    const fs::path path = directory / "metrics.jsonl";
+    std::ofstream(path) << resumed.before;
+    MetricsWriter writer(path, resumed.last_step);
+    std::ifstream file(path);
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), resumed.after) << resumed.what;
+    writer.write({.step = resumed.last_step + 1});
+    writer.sync();
+    const auto all = lines(path);
+    EXPECT_EQ(all.size(), static_cast<std::size_t>(std::ranges::count(resumed.after, '\n')) + 1);
+    EXPECT_EQ(nlohmann::json::parse(all.back()).at("step"), resumed.last_step + 1) << resumed.what;
+    EXPECT_EQ(std::distance(fs::directory_iterator(directory.path()), {}), 1) << resumed.what;
+  }
+}
+
+TEST(Metrics, SaysWhereItCantBegin) {
+  const TemporaryDirectory directory;
+  EXPECT_THROW(MetricsWriter(directory / "no" / "metrics.jsonl", 0), Error);
+  // Where the cut can't be made, the old lines stay.
+  const fs::path path = directory / "metrics.jsonl";
+  std::ofstream(path) << "{\"step\":1}\n{\"step\":2}\n";
+  fs::create_directories(directory / "metrics.jsonl.cut");
+  EXPECT_THROW(MetricsWriter(path, 1), Error);
+  EXPECT_EQ(lines(path).size(), 2u);
+}
+
+TEST(Metrics, SaysWhereALineDoesNotReachTheFile) {
+  const TemporaryDirectory directory;
+  MetricsWriter writer(directory / "metrics.jsonl", 0);
+  writer.write({.step = 1});
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit full{fs::file_size(directory / "metrics.jsonl"), old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &full);
+  EXPECT_THROW(writer.write({.step = 2}), Error);
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, ignored);
+  EXPECT_EQ(lines(directory / "metrics.jsonl").size(), 1u);
+}
+
+}  // namespace
+}  // namespace masformer

@@ -1,0 +1,227 @@
+// The program on a CUDA device, or on its double: what a run leaves behind is the same bits after a
+// stop, though its results are read a step late, and goes on on a CPU.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "runtime/error.h"
+#include "tests/support/tensors.h"
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+constexpr int steps = 6;
+
+Training with(Training training, const std::vector<std::string>& options) {
+  training.options.insert(training.options.end(), options.begin(), options.end());
+  return training;
+}
+
+Training on_device(const Training& training) {
+  return with(training,
+              {"--runtime.device", "cuda", "--runtime.deterministic", "true", "--model.spans",
+               "full,window:8", "--model.hidden", "16", "--train.sequence", "16",
+               "--train.global_batch", "4", "--train.steps", std::to_string(steps)});
+}
+
+bool nccl(const Training& training) {
+  return std::ranges::count(training.options, "nccl") > 0;
+}
+
+class OnDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (device() == Device::cpu) GTEST_SKIP() << "the other tests are of CPUs";
+    if (const auto missing = missing_device(); !missing.empty()) GTEST_SKIP() << missing;
+  }
+  // Why there is no device; "" where there is one.
+  static std::string missing_device() {
+    try {
+      const Stream stream(device());
+      return "";
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+  }
+
+  static bool is_fake() { return Stream(device()).device_stream()->name().starts_with("double"); }
+
+  const Scratch scratch_;
+};
+
+class OnDeviceUnder : public OnDevice, public testing::WithParamInterface<Training> {};
+
+TEST_P(OnDeviceUnder, ResumesBitForBit) {
+  if (nccl(GetParam()) && !is_fake()) GTEST_SKIP() << "the ranks may share a device";
+  const Training training = with(on_device(GetParam()), {"--checkpoint.every", "2"});
+  const Finished whole = train(scratch_, "whole", training);
+  ASSERT_EQ(whole.status, 0) << whole.output;
+  ASSERT_EQ(std::ssize(metrics(scratch_, "whole")), steps);
+  const auto lines = timeless_metrics(scratch_, "whole");
+  std::filesystem::copy(scratch_.path("whole"), scratch_.path("stopped"),
+                        std::filesystem::copy_options::recursive);
+  for (const int later : {4, steps}) {
+    EXPECT_GT(std::filesystem::remove_all(checkpoint(scratch_, "stopped", later)), 0u);
+  }
+  const Finished rest = train(scratch_, "stopped", training);
+  ASSERT_EQ(rest.status, 0) << rest.output;
+  EXPECT_NE(rest.output.find("resumes from"), std::string::npos) << rest.output;
+  EXPECT_EQ(timeless_metrics(scratch_, "stopped"), lines);
+  EXPECT_EQ(worst_difference(checkpoint(scratch_, "stopped", steps),
+                             checkpoint(scratch_, "whole", steps)),
+            0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, OnDeviceUnder,
+                         testing::Values(Training{}, Training{.data = 2},
+                                         Training{.pipeline = 2,
+                                                  .options = {"--runtime.transport", "nccl"}}),
+                         [](const auto& layout) {
+                           return layout.param.pipeline > 1 ? "PipelineByNccl"
+                                  : layout.param.data > 1   ? "DataByTheHost"
+                                                            : "OneRank";
+                         });
+
+// How often the host waited until a stream of one of the ranks had nothing left to do, over a run
+// of a tiny model that saves nothing before its end.
+int waits_for_ends(const Scratch& scratch, const Training& training, int run_steps) {
+  const std::string name = fmt::format("{}-steps", run_steps);
+  const std::filesystem::path file = scratch.path(name + "-waits");
+  const Training tiny =
+      with(training, {"--train.steps", std::to_string(run_steps), "--model.hidden", "8",
+                      "--model.heads", "1", "--model.spans", "full*2", "--train.sequence", "8",
+                      "--train.global_batch", "2", "--eval.windows", "1"});
+  const Finished finished =
+      run(training_words(scratch, name, tiny), {{"FAKE_CUDA_WAITS", file.string()}});
+  EXPECT_EQ(finished.status, 0) << finished.output;
+  std::ifstream lines(file);
+  int sum = 0, ranks = 0;
+  for (int count = 0; lines >> count; ++ranks) sum += count;
+  EXPECT_EQ(ranks, training.ranks());
+  return sum;
+}
+
+// A step's results are read when the next one's work stands behind them; an evaluation's loss is
+// waited for.
+TEST_P(OnDeviceUnder, WaitsForTheDeviceInNoStep) {
+  if (!is_fake()) GTEST_SKIP() << "the double counts waits";
+  const Training training = on_device(GetParam());
+  if (training.ranks() > 1 && !nccl(training))
+    GTEST_SKIP() << "what goes by the host is waited for";
+  constexpr int more_steps = 8;
+  const int few = waits_for_ends(scratch_, training, 2);
+  // Less than what one wait in each of them, on each rank, would come to. By NCCL it is not zero:
+  // how often the host polls while connections are made is chance.
+  const int waited = few + more_steps;
+  EXPECT_LT(waits_for_ends(scratch_, training, 2 + more_steps), waited);
+  EXPECT_GE(waits_for_ends(scratch_, with(training, {"--eval.every", "1"}), 3 + more_steps),
+            waited);
+}
+
+// What a signal saves is the step that was written last, though another one was under way.
+TEST_F(OnDevice, StopsAfterASignal) {
+  Process stopped(
+      training_words(scratch_, "run", with(on_device({}), {"--train.steps", "1000000"})));
+  for (int i = 0; i < 6000 && metrics(scratch_, "run").empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  stopped.signal(SIGTERM);
+  const Finished finished = stopped.wait();
+  ASSERT_EQ(finished.status, 3) << finished.output;
+  const auto done = static_cast<int>(metrics(scratch_, "run").size());
+  EXPECT_TRUE(std::filesystem::exists(checkpoint(scratch_, "run", done)));
+}
+
+TEST_F(OnDevice, GoesOnOnACpuFromItsCheckpoint) {
+  const Training training = with(on_device({.tensor = 2}), {"--checkpoint.every", "4"});
+  const Finished whole = train(scratch_, "run", training);
+  ASSERT_EQ(whole.status, 0) << whole.output;
+  const auto there = metrics(scratch_, "run");
+  EXPECT_GT(std::filesystem::remove_all(checkpoint(scratch_, "run", steps)), 0u);
+  const Finished rest = train(scratch_, "run", with(training, {"--runtime.device", "cpu"}));
+  ASSERT_EQ(rest.status, 0) << rest.output;
+  const auto here = metrics(scratch_, "run");
+  ASSERT_EQ(here.size(), there.size());
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    const double loss = here[i].at("loss"), expected = there[i].at("loss");
+    EXPECT_LT(std::abs(loss / expected - 1), 5e-6) << "step " << i + 1;
+  }
+}
+
+// By NCCL where each rank has a device of its own, though it be the first that each is shown.
+TEST_F(OnDevice, PicksItsTransport) {
+  if (!is_fake()) GTEST_SKIP() << "the double has a device for each rank";
+  const auto words =
+      training_words(scratch_, "run", with(on_device({.data = 2}), {"--train.steps", "1"}));
+  const auto says = [](const Finished& finished, const std::string& text) {
+    EXPECT_NE(finished.output.find(text), std::string::npos) << finished.output;
+  };
+  says(run(words), "transport through the host, by MPI\n");
+  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "part"}}), "transport through the host, by MPI\n");
+  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "device"}}), "transport NCCL\n");
+}
+
+// As where Slurm binds devices to the nearer ranks: two are shown to even ranks, two others to odd.
+TEST_F(OnDevice, HasOneForEachRankOfThoseThatItIsShown) {
+  if (!is_fake()) GTEST_SKIP() << "the double shows devices to order";
+  for (const auto& [shown, ranks] : {std::pair{"socket", 4}, {"more", 2}}) {
+    const Finished finished = run(
+        training_words(scratch_, "run", with(on_device({.data = ranks}), {"--train.steps", "1"})),
+        {{"MASFORMER_CUDA_DOUBLE_OWN", shown}});
+    EXPECT_NE(finished.output.find("transport NCCL\n"), std::string::npos) << finished.output;
+  }
+}
+
+TEST_F(OnDevice, IsRefusedWhatItHasNoMemoryFor) {
+  const Finished finished = run(training_words(
+      scratch_, "run",
+      with(on_device({}), {"--model.hidden", "4096", "--model.positions", "268435456"})));
+  EXPECT_EQ(finished.status, 2);
+  for (const char* const part :
+       {"masformer: the rank on ", " GPU-", " GiB of memory, of which ", "\nmemory  ",
+        "0: layers 0-1 ", "\n          512 MiB of it a rank are for libraries\n"}) {
+    EXPECT_NE(finished.output.find(part), std::string::npos) << part << finished.output;
+  }
+}
+
+// A device that can't be used is not taken for none, for which tests are skipped.
+TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
+  if (!is_fake()) GTEST_SKIP() << "only the double breaks to order";
+  const auto finds = [&](const char* error) {
+    return run(training_words(scratch_, "run", on_device({})),
+               {{"MASFORMER_CUDA_DOUBLE_BROKEN", error}});
+  };
+  const Finished none = finds("100");  // cudaErrorNoDevice
+  EXPECT_EQ(none.status, 2);
+  EXPECT_EQ(none.output,
+            "masformer: this machine has no CUDA device: no CUDA-capable device is detected; use "
+            "runtime.device=cpu\n");
+  const Finished broken = finds("802");  // cudaErrorSystemNotReady
+  EXPECT_EQ(broken.status, 1);
+  EXPECT_NE(broken.output.find("masformer: this machine's CUDA devices can't be used: system not "
+                               "yet initialized (cudaErrorSystemNotReady); its driver is for CUDA"),
+            std::string::npos)
+      << broken.output;
+}
+
+// A step whose loss is no number is known of only when the next one's passes have been issued.
+TEST_F(OnDevice, KeepsNothingOfAStepThatIsNotFinite) {
+  const Finished finished = train(
+      scratch_, "run", with(on_device({}), {"--train.lr", "1e6", "--train.weight_decay", "1e38"}));
+  EXPECT_EQ(finished.status, 1);
+  EXPECT_NE(finished.output.find("nothing of it was kept; lower train.lr"), std::string::npos)
+      << finished.output;
+  for (const auto& line : metrics(scratch_, "run")) EXPECT_TRUE(line.at("loss").is_number());
+  EXPECT_FALSE(std::filesystem::exists(scratch_.path("run") / "checkpoints" / "step-00000002"));
+}
+
+}  // namespace
+}  // namespace masformer::test

@@ -1,0 +1,172 @@
+// The plan of a stage's memory: no two buffers that live at the same time overlap.
+#include "model/memory/activation_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "model/stage.h"
+#include "runtime/arena.h"
+#include "tests/support/single_rank.h"
+
+namespace masformer {
+namespace {
+
+ModelConfig small_model() {
+  return {.layers = 5,
+          .hidden = 32,
+          .heads = 4,
+          .ffn = 80,
+          .vocab = 101,
+          .positions = 24,
+          .spans = parse_spans("full*2,window:4*3")};
+}
+
+// A stage's policy where two blocks in five recompute all, two attention and GELU.
+StagePolicy policy(bool recompute) {
+  StagePolicy policy{.shape = {2, 24}};
+  if (recompute) policy.recompute = parse_recompute("block,selective,none,block,selective", 5);
+  return policy;
+}
+
+struct Occupied {
+  std::int64_t begin, end, first_use, died;
+};
+
+// Every buffer's places and times, from the declarations alone; the point `died` is its last.
+class Occupation {
+ public:
+  Occupation(const StageSpec& stage, const std::vector<Action>& actions, const ActivationPlan& plan,
+             bool evaluation)
+      : open_(64, std::vector<std::size_t>(stage.buffers.size())) {
+    std::int64_t time = 0;
+    for (const Action& action : actions) {
+      for (const ProgramPoint& point : stage.passes.program(action.kind)) {
+        ++time;
+        for (BufferId id = 0; id < stage.buffers.size(); ++id) {
+          const BufferSpec& buffer = stage.buffers[id];
+          const std::int64_t offset = plan.offset(action.kind, action.micro_batch, id);
+          const auto batch = static_cast<std::size_t>(action.micro_batch);
+          std::size_t& slot = open_[batch][id];
+          if (begins(buffer, point, evaluation)) {
+            EXPECT_GE(offset, 0);
+            slot = all_.size();
+            const std::int64_t bytes = Arena::footprint(buffer.shape, buffer.dtype);
+            all_.push_back({offset, offset + bytes, time, time});
+          }
+          if (ends(buffer, point, evaluation)) all_[slot].died = time;
+        }
+      }
+    }
+  }
+
+  const std::vector<Occupied>& all() const { return all_; }
+
+ private:
+  static bool begins(const BufferSpec& buffer, const ProgramPoint& point, bool evaluation) {
+    if (point.layer != buffer.first_use.layer) return false;
+    if (point.pass == Pass::recompute) return buffer.recomputed;
+    if (evaluation) return buffer.evaluated || buffer.first_use.pass == Pass::forward;
+    return point.pass == buffer.first_use.pass;
+  }
+  static bool ends(const BufferSpec& buffer, const ProgramPoint& point, bool evaluation) {
+    const bool scratch = buffer.last.pass == Pass::forward;
+    const bool in_forward = evaluation || scratch || buffer.recomputed;
+    if (point.pass == Pass::forward) {
+      const bool evaluated = evaluation && buffer.evaluated;
+      const int last = evaluated ? buffer.first_use.layer : buffer.last_forward_layer;
+      return in_forward && point.layer == last &&
+             (evaluated || buffer.first_use.pass == Pass::forward);
+    }
+    if (point.pass == Pass::recompute) {
+      return buffer.recomputed && scratch && point.layer == buffer.first_use.layer;
+    }
+    return point == buffer.last;
+  }
+
+  std::vector<std::vector<std::size_t>> open_;  // [micro-batch][buffer]: its place in all_
+  std::vector<Occupied> all_;
+};
+
+void expect_apart(const std::vector<Occupied>& all, std::int64_t peak) {
+  std::int64_t highest = 0;
+  for (std::size_t a = 0; a < all.size(); ++a) {
+    highest = std::max(highest, all[a].end);
+    for (std::size_t b = 0; b < a; ++b) {
+      const bool together = all[a].first_use <= all[b].died && all[b].first_use <= all[a].died;
+      const bool overlap = all[a].begin < all[b].end && all[b].begin < all[a].end;
+      ASSERT_FALSE(together && overlap);
+    }
+  }
+  EXPECT_EQ(peak, highest);
+}
+
+TEST(ActivationPlan, KeepsLivingBuffersApart) {
+  for (const char* const name : {"gpipe", "1f1b", "evaluation"}) {
+    for (const int stages : {1, 2, 4}) {
+      const bool evaluation = std::string(name) == "evaluation";
+      const Schedule schedule =
+          evaluation ? forward_only(stages, 6) : make_schedule(name, stages, 6);
+      const Mesh mesh{.pipe = stages, .tensor = stages == 2 ? 2 : 1};
+      const Partition partition = even_partition(5, stages);
+      for (int pipe = 0; pipe < stages; ++pipe) {
+        for (const bool recompute : {false, true}) {
+          SCOPED_TRACE(testing::Message() << name << " stage " << pipe << " of " << stages);
+          const auto index = static_cast<std::size_t>(pipe);
+          const StageSpec stage(small_model(), mesh, {.pipe = pipe}, partition[index],
+                                policy(recompute));
+          const auto& actions = schedule.actions[index];
+          const ActivationPlan plan(stage.buffers, stage.passes, 6, actions);
+          expect_apart(Occupation(stage, actions, plan, evaluation).all(), plan.peak());
+        }
+      }
+    }
+  }
+}
+
+TEST(ActivationPlan, OneForwardOneBackwardNeedsLessThanGpipe) {
+  const Mesh mesh{.pipe = 2};
+  const StageSpec stage(small_model(), mesh, {.pipe = 1}, {3, 5}, policy(false));
+  const ActivationPlan all_forwards(stage.buffers, stage.passes, 8, gpipe(2, 8).actions[1]);
+  const ActivationPlan alternating(stage.buffers, stage.passes, 8,
+                                   one_forward_one_backward(2, 8).actions[1]);
+  EXPECT_LT(alternating.peak() * 3, all_forwards.peak());
+}
+
+// GPipe keeps all micro-batches: one more costs what the blocks keep from forward to backward, and
+// the gaps that first fit leaves.
+TEST(ActivationPlan, KeepsOfABlockWhatItsPolicySays) {
+  const ModelConfig model = small_model();
+  const std::int64_t tokens = 48;
+  const std::int64_t hidden = model.hidden;
+  const std::int64_t per_token_none =
+      // two norms and their statistics, two inputs, qkv, attended, lse, before and after GELU
+      2 * (hidden + 2) + 2 * hidden + 3 * hidden + hidden + model.heads + 2 * model.ffn;
+  const std::int64_t per_token_selective =
+      per_token_none - hidden - model.heads - model.ffn;  // attended, lse, after GELU
+  const std::int64_t per_token_block = hidden;            // its input
+  const auto kept = [&](const char* recompute, int micro_batches) {
+    StagePolicy policy{.shape = {2, 24}};
+    policy.recompute = parse_recompute(recompute, model.layers);
+    const StageSpec stage(model, Mesh{.pipe = 2}, {.pipe = 0}, {0, 5}, policy);
+    return ActivationPlan(stage.buffers, stage.passes, micro_batches,
+                          gpipe(2, micro_batches).actions[0])
+        .peak();
+  };
+  const auto per_micro_batch = [&](const char* recompute) {
+    return kept(recompute, 9) - kept(recompute, 8);
+  };
+  constexpr std::int64_t size_of_float = 4;
+  const std::int64_t output = hidden * tokens * size_of_float;  // until it is with the next stage
+  const auto expected = [&](std::int64_t per_token) {
+    return model.layers * per_token * tokens * size_of_float + output;
+  };
+  const auto expect_about = [&](const char* recompute, std::int64_t per_token) {
+    EXPECT_GE(per_micro_batch(recompute), expected(per_token)) << recompute;
+    EXPECT_LE(per_micro_batch(recompute), expected(per_token) * 6 / 5) << recompute;
+  };
+  expect_about("none", per_token_none);
+  expect_about("selective", per_token_selective);
+  expect_about("block", per_token_block);
+}
+
+}  // namespace
+}  // namespace masformer

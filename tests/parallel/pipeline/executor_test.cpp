@@ -1,0 +1,317 @@
+// Every test runs at any number of ranks, one a stage. CMake registers this file three times: with
+// MPI as it is, without eager messages, so that nothing leaves before its receiver asks, and on the
+// double of a device, where NCCL's leaves no sooner.
+#include "parallel/pipeline/executor.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <random>
+#include <stdexcept>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "runtime/error.h"
+#include "tests/support/transports.h"
+
+namespace masformer {
+namespace {
+
+using test::Way;
+using test::world;
+using Buffer = test::Cargo<float>;
+
+constexpr std::int64_t small_size = 80;  // elements; OpenMPI never holds back up to 256 bytes
+
+// Elements of a message that its transport does not buffer: by MPI, a mebibyte. The double
+// of NCCL buffers nothing, and staged messages are MPI's.
+std::int64_t large(const Way& way) {
+  return way.device == Device::cpu ? 1 << 18 : 1 << 14;
+}
+
+// ShardRange p computes y = 2 x + p + 1, so that all numbers are whole and known beforehand.
+float model_input(int micro_batch, std::size_t i) {
+  return static_cast<float>(3 * micro_batch + static_cast<int>(i % 17));
+}
+float part_input(int part, int micro_batch, std::size_t i) {
+  const int scale = 1 << part;
+  return static_cast<float>(scale) * model_input(micro_batch, i) +
+         static_cast<float>(2 * scale - part - 2);
+}
+// dL/dx of a part is twice that of the next one.
+float part_output_gradient(int parts_after, int micro_batch, std::size_t i) {
+  return static_cast<float>((micro_batch + 1 + static_cast<int>(i % 13)) << parts_after);
+}
+
+// Holds one buffer of each kind a micro-batch, but a single gradient for each chunk, in which the
+// input gradient takes the place of the output gradient: the least that the contract allows.
+class ToyStage : public PipelineStage {
+ public:
+  ToyStage(const Way& way, const Schedule& schedule, int stage, std::int64_t size)
+      : schedule_(schedule),
+        stage_(stage),
+        inputs_(buffers(way, schedule.chunks * schedule.micro_batches, size)),
+        outputs_(buffers(way, schedule.chunks * schedule.micro_batches, size)),
+        gradients_(buffers(way, schedule.chunks, size)) {}
+
+  Tensor input(const Action& action) override { return inputs_[slot(action)]; }
+  Tensor output(const Action& action) override { return outputs_[slot(action)]; }
+  Tensor input_gradient(const Action& action) override { return gradient(action); }
+  Tensor output_gradient(const Action& action) override { return gradient(action); }
+
+  void run(const Action& action) override {
+    done_.push_back(action);
+    if (delay_.count() > 0) std::this_thread::sleep_for(delay_);
+    if (before_run_) before_run_(action);
+    if (action.kind == ActionKind::forward) return forward(action);
+    if (action.kind != ActionKind::backward_weight) backward(action);
+  }
+
+  const std::vector<Action>& done() const { return done_; }
+  int mistakes() const { return mistakes_; }
+  void set_delay(std::chrono::microseconds delay) { delay_ = delay; }
+  void set_before_run(std::function<void(const Action&)> call) { before_run_ = std::move(call); }
+
+ private:
+  static std::vector<Buffer> buffers(const Way& way, int count, std::int64_t size) {
+    std::vector<Buffer> all;
+    const std::vector<float> zeros(static_cast<std::size_t>(size));
+    for (int i = 0; i < count; ++i) all.emplace_back(way, zeros, Shape{2, size / 2});
+    return all;
+  }
+  std::size_t slot(const Action& action) const {
+    const int place = action.chunk * schedule_.micro_batches + action.micro_batch;
+    return static_cast<std::size_t>(place);
+  }
+  Buffer& gradient(const Action& a) { return gradients_[static_cast<std::size_t>(a.chunk)]; }
+  bool evaluates() const { return is_evaluation(schedule_); }
+
+  void forward(const Action& action) {
+    const int part = schedule_.part(stage_, action.chunk);
+    std::vector<float>& x = inputs_[slot(action)].values();
+    std::vector<float>& y = outputs_[slot(action)].values();
+    // In evaluation an output is free once its action has ended: all of them are overwritten.
+    for (Buffer& other : outputs_) {
+      if (evaluates()) fill(other, -1);
+    }
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (part == 0) x[i] = model_input(action.micro_batch, i);
+      mistakes_ += x[i] != part_input(part, action.micro_batch, i);
+      y[i] = 2 * x[i] + static_cast<float>(part + 1);
+    }
+    outputs_[slot(action)].put();
+  }
+
+  void backward(const Action& action) {
+    const int parts_after = schedule_.parts() - 1 - schedule_.part(stage_, action.chunk);
+    std::vector<float>& dy = gradient(action).values();
+    for (std::size_t i = 0; i < dy.size(); ++i) {
+      const float expected = part_output_gradient(parts_after, action.micro_batch, i);
+      if (parts_after == 0) dy[i] = expected;
+      mistakes_ += dy[i] != expected;
+      dy[i] *= 2;
+    }
+    gradient(action).put();
+    fill(outputs_[slot(action)], -1);  // a micro-batch's output is free from its backward on
+  }
+
+  static void fill(Buffer& buffer, float value) {
+    for (float& each : buffer.values()) each = value;
+    buffer.put();
+  }
+
+  const Schedule& schedule_;
+  int stage_;
+  std::vector<Buffer> inputs_, outputs_;  // [chunk, micro-batch]
+  std::vector<Buffer> gradients_;         // [chunk]
+  std::vector<Action> done_;
+  int mistakes_ = 0;
+  std::chrono::microseconds delay_{0};
+  std::function<void(const Action&)> before_run_;
+};
+
+class Executor : public test::OnEachWay {
+ protected:
+  // Fewer where a double of a device carries them.
+  static std::vector<int> numbers_of_micro_batches() {
+    if (GetParam().device == Device::cpu) return {1, 2, 3, 4, 5, 6, 7};
+    return {1, 5};
+  }
+  static const Stream& stream() { return test::stream_of(GetParam()); }
+  void expect_right(const Schedule& schedule, std::int64_t size,
+                    std::chrono::microseconds delay = {});
+};
+INSTANTIATE_TEST_SUITE_P(, Executor, testing::ValuesIn(test::ways()), test::name_of_way);
+
+void Executor::expect_right(const Schedule& schedule, std::int64_t size,
+                            std::chrono::microseconds delay) {
+  validate(schedule);
+  ToyStage stage(GetParam(), schedule, world().rank(), size);
+  stage.set_delay(delay);
+  const StepTiming timing = execute(stream(), schedule, pipe(), stage);
+  EXPECT_EQ(stage.mistakes(), 0) << "a part got wrong numbers, or a buffer was reused too early";
+  EXPECT_EQ(stage.done(), schedule.actions[static_cast<std::size_t>(world().rank())]);
+  EXPECT_GE(timing.waiting_seconds(), 0);
+  EXPECT_LE(timing.waiting_seconds(), timing.total_seconds());
+}
+
+TEST_P(Executor, MovesTheRightNumbersUnderEverySchedule) {
+  for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
+    for (const int micro_batches : numbers_of_micro_batches()) {
+      const Schedule schedule = make(world().size(), micro_batches);
+      for (const std::int64_t size : {std::int64_t{0}, small_size, large(GetParam())}) {
+        expect_right(schedule, size);
+      }
+    }
+  }
+}
+
+// Where neighbours are late, messages stay with their senders, whose buffers must wait for them.
+TEST_P(Executor, LeavesBuffersAloneUntilTheyAreSent) {
+  for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
+    for (const int late : {0, 1}) {
+      const bool is_late = world().rank() % 2 == late;
+      expect_right(make(world().size(), 5), large(GetParam()),
+                   std::chrono::microseconds(is_late ? 3000 : 0));
+    }
+  }
+}
+
+// Each micro-batch through all chunks at once, backwards split in two.
+Schedule two_chunks(int stages, int micro_batches) {
+  Schedule schedule = forward_only(stages, micro_batches);
+  schedule.chunks = 2;
+  for (auto& actions : schedule.actions) {
+    actions.clear();
+    for (int i = 0; i < micro_batches; ++i) {
+      for (const int chunk : {0, 1}) actions.push_back({ActionKind::forward, i, chunk});
+    }
+    for (int i = 0; i < micro_batches; ++i) {
+      for (const int chunk : {1, 0}) actions.push_back({ActionKind::backward_input, i, chunk});
+    }
+    for (int i = 0; i < micro_batches; ++i) {
+      for (const int chunk : {0, 1}) actions.push_back({ActionKind::backward_weight, i, chunk});
+    }
+  }
+  return schedule;
+}
+
+TEST_P(Executor, RunsSeveralChunksAndSplitBackwards) {
+  for (const std::int64_t size : {small_size, large(GetParam())}) {
+    for (const int micro_batches : numbers_of_micro_batches()) {
+      expect_right(two_chunks(world().size(), micro_batches), size);
+    }
+  }
+}
+
+bool is_valid(const Schedule& schedule) {
+  try {
+    validate(schedule);
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
+}
+
+// What validate() accepts must not hang, however odd: schedules shuffled by swaps of neighbours.
+TEST_P(Executor, RunsWhateverIsValid) {
+  std::mt19937 random(7);  // the same on all ranks
+  const auto below = [&](std::size_t end) { return random() % end; };
+  const int trials = GetParam().device == Device::cpu ? 12 : 4;
+  int ran = 0;
+  for (int trial = 0; trial < trials; ++trial) {
+    const bool wide = trial % 2 == 0;
+    Schedule schedule = wide ? two_chunks(world().size(), 3) : gpipe(world().size(), 5);
+    for (int swap = 0; swap < 60; ++swap) {
+      Schedule next = schedule;
+      auto& actions = next.actions[below(next.actions.size())];
+      const std::size_t at = below(actions.size() - 1);
+      std::swap(actions[at], actions[at + 1]);
+      if (is_valid(next)) schedule = next;
+    }
+    ran += schedule.actions !=
+           (wide ? two_chunks(world().size(), 3).actions : gpipe(world().size(), 5).actions);
+    expect_right(schedule, trial % 4 < 2 ? small_size : large(GetParam()) / 16);
+  }
+  EXPECT_GE(ran, trials / 2) << "most shuffled schedules are no others";
+}
+
+// Staged messages are held in memory of their own; others are not.
+TEST_P(Executor, HoldsAsManyMessagesAsPlanned) {
+  if (world().size() == 1) GTEST_SKIP() << "nobody to send to";
+  constexpr std::int64_t message = small_size * 4;  // bytes, a multiple of the alignment
+  for (const Schedule& schedule :
+       {gpipe(world().size(), 5), one_forward_one_backward(world().size(), 5),
+        forward_only(world().size(), 5), two_chunks(world().size(), 3)}) {
+    const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
+    ToyStage stage(GetParam(), schedule, world().rank(), small_size);
+    execute(stream(), schedule, *groups.pipe, stage);
+    EXPECT_EQ(groups.pipe->working_memory(),
+              groups.staged ? max_messages(schedule, world().rank()) * message : 0);
+  }
+}
+
+TEST_P(Executor, CountsTheTimeSpentWaiting) {
+  if (world().size() == 1) GTEST_SKIP() << "nobody to wait for";
+  const bool on_host = GetParam().device == Device::cpu;
+  if (!on_host && !GetParam().nccl()) {
+    GTEST_SKIP() << "the host waits, and a double of a device comes to no point meanwhile";
+  }
+  const Schedule schedule = gpipe(world().size(), 1);
+  ToyStage stage(GetParam(), schedule, world().rank(), small_size);
+  if (world().rank() == 1) stage.set_delay(std::chrono::milliseconds(100));
+  world().barrier();
+  const StepTiming timing = execute(stream(), schedule, pipe(), stage);
+  if (world().rank() == 1 && on_host) {
+    EXPECT_GE(timing.total_seconds() - timing.waiting_seconds(), 0.2)
+        << "its own work is no waiting";
+  } else if (world().rank() != 1) {
+    EXPECT_GE(timing.waiting_seconds(), 0.05);
+  }
+}
+
+// A failure passes at once: its messages under way are let go, though nobody ever takes them.
+TEST_P(Executor, AFailingStageDoesNotWaitForItsMessages) {
+  // Its groups keep the messages that nobody takes.
+  const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
+  const Schedule schedule = gpipe(world().size(), 2);
+  ToyStage stage(GetParam(), schedule, world().rank(), large(GetParam()));
+  stage.set_before_run([](const Action& action) {
+    if (action.micro_batch == 1) throw std::runtime_error("out of luck");
+  });
+  if (world().rank() == 0) {
+    EXPECT_THROW(execute(stream(), schedule, *groups.pipe, stage), std::runtime_error);
+  }
+  abort_all();
+  world().barrier();
+}
+
+// The other registrations prove nothing about hangs unless this holds.
+TEST_P(Executor, HasMessagesThatWaitForTheirReceiver) {
+  if ((std::getenv("MASFORMER_TEST_RENDEZVOUS") == nullptr && !GetParam().nccl()) ||
+      world().size() == 1) {
+    GTEST_SKIP() << "small messages may leave early";
+  }
+  Buffer message(GetParam(), std::vector<float>(static_cast<std::size_t>(small_size)));
+  if (world().rank() == 0) {
+    Request send = pipe().send(message, 1);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+    while (std::chrono::steady_clock::now() < deadline) ASSERT_FALSE(send.done());
+    world().barrier();
+    send.wait();
+  } else {
+    pipe();  // made by all ranks at once
+    world().barrier();
+    if (world().rank() == 1) pipe().receive(message, 0).wait();
+  }
+}
+
+TEST_P(Executor, RefusesAScheduleOfOtherStages) {
+  const Schedule schedule = gpipe(world().size() + 1, 1);
+  ToyStage stage(GetParam(), schedule, world().rank(), small_size);
+  EXPECT_THROW(execute(stream(), schedule, pipe(), stage), Error);
+}
+
+}  // namespace
+}  // namespace masformer

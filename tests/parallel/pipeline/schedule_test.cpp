@@ -1,0 +1,209 @@
+#include "parallel/pipeline/schedule.h"
+
+#include <algorithm>
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+constexpr int max_stages = 8;
+constexpr int max_micro_batches = 12;
+
+std::vector<Action>& on_stage(Schedule& schedule, int stage) {
+  return schedule.actions[static_cast<std::size_t>(stage)];
+}
+
+std::string refusal(const Schedule& schedule) {
+  try {
+    validate(schedule);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+void expect_words(const std::string& message, std::initializer_list<std::string> words) {
+  for (const std::string& word : words) {
+    ASSERT_NE(message.find(word), std::string::npos) << "'" << word << "' in: " << message;
+  }
+}
+
+// The most micro-batches whose forward is done and whose backward is not.
+int peak_in_flight(const std::vector<Action>& actions) {
+  int held = 0;
+  int peak = 0;
+  for (const Action& action : actions) {
+    held += action.kind == ActionKind::forward ? 1 : -1;
+    peak = std::max(peak, held);
+  }
+  return peak;
+}
+
+void for_all_sizes(const std::function<void(int stages, int micro_batches)>& check) {
+  for (int stages = 1; stages <= max_stages; ++stages) {
+    for (int m = 1; m <= max_micro_batches; ++m) check(stages, m);
+  }
+}
+
+TEST(Schedule, AllThatAreMadeAreValid) {
+  for_all_sizes([](int stages, int m) {
+    for (const Schedule& schedule :
+         {gpipe(stages, m), one_forward_one_backward(stages, m), forward_only(stages, m)}) {
+      ASSERT_EQ(refusal(schedule), "accepted") << stages << " stages, " << m << " micro-batches";
+    }
+  });
+}
+
+TEST(Schedule, HoldsAsManyMicroBatchesAsPromised) {
+  for_all_sizes([](int stages, int m) {
+    Schedule all = gpipe(stages, m);
+    Schedule few = one_forward_one_backward(stages, m);
+    for (int stage = 0; stage < stages; ++stage) {
+      ASSERT_EQ(peak_in_flight(on_stage(all, stage)), m);
+      ASSERT_EQ(peak_in_flight(on_stage(few, stage)), std::min(m, stages - stage));
+    }
+  });
+}
+
+TEST(Schedule, OneForwardOneBackwardByHand) {
+  const Schedule schedule = one_forward_one_backward(2, 3);
+  const auto F = [](int i) { return Action{ActionKind::forward, i, 0}; };
+  const auto B = [](int i) { return Action{ActionKind::backward, i, 0}; };
+  EXPECT_EQ(schedule.actions[0], (std::vector<Action>{F(0), F(1), B(0), F(2), B(1), B(2)}));
+  EXPECT_EQ(schedule.actions[1], (std::vector<Action>{F(0), B(0), F(1), B(1), F(2), B(2)}));
+}
+
+TEST(Schedule, IsFoundByName) {
+  EXPECT_EQ(make_schedule("gpipe", 3, 4).actions, gpipe(3, 4).actions);
+  EXPECT_EQ(make_schedule("1f1b", 3, 4).actions, one_forward_one_backward(3, 4).actions);
+  EXPECT_THROW(make_schedule("2f2b", 3, 4), UsageError);
+  EXPECT_THROW(gpipe(0, 1), Error);
+  EXPECT_THROW(forward_only(1, 0), Error);
+}
+
+TEST(Schedule, EveryDroppedOrDoubledActionIsRefused) {
+  for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
+    for (int stages = 1; stages <= 4; ++stages) {
+      const Schedule good = make(stages, 5);
+      for (int stage = 0; stage < stages; ++stage) {
+        const auto count = good.actions[static_cast<std::size_t>(stage)].size();
+        for (std::size_t i = 0; i < count; ++i) {
+          Schedule bad = good;
+          auto& actions = on_stage(bad, stage);
+          const Action action = actions[i];
+          const auto words = {"stage " + std::to_string(stage), to_string(action)};
+          actions.erase(actions.begin() + static_cast<std::ptrdiff_t>(i));
+          expect_words(refusal(bad), words);
+          actions.insert(actions.end(), 2, action);
+          expect_words(refusal(bad), words);
+        }
+      }
+    }
+  }
+}
+
+TEST(Schedule, EveryMisorderingOnAStageIsRefused) {
+  for (const auto make : {gpipe, one_forward_one_backward}) {
+    for (int stages = 1; stages <= 4; ++stages) {
+      const Schedule good = make(stages, 5);
+      for (int stage = 0; stage < stages; ++stage) {
+        const std::string name = "stage " + std::to_string(stage);
+        for (int i = 0; i < 5; ++i) {
+          Schedule swapped = good;
+          auto& actions = on_stage(swapped, stage);
+          const Action forward{ActionKind::forward, i, 0};
+          const Action backward{ActionKind::backward, i, 0};
+          std::iter_swap(std::find(actions.begin(), actions.end(), forward),
+                         std::find(actions.begin(), actions.end(), backward));
+          expect_words(refusal(swapped), {name, to_string(backward), "before"});
+        }
+        Schedule reversed = good;
+        for (Action& action : on_stage(reversed, stage)) {
+          if (action.kind == ActionKind::backward) action.micro_batch = 4 - action.micro_batch;
+        }
+        expect_words(refusal(reversed), {name, "backward of micro-batch"});
+        if (stages == 1) continue;
+        Schedule other_forwards = gpipe(stages, 5);
+        for (Action& action : on_stage(other_forwards, stage)) {
+          if (action.kind == ActionKind::forward) action.micro_batch = 4 - action.micro_batch;
+        }
+        expect_words(refusal(other_forwards), {name, "forward of micro-batch", "different orders"});
+      }
+    }
+  }
+}
+
+TEST(Schedule, WhatCannotRunToItsEndIsRefused) {
+  // Each stage alone is in order, but the first wants a gradient before it feeds the second.
+  Schedule schedule = one_forward_one_backward(2, 2);
+  schedule.actions[0] = one_forward_one_backward(1, 2).actions[0];
+  schedule.actions[1] = gpipe(1, 2).actions[0];
+  expect_words(refusal(schedule), {"does not run to its end", "stage 0", "stage 1",
+                                   "backward of micro-batch 0", "forward of micro-batch 1"});
+}
+
+// Two chunks on two stages, all micro-batches of a chunk before the next chunk.
+Schedule chunk_after_chunk(int micro_batches) {
+  Schedule schedule = gpipe(2, micro_batches);
+  schedule.chunks = 2;
+  for (auto& actions : schedule.actions) {
+    actions.clear();
+    for (const int chunk : {0, 1}) {
+      for (int i = 0; i < micro_batches; ++i) actions.push_back({ActionKind::forward, i, chunk});
+    }
+    for (const int chunk : {1, 0}) {
+      for (int i = 0; i < micro_batches; ++i) actions.push_back({ActionKind::backward, i, chunk});
+    }
+  }
+  return schedule;
+}
+
+TEST(Schedule, ChannelsHoldNothing) {
+  EXPECT_EQ(refusal(chunk_after_chunk(1)), "accepted");
+  EXPECT_EQ(refusal(chunk_after_chunk(2)), "accepted");
+  // The second stage's first result waits for the first stage, which waits to be rid of its third.
+  expect_words(refusal(chunk_after_chunk(3)), {"does not run to its end", "stage 0", "to take"});
+}
+
+TEST(Schedule, SplitBackwardsAreCheckedAsPairs) {
+  const auto split = [](Schedule schedule) {
+    for (auto& actions : schedule.actions) {
+      std::vector<Action> halves;
+      for (const Action& action : actions) {
+        halves.push_back(action);
+        if (action.kind != ActionKind::backward) continue;
+        halves.back().kind = ActionKind::backward_input;
+        halves.push_back({ActionKind::backward_weight, action.micro_batch, action.chunk});
+      }
+      actions = halves;
+    }
+    return schedule;
+  };
+  const Schedule good = split(one_forward_one_backward(3, 4));
+  EXPECT_EQ(refusal(good), "accepted");
+
+  Schedule late = good;  // all weight gradients at the end, as zero-bubble schedules may
+  std::stable_partition(on_stage(late, 1).begin(), on_stage(late, 1).end(),
+                        [](const Action& a) { return a.kind != ActionKind::backward_weight; });
+  EXPECT_EQ(refusal(late), "accepted");
+
+  Schedule lacking = good;
+  std::erase(on_stage(lacking, 1), Action{ActionKind::backward_weight, 2, 0});
+  expect_words(refusal(lacking), {"stage 1", "backward-weight of micro-batch 2", "lacks"});
+  Schedule both = good;
+  on_stage(both, 2).push_back({ActionKind::backward, 3, 0});
+  expect_words(refusal(both), {"stage 2", "backward of micro-batch 3", "both"});
+  Schedule early = late;
+  std::swap(on_stage(early, 1)[9], on_stage(early, 1)[10]);
+  expect_words(refusal(early), {"stage 1", "backward-weight of micro-batch", "before"});
+  Schedule outside = good;
+  on_stage(outside, 0)[0].micro_batch = 7;
+  expect_words(refusal(outside), {"stage 0", "forward of micro-batch 7"});
+}
+
+}  // namespace
+}  // namespace masformer

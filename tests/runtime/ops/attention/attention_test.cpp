@@ -1,0 +1,443 @@
+// Attention against a plain double implementation that looks at every pair.
+#include "runtime/ops/attention/attention.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/error.h"
+#include "runtime/random.h"
+#include "tests/support/tensors.h"
+
+namespace masformer {
+namespace {
+
+using namespace test;
+using std::int64_t;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+enum class Layout { contiguous, gaps, fused };
+
+struct Case {
+  const char* span;
+  int64_t batch, queries, keys, heads, kv_heads, dim;
+  int64_t query_offset, key_offset;
+  Layout layout;
+  float scale;
+
+  AttentionMask mask() const { return {parse_span(span), query_offset, key_offset}; }
+  Shape query_shape() const { return {batch, queries, heads, dim}; }
+  Shape key_shape() const { return {batch, keys, kv_heads, dim}; }
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.span << " B" << c.batch << " S" << c.queries << '+' << c.query_offset << " K"
+             << c.keys << '+' << c.key_offset << " N" << c.heads << '/' << c.kv_heads << " D"
+             << c.dim << " layout " << static_cast<int>(c.layout);
+}
+
+// Memory that starts as NaN throughout, and a tensor [B, tokens, heads, D] that is a part of it in
+// `layout`; not Layout::fused.
+struct Field {
+  Field(Layout layout, const Shape& shape)
+      : memory(poisoned(layout == Layout::contiguous ? shape : widened(shape))), part(memory) {
+    if (layout == Layout::contiguous) return;
+    part = part.slice(1, 1, shape[1]).slice(2, 1, shape[2]).slice(3, 2, shape[3]);
+  }
+  static Shape widened(const Shape& shape) {
+    return {shape[0], shape[1] + 2, shape[2] + 1, shape[3] + 3};
+  }
+
+  OwnedTensor memory;
+  Tensor part;
+};
+
+// Three tensors like q, k, v, with their memory.
+struct Three {
+  explicit Three(const Case& c) {
+    if (c.layout == Layout::fused) {
+      const int64_t q_width = c.heads * c.dim, k_width = c.kv_heads * c.dim;
+      const Tensor rows = keep(poisoned({c.batch * c.queries, q_width + 2 * k_width}));
+      q = rows.slice(1, 0, q_width).reshape(c.query_shape());
+      k = rows.slice(1, q_width, k_width).reshape(c.key_shape());
+      v = rows.slice(1, q_width + k_width, k_width).reshape(c.key_shape());
+    } else {
+      q = keep(Field(c.layout, c.query_shape()));
+      k = keep(Field(c.layout, c.key_shape()));
+      v = keep(Field(c.layout, c.key_shape()));
+    }
+  }
+
+  Tensor keep(OwnedTensor tensor) {
+    memory.push_back(std::move(tensor));
+    return memory.back();
+  }
+  Tensor keep(Field field) {
+    keep(std::move(field.memory));
+    return field.part;
+  }
+
+  std::vector<OwnedTensor> memory;
+  Tensor q, k, v;
+};
+
+struct Reference {
+  Numbers out, lse, dq, dk, dv;
+  double loss = 0;  // sum of out dout
+};
+
+bool sees(const Case& c, const Span& span, int64_t query, int64_t key) {
+  const int64_t i = c.query_offset + query, j = c.key_offset + key;
+  return first_visible(span, i) <= j && j <= i;
+}
+
+// Forward and backward of one query.
+void reference_row(const Case& c, const Numbers& q, const Numbers& k, const Numbers& v,
+                   const Numbers& dout, const std::array<int64_t, 3>& row, Reference& result) {
+  const int64_t b = row[0], n = row[1], i = row[2];
+  const Span span = parse_span(c.span);
+  const int64_t m = n * c.kv_heads / c.heads;
+  const auto of_query = [&](int64_t d) {
+    return static_cast<std::size_t>(((b * c.queries + i) * c.heads + n) * c.dim + d);
+  };
+  const auto of_key = [&](int64_t j, int64_t d) {
+    return static_cast<std::size_t>(((b * c.keys + j) * c.kv_heads + m) * c.dim + d);
+  };
+  std::vector<int64_t> seen;
+  Numbers weight;
+  double sum = 0;
+  for (int64_t j = 0; j < c.keys; ++j) {
+    if (!sees(c, span, i, j)) continue;
+    double score = 0;
+    for (int64_t d = 0; d < c.dim; ++d) score += q[of_query(d)] * k[of_key(j, d)];
+    seen.push_back(j);
+    weight.push_back(std::exp(static_cast<double>(c.scale) * score));
+    sum += weight.back();
+  }
+  result.lse.push_back(seen.empty() ? -std::numeric_limits<double>::infinity() : std::log(sum));
+  double delta = 0;
+  for (std::size_t s = 0; s < seen.size(); ++s) {
+    weight[s] /= sum;
+    for (int64_t d = 0; d < c.dim; ++d) {
+      result.out[of_query(d)] += weight[s] * v[of_key(seen[s], d)];
+      result.dv[of_key(seen[s], d)] += weight[s] * dout[of_query(d)];
+    }
+  }
+  for (int64_t d = 0; d < c.dim; ++d) delta += result.out[of_query(d)] * dout[of_query(d)];
+  result.loss += delta;
+  for (std::size_t s = 0; s < seen.size(); ++s) {
+    double dp = 0;
+    for (int64_t d = 0; d < c.dim; ++d) dp += dout[of_query(d)] * v[of_key(seen[s], d)];
+    const double ds = static_cast<double>(c.scale) * weight[s] * (dp - delta);
+    for (int64_t d = 0; d < c.dim; ++d) {
+      result.dq[of_query(d)] += ds * k[of_key(seen[s], d)];
+      result.dk[of_key(seen[s], d)] += ds * q[of_query(d)];
+    }
+  }
+}
+
+Reference reference(const Case& c, const Numbers& q, const Numbers& k, const Numbers& v,
+                    const Numbers& dout) {
+  Reference result;
+  result.out.resize(q.size());
+  result.dq.resize(q.size());
+  result.dk.resize(k.size());
+  result.dv.resize(v.size());
+  for (int64_t b = 0; b < c.batch; ++b) {
+    for (int64_t n = 0; n < c.heads; ++n) {
+      for (int64_t i = 0; i < c.queries; ++i) reference_row(c, q, k, v, dout, {b, n, i}, result);
+    }
+  }
+  return result;
+}
+
+// All operands of a forward and a backward, with what they produced.
+struct Call {
+  explicit Call(const Case& c)
+      : input(c),
+        gradient(c),
+        out_field(layout_of_queries(c), c.query_shape()),
+        dout_field(layout_of_queries(c), c.query_shape()),
+        lse_memory(poisoned({c.batch, c.heads, c.queries})),
+        delta_memory(poisoned({c.batch, c.heads, c.queries})),
+        out(out_field.part),
+        dout(dout_field.part),
+        lse(lse_memory) {
+    set_normals(input.q, 1);
+    set_normals(input.k, 2);
+    set_normals(input.v, 3);
+    set_normals(dout, 4);
+  }
+  static Layout layout_of_queries(const Case& c) {
+    return c.layout == Layout::fused ? Layout::contiguous : c.layout;
+  }
+
+  void forward(const Case& c, int threads) {
+    attention(Stream(device(), threads), {input.q, input.k, input.v, c.mask(), c.scale, out, lse});
+  }
+  void backward(const Case& c, int threads) {
+    attention_backward(Stream(device(), threads),
+                       {input.q, input.k, input.v, c.mask(), c.scale, out, lse, dout, delta_memory,
+                        gradient.q, gradient.k, gradient.v});
+  }
+
+  Three input, gradient;
+  Field out_field, dout_field;
+  OwnedTensor lse_memory, delta_memory;
+  Tensor out, dout, lse;
+};
+
+double norm(const Numbers& x) {
+  double sum = 0;
+  for (const double value : x) sum += value * value;
+  return std::sqrt(sum);
+}
+
+// The norm of the difference over the norm, or over `least` where that is larger: a gradient that
+// cancels to nothing has no digits of its own.
+double error(const Numbers& got, const Numbers& want, double least = 1e-30) {
+  EXPECT_EQ(got.size(), want.size());
+  Numbers difference(want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) difference[i] = got[i] - want[i];
+  return norm(difference) / std::max(norm(want), least);
+}
+
+// How many elements are not NaN.
+int64_t numbers_in(const std::vector<OwnedTensor>& memory) {
+  int64_t count = 0;
+  for (const OwnedTensor& tensor : memory) count += tensor->elements() - poison_left(tensor);
+  return count;
+}
+
+class AttentionTest : public testing::TestWithParam<Case> {};
+
+TEST_P(AttentionTest, MatchesTheDefinition) {
+  const Case& c = GetParam();
+  Call call(c);
+  call.forward(c, 2);
+  call.backward(c, 2);
+  const Reference want = reference(c, values(call.input.q), values(call.input.k),
+                                   values(call.input.v), values(call.dout));
+  EXPECT_LT(error(values(call.out), want.out), 1e-6);
+  const Numbers lse = values(call.lse);
+  for (std::size_t i = 0; i < want.lse.size(); ++i) {
+    if (std::isinf(want.lse[i])) {
+      EXPECT_EQ(lse[i], want.lse[i]);
+    } else {
+      EXPECT_NEAR(lse[i], want.lse[i], 2e-6 * std::max(1.0, std::abs(want.lse[i])));
+    }
+  }
+  const double least = static_cast<double>(c.scale) * norm(values(call.dout));
+  EXPECT_LT(error(values(call.gradient.q), want.dq, least), 1e-6);
+  EXPECT_LT(error(values(call.gradient.k), want.dk, least), 1e-6);
+  EXPECT_LT(error(values(call.gradient.v), want.dv, least), 1e-6);
+  // What lies between the rows of a view is left alone.
+  EXPECT_EQ(call.out_field.memory->elements() - poison_left(call.out_field.memory),
+            call.out.elements());
+  const Three& gradient = call.gradient;
+  EXPECT_EQ(numbers_in(gradient.memory),
+            gradient.q.elements() + gradient.k.elements() + gradient.v.elements());
+}
+
+TEST_P(AttentionTest, HasTheSameBitsForAnyNumberOfThreads) {
+  const Case& c = GetParam();
+  const auto bits = [&](int threads) {
+    Call call(c);
+    call.forward(c, threads);
+    call.backward(c, threads);
+    std::vector<std::uint32_t> all;
+    for (const Tensor& x :
+         {call.out, call.lse, call.gradient.q, call.gradient.k, call.gradient.v}) {
+      for_each_element(
+          x, [&](float value, int64_t) { all.push_back(std::bit_cast<std::uint32_t>(value)); });
+    }
+    return all;
+  };
+  const auto one = bits(1);
+  EXPECT_EQ(one, bits(2));
+  EXPECT_EQ(one, bits(3));
+}
+
+// The slope of the loss along a random direction, by central differences of the definition.
+TEST_P(AttentionTest, BackwardIsTheSlopeOfTheForward) {
+  const Case& c = GetParam();
+  Call call(c);
+  call.forward(c, 2);
+  call.backward(c, 2);
+  const Numbers dout = values(call.dout);
+  std::array<Numbers, 3> x{values(call.input.q), values(call.input.k), values(call.input.v)};
+  const std::array<Numbers, 3> gradient{values(call.gradient.q), values(call.gradient.k),
+                                        values(call.gradient.v)};
+  for (std::size_t which = 0; which < 3; ++which) {
+    constexpr double step = 1e-4;
+    const Numbers start = x[which];
+    double slope = 0, scale = 0;
+    std::array<double, 2> loss{};
+    for (std::size_t side = 0; side < 2; ++side) {
+      for (std::size_t i = 0; i < start.size(); ++i) {
+        x[which][i] = start[i] + (side == 0 ? -step : step) * normal(which + 10, i);
+      }
+      loss[side] = reference(c, x[0], x[1], x[2], dout).loss;
+    }
+    for (std::size_t i = 0; i < start.size(); ++i) {
+      slope += gradient[which][i] * normal(which + 10, i);
+      scale += std::abs(gradient[which][i] * normal(which + 10, i));
+    }
+    EXPECT_NEAR(slope, (loss[1] - loss[0]) / (2 * step), 1e-5 * scale + 1e-6 * norm(dout)) << which;
+    x[which] = start;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, AttentionTest,
+    testing::Values(
+        Case{"full", 1, 1, 1, 1, 1, 1, 0, 0, Layout::contiguous, 1.0f},
+        Case{"full", 2, 37, 37, 3, 3, 16, 0, 0, Layout::fused, 0.25f},
+        Case{"full", 1, 259, 259, 2, 1, 64, 0, 0, Layout::fused, 0.125f},
+        Case{"full", 1, 130, 230, 2, 2, 33, 100, 0, Layout::gaps, 0.2f},
+        Case{"full", 1, 97, 150, 1, 1, 7, 0, 40, Layout::gaps, 1.0f},     // early queries are blind
+        Case{"full", 1, 40, 60, 2, 2, 8, 0, 100, Layout::contiguous, 1},  // all of them are
+        Case{"window:1", 1, 70, 70, 2, 1, 5, 0, 0, Layout::fused, 1.0f},
+        Case{"window:13", 2, 200, 200, 4, 2, 20, 0, 0, Layout::fused, 0.3f},
+        Case{"window:64", 1, 300, 300, 2, 2, 64, 0, 0, Layout::contiguous, 0.125f},
+        Case{"window:50", 1, 140, 90, 3, 1, 31, 60, 20, Layout::gaps, 0.2f},  // blind at both ends
+        Case{"window:1000", 1, 129, 129, 1, 1, 128, 0, 0, Layout::contiguous, 0.09f},
+        Case{"window:300", 1, 400, 700, 1, 1, 65, 300, 0, Layout::gaps, 0.12f},
+        Case{"full", 1, 70, 75, 2, 2, 200, 5, 0, Layout::gaps, 0.07f},
+        Case{"window:40", 1, 130, 130, 2, 1, 256, 0, 0, Layout::fused, 0.0625f},
+        Case{"block:1", 1, 45, 45, 2, 2, 9, 0, 0, Layout::contiguous, 0.5f},
+        Case{"block:17", 2, 100, 100, 6, 3, 24, 0, 0, Layout::fused, 0.2f},
+        Case{"block:64", 1, 290, 290, 2, 2, 64, 0, 0, Layout::fused, 0.125f},
+        Case{"block:40", 1, 150, 200, 2, 1, 12, 77, 13, Layout::gaps, 0.3f}));
+
+// A context rank merges partial results over parts of the keys, and sums their gradients.
+TEST(Attention, PartsOverDisjointKeysMergeToTheWhole) {
+  for (const char* span : {"full", "window:50", "block:33"}) {
+    const Case whole{span, 1, 150, 150, 2, 1, 32, 0, 0, Layout::contiguous, 0.2f};
+    constexpr int64_t cut = 71;
+    Call call(whole);
+    call.forward(whole, 2);
+    call.backward(whole, 2);
+    std::array<Case, 2> parts{whole, whole};
+    parts[0].keys = cut;
+    parts[1].keys = whole.keys - cut;
+    parts[1].key_offset = cut;
+    std::array<Call, 2> part{Call(parts[0]), Call(parts[1])};
+    for (std::size_t p = 0; p < 2; ++p) {
+      part[p].input.k = call.input.k.slice(1, parts[p].key_offset, parts[p].keys);
+      part[p].input.v = call.input.v.slice(1, parts[p].key_offset, parts[p].keys);
+      part[p].forward(parts[p], 2);
+    }
+    const Numbers lse = values(call.lse);
+    const std::array<Numbers, 2> part_lse{values(part[0].lse), values(part[1].lse)};
+    const std::array<Numbers, 2> part_out{values(part[0].out), values(part[1].out)};
+    Numbers merged(part_out[0].size());
+    for (std::size_t i = 0; i < merged.size(); ++i) {
+      const auto head_dim = static_cast<std::size_t>(whole.dim);
+      const auto heads = static_cast<std::size_t>(whole.heads);
+      const std::size_t query = i / head_dim / heads, head = i / head_dim % heads;
+      const std::size_t row = head * static_cast<std::size_t>(whole.queries) + query;
+      for (std::size_t p = 0; p < 2; ++p) {
+        merged[i] += std::exp(part_lse[p][row] - lse[row]) * part_out[p][i];
+      }
+    }
+    EXPECT_LT(error(merged, values(call.out)), 1e-6) << span;
+
+    Numbers dq(merged.size()), dk, dv;
+    for (std::size_t p = 0; p < 2; ++p) {
+      part[p].out = call.out;  // merged by now
+      part[p].lse = call.lse;
+      part[p].backward(parts[p], 2);
+      const Numbers part_dq = values(part[p].gradient.q);
+      for (std::size_t i = 0; i < dq.size(); ++i) dq[i] += part_dq[i];
+      const Numbers part_dk = values(part[p].gradient.k), part_dv = values(part[p].gradient.v);
+      dk.insert(dk.end(), part_dk.begin(), part_dk.end());
+      dv.insert(dv.end(), part_dv.begin(), part_dv.end());
+    }
+    EXPECT_LT(error(dq, values(call.gradient.q)), 1e-6) << span;
+    EXPECT_LT(error(dk, values(call.gradient.k)), 1e-6) << span;
+    EXPECT_LT(error(dv, values(call.gradient.v)), 1e-6) << span;
+  }
+}
+
+// Puts NaN into a token's first number.
+void mark(const Tensor& x, int64_t token) {
+  set(x.slice(1, token, 1).slice(2, 0, 1).slice(3, 0, 1), [](int64_t) { return nan; });
+}
+
+int64_t marked_tokens(const Tensor& x) {
+  return poison_left(x.slice(2, 0, 1).slice(3, 0, 1));
+}
+
+// A NaN marks whatever touches it, so the number of marked rows counts visits: they stay within a
+// tile or two of the window, however long the sequence.
+TEST(Attention, NeverVisitsBlocksThatTheMaskHides) {
+  constexpr int64_t window = 64, slack = 96;
+  const Case c{"window:64", 1, 2048, 2048, 1, 1, 16, 0, 0, Layout::contiguous, 0.25f};
+  for (const int64_t marked : {0, 777, 1500, 2047}) {
+    Call call(c);
+    call.forward(c, 2);
+    mark(call.dout, marked);
+    call.backward(c, 2);
+    EXPECT_GE(marked_tokens(call.gradient.v), std::min(marked + 1, window));
+    EXPECT_LE(marked_tokens(call.gradient.v), window + slack);
+    EXPECT_LE(marked_tokens(call.gradient.k), window + slack);
+    EXPECT_EQ(marked_tokens(call.gradient.q), 1);
+
+    Call again(c);
+    mark(again.input.v, marked);
+    again.forward(c, 2);
+    EXPECT_GE(marked_tokens(again.out), std::min(c.keys - marked, window));
+    EXPECT_LE(marked_tokens(again.out), window + slack);
+    again.backward(c, 2);
+    EXPECT_LE(marked_tokens(again.gradient.q), window + slack);
+  }
+}
+
+TEST(Attention, HugeScoresStayFinite) {
+  const Case c{"full", 1, 200, 200, 1, 1, 64, 0, 0, Layout::contiguous, 100.0f};
+  Call call(c);
+  call.forward(c, 2);
+  call.backward(c, 2);
+  for (const Tensor& x : {call.out, call.gradient.q, call.gradient.k, call.gradient.v}) {
+    for (const double value : values(x)) ASSERT_TRUE(std::isfinite(value));
+  }
+}
+
+TEST(Attention, RefusesShapesThatDoNotFit) {
+  const Case c{"full", 1, 8, 8, 4, 2, 8, 0, 0, Layout::contiguous, 1.0f};
+  Call call(c);
+  const Stream stream(device());
+  const auto message = [&](const AttentionForward& args, const Stream& on) -> std::string {
+    try {
+      attention(on, args);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const AttentionForward good{call.input.q, call.input.k, call.input.v, c.mask(), 1,
+                              call.out,     call.lse};
+  EXPECT_EQ(message(good, stream), "");
+  AttentionForward bad = good;
+  bad.k = bad.v = call.input.q.slice(2, 0, 3);
+  EXPECT_NE(message(bad, stream).find("3 key/value heads don't divide 4"), std::string::npos);
+  bad = good;
+  bad.v = call.input.v.slice(1, 0, 7);
+  EXPECT_NE(message(bad, stream).find("[1, 7, 2, 8]"), std::string::npos) << message(bad, stream);
+  bad = good;
+  bad.mask.key_offset = -1;
+  EXPECT_NE(message(bad, stream).find("key offset -1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace masformer
