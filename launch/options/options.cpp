@@ -41,9 +41,11 @@ void describe_output(OptionTable& table, Options& o) {
              .minimum = 0});
   table.add("eval.windows", o.eval.windows,
             {.value = "N", .help = "Held-out windows for each; 0: all.", .minimum = 0});
-  table.add(
-      "checkpoint.every", o.checkpoint.every,
-      {.value = "N", .help = "Steps between checkpoints; 0: at the end alone.", .minimum = 0});
+  table.add("checkpoint.every", o.checkpoint.every,
+            {.value = "N",
+             .help = "Steps between checkpoints, one after the last step included. 0: only after "
+                     "the last step. -1: none, except when a signal stops the run.",
+             .minimum = -1});
   table.add("checkpoint.keep", o.checkpoint.keep,
             {.value = "N", .help = "Newest checkpoints that are kept; 0: all.", .minimum = 0});
   table.add("checkpoint.resume", o.checkpoint.resume,

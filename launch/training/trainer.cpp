@@ -159,8 +159,10 @@ ExitCode Trainer::train() {
       return ExitCode::interrupted;
     }
   }
-  save(last);
-  log(fmt::format("done: {} steps; metrics and checkpoints are in {}", last, options_.run.dir));
+  const bool saves = options_.checkpoint.every >= 0;
+  if (saves) save(last);
+  log(fmt::format("done: {} steps; metrics{} are in {}", last, saves ? " and checkpoints" : "",
+                  options_.run.dir));
   return ExitCode::done;
 }
 
