@@ -64,14 +64,13 @@ struct Backend {
   decltype(masformer::adamw)* adamw;
 };
 
-// Throws UsageError where this build or this machine has no such device.
+// The table of a kind of device. The first call opens the plugin of a device that has one
+// (plugin.h). Throws UsageError if this build or this machine has no such device.
 const Backend& backend(Device device);
 inline const Backend& backend(const Stream& stream) {
   return backend(stream.device());
 }
 
 const Backend& cpu_backend();
-// Opens libmasformer_cuda.so on the first call (plugin.h).
-const Backend& cuda_backend();
 
 }  // namespace masformer

@@ -41,34 +41,12 @@ std::vector<Run> runs_of(const Shape& shape, const Shape& strides) {
 }  // namespace
 
 std::int64_t size_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-    case DType::i32:
-      return 4;
-    case DType::bf16:
-      return 2;
-    case DType::f64:
-      return 8;
-  }
+#define MASFORMER_SIZE_OF(value, name, type) \
+  case DType::value:                         \
+    return std::int64_t{sizeof(type)};
+  switch (dtype) { MASFORMER_DTYPES(MASFORMER_SIZE_OF) }
+#undef MASFORMER_SIZE_OF
   fail("unknown dtype {}", static_cast<int>(dtype));
-}
-
-std::string_view name_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "fp32";
-    case DType::bf16:
-      return "bf16";
-    case DType::f64:
-      return "fp64";
-    case DType::i32:
-      return "int32";
-  }
-  fail("unknown dtype {}", static_cast<int>(dtype));
-}
-
-std::string_view name_of(Device device) {
-  return device == Device::cpu ? "cpu" : "cuda";
 }
 
 Tensor::Tensor(void* data, Shape shape, DType dtype, Device device)

@@ -3,38 +3,37 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 #include "runtime/bfloat16.h"
+#include "runtime/enum_names.h"
 #include "runtime/shape.h"
 
 namespace masformer {
 
-enum class DType : std::uint8_t { f32, bf16, f64, i32 };
-enum class Device : std::uint8_t { cpu, cuda };
+// The types of elements: value, name, C++ type. fp32 and bf16 are what ops compute with.
+#define MASFORMER_DTYPES(DTYPE) \
+  DTYPE(f32, "fp32", float)     \
+  DTYPE(bf16, "bf16", bfloat16) \
+  DTYPE(f64, "fp64", double)    \
+  DTYPE(i32, "int32", std::int32_t)
+MASFORMER_NAMED_ENUM(DType, MASFORMER_DTYPES);
+
+// The kinds of device: value, name. The program contains the backend of the first; each other one's
+// is a plugin, libmasformer_NAME.so (backend.h).
+#define MASFORMER_DEVICES(DEVICE) DEVICE(cpu, "cpu") DEVICE(cuda, "cuda")
+MASFORMER_NAMED_ENUM(Device, MASFORMER_DEVICES);
 
 std::int64_t size_of(DType dtype);  // bytes
-std::string_view name_of(DType dtype);
-std::string_view name_of(Device device);
 
 template <class T>
 constexpr DType dtype_of();
-template <>
-constexpr DType dtype_of<float>() {
-  return DType::f32;
-}
-template <>
-constexpr DType dtype_of<bfloat16>() {
-  return DType::bf16;
-}
-template <>
-constexpr DType dtype_of<double>() {
-  return DType::f64;
-}
-template <>
-constexpr DType dtype_of<std::int32_t>() {
-  return DType::i32;
-}
+#define MASFORMER_DTYPE_OF(value, name, type) \
+  template <>                                 \
+  constexpr DType dtype_of<type>() {          \
+    return DType::value;                      \
+  }
+MASFORMER_DTYPES(MASFORMER_DTYPE_OF)
+#undef MASFORMER_DTYPE_OF
 
 class Tensor {
  public:
