@@ -85,7 +85,7 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
   Job job(session, std::move(plan), Purpose::evaluation, options.run.runtime);
   run_collectively(*world, [&] { load_weights(job.stream, checkpoint, job.stage.parameters()); });
   const Split split(store, parse_split(options.split), options.run.data.held_out);
-  const Evaluation result = evaluate(job, split, options.run.eval.windows);
+  const Evaluation result = job.run([&] { return evaluate(job, split, options.run.eval.windows); });
   if (!job.first()) return ExitCode::done;
   if (options.json) {
     fmt::print("{}\n", json_line({{"loss", result.loss}, {"tokens", result.tokens}}));

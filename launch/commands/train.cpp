@@ -1,9 +1,15 @@
 // masformer train
+#include <cstdio>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
+#include "launch/training/resume.h"
+#include "launch/training/run_output.h"
 #include "launch/training/signals.h"
+#include "launch/training/start_page.h"
 #include "launch/training/trainer.h"
 #include "parallel/comm/collective_errors.h"
 
@@ -26,11 +32,25 @@ RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
   return plan;
 }
 
+void print_start_page(Job& job, const Options& options, const TrainingData& data) {
+  on_first_rank(job.world(), [&] {
+    fmt::print("{}", start_page(job, options, data));
+    std::fflush(stdout);
+  });
+}
+
 ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table) {
   const auto world = session.world();
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   RunPlan plan = run_collectively(*world, [&] { return decide(options, store, world->size()); });
-  return Trainer(session, options, table, store, std::move(plan)).run();
+  Job job(session, std::move(plan), Purpose::training, options.runtime);
+  const TrainingData data(job, options, store);
+  RunOutput output(job.world(), options);
+  print_start_page(job, options, data);
+  const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
+  output.start_after(state.step);
+  for (const std::string& note : state.notes) output.log(note);
+  return Trainer({job, data, output, options, table}, state.step).run();
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 namespace masformer {
 namespace {
 
-// Windows begin, begin + 1, ... before `end`, filled up to `samples` with windows that predict
-// nothing.
+// Windows begin, begin + 1, ... before `end`, padded to `samples` with windows whose labels are
+// all -1, which predict nothing.
 Batch load_windows(const Split& split, std::int64_t sequence, std::int64_t begin, std::int64_t end,
                    std::int64_t samples) {
   Batch batch;
@@ -27,18 +27,19 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   const std::int64_t available = window_count(split.tokens(), sequence);
   const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
   if (end == 0) {
-    throw AgreedUsageError(fmt::format(
-        "the split has {} tokens, too few for a window of train.sequence={} and the token after: "
-        "take --eval.split all, or hold more out (data.held_out)",
-        split.tokens(), sequence));
+    throw AgreedUsageError(
+        fmt::format("the split has {} tokens, too few for a window of train.sequence={} and the "
+                    "token after it: "
+                    "use --eval.split all, or hold out more (data.held_out)",
+                    split.tokens(), sequence));
   }
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
   const int data_ranks = job.plan.mesh.data;
   double sum = 0;
   for (std::int64_t begin = 0; begin < end; begin += samples * data_ranks) {
     const std::int64_t own = begin + job.groups.at.data * samples;
-    job.feed(run_collectively(job.world(),
-                              [&] { return load_windows(split, sequence, own, end, samples); }));
+    job.set_batch(run_collectively(
+        job.world(), [&] { return load_windows(split, sequence, own, end, samples); }));
     job.run_evaluation();
     if (job.groups.at.tensor == 0) sum += job.stage.loss_sum();
   }

@@ -1,4 +1,4 @@
-// The loss on text that a split holds.
+// The mean loss over a split's text.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,9 @@ struct Evaluation {
   std::int64_t tokens = 0;  // predicted
 };
 
-// Over the first `windows` windows of the split (0: all), which the data ranks share. Collective;
-// all ranks get the result. Throws AgreedUsageError where the split has no whole window.
+// Evaluates the first `windows` windows of the split (0: all), divided among the data ranks. All
+// ranks get the same result. Throws AgreedUsageError where the split has no whole window.
+// Collective; call it inside of Job::run().
 Evaluation evaluate(Job& job, const Split& split, std::int64_t windows);
 
 }  // namespace masformer

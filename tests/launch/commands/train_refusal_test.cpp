@@ -59,7 +59,7 @@ TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
       {{"--model.hidden", "4096", "--model.positions", "268435456"},
        {.tensor = 2},
        {"the 2 ranks on ", " GiB of memory, of which ", "\nmemory  ", "0: layers 0-",
-        " MiB of it a rank are for libraries\n"}},
+        " MiB per rank reserved for libraries\n"}},
       {{"--eval.every", "1", "--data.held_out", "0"},
        {.tensor = 2},
        {"eval.every=1, but the held-out"}},

@@ -1,0 +1,44 @@
+// When a run's checkpoints are written, and what of the stage goes into them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "launch/options/options.h"
+#include "launch/training/job.h"
+#include "launch/training/run_output.h"
+
+namespace masformer {
+
+class Checkpointer {
+ public:
+  // All of them outlive the checkpointer. `data_digest`: the token store's.
+  Checkpointer(Job& job, RunOutput& output, const Options& options, const OptionTable& table,
+               const std::string& data_digest);
+
+  // Whether checkpoint.every asks for one after step `step`.
+  bool is_due(std::int64_t step) const;
+  // Whether checkpoint.every asks for one after the last step.
+  bool is_due_at_end() const { return options_.checkpoint.every >= 0; }
+  // Writes what the stage holds after step `step`, unless that was written already, and removes
+  // checkpoints beyond checkpoint.keep. The metrics up to there reach the disk first. Throws
+  // AgreedError where it cannot be written, or a weight is not finite: such a checkpoint would only
+  // hide the older ones. Collective.
+  void save(std::int64_t step);
+  // Writes the summed gradients of step `step` to RUN_DIR/gradients. Throws AgreedError where that
+  // fails. Collective.
+  void dump_gradients(std::int64_t step);
+
+ private:
+  void check_finite(std::int64_t step) const;
+  void prune();
+
+  Job& job_;
+  RunOutput& output_;
+  const Options& options_;
+  const OptionTable& table_;
+  const std::string& data_digest_;
+  std::int64_t saved_step_ = -1;
+};
+
+}  // namespace masformer

@@ -1,0 +1,110 @@
+#include "launch/training/device_choice.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <set>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <omp.h>
+
+#include "parallel/comm/collective_errors.h"
+#include "parallel/comm/json_text.h"
+#include "runtime/ops/linear.h"
+
+namespace masformer {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+int host_cores() {
+  return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+}
+
+namespace {
+
+int choose_threads(std::int64_t requested, int ranks_on_this_host) {
+  if (requested > 0) return static_cast<int>(requested);
+  if (const char* const openmp = std::getenv("OMP_NUM_THREADS")) {
+    return std::max(std::atoi(openmp), 1);
+  }
+  // The launcher may have bound this rank to fewer cores than its share.
+  return std::min(omp_get_num_procs(), std::max(host_cores() / ranks_on_this_host, 1));
+}
+
+Device device_of(const RuntimeOptions& runtime) {
+  return runtime.device == name_of(Device::cuda) ? Device::cuda : Device::cpu;
+}
+
+// The index of this rank's device among those that are visible to it: the first of those that the
+// fewest lower ranks use. Slurm may show different devices to each rank or socket, so devices are
+// told apart by host and bus. Collective.
+int choose_device(Communicator& world, Device device) {
+  const std::vector<std::string> visible =
+      run_collectively(world, [&] { return visible_devices(device); });
+  std::map<std::string, int> ranks_on;  // by host and bus
+  int chosen = 0;
+  const auto all = all_gather_json(world, {host_name(), visible});
+  for (int rank = 0; rank <= world.rank(); ++rank) {
+    const nlohmann::json& place = all[static_cast<std::size_t>(rank)];
+    const auto ids = place[1].get<std::vector<std::string>>();
+    if (ids.empty()) continue;
+    const auto ranks = [&](const std::string& id) -> int& {
+      return ranks_on[id + " of " + place[0].get<std::string>()];
+    };
+    const auto least = std::ranges::min_element(ids, {}, ranks);
+    ++ranks(*least);
+    chosen = static_cast<int>(least - ids.begin());
+  }
+  return chosen;
+}
+
+void check_dtype(const Stream& stream, DType dtype) {
+  if (supports_matmul(stream, dtype)) return;
+  refuse("train.dtype={} requires {} lacks; use train.dtype=fp32", name_of(dtype),
+         stream.device() == Device::cpu ? "AVX-512, which this CPU"
+                                        : "compute capability 8.0, which this device");
+}
+
+// NCCL versions differ in whether several ranks may share a device or use parts of one (MIG), so
+// where ranks share one, NCCL has to be requested by name.
+Transport choose_transport(Communicator& world, const Stream& stream,
+                           const std::string& requested) {
+  if (requested != "auto") return requested == "nccl" ? Transport::nccl : Transport::mpi;
+  const auto places =
+      world.all_gather(fmt::format("{} of {}", stream.device_stream()->bus_id(), host_name()));
+  const bool shared = std::set(places.begin(), places.end()).size() < places.size();
+  return shared ? Transport::mpi : Transport::nccl;
+}
+
+}  // namespace
+
+Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype) {
+  const std::unique_ptr<Communicator> world = session.world();
+  const Device device = device_of(runtime);
+  const int index = choose_device(*world, device);
+  return run_collectively(*world, [&] {
+    Stream stream(device, choose_threads(runtime.threads, session.ranks_on_this_host()), index,
+                  runtime.deterministic);
+    check_dtype(stream, dtype);
+    return stream;
+  });
+}
+
+ProcessGroups open_groups(const MpiSession& session, const Mesh& mesh, const Stream& stream,
+                          const RuntimeOptions& runtime) {
+  auto world = session.world();
+  if (stream.device() == Device::cpu) return make_process_groups(std::move(world), mesh);
+  const Transport transport = choose_transport(*world, stream, runtime.transport);
+  return make_process_groups(std::move(world), mesh, {&stream, transport});
+}
+
+}  // namespace masformer

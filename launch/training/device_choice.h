@@ -1,0 +1,26 @@
+// Which device, how many threads and which transport a rank uses.
+#pragma once
+
+#include <string>
+
+#include "launch/options/options.h"
+#include "parallel/comm/mpi/communicator.h"
+#include "parallel/comm/process_groups.h"
+
+namespace masformer {
+
+std::string host_name();
+// Logical cores of this host, at least 1.
+int host_cores();
+
+// This rank's stream: on the CPU with runtime.threads threads, or on the device that the fewest
+// other ranks use. Throws AgreedUsageError on all ranks where a device is missing or cannot
+// multiply matrices of `dtype`. Collective.
+Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype);
+
+// The groups of `mesh`, whose device tensors travel as runtime.transport says. `stream` outlives
+// them. Collective.
+ProcessGroups open_groups(const MpiSession& session, const Mesh& mesh, const Stream& stream,
+                          const RuntimeOptions& runtime);
+
+}  // namespace masformer

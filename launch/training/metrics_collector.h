@@ -1,0 +1,43 @@
+// From a step's results on each rank to the line of metrics of all ranks.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "launch/training/step_runner.h"
+
+namespace masformer {
+
+// What all ranks know of a step that is complete.
+struct CollectedStep {
+  StepMetrics metrics;
+  bool stop_requested = false;  // by a signal to any rank
+};
+
+class MetricsCollector {
+ public:
+  // `job` outlives the collector.
+  explicit MetricsCollector(Job& job) : job_(job) {}
+
+  // Starts the clock of the next step. Later steps are timed from the end of collect() to the next.
+  void start_clock() { previous_ = Clock::now(); }
+  // Waits for the step that `runner` updated last, and reduces its results over all ranks. Throws
+  // AgreedError where its loss or its gradient is not finite. Collective.
+  CollectedStep collect(const IssuedStep& step, const StepRunner& runner);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // Summed over all ranks.
+  struct RankSums {
+    double stop_requests = 0, waiting_seconds = 0, total_seconds = 0;
+    SentByAxis sent;
+  };
+  RankSums sum_over_ranks(const IssuedStep& step);
+  StepMetrics measure(std::int64_t number, double seconds) const;
+
+  Job& job_;
+  Clock::time_point previous_;
+  std::int64_t peak_memory_ = 0;  // bytes, of the largest rank; known after the first step
+};
+
+}  // namespace masformer

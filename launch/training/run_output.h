@@ -1,0 +1,42 @@
+// What rank 0 writes of a run: its folder, metrics.jsonl, and lines for a person. The other ranks
+// write nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "launch/options/options.h"
+#include "launch/output/console.h"
+#include "launch/output/metrics.h"
+#include "launch/output/run_directory.h"
+#include "parallel/comm/communicator.h"
+
+namespace masformer {
+
+class RunOutput {
+ public:
+  // Creates and locks run.dir; throws AgreedUsageError on all ranks where it cannot be written or
+  // another job holds it. `world` and `options` outlive this object. Collective.
+  RunOutput(Communicator& world, const Options& options);
+
+  // Null on other ranks than the first.
+  const RunDirectory* directory() const { return directory_.get(); }
+  // Opens the metrics and the console, for the steps after `step`. Collective.
+  void start_after(std::int64_t step);
+  // Write a step's metrics, and return when all of them are on the disk. Throw AgreedError on all
+  // ranks where they cannot be written. Collective.
+  void write(const StepMetrics& metrics);
+  void sync();
+  // Prints a line.
+  void log(const std::string& text);
+
+ private:
+  Communicator& world_;
+  const Options& options_;
+  std::unique_ptr<RunDirectory> directory_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<Console> console_;
+};
+
+}  // namespace masformer

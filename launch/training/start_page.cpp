@@ -1,0 +1,34 @@
+#include "launch/training/start_page.h"
+
+#include <fmt/format.h>
+
+namespace masformer {
+namespace {
+
+std::string describe_transport(const ProcessGroups& groups) {
+  if (groups.world->size() == 1) return "";
+  return groups.staged ? "transport through the host, by MPI\n" : "transport NCCL\n";
+}
+
+std::string describe_device(const Job& job) {
+  if (const DeviceStream* const device = job.stream.device_stream()) {
+    return fmt::format(
+        "device    {} on rank 0; {} peak of all ranks {:.0f} TFLOP/s, by data sheet\n{}",
+        device->name(), name_of(job.plan.policy.dtype), job.peak_flops / 1e12,
+        describe_transport(job.groups));
+  }
+  return fmt::format("threads   {} per rank; fp32 peak of all ranks {:.0f} GFLOP/s, measured\n",
+                     job.stream.threads(), job.peak_flops / 1e9);
+}
+
+}  // namespace
+
+std::string start_page(const Job& job, const Options& options, const TrainingData& data) {
+  return fmt::format(
+      "{}data      {}: {} tokens to train on, {} held out; {} windows per epoch\n{}output    {}: "
+      "metrics.jsonl, checkpoints/\n",
+      describe(job.plan), options.data.path, data.train().tokens(), data.held_out().tokens(),
+      data.loader().windows(), describe_device(job), options.run.dir);
+}
+
+}  // namespace masformer

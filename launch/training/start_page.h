@@ -1,0 +1,15 @@
+// What a run prints before its first step: the plan, the data and the machine.
+#pragma once
+
+#include <string>
+
+#include "launch/options/options.h"
+#include "launch/training/job.h"
+#include "launch/training/training_data.h"
+
+namespace masformer {
+
+// Lines for a person.
+std::string start_page(const Job& job, const Options& options, const TrainingData& data);
+
+}  // namespace masformer

@@ -1,0 +1,55 @@
+#include "launch/training/step_runner.h"
+
+#include <utility>
+
+#include "model/optimizer.h"
+#include "runtime/ops/elementwise.h"
+
+namespace masformer {
+
+std::int64_t predicted_tokens(const RunPlan& plan) {
+  return plan.global_batch * plan.policy.shape.sequence;
+}
+
+StepRunner::StepRunner(Job& job) : job_(job), loss_(job.stream), squared_norm_(job.stream) {}
+
+IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch) {
+  sent_before_ = sent_since_start();
+  job_.set_batch(batch);
+  StepTiming timing = job_.run_training(predicted_tokens(job_.plan));
+  job_.stage.sync().finish_reduction();
+  const Tensor loss = job_.stage.loss();
+  // Every tensor rank of the last stage has the whole loss: the first one's counts.
+  if (job_.groups.at.tensor > 0) fill_zero(job_.stream, loss);
+  job_.world().all_reduce(loss, Reduction::sum).wait();
+  sum_squared_norm(job_.stream, job_.stage.parameters(), job_.world());
+  return {number, std::move(timing), {}};
+}
+
+void StepRunner::update(IssuedStep& step) {
+  masformer::update(job_.stream, job_.plan.optimizer, step.number, job_.stage.parameters(),
+                    job_.stage.sync());
+  // After the update, so that the time until they are read includes it.
+  loss_.start(job_.stage.loss());
+  squared_norm_.start(job_.stage.parameters().squared_norm());
+  step.sent = sent_since_start();
+  for (const Axis axis : all_axes) step.sent[axis] -= sent_before_[axis];
+}
+
+StepSums StepRunner::wait_for_sums() const {
+  return {loss_.wait(), squared_norm_.wait()};
+}
+
+SentByAxis StepRunner::sent_since_start() const {
+  const ProcessGroups& groups = job_.groups;
+  // Gradients count as sent along the data axis, whichever group sums them.
+  const SentBytes gradients = job_.stage.sync().sent_to_tensor_ranks();
+  SentByAxis sent;
+  for (const Axis axis : all_axes) sent[axis] = groups.along(axis).sent_bytes();
+  sent[Axis::pipe] += groups.embedding->sent_bytes();
+  sent[Axis::tensor] -= gradients;
+  sent[Axis::data] += gradients;
+  return sent;
+}
+
+}  // namespace masformer

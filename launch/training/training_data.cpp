@@ -1,0 +1,44 @@
+#include "launch/training/training_data.h"
+
+#include <fmt/format.h>
+
+#include "parallel/comm/collective_errors.h"
+
+namespace masformer {
+namespace {
+
+LoaderOptions loader_options(const Options& options, const Job& job) {
+  return {.sequence = options.train.sequence,
+          .global_batch = options.train.global_batch,
+          .shard = job.groups.at.data,
+          .shards = job.plan.mesh.data,
+          .seed = static_cast<std::uint64_t>(options.train.seed)};
+}
+
+void check_held_out(const Options& options, const Split& held_out) {
+  const std::int64_t sequence = options.train.sequence;
+  if (options.eval.every == 0 || window_count(held_out.tokens(), sequence) > 0) return;
+  throw AgreedUsageError(fmt::format(
+      "eval.every={}, but the held-out documents have {} tokens, too few for train.sequence={}: "
+      "raise data.held_out={}, or leave eval.every at 0",
+      options.eval.every, held_out.tokens(), sequence, options.data.held_out));
+}
+
+std::string digest_on_first_rank(Communicator& world, const TokenStore& store) {
+  std::string digest;
+  on_first_rank(world, [&] { digest = store.digest(); });
+  return world.all_gather(digest)[0];
+}
+
+}  // namespace
+
+TrainingData::TrainingData(Job& job, const Options& options, const TokenStore& store)
+    : train_(store, SplitKind::train, options.data.held_out),
+      held_out_(store, SplitKind::held_out, options.data.held_out),
+      loader_(run_collectively(job.world(),
+                               [&] { return Loader(train_, loader_options(options, job)); })) {
+  check_held_out(options, held_out_);
+  digest_ = digest_on_first_rank(job.world(), store);
+}
+
+}  // namespace masformer
