@@ -1,4 +1,4 @@
-// Memory and queues of a CUDA device: the Backend's, whose contracts stand in runtime/backend.h.
+// Memory and streams of a CUDA device: the Backend's, whose contracts are in runtime/backend.h.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ void release_pinned(void* memory) noexcept;
 std::vector<std::string> visible_devices();
 // Ranks beyond the number of devices share them.
 std::unique_ptr<DeviceStream> make_device_stream(int index);
-// What goes to the device from pageable memory has been read when the call returns.
+// The part of copy() (runtime/ops/elementwise.h) between host and device. Pageable memory has been
+// read or written when the call returns, and so has pinned memory that was written.
 void copy_across(const Stream& stream, Tensor from, Tensor to);
 
 }  // namespace masformer::cuda

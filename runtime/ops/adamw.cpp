@@ -1,14 +1,14 @@
 #include "runtime/ops/adamw.h"
 
-#include "runtime/backend.h"
 #include "runtime/ops/check.h"
+#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
 void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
            const std::vector<AdamWTensors>& parameters) {
   require(step.step >= 1, "adamw: steps count from 1, this one is {}", step.step);
-  const OperandCheck check("adamw", stream);
+  const OperandCheck check(Op::adamw, stream);
   check.contiguous("gradient_scale", gradient_scale, {1});
   for (const AdamWTensors& parameter : parameters) {
     const Shape& shape = parameter.gradient.shape();
@@ -17,7 +17,7 @@ void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
     check.contiguous("m", parameter.m, shape);
     check.contiguous("v", parameter.v, shape);
   }
-  backend(stream).adamw(stream, step, gradient_scale, parameters);
+  dispatch<Op::adamw>(stream, step, gradient_scale, parameters);
 }
 
 }  // namespace masformer

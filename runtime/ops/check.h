@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "runtime/error.h"
+#include "runtime/ops/op_list.h"
 #include "runtime/stream.h"
 #include "runtime/tensor.h"
 
@@ -11,8 +12,8 @@ namespace masformer {
 
 class OperandCheck {
  public:
-  // `op` names the op in messages and outlives the check.
-  OperandCheck(std::string_view op, const Stream& stream) : op_(op), stream_(stream) {}
+  // Messages begin with the name of `op`.
+  OperandCheck(Op op, const Stream& stream) : op_(name_of(op)), stream_(stream) {}
 
   // The dtype of an operand that may be fp32 or bf16.
   DType float_type(std::string_view name, const Tensor& tensor) const {

@@ -1,43 +1,43 @@
 #include "runtime/ops/elementwise.h"
 
-#include "runtime/backend.h"
 #include "runtime/ops/check.h"
+#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
 void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Tensor y) {
   const std::int64_t tokens = x.dim(0), features = x.dim(1);
-  const OperandCheck check("add_residual", stream);
+  const OperandCheck check(Op::add_residual, stream);
   const DType dtype = check.float_type("x", x);
   check.rows("x", x, {tokens, features}, dtype);
   if (bias) check.contiguous("bias", bias, {features}, dtype);
   check.rows("added", added, {tokens, features}, dtype);
   check.rows("y", y, {tokens, features}, dtype);
-  backend(stream).add_residual(stream, x, bias, added, y);
+  dispatch<Op::add_residual>(stream, x, bias, added, y);
 }
 
 void add_sum_of_squares(const Stream& stream, const std::vector<Tensor>& tensors, Tensor sum) {
-  const OperandCheck check("add_sum_of_squares", stream);
+  const OperandCheck check(Op::add_sum_of_squares, stream);
   for (const Tensor& x : tensors) check.contiguous("x", x, x.shape());
   check.contiguous("sum", sum, {1}, DType::f64);
-  backend(stream).add_sum_of_squares(stream, tensors, sum);
+  dispatch<Op::add_sum_of_squares>(stream, tensors, sum);
 }
 
 void clip_factor(const Stream& stream, Tensor squared_norm, double largest_norm, Tensor factor) {
-  const OperandCheck check("clip_factor", stream);
+  const OperandCheck check(Op::clip_factor, stream);
   check.contiguous("squared_norm", squared_norm, {1}, DType::f64);
   check.contiguous("factor", factor, {1});
-  backend(stream).clip_factor(stream, squared_norm, largest_norm, factor);
+  dispatch<Op::clip_factor>(stream, squared_norm, largest_norm, factor);
 }
 
 void fill_zero(const Stream& stream, Tensor x) {
-  OperandCheck("fill_zero", stream).contiguous("x", x, x.shape(), x.dtype());
-  backend(stream).fill_zero(stream, x);
+  OperandCheck(Op::fill_zero, stream).contiguous("x", x, x.shape(), x.dtype());
+  dispatch<Op::fill_zero>(stream, x);
 }
 
 namespace {
 
-void copy_across(const Stream& stream, const Tensor& from, const Tensor& to) {
+void check_copy_across(const Stream& stream, const Tensor& from, const Tensor& to) {
   const Tensor& on_device = from.device() == Device::cpu ? to : from;
   const Tensor& on_host = from.device() == Device::cpu ? from : to;
   require_same_device(stream, on_device);
@@ -47,21 +47,24 @@ void copy_across(const Stream& stream, const Tensor& from, const Tensor& to) {
               to.contiguous(),
           "copy: {} {} to {} {} between host and device", name_of(from.dtype()),
           from.shape().to_string(), name_of(to.dtype()), to.shape().to_string());
-  backend(stream).copy_across(stream, from, to);
 }
 
-}  // namespace
-
-void copy(const Stream& stream, Tensor from, Tensor to) {
-  if (from.device() != to.device()) return copy_across(stream, from, to);
-  const OperandCheck check("copy", stream);
+void check_copy(const Stream& stream, const Tensor& from, const Tensor& to) {
+  if (from.device() != to.device()) return check_copy_across(stream, from, to);
+  const OperandCheck check(Op::copy, stream);
   check.contiguous("from", from, from.shape(), from.dtype());
   if (to.dtype() != from.dtype()) {
     check.float_type("from", from);
     check.float_type("to", to);
   }
   check.contiguous("to", to, from.shape(), to.dtype());
-  backend(stream).copy(stream, from, to);
+}
+
+}  // namespace
+
+void copy(const Stream& stream, Tensor from, Tensor to) {
+  check_copy(stream, from, to);
+  dispatch<Op::copy>(stream, from, to);
 }
 
 double scalar(const Stream& stream, Tensor x) {

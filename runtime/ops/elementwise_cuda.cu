@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "runtime/cuda/map.h"
+#include "runtime/cuda/memory.h"
 #include "runtime/cuda/reduce.h"
 #include "runtime/cuda/tensor_batch.h"
 #include "runtime/ops/backend_cuda.h"
@@ -136,7 +137,9 @@ struct Same {
 }  // namespace
 
 void copy(const Stream& stream, Tensor from, Tensor to) {
-  if (from.dtype() == DType::f32 && to.dtype() == DType::bf16) {
+  if (from.device() != to.device()) {
+    copy_across(stream, from, to);
+  } else if (from.dtype() == DType::f32 && to.dtype() == DType::bf16) {
     map<bfloat16, float>(stream, Same(), to, from);
   } else if (from.dtype() == DType::bf16 && to.dtype() == DType::f32) {
     map<float, bfloat16>(stream, Same(), to, from);

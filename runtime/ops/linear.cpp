@@ -2,6 +2,7 @@
 
 #include "runtime/backend.h"
 #include "runtime/ops/check.h"
+#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 
@@ -11,7 +12,7 @@ bool supports_matmul(const Stream& stream, DType dtype) {
 
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y, Tensor residual) {
   const std::int64_t tokens = x.dim(0), inputs = x.dim(1), outputs = weight.dim(0);
-  const OperandCheck check("linear", stream);
+  const OperandCheck check(Op::linear, stream);
   const DType dtype = check.float_type("x", x);
   check.rows("x", x, {tokens, inputs}, dtype);
   check.rows("weight", weight, {outputs, inputs}, dtype);
@@ -22,29 +23,29 @@ void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y
     check.rows("residual", residual, {tokens, outputs}, dtype);
     require(y.elements() == 0 || residual.raw() != y.raw(), "linear: y is the residual");
   }
-  backend(stream).linear(stream, x, weight, bias, y, residual);
+  dispatch<Op::linear>(stream, x, weight, bias, y, residual);
 }
 
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx) {
   const std::int64_t tokens = dy.dim(0), outputs = dy.dim(1), inputs = weight.dim(1);
-  const OperandCheck check("linear_backward_input", stream);
+  const OperandCheck check(Op::linear_backward_input, stream);
   const DType dtype = check.float_type("dy", dy);
   check.rows("dy", dy, {tokens, outputs}, dtype);
   check.rows("weight", weight, {outputs, inputs}, dtype);
   check.rows("dx", dx, {tokens, inputs}, dtype);
-  backend(stream).linear_backward_input(stream, dy, weight, dx);
+  dispatch<Op::linear_backward_input>(stream, dy, weight, dx);
 }
 
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
                             Tensor dbias) {
   const std::int64_t tokens = dy.dim(0), outputs = dy.dim(1), inputs = x.dim(1);
-  const OperandCheck check("linear_backward_weight", stream);
+  const OperandCheck check(Op::linear_backward_weight, stream);
   const DType dtype = check.float_type("dy", dy);
   check.rows("dy", dy, {tokens, outputs}, dtype);
   check.rows("x", x, {tokens, inputs}, dtype);
   check.rows("dweight", dweight, {outputs, inputs});
   if (dbias) check.contiguous("dbias", dbias, {outputs});
-  backend(stream).linear_backward_weight(stream, dy, x, dweight, dbias);
+  dispatch<Op::linear_backward_weight>(stream, dy, x, dweight, dbias);
 }
 
 }  // namespace masformer

@@ -1,7 +1,7 @@
 #include "runtime/ops/attention/attention.h"
 
-#include "runtime/backend.h"
 #include "runtime/ops/check.h"
+#include "runtime/ops/dispatch.h"
 
 namespace masformer {
 namespace {
@@ -39,7 +39,7 @@ void check_mask(const AttentionMask& mask) {
 
 void attention(const Stream& stream, const AttentionForward& args) {
   const AttentionShapes shapes(args.q, args.k);
-  const OperandCheck check("attention", stream);
+  const OperandCheck check(Op::attention, stream);
   check_mask(args.mask);
   const DType dtype = check.float_type("q", args.q);
   check.rows("q", args.q, shapes.of_queries, dtype);
@@ -47,12 +47,12 @@ void attention(const Stream& stream, const AttentionForward& args) {
   check.rows("v", args.v, shapes.of_keys, dtype);
   check.rows("out", args.out, shapes.of_queries, dtype);
   check.rows("lse", args.lse, shapes.of_rows);
-  backend(stream).attention(stream, args);
+  dispatch<Op::attention>(stream, args);
 }
 
 void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const AttentionShapes shapes(args.q, args.k);
-  const OperandCheck check("attention_backward", stream);
+  const OperandCheck check(Op::attention_backward, stream);
   check_mask(args.mask);
   const DType dtype = check.float_type("q", args.q);
   check.rows("q", args.q, shapes.of_queries, dtype);
@@ -66,7 +66,7 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   check.rows("dq", args.dq, shapes.of_queries, dtype);
   check.rows("dk", args.dk, shapes.of_keys, dtype);
   check.rows("dv", args.dv, shapes.of_keys, dtype);
-  backend(stream).attention_backward(stream, args);
+  dispatch<Op::attention_backward>(stream, args);
 }
 
 }  // namespace masformer
