@@ -10,7 +10,7 @@
 namespace masformer::test {
 namespace {
 
-// Words in an order that a model can learn something of.
+// The order of words is partly predictable, so that a model can learn something.
 void write_text(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   const std::vector<std::string> words{"the",  "span", "of",   "attention", "is",   "a",
@@ -53,7 +53,7 @@ std::vector<std::string> training_words(const Scratch& scratch, const std::strin
   add("run.dir", scratch.path(run_dir).string());
   add("parallel.tensor", std::to_string(training.tensor));
   add("parallel.pipeline", std::to_string(training.pipeline));
-  add("runtime.threads", training.ranks() > 1 ? "1" : "2");  // few cores are enough for tests
+  add("runtime.threads", training.ranks() > 1 ? "1" : "2");  // tests run on few cores
   words.insert(words.end(), training.options.begin(), training.options.end());
   return words;
 }

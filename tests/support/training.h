@@ -1,4 +1,4 @@
-// Small training runs of the program, for tests that look at what a run leaves behind.
+// Small runs of `masformer train`, for tests of what a run leaves behind.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace masformer::test {
 
-// A folder with a small token store in it, made by `masformer prepare` from text made here.
+// A temporary folder with a small token store, made by `masformer prepare` from generated text.
 class Scratch {
  public:
   Scratch();
@@ -26,25 +26,28 @@ class Scratch {
 
 struct Training {
   int tensor = 1, pipeline = 1, data = 1;
-  std::vector<std::string> options;  // added to those of the small model
+  std::vector<std::string> options;  // after those of the small model, which they override
 
   int ranks() const { return tensor * pipeline * data; }
   bool in_bf16() const { return std::ranges::count(options, "bf16") > 0; }
 };
 
-// The words of `masformer run -n N -- train ...` into `run_dir`.
+// The command line `masformer run -n N -- train ...` for `run_dir`, a folder in `scratch`.
 std::vector<std::string> training_words(const Scratch& scratch, const std::string& run_dir,
                                         const Training& training);
+// Runs it to its end.
 Finished train(const Scratch& scratch, const std::string& run_dir, const Training& training);
 
 // The lines of a run's metrics.jsonl.
 std::vector<nlohmann::json> metrics(const Scratch& scratch, const std::string& run_dir);
-// The lines as they stand, without what depends on the clock.
+// The same lines as text, without the keys that depend on the clock.
 std::vector<std::string> timeless_metrics(const Scratch& scratch, const std::string& run_dir);
 
-// The worst figure of `masformer inspect A --compare B`.
+// "worst" of `masformer inspect A --compare B --json`: the largest difference of a tensor relative
+// to its norm.
 double worst_difference(const std::filesystem::path& a, const std::filesystem::path& b);
 
+// Where the run saves step `step`.
 std::filesystem::path checkpoint(const Scratch& scratch, const std::string& run_dir, int step);
 
 }  // namespace masformer::test

@@ -1,4 +1,5 @@
-// What the program's users and other tools see: layouts that agree, metrics, evaluation.
+// `masformer train` as users and other tools see it: layouts agree, metrics are complete, and
+// evaluation gives the same loss during a run and after it.
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -13,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-TEST(Program, LayoutsAgreeGradientByGradient) {
+TEST(TrainCommand, GivesTheSameGradientsUnderEveryLayout) {
   const Scratch scratch;
   const std::vector<std::string> dump{"--train.dump_gradients_at", "1"};
   const std::vector<Training> layouts{{.options = dump},
@@ -40,7 +41,7 @@ TEST(Program, LayoutsAgreeGradientByGradient) {
   }
 }
 
-TEST(Program, MetricsHoldWhatOtherToolsRead) {
+TEST(TrainCommand, WritesTheMetricsThatOtherToolsRead) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "run", {.tensor = 2, .pipeline = 2}).status, 0);
   const auto lines = metrics(scratch, "run");
@@ -60,19 +61,19 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
   EXPECT_EQ(lines[0]["peak_memory_bytes"], last["peak_memory_bytes"]);
   const auto sent = [&](const char* axis) { return last["sent_bytes"][axis].get<std::int64_t>(); };
   EXPECT_EQ(sent("context"), 0);
-  // The stream: 8 micro-batches of 48 tokens, 32 floats each. It crosses the one border forward and
-  // backward, half of it on each tensor rank; and both ends sum their half of the padded token
-  // table, 288 rows of 32.
+  // The residual stream has 8 micro-batches of 48 tokens with 32 floats each. It crosses the one
+  // boundary between stages forward and backward, half of it on each tensor rank. Both stages sum
+  // their half of the padded token table, 288 rows of 32.
   const std::int64_t stream = 8 * 48 * 32 * 4;
   const std::int64_t table = 288 * 32 * 4 * 2;
   EXPECT_EQ(sent("pipeline"), 2 * stream + table);
-  // Two tensor ranks exchange it 8 times a block, forward and backward after each norm and before
-  // each residual sum, and twice in the embedding and the head; and the softmax's largest logit,
-  // sum and target of every token.
+  // Two tensor ranks exchange it 8 times per block, forward and backward after each norm and before
+  // each residual sum, and twice in the embedding and the head. They also reduce the softmax's
+  // largest logit, sum and target of every token.
   EXPECT_EQ(sent("tensor"), (4 * 8 + 2 + 2) * stream + 2 * 3 * 8 * 48 * 4);
-  // Both have part of the gradients of 9 norms.
+  // Each has a partial gradient of the 9 norms.
   EXPECT_EQ(sent("data"), 2 * 9 * 2 * 32 * 4);
-  // The exchanges are half gathers, half sums of shares; the softmax's numbers are reduced.
+  // Half of the exchanges are all-gathers, and half reduce-scatters.
   const std::int64_t softmax = 2 * 3 * 8 * 48 * 4, exchanges = sent("tensor") - softmax;
   EXPECT_EQ(last["sent_bytes_by_operation"],
             (nlohmann::json{{"tensor",
@@ -85,14 +86,15 @@ TEST(Program, MetricsHoldWhatOtherToolsRead) {
 }
 
 constexpr std::int64_t hidden = 32, blocks = 4, norms = 2 * blocks + 1;
-// Of a step: the residual stream, 8 sequences of 48 tokens; and the largest logit, sum and target
-// of each token, fp32 and reduced over two tensor ranks, each of which counts them once.
+// Elements of the residual stream in a step, 8 sequences of 48 tokens; and bytes of the largest
+// logit, sum and target of each token, fp32, which each of two tensor ranks counts once.
 constexpr std::int64_t stream = 8 * 48 * hidden, softmax = 2 * 3 * 8 * 48 * 4;
 
-// Elements of all parameters that tensor ranks hold together. They split the token table, whose
-// rows are padded to 16 a rank, and of a block q, k, v and their projection (4 matrices of H x H),
-// the MLP's two (8 of those) and the bias of the first (4 H). Each has a copy of the positions, of
-// the norms' weights and biases, and of a block's other two biases.
+// Elements of all parameters that the tensor ranks hold together. They split the token table, whose
+// rows are padded to 16 per rank, and in each block q, k, v and their projection (4 matrices of
+// H x H), the MLP's two matrices (as large as 8 of those) and the bias of the first (4 H). Each
+// rank has a copy of the positions, of the norms' weights and biases, and of a block's other two
+// biases.
 std::int64_t stored_elements(std::int64_t ranks) {
   const std::int64_t rows = (257 + 16 * ranks - 1) / (16 * ranks) * (16 * ranks);
   const std::int64_t split = rows * hidden + blocks * (12 * hidden * hidden + 4 * hidden);
@@ -105,16 +107,17 @@ struct Traffic {
   nlohmann::json sent;  // by axis and operation
 };
 
-// ZeRO over two data ranks: either sends the other its rows of each gradient (fp32), and later its
-// own rows of each value to the other, so both operations move every element once.
+// ZeRO over two data ranks: each sends the other one's rows of each gradient (fp32), and later its
+// own rows of each value, so both operations move every element once.
 Traffic of_two_data_ranks() {
   const std::int64_t bytes = 4 * stored_elements(1);
   return {{.data = 2}, {{"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
 }
 
-// The same for either tensor rank, the values in bf16. Two tensor ranks exchange the stream 8 times
-// a block and 4 times at the ends, one half gathers and the other sums of shares, in bf16 too. They
-// sum the norms' gradients (fp32), each counting the tensor once, at both places of the data axis.
+// The same for both tensor ranks, with values in bf16. Two tensor ranks exchange the residual
+// stream 8 times per block and 4 times at the model's ends, half all-gathers and half
+// reduce-scatters, in bf16 too. At both places of the data axis they sum the norms' gradients
+// (fp32), each counting the tensor once.
 Traffic of_four_ranks_in_bf16() {
   const std::int64_t elements = stored_elements(2);
   const std::int64_t exchanged = (4 * blocks + 2) * stream * 2;
@@ -127,8 +130,8 @@ Traffic of_four_ranks_in_bf16() {
              {"all_gather", 2 * elements}}}}};
 }
 
-// Where every tensor rank has all tokens, the stream is summed twice a block forward and twice
-// backward, once in the embedding and once below the head, each rank counting it once; and no
+// Where every tensor rank has all tokens, the residual stream is summed twice per block forward and
+// twice backward, once in the embedding and once below the head, each rank counting it once. No
 // gradient is partial.
 Traffic of_tensor_ranks_with_all_tokens() {
   const std::int64_t sums = (4 * blocks + 2) * 2 * stream * 4;
@@ -136,7 +139,7 @@ Traffic of_tensor_ranks_with_all_tokens() {
           {{"tensor", {{"all_reduce", sums + softmax}}}}};
 }
 
-TEST(Program, SendsWhatItsLayoutTakes) {
+TEST(TrainCommand, SendsTheBytesThatItsLayoutNeeds) {
   const Scratch scratch;
   std::vector<Traffic> table{of_two_data_ranks(), of_tensor_ranks_with_all_tokens()};
   if (supports_matmul(Stream(Device::cpu, 1), DType::bf16))
@@ -151,8 +154,8 @@ TEST(Program, SendsWhatItsLayoutTakes) {
   }
 }
 
-// The wrapper knows whether a person watches; a file that says otherwise is heeded all the same.
-TEST(Program, AFileDecidesOnTheLiveLineUnderTheWrapper) {
+// The wrapper tells whether a person watches, but a file that sets log.live decides.
+TEST(TrainCommand, TakesTheLiveLineFromTheFileUnderTheWrapper) {
   const Scratch scratch;
   for (const std::string live : {"on", "auto"}) {
     const fs::path file = scratch.path(live + ".ini");
@@ -160,11 +163,11 @@ TEST(Program, AFileDecidesOnTheLiveLineUnderTheWrapper) {
     const Finished finished = train(scratch, live, {.options = {"--config", file.string()}});
     ASSERT_EQ(finished.status, 0) << finished.output;
     const bool changes_in_place = finished.output.find("\r\033[Kstep 1/") != std::string::npos;
-    EXPECT_EQ(changes_in_place, live == "on") << finished.output;  // what is captured is a pipe
+    EXPECT_EQ(changes_in_place, live == "on") << finished.output;  // the output here is a pipe
   }
 }
 
-TEST(Program, EvaluationAgreesWithTrainingUnderAnyLayout) {
+TEST(TrainCommand, EvaluatesToTheSameLossAsEvalUnderAnyLayout) {
   const Scratch scratch;
   const Training training{.pipeline = 2, .options = {"--eval.every", "10", "--eval.windows", "0"}};
   ASSERT_EQ(train(scratch, "run", training).status, 0);

@@ -1,5 +1,5 @@
-// The program on a CUDA device, or on its double: what a run leaves behind is the same bits after a
-// stop, though its results are read a step late, and goes on on a CPU.
+// Training on a CUDA device, or on the fake of one: a stopped run resumes to the same bits, though
+// its results are read a step late, and a checkpoint resumes on a CPU.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -39,10 +39,10 @@ bool nccl(const Training& training) {
 class OnDevice : public testing::Test {
  protected:
   void SetUp() override {
-    if (device() == Device::cpu) GTEST_SKIP() << "the other tests are of CPUs";
+    if (device() == Device::cpu) GTEST_SKIP() << "other tests cover CPUs";
     if (const auto missing = missing_device(); !missing.empty()) GTEST_SKIP() << missing;
   }
-  // Why there is no device; "" where there is one.
+  // Why there is no usable device; "" where there is one.
   static std::string missing_device() {
     try {
       const Stream stream(device());
@@ -60,7 +60,7 @@ class OnDevice : public testing::Test {
 class OnDeviceUnder : public OnDevice, public testing::WithParamInterface<Training> {};
 
 TEST_P(OnDeviceUnder, ResumesBitForBit) {
-  if (nccl(GetParam()) && !is_fake()) GTEST_SKIP() << "the ranks may share a device";
+  if (nccl(GetParam()) && !is_fake()) GTEST_SKIP() << "NCCL needs a device per rank";
   const Training training = with(on_device(GetParam()), {"--checkpoint.every", "2"});
   const Finished whole = train(scratch_, "whole", training);
   ASSERT_EQ(whole.status, 0) << whole.output;
@@ -90,8 +90,8 @@ INSTANTIATE_TEST_SUITE_P(Layouts, OnDeviceUnder,
                                                             : "OneRank";
                          });
 
-// How often the host waited until a stream of one of the ranks had nothing left to do, over a run
-// of a tiny model that saves nothing before its end.
+// How often the host of any rank waited for its stream to be empty, over a run of a tiny model that
+// saves nothing before its end.
 int waits_for_ends(const Scratch& scratch, const Training& training, int run_steps) {
   const std::string name = fmt::format("{}-steps", run_steps);
   const std::filesystem::path file = scratch.path(name + "-waits");
@@ -109,25 +109,25 @@ int waits_for_ends(const Scratch& scratch, const Training& training, int run_ste
   return sum;
 }
 
-// A step's results are read when the next one's work stands behind them; an evaluation's loss is
-// waited for.
-TEST_P(OnDeviceUnder, WaitsForTheDeviceInNoStep) {
-  if (!is_fake()) GTEST_SKIP() << "the double counts waits";
+// A step's results are read after the next step was issued. Only an evaluation waits for its loss.
+TEST_P(OnDeviceUnder, DoesNotWaitForTheDeviceWithinAStep) {
+  if (!is_fake()) GTEST_SKIP() << "only the fake counts waits";
   const Training training = on_device(GetParam());
   if (training.ranks() > 1 && !nccl(training))
-    GTEST_SKIP() << "what goes by the host is waited for";
+    GTEST_SKIP() << "messages through the host are waited for";
   constexpr int more_steps = 8;
   const int few = waits_for_ends(scratch_, training, 2);
-  // Less than what one wait in each of them, on each rank, would come to. By NCCL it is not zero:
-  // how often the host polls while connections are made is chance.
+  // One wait per step on each rank would come to more. With NCCL the number is not zero, since the
+  // host polls while connections are made, and how often varies.
   const int waited = few + more_steps;
   EXPECT_LT(waits_for_ends(scratch_, training, 2 + more_steps), waited);
   EXPECT_GE(waits_for_ends(scratch_, with(training, {"--eval.every", "1"}), 3 + more_steps),
             waited);
 }
 
-// What a signal saves is the step that was written last, though another one was under way.
-TEST_F(OnDevice, StopsAfterASignal) {
+// The checkpoint that a signal causes is of the last step in the metrics, though another step was
+// under way.
+TEST_F(OnDevice, SavesTheLastWrittenStepOnASignal) {
   Process stopped(
       training_words(scratch_, "run", with(on_device({}), {"--train.steps", "1000000"})));
   for (int i = 0; i < 6000 && metrics(scratch_, "run").empty(); ++i) {
@@ -140,7 +140,7 @@ TEST_F(OnDevice, StopsAfterASignal) {
   EXPECT_TRUE(std::filesystem::exists(checkpoint(scratch_, "run", done)));
 }
 
-TEST_F(OnDevice, GoesOnOnACpuFromItsCheckpoint) {
+TEST_F(OnDevice, ResumesOnACpuFromItsCheckpoint) {
   const Training training = with(on_device({.tensor = 2}), {"--checkpoint.every", "4"});
   const Finished whole = train(scratch_, "run", training);
   ASSERT_EQ(whole.status, 0) << whole.output;
@@ -156,9 +156,9 @@ TEST_F(OnDevice, GoesOnOnACpuFromItsCheckpoint) {
   }
 }
 
-// By NCCL where each rank has a device of its own, though it be the first that each is shown.
-TEST_F(OnDevice, PicksItsTransport) {
-  if (!is_fake()) GTEST_SKIP() << "the double has a device for each rank";
+// NCCL is chosen where each rank has a device of its own, even if each sees it as its first.
+TEST_F(OnDevice, ChoosesNcclOnlyForADevicePerRank) {
+  if (!is_fake()) GTEST_SKIP() << "only the fake has a device for each rank";
   const auto words =
       training_words(scratch_, "run", with(on_device({.data = 2}), {"--train.steps", "1"}));
   const auto says = [](const Finished& finished, const std::string& text) {
@@ -169,9 +169,10 @@ TEST_F(OnDevice, PicksItsTransport) {
   says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "device"}}), "transport NCCL\n");
 }
 
-// As where Slurm binds devices to the nearer ranks: two are shown to even ranks, two others to odd.
-TEST_F(OnDevice, HasOneForEachRankOfThoseThatItIsShown) {
-  if (!is_fake()) GTEST_SKIP() << "the double shows devices to order";
+// Slurm may bind devices to the nearer ranks: here even ranks see two devices, and odd ranks two
+// others.
+TEST_F(OnDevice, UsesADevicePerRankAmongThoseVisibleToIt) {
+  if (!is_fake()) GTEST_SKIP() << "only the fake can hide devices";
   for (const auto& [shown, ranks] : {std::pair{"socket", 4}, {"more", 2}}) {
     const Finished finished = run(
         training_words(scratch_, "run", with(on_device({.data = ranks}), {"--train.steps", "1"})),
@@ -180,7 +181,7 @@ TEST_F(OnDevice, HasOneForEachRankOfThoseThatItIsShown) {
   }
 }
 
-TEST_F(OnDevice, IsRefusedWhatItHasNoMemoryFor) {
+TEST_F(OnDevice, RefusesAModelThatDoesNotFit) {
   const Finished finished = run(training_words(
       scratch_, "run",
       with(on_device({}), {"--model.hidden", "4096", "--model.positions", "268435456"})));
@@ -192,9 +193,9 @@ TEST_F(OnDevice, IsRefusedWhatItHasNoMemoryFor) {
   }
 }
 
-// A device that can't be used is not taken for none, for which tests are skipped.
+// Tests are skipped where there is no device, so a broken device must not look like none.
 TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
-  if (!is_fake()) GTEST_SKIP() << "only the double breaks to order";
+  if (!is_fake()) GTEST_SKIP() << "only the fake breaks on request";
   const auto finds = [&](const char* error) {
     return run(training_words(scratch_, "run", on_device({})),
                {{"MASFORMER_CUDA_DOUBLE_BROKEN", error}});
@@ -212,8 +213,8 @@ TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
       << broken.output;
 }
 
-// A step whose loss is no number is known of only when the next one's passes have been issued.
-TEST_F(OnDevice, KeepsNothingOfAStepThatIsNotFinite) {
+// The loss of a step is known only after the next step's passes were issued.
+TEST_F(OnDevice, KeepsNothingOfAStepWhoseLossIsNotFinite) {
   const Finished finished = train(
       scratch_, "run", with(on_device({}), {"--train.lr", "1e6", "--train.weight_decay", "1e38"}));
   EXPECT_EQ(finished.status, 1);

@@ -1,4 +1,4 @@
-// bf16 beside fp32 over a whole run of the program.
+// Training in bf16 against the same run in fp32.
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -9,13 +9,13 @@
 namespace masformer::test {
 namespace {
 
-TEST(Precision, Bf16FollowsFp32WithoutDrift) {
+TEST(Precision, LossInBf16FollowsFp32WithoutDrift) {
   if (!has_bf16()) GTEST_SKIP() << no_bf16;
   constexpr std::size_t steps = 200, quarter = steps / 4;
   const Scratch scratch;
   const auto losses = [&](const std::string& dtype) {
-    // Slow and wide enough that the few documents are not learned by heart: what is left of the
-    // loss then is noise.
+    // A rate low enough that the few documents are not memorised: the loss that is left then would
+    // be noise.
     const Finished finished =
         train(scratch, dtype,
               {.tensor = 2,
@@ -30,7 +30,8 @@ TEST(Precision, Bf16FollowsFp32WithoutDrift) {
   const auto rounded = losses("bf16");
   ASSERT_EQ(exact.size(), steps);
   ASSERT_EQ(rounded.size(), steps);
-  EXPECT_LT(exact.back(), exact.front() / 2) << "it learns, so that there is something to follow";
+  EXPECT_LT(exact.back(), exact.front() / 2)
+      << "the loss must fall for the comparison to mean anything";
   double apart = 0;
   double first = 0, last = 0;  // of the signed differences
   for (std::size_t i = 0; i < steps; ++i) {
