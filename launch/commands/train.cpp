@@ -10,6 +10,7 @@
 #include "launch/training/run_output.h"
 #include "launch/training/signals.h"
 #include "launch/training/start_page.h"
+#include "launch/training/start_progress.h"
 #include "launch/training/trainer.h"
 #include "parallel/comm/collective_errors.h"
 
@@ -33,23 +34,34 @@ RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
 }
 
 void print_start_page(Job& job, const Options& options, const TrainingData& data) {
+  const std::string page = start_page(job, options, data);
   on_first_rank(job.world(), [&] {
-    fmt::print("{}", start_page(job, options, data));
+    fmt::print("{}", page);
     std::fflush(stdout);
   });
 }
 
 ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table) {
   const auto world = session.world();
+  StartProgress progress([first = world->rank() == 0](const std::string& line) {
+    if (!first) return;
+    std::puts(line.c_str());
+    std::fflush(stdout);
+  });
+  progress.enter("opening the token store");
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
+  progress.enter("planning the run and taking its memory");
   RunPlan plan = run_collectively(*world, [&] { return decide(options, store, world->size()); });
   Job job(session, std::move(plan), Purpose::training, options.runtime);
+  progress.enter("reading the token store");
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
   print_start_page(job, options, data);
+  progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
   output.start_after(state.step);
   for (const std::string& note : state.notes) output.log(note);
+  progress.finish();
   return Trainer({job, data, output, options, table}, state.step).run();
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "launch/training/rank_speed.h"
+
 namespace masformer {
 namespace {
 
@@ -10,20 +12,21 @@ std::string describe_transport(const ProcessGroups& groups) {
   return groups.staged ? "transport through the host, by MPI\n" : "transport NCCL\n";
 }
 
-std::string describe_device(const Job& job) {
+std::string describe_device(Job& job) {
+  const DType dtype = job.plan.policy.dtype;
   if (const DeviceStream* const device = job.stream.device_stream()) {
     return fmt::format(
         "device    {} on rank 0; {} peak of all ranks {:.0f} TFLOP/s, by data sheet\n{}",
-        device->name(), name_of(job.plan.policy.dtype), job.peak_flops / 1e12,
-        describe_transport(job.groups));
+        device->name(), name_of(dtype), job.peak_flops / 1e12, describe_transport(job.groups));
   }
-  return fmt::format("threads   {} per rank; fp32 peak of all ranks {:.0f} GFLOP/s, measured\n",
-                     job.stream.threads(), job.peak_flops / 1e9);
+  return fmt::format("threads   {} per rank; fp32 peak of all ranks {:.0f} GFLOP/s, measured\n{}",
+                     job.stream.threads(), job.peak_flops / 1e9,
+                     describe(measure_matmul_speed(job.stream, job.world()), dtype));
 }
 
 }  // namespace
 
-std::string start_page(const Job& job, const Options& options, const TrainingData& data) {
+std::string start_page(Job& job, const Options& options, const TrainingData& data) {
   return fmt::format(
       "{}data      {}: {} tokens to train on, {} held out; {} windows per epoch\n{}output    {}: "
       "metrics.jsonl, checkpoints/\n",
