@@ -5,6 +5,7 @@
 #include <numbers>
 #include <vector>
 
+#include "runtime/op_timer.h"
 #include "runtime/ops/adamw.h"
 #include "runtime/ops/elementwise.h"
 
@@ -28,7 +29,7 @@ void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicat
     if (parameter.declaration.primary) gradients.push_back(parameter.owned(parameter.gradient));
   }
   add_sum_of_squares(stream, gradients, sum);
-  world.all_reduce(sum, Reduction::sum).wait();
+  time_wait(stream, "all ranks", [&] { world.all_reduce(sum, Reduction::sum).wait(); });
 }
 
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,

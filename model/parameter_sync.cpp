@@ -1,5 +1,6 @@
 #include "model/parameter_sync.h"
 
+#include "runtime/op_timer.h"
 #include "runtime/ops/elementwise.h"
 
 namespace masformer {
@@ -31,14 +32,20 @@ void ParameterSync::reduce(Synced& parameter) {
 
 void ParameterSync::finish_reduction() {
   const SentBytes sent_before = groups_->tensor->sent_bytes();
-  groups_->tensor->all_reduce(partial_gradients_, Reduction::sum).wait();
+  time_wait(*stream_, "gradients",
+            [&] { groups_->tensor->all_reduce(partial_gradients_, Reduction::sum).wait(); });
   sent_to_tensor_ranks_ += groups_->tensor->sent_bytes() - sent_before;
   for (Synced& parameter : parameters_) {
     if (parameter.partial) reduce(parameter);
   }
-  for (Synced& parameter : parameters_) parameter.reduction.wait();
+  time_wait(*stream_, "gradients", [&] {
+    for (Synced& parameter : parameters_) parameter.reduction.wait();
+  });
   if (!shared_table_) return;
-  groups_->embedding->all_reduce(parameters_[*shared_table_].owned_gradient, Reduction::sum).wait();
+  time_wait(*stream_, "gradients", [&] {
+    const Tensor gradient = parameters_[*shared_table_].owned_gradient;
+    groups_->embedding->all_reduce(gradient, Reduction::sum).wait();
+  });
 }
 
 void ParameterSync::start_all_gather(ParameterId id) {
@@ -54,7 +61,11 @@ void ParameterSync::start_all_gathers() {
 }
 
 void ParameterSync::wait_for(ParameterRange parameters) {
-  for (ParameterId id = parameters.begin; id < parameters.end; ++id) parameters_[id].arrival.wait();
+  time_wait(*stream_, "weights", [&] {
+    for (ParameterId id = parameters.begin; id < parameters.end; ++id) {
+      parameters_[id].arrival.wait();
+    }
+  });
 }
 
 void ParameterSync::poll() {

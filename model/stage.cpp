@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/op_timer.h"
 #include "runtime/ops/elementwise.h"
 
 namespace masformer {
@@ -124,11 +125,15 @@ void Stage::run(const Action& action) {
     }
     sync_.poll();
   }
+  if (OpTimer* const timer = stream_.timer()) timer->set_site({});
 }
 
 void Stage::run_pass(const ProgramPoint& point, LayerContext& run) {
   const auto index = static_cast<std::size_t>(point.layer);
   const Layer& layer = *description_.layers[index];
+  if (OpTimer* const timer = stream_.timer()) {
+    timer->set_site({layer.kind(), std::string(name_of(point.pass))});
+  }
   switch (point.pass) {
     case Pass::forward:
       sync_.wait_for(description_.layer_parameters[index]);

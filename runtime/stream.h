@@ -77,6 +77,8 @@ class DeviceStream {
 // CPU, none. Throws UsageError where there is none to be had.
 std::vector<std::string> visible_devices(Device device);
 
+class OpTimer;
+
 class Stream {
  public:
   // `threads`: how many the CPU backend may use in each op; at least 1. `index`: which of the
@@ -94,12 +96,16 @@ class Stream {
   }
   // Null on the CPU.
   DeviceStream* device_stream() const { return device_stream_.get(); }
+  // What times the calls on this stream; usually null. It attaches and detaches itself.
+  OpTimer* timer() const { return timer_; }
+  void set_timer(OpTimer* timer) { timer_ = timer; }
 
  private:
   Device device_;
   int threads_;
   bool deterministic_;
   std::unique_ptr<DeviceStream> device_stream_;
+  OpTimer* timer_ = nullptr;
 };
 
 // Ends what other ranks keep a stream's device waiting for when an exception destroys it: the last

@@ -41,6 +41,17 @@ void print_start_page(Job& job, const Options& options, const TrainingData& data
   });
 }
 
+// An option that names a step which was done before this start has no effect.
+void log_past_steps(const Options& options, std::int64_t done, RunOutput& output) {
+  const auto log_past = [&](const char* option, std::int64_t step) {
+    if (step == 0 || step > done) return;
+    output.log(
+        fmt::format("{}={} has no effect: this run starts after step {}", option, step, done));
+  };
+  log_past("train.dump_gradients_at", options.train.dump_gradients_at);
+  log_past("train.profile_step", options.train.profile_step);
+}
+
 ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table) {
   const auto world = session.world();
   StartProgress progress([first = world->rank() == 0](const std::string& line) {
@@ -61,6 +72,7 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
   output.start_after(state.step);
   for (const std::string& note : state.notes) output.log(note);
+  log_past_steps(options, state.step, output);
   progress.finish();
   return Trainer({job, data, output, options, table}, state.step).run();
 }

@@ -193,6 +193,11 @@ void describe_train(OptionTable& table, Options& o) {
              .help = "A step whose summed gradients, before clipping, are written to "
                      "RUN_DIR/gradients. 0: none.",
              .minimum = 0});
+  table.add("train.profile_step", o.train.profile_step,
+            {.value = "N",
+             .help = "A step whose time is printed by kind of op, and by kind of layer and pass, "
+                     "for one rank of each pipeline stage. 0: none.",
+             .minimum = 0});
 }
 
 void describe_data(OptionTable& table, Options& o) {

@@ -41,7 +41,7 @@ struct Options {
     std::int64_t seed = 1;
     std::string dtype = "fp32";
     std::string recompute = "none";
-    std::int64_t dump_gradients_at = 0;
+    std::int64_t dump_gradients_at = 0, profile_step = 0;
   } train;
   struct {
     std::string path;

@@ -80,6 +80,11 @@ void check_training(const Options& options, std::vector<std::string>& violations
     violations.push_back(fmt::format("train.dump_gradients_at={} lies beyond train.steps={}",
                                      t.dump_gradients_at, t.steps));
   }
+  if (t.profile_step > t.steps) {
+    violations.push_back(
+        fmt::format("train.profile_step={} is after the last step, train.steps={}: lower it",
+                    t.profile_step, t.steps));
+  }
 }
 
 OptimizerConfig make_optimizer(const Options& options) {

@@ -14,8 +14,8 @@ Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const Runtim
       stream(open_stream(session, runtime, plan.policy.dtype)),
       groups(open_groups(session, plan.mesh, stream, runtime)),
       stage(make_stage(purpose)),
-      peak_flops(sum_over(world(),
-                          peak_of_rank(stream, plan.policy.dtype, session.ranks_on_this_host()))) {}
+      rank_peak_flops(peak_of_rank(stream, plan.policy.dtype, session.ranks_on_this_host())),
+      peak_flops(sum_over(world(), rank_peak_flops)) {}
 
 Stage Job::make_stage(Purpose purpose) {
   StageSpec spec = plan.describe_stage(groups.at);

@@ -22,9 +22,9 @@ class Job {
   Stream stream;
   ProcessGroups groups;
   Stage stage;
-  // FLOP/s of all ranks together, at best: fp32 on CPUs, measured at start; of the layers' dtype on
-  // CUDA devices, by their data sheet.
-  double peak_flops;
+  // FLOP/s at best, of this rank and of all ranks together: fp32 on CPUs, measured at start; of the
+  // layers' dtype on CUDA devices, by their data sheet.
+  double rank_peak_flops, peak_flops;
 
   Communicator& world() { return *groups.world; }
   bool first() const { return groups.world->rank() == 0; }

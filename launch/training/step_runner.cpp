@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "model/optimizer.h"
+#include "runtime/op_timer.h"
 #include "runtime/ops/elementwise.h"
 
 namespace masformer {
@@ -21,7 +22,8 @@ IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch)
   const Tensor loss = job_.stage.loss();
   // Every tensor rank of the last stage has the whole loss: the first one's counts.
   if (job_.groups.at.tensor > 0) fill_zero(job_.stream, loss);
-  job_.world().all_reduce(loss, Reduction::sum).wait();
+  time_wait(job_.stream, "all ranks",
+            [&] { job_.world().all_reduce(loss, Reduction::sum).wait(); });
   sum_squared_norm(job_.stream, job_.stage.parameters(), job_.world());
   return {number, std::move(timing), {}};
 }

@@ -15,7 +15,8 @@ Trainer::Trainer(const Training& training, std::int64_t done)
       runner_(training.job),
       collector_(training.job),
       checkpointer_(training.job, training.output, training.options, training.table,
-                    training.data.digest()) {}
+                    training.data.digest()),
+      profiler_(training.job, training.output, training.options.train.profile_step) {}
 
 ExitCode Trainer::run() {
   if (done_ >= training_.options.train.steps) {
@@ -58,11 +59,14 @@ ExitCode Trainer::train() {
 
 void Trainer::issue(std::int64_t number) {
   if (!issued_) collector_.start_clock();
-  IssuedStep step = runner_.forward_backward(number, prefetcher_.next());
+  const Batch batch = prefetcher_.next();
+  profiler_.begin(number);
+  IssuedStep step = runner_.forward_backward(number, batch);
   if (number == training_.options.train.dump_gradients_at) checkpointer_.dump_gradients(number);
   // Before the update: what follows a step whose loss is not finite is not to be kept.
   if (issued_) conclude();
   runner_.update(step);
+  profiler_.end();
   issued_ = std::move(step);
 }
 
@@ -85,6 +89,7 @@ void Trainer::conclude() {
     collected.metrics.eval_loss = evaluation.loss;
   }
   training_.output.write(collected.metrics);
+  profiler_.report(step.number);
 }
 
 bool Trainer::is_evaluated(std::int64_t number) const {

@@ -10,6 +10,7 @@
 #include "launch/training/job.h"
 #include "launch/training/metrics_collector.h"
 #include "launch/training/run_output.h"
+#include "launch/training/step_profiler.h"
 #include "launch/training/step_runner.h"
 #include "launch/training/training_data.h"
 #include "runtime/error.h"
@@ -50,6 +51,7 @@ class Trainer {
   StepRunner runner_;
   MetricsCollector collector_;
   Checkpointer checkpointer_;
+  StepProfiler profiler_;
   std::optional<IssuedStep> issued_;  // not concluded
   bool stop_ = false;                 // a signal asked any rank to stop
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "model/layers/layer_norm_part.h"
 #include "model/layers/projection_part.h"
@@ -16,6 +17,7 @@ class AttentionLayer final : public Layer {
   // `index`: the block's number in the model.
   AttentionLayer(LayerSetup setup, int index);
 
+  std::string kind() const override { return "attention " + to_string(span_); }
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;

@@ -2,6 +2,8 @@
 // tensor axis; each rank looks up its own words and a sum joins them.
 #pragma once
 
+#include <string>
+
 #include "model/layers/tensor_sum_part.h"
 
 namespace masformer {
@@ -10,6 +12,7 @@ class EmbeddingLayer final : public Layer {
  public:
   explicit EmbeddingLayer(LayerSetup setup);
 
+  std::string kind() const override { return "embedding"; }
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext&) const override {}  // tokens have no gradient
   void backward_weight(LayerContext& context) const override;

@@ -84,13 +84,15 @@ HeadLayer::Chunk HeadLayer::chunk(const LayerContext& context, std::int64_t begi
 void HeadLayer::loss(LayerContext& context, Chunk& chunk) const {
   linear(context.stream, chunk.normed, context.parameters[weight_].value, {}, chunk.logits);
   softmax_max(context.stream, chunk.logits, shard_, chunk.max);
-  context.tensor.all_reduce(chunk.max, Reduction::max).wait();
+  time_wait(context.stream, "tensor ranks",
+            [&] { context.tensor.all_reduce(chunk.max, Reduction::max).wait(); });
   softmax_sum(context.stream, chunk.logits, shard_, chunk.labels, chunk.max, chunk.sum,
               chunk.target);
   // The sums and the targets lie side by side: one message.
   const std::int64_t count = chunk.sum.dim(0);
   const Tensor both(chunk.sum.raw(), {2 * count}, DType::f32, chunk.sum.device());
-  context.tensor.all_reduce(both, Reduction::sum).wait();
+  time_wait(context.stream, "tensor ranks",
+            [&] { context.tensor.all_reduce(both, Reduction::sum).wait(); });
   cross_entropy(context.stream, chunk.labels, chunk.max, chunk.sum, chunk.target, chunk.sum,
                 context.loss);
 }

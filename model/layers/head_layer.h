@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "model/layers/layer_norm_part.h"
 #include "runtime/ops/cross_entropy.h"
@@ -18,6 +19,7 @@ class HeadLayer final : public Layer {
   // `weight`: the parameter [V, H] of the tied table or of the head's own.
   HeadLayer(LayerSetup setup, ParameterId weight);
 
+  std::string kind() const override { return "head"; }
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;
   void backward_weight(LayerContext&) const override {}

@@ -94,6 +94,9 @@ class Layer {
  public:
   virtual ~Layer() = default;
 
+  // "mlp", "attention window:256": layers of one kind do the same work. For people.
+  virtual std::string kind() const = 0;
+
   virtual void forward(LayerContext& context) const = 0;
   // Fills the buffers that were declared as recomputed, with the same bits; before backward_input
   // of the same micro-batch.

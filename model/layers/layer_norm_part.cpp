@@ -31,13 +31,13 @@ Tensor LayerNormPart::forward(LayerContext& context) const {
   layer_norm(context.stream, context.input, context.parameters[weight_].value,
              context.parameters[bias_].value, epsilon_, shards_.own_rows(whole),
              context.buffers[mean_], context.buffers[rstd_]);
-  shards_.gather(context.tensor, whole);
+  shards_.gather(context.stream, context.tensor, whole);
   return whole;
 }
 
 void LayerNormPart::backward(LayerContext& context, Tensor residual) const {
   const Tensor whole = context.buffers[normed_gradient_];
-  shards_.sum(context.tensor, whole);
+  shards_.sum(context.stream, context.tensor, whole);
   layer_norm_backward(context.stream, {.dy = shards_.own_rows(whole),
                                        .x = context.input,
                                        .weight = context.parameters[weight_].value,

@@ -4,6 +4,8 @@
 // Shapes: T tokens, H hidden, F ffn, t tensor ranks.
 #pragma once
 
+#include <string>
+
 #include "model/layers/layer_norm_part.h"
 #include "model/layers/projection_part.h"
 
@@ -14,6 +16,7 @@ class MlpLayer final : public Layer {
   // `index`: the block's number in the model.
   MlpLayer(LayerSetup setup, int index);
 
+  std::string kind() const override { return "mlp"; }
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;

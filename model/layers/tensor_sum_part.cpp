@@ -13,7 +13,7 @@ TensorSumPart::TensorSumPart(LayerSetup& setup, Pass gathered) : shards_(setup.s
 }
 
 Tensor TensorSumPart::sum(LayerContext& context) const {
-  shards_.sum(context.tensor, part(context));
+  shards_.sum(context.stream, context.tensor, part(context));
   return shards_.own_rows(part(context));
 }
 
@@ -24,7 +24,7 @@ void TensorSumPart::put(LayerContext& context) const {
 Tensor TensorSumPart::gather_gradient(LayerContext& context) const {
   const Tensor whole = gradient(context);
   if (gradient_) copy(context.stream, context.output_gradient, shards_.own_rows(whole));
-  shards_.gather(context.tensor, whole);
+  shards_.gather(context.stream, context.tensor, whole);
   return whole;
 }
 

@@ -8,6 +8,7 @@
 
 #include "parallel/comm/communicator.h"
 #include "parallel/sharding.h"
+#include "runtime/op_timer.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
@@ -32,12 +33,15 @@ class TokenShards {
   Tensor own_rows(const Tensor& whole) const { return whole.slice(0, own_.begin, own_.count); }
 
   // Fills the other ranks' rows of `whole`.
-  void gather(Communicator& tensor, const Tensor& whole) const {
-    if (shared_) tensor.all_gather(whole).wait();
+  void gather(const Stream& stream, Communicator& tensor, const Tensor& whole) const {
+    if (!shared_) return;
+    time_wait(stream, "tensor ranks", [&] { tensor.all_gather(whole).wait(); });
   }
   // The own rows of `whole` become their sum over the ranks; all rows where they are not shared.
-  void sum(Communicator& tensor, const Tensor& whole) const {
-    (shared_ ? tensor.reduce_scatter(whole) : tensor.all_reduce(whole, Reduction::sum)).wait();
+  void sum(const Stream& stream, Communicator& tensor, const Tensor& whole) const {
+    time_wait(stream, "tensor ranks", [&] {
+      (shared_ ? tensor.reduce_scatter(whole) : tensor.all_reduce(whole, Reduction::sum)).wait();
+    });
   }
 
  private:

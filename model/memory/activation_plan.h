@@ -7,11 +7,19 @@
 #include <vector>
 
 #include "parallel/pipeline/schedule.h"
+#include "runtime/enum_names.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
 
-enum class Pass : std::uint8_t { forward, recompute, backward_input, backward_weight };
+// In the order of a step.
+#define MASFORMER_PASSES(VALUE)           \
+  VALUE(forward, "forward")               \
+  VALUE(recompute, "recompute")           \
+  VALUE(backward_input, "backward_input") \
+  VALUE(backward_weight, "backward_weight")
+MASFORMER_NAMED_ENUM(Pass, MASFORMER_PASSES);
+#undef MASFORMER_PASSES
 
 // One pass of one layer, by its place in the stage.
 struct ProgramPoint {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/op_timer.h"
 
 namespace masformer {
 namespace {
@@ -105,7 +106,7 @@ void Execution::send_result(const Action& action) {
 void StepTiming::wait(Request& event) {
   if (event.done()) return;
   DeviceEvent begin(*stream_);
-  event.wait();
+  time_wait(*stream_, "other stages", [&] { event.wait(); });
   waits_.push_back({std::move(begin), DeviceEvent(*stream_)});
 }
 

@@ -1,13 +1,15 @@
 // The way from an op to its backend. An op's NAME.cpp checks the operands against the contract in
 // NAME.h and then calls dispatch(); nobody else calls the ops of a backend's table. So each op that
 // any part of the program issues passes through here once, with its name (name_of(op)) and its
-// stream: whatever concerns all ops, such as a timer, belongs here. An op that a backend makes of
+// stream: whatever concerns all ops, such as the timer, belongs here. An op that a backend makes of
 // other ops counts as one.
 #pragma once
 
 #include <utility>
 
 #include "runtime/backend.h"
+#include "runtime/op_timer.h"
+#include "runtime/ops/op_flops.h"
 
 namespace masformer {
 namespace detail {
@@ -22,10 +24,14 @@ MASFORMER_OPS(MASFORMER_TABLE_MEMBER)
 
 }  // namespace detail
 
-// Runs `op` on the stream's device. On return it is done on the CPU, and issued on other devices.
+// Runs `op` on the stream's device, timed where the stream has a timer. On return it is done on the
+// CPU, and issued on other devices.
 template <Op op, class... Operands>
 void dispatch(const Stream& stream, Operands&&... operands) {
+  OpTimer* const timer = stream.timer();
+  if (timer != nullptr) timer->begin_call(name_of(op), CallKind::op, op_flops<op>(operands...));
   (backend(stream).*detail::table_member<op>)(stream, std::forward<Operands>(operands)...);
+  if (timer != nullptr) timer->end_call();
 }
 
 }  // namespace masformer

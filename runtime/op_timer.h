@@ -1,0 +1,84 @@
+// The program's one timer: how long each call on a stream took, ops and waits for other ranks, and
+// where in the model it was made. Times are taken by the clock on the CPU and by events on other
+// devices, which are read afterwards: the stream does not wait while it is timed.
+//
+// A stream without a timer pays for one test of a pointer per call.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/device_event.h"
+
+namespace masformer {
+
+enum class CallKind : std::uint8_t {
+  op,
+  wait,  // for other ranks
+};
+
+// Where calls are made from; names for people, empty outside of layers.
+struct CallSite {
+  std::string layer;  // its kind, such as "attention window:256"
+  std::string pass;   // such as "backward_input"
+
+  bool operator==(const CallSite&) const = default;
+};
+
+struct TimedCall {
+  std::string_view name;
+  CallKind kind = CallKind::op;
+  CallSite site;
+  double flops = 0;  // 0 where they are not counted
+  double seconds = 0;
+};
+
+class OpTimer {
+ public:
+  // Times the calls on `stream` from now on. The stream outlives the timer and has no other.
+  explicit OpTimer(Stream& stream);
+  ~OpTimer();
+  OpTimer(const OpTimer&) = delete;
+  OpTimer& operator=(const OpTimer&) = delete;
+
+  // The site of the calls that follow.
+  void set_site(CallSite site) { site_ = std::move(site); }
+  // Calls within a call count as part of it. `name` outlives the timer.
+  void begin_call(std::string_view name, CallKind kind, double flops);
+  void end_call();
+  // Ends the timing and detaches the timer from the stream.
+  void finish();
+
+  // From the start to finish(), and the calls between, in their order. These wait for the stream.
+  double seconds() const { return end_.seconds_since(begin_); }
+  std::vector<TimedCall> calls() const;
+
+ private:
+  struct Call {
+    std::string_view name;
+    CallKind kind;
+    CallSite site;
+    double flops;
+    DeviceEvent begin, end;
+  };
+
+  Stream* stream_;
+  CallSite site_;
+  int depth_ = 0;  // of calls within calls
+  std::vector<Call> calls_;
+  DeviceEvent begin_, end_;
+};
+
+// Runs `wait`, which waits for other ranks, and times it where the stream has a timer.
+template <class Wait>
+void time_wait(const Stream& stream, std::string_view name, Wait wait) {
+  OpTimer* const timer = stream.timer();
+  if (timer != nullptr) timer->begin_call(name, CallKind::wait, 0);
+  wait();
+  if (timer != nullptr) timer->end_call();
+}
+
+}  // namespace masformer
