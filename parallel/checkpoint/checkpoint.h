@@ -1,11 +1,11 @@
-// Checkpoints: sets of named global tensors, in shard files that hold hyperslabs of them, and a
-// manifest that says what is where. Nothing in one depends on the layout that wrote it. The format
-// is described byte by byte in docs/checkpoint-format.md.
+// A checkpoint is a set of named global tensors. Its shard files hold hyperslabs of them, and its
+// manifest says which file holds what. Nothing in it depends on the layout that wrote it.
+// docs/checkpoint-format.md describes the format byte by byte.
 //
 //   RUN_DIR/checkpoints/step-00000100/manifest.json
 //                                    /shard-00000.h5 ...
 //
-// What is not yet committed has another name than step-*.
+// A folder that is not yet committed has another name than step-*.
 #pragma once
 
 #include "parallel/checkpoint/directory.h"  // IWYU pragma: export

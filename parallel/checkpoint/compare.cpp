@@ -17,9 +17,10 @@
 namespace masformer {
 namespace {
 
-constexpr std::int64_t max_elements = std::int64_t{1} << 18;  // read at a time: 1 MiB a side
+constexpr std::int64_t max_elements = std::int64_t{1} << 18;  // per read: 1 MiB on each side
 
-// Halves the box along its first divisible dimension until the parts are small: contiguous parts.
+// Halves the box along its first divisible dimension until the parts are small. The parts are
+// contiguous in memory.
 void for_each_part(const Hyperslab& box, const std::function<void(const Hyperslab&)>& visit) {
   if (box.elements() <= max_elements) return visit(box);
   std::size_t dim = 0;
@@ -33,7 +34,8 @@ void for_each_part(const Hyperslab& box, const std::function<void(const Hypersla
   for_each_part(high, visit);
 }
 
-// Sums of squares of a - b and of b, in lanes that don't wait for each other.
+// Sums of squares of a - b and of b. Each is summed in several lanes, so that an addition need not
+// wait for the one before it.
 class Squares {
  public:
   void add(const std::vector<float>& a, const std::vector<float>& b, std::int64_t count) {
@@ -51,7 +53,7 @@ class Squares {
   static constexpr std::size_t lanes = 8;
 
   void add(std::size_t lane, float a, float b) {
-    // Equal bits do not differ, even if they are those of a NaN or an infinity.
+    // NaN - NaN and inf - inf are NaN, but equal bits count as no difference.
     const bool same = std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
     const double reference = b;
     const double difference = same ? 0.0 : a - reference;
@@ -86,7 +88,7 @@ double relative_difference(CheckpointReader& a, CheckpointReader& b, const std::
   return std::sqrt(squares.difference() / squares.reference());
 }
 
-// What keeps `a` from being compared with `b`, as seen from a.
+// Appends the tensors of `a` that `b` lacks and, with `shapes`, those that differ in shape.
 void list_mismatches(const CheckpointReader& a, const CheckpointReader& b, bool shapes,
                      std::vector<std::string>& mismatches) {
   for (const auto& [name, tensor] : a.manifest().tensors) {

@@ -1,4 +1,4 @@
-// How far apart the tensors of two checkpoints are.
+// Measures how far the tensors of two checkpoints differ.
 #pragma once
 
 #include <map>
@@ -8,10 +8,10 @@
 
 namespace masformer {
 
-// For each tensor the norm of a - b over the norm of b (of a, where b is zero), in double: 0 where
-// no bit differs, else the largest double where a side holds NaN or infinity. Reads a bounded
-// number of elements at a time. Throws UsageError that lists the tensors which one side lacks or
-// which differ in shape.
+// Returns for each tensor the norm of a - b over the norm of b (of a, where b is zero), computed in
+// double. It is 0 where no bit differs; otherwise it is the largest double where either side holds
+// a NaN or an infinity. Holds a bounded number of elements at a time. Throws UsageError that lists
+// the tensors that one side lacks and those that differ in shape.
 std::map<std::string, double> compare(CheckpointReader& a, CheckpointReader& b);
 
 }  // namespace masformer

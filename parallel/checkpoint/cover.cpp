@@ -16,8 +16,8 @@ std::int64_t end_of(const StoredPiece& piece, std::size_t dim) {
   return piece.slab.offset[dim] + piece.slab.shape[dim];
 }
 
-// The dimension with the most different beginnings.
-std::size_t max_cut_dimension(const StoredTensor& tensor) {
+// The dimension in which the pieces have the most distinct beginnings.
+std::size_t most_cut_dimension(const StoredTensor& tensor) {
   std::size_t best = 0;
   std::size_t most = 0;
   for (std::size_t dim = 0; dim < tensor.shape.size(); ++dim) {
@@ -39,12 +39,12 @@ std::string overlap_between(const StoredPiece& a, const StoredPiece& b) {
   return fmt::format("{} and {} overlap", describe(a), describe(b));
 }
 
-// Walks along one dimension with the pieces that are open there.
+// Sweeps along one dimension. `open` holds the pieces that contain the current position.
 std::string overlap_complaint(const StoredTensor& tensor) {
   if (tensor.shape.empty()) {
     return tensor.pieces.size() < 2 ? "" : overlap_between(tensor.pieces[0], tensor.pieces[1]);
   }
-  const std::size_t dim = max_cut_dimension(tensor);
+  const std::size_t dim = most_cut_dimension(tensor);
   std::vector<const StoredPiece*> order;
   for (const StoredPiece& piece : tensor.pieces) order.push_back(&piece);
   std::stable_sort(order.begin(), order.end(), [dim](const StoredPiece* a, const StoredPiece* b) {
@@ -96,11 +96,11 @@ std::string to_string(const Hyperslab& box) {
 std::string cover_complaint(const StoredTensor& tensor) {
   for (const StoredPiece& piece : tensor.pieces) {
     if (!lies_in(piece.slab, tensor.shape)) {
-      return fmt::format("{} does not lie in [{}]", describe(piece), fmt::join(tensor.shape, ", "));
+      return fmt::format("{} is not inside [{}]", describe(piece), fmt::join(tensor.shape, ", "));
     }
   }
   if (std::string overlap = overlap_complaint(tensor); !overlap.empty()) return overlap;
-  // Disjoint boxes inside the tensor fill it where their volumes add up to its own.
+  // Disjoint boxes inside the tensor fill it exactly if their volumes add up to its own.
   std::int64_t stored = 0;
   for (const StoredPiece& piece : tensor.pieces) stored += piece.slab.elements();
   const std::int64_t wanted = tensor.elements();

@@ -1,4 +1,4 @@
-// Do boxes tile a tensor? Without looking at elements.
+// Checks that boxes tile a tensor, without visiting its elements.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +11,22 @@
 
 namespace masformer::checkpoint {
 
-// The number of elements of a tensor of `shape`; none where an extent is negative or the tensor's
-// bytes don't fit in 63 bits.
+// The number of elements of a tensor of `shape`; nullopt where an extent is negative or the
+// tensor's bytes don't fit in 63 bits.
 std::optional<std::int64_t> checked_elements(const std::vector<std::int64_t>& shape);
 
-// Whether the box has the tensor's number of dimensions and stays inside; an empty box may.
+// Whether the box has the tensor's number of dimensions and is inside of it. It may be empty.
 bool lies_in(const Hyperslab& box, const std::vector<std::int64_t>& shape);
 
 // "[2:4, 0:8]"
 std::string to_string(const Hyperslab& box);
 
-// What keeps the pieces, none of which is empty, from holding each element exactly once; "" where
-// nothing does. Requires checked_elements(tensor.shape). Pieces are compared only where they meet
-// along the dimension that they are most cut in: k pieces cost k log k and the meetings.
+// Returns "" where the pieces, none of which may be empty, hold each element exactly once, else
+// what is wrong. Requires checked_elements(tensor.shape).
+//
+// The pieces are sorted along the dimension in which they have the most distinct beginnings, and
+// two of them are compared only where they overlap in that dimension. So k pieces take time in k
+// log k plus the number of such pairs, which is none where the tensor is cut in one dimension.
 std::string cover_complaint(const StoredTensor& tensor);
 
 }  // namespace masformer::checkpoint

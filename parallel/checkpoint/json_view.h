@@ -1,4 +1,4 @@
-// A JSON value and where it stands, so that whoever expects something else of it can say so.
+// A JSON value with its place in the text, which error messages name.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace masformer::checkpoint {
 
 class JsonView {
  public:
-  // `place`: as a message names it; "" is the whole text. The value must outlive the view.
+  // `place` is a JSON pointer; "" is the whole text. The value must outlive the view.
   JsonView(const nlohmann::json& value, std::string place)
       : value_(&value), place_(std::move(place)) {}
 
@@ -26,14 +26,14 @@ class JsonView {
     if (found == value_->end()) fail("{}: \"{}\" is missing", shown(), key);
     return {*found, place_ + "/" + key};
   }
-  // The members of an object, each visit(key, view).
+  // Calls visit(key, view) for each member of an object.
   template <class Visit>
   void each_member(Visit visit) const {
     expect(value_->is_object(), "an object");
     for (const auto& [key, value] : value_->items())
       visit(key, JsonView(value, place_ + "/" + key));
   }
-  // The elements of an array, each visit(view).
+  // Calls visit(view) for each element of an array.
   template <class Visit>
   void each_element(Visit visit) const {
     expect(value_->is_array(), "an array");
@@ -56,7 +56,7 @@ class JsonView {
     each_element([&](const JsonView& element) { all.push_back(element.count()); });
     return all;
   }
-  // Throws where `holds` is false.
+  // Throws Error "PLACE: VALUE is not WHAT" unless `holds`.
   void expect(bool holds, const char* what) const {
     if (!holds) fail("{}: {} is not {}", shown(), excerpt(), what);
   }

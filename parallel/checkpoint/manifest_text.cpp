@@ -24,7 +24,7 @@ bool is_file_name(const std::string& name) {
   return printable && !name.empty() && name.front() != '.' && name != manifest_name;
 }
 
-// HDF5 would not see what is behind a zero.
+// HDF5 reads a path up to its first zero byte.
 bool is_dataset_path(const std::string& path) {
   return path.size() > 1 && path.front() == '/' && path.find('\0') == std::string::npos;
 }
@@ -48,7 +48,7 @@ json to_json(const StoredFile& file) {
   return {{"bytes", file.bytes}, {"xxh3_128", file.digest}};
 }
 
-// An object with each member on a line of its own: short enough for machines, legible to people.
+// An object with each member on a line of its own, so that people can read it.
 template <class Value>
 std::string to_lines(const std::map<std::string, Value>& members) {
   std::string text = "{";
@@ -109,16 +109,32 @@ void check_files_listed(const Manifest& manifest) {
   }
 }
 
-// Copying and printing values takes the stack as deep as they are nested.
-bool check_depth(int depth, json::parse_event_t /*event*/, const json& /*value*/) {
-  constexpr int most = 100;
-  require(depth <= most, "nested more than {} deep", most);
-  return true;
+// Copying and printing values takes stack in proportion to how deep they are nested. This is a pass
+// of its own because nlohmann's parser, where it is given a callback, searches all members of an
+// object at the end of each of them: that takes quadratic time.
+void check_depth(std::string_view text) {
+  constexpr int max_depth = 100;  // objects and arrays around a value
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+    } else if (c == ']' || c == '}') {
+      --depth;
+    } else if (c != ' ' && c != '\t' && c != '\r' && c != '\n') {
+      require(depth <= max_depth, "nested more than {} deep", max_depth);
+      if (c == '[' || c == '{') ++depth;
+      in_string = c == '"';
+    }
+  }
 }
 
 json parse_json(std::string_view text) {
+  check_depth(text);
   try {
-    return json::parse(text, check_depth);
+    return json::parse(text);
   } catch (const json::exception& problem) {
     fail("not JSON: {}", problem.what());
   }

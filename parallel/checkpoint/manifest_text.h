@@ -12,16 +12,16 @@
 
 namespace masformer::checkpoint {
 
-// Verified against its digest and against itself. Throws Error that says what is wrong and where,
-// without a file name.
+// Verifies the digest and everything that manifest.h promises; time is near linear in the text.
+// Throws Error that says what is wrong and where, without a file name.
 Manifest parse_manifest(std::string_view text);
 std::string to_text(const Manifest& manifest);
 
-// The whole text, from what follows the first line.
+// The whole text of a manifest, given what follows its first line.
 std::string signed_text(std::string_view rest);
 
-// The "tensors" member alone, for ranks that tell each other what they write. Checked as to types
-// and ranges, not as to whether the pieces fill the tensors.
+// The "tensors" member alone, by which ranks tell each other what they write. Types and ranges are
+// checked; whether the pieces fill the tensors is not.
 std::map<std::string, StoredTensor> parse_tensors(std::string_view text);
 std::string to_text(const std::map<std::string, StoredTensor>& tensors);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <list>
+#include <map>
 #include <sys/resource.h>
 #include <utility>
 
@@ -19,7 +20,7 @@ using namespace io;
 
 namespace {
 
-// A quarter of what the process may have open, 256 as a rule: MPI and the token store need theirs.
+// A quarter of the process's limit, usually 256 files: MPI and the token store need some, too.
 std::size_t max_open_files() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -33,7 +34,7 @@ Hdf5File open_shard(const std::filesystem::path& path) {
   return file;
 }
 
-// The data set of a piece, which must be what the manifest says of it.
+// Opens the data set of a piece and checks it against the manifest.
 Hdf5Dataset open_dataset(const Hdf5File& file, const StoredPiece& piece) {
   Hdf5Dataset dataset(H5Dopen2(file.id(), piece.dataset.c_str(), H5P_DEFAULT));
   require(static_cast<bool>(dataset), "{}: can't open {}: {}", piece.file, piece.dataset,
@@ -45,12 +46,12 @@ Hdf5Dataset open_dataset(const Hdf5File& file, const StoredPiece& piece) {
                     H5Sget_simple_extent_ndims(space.id()) == static_cast<int>(extents.size()) &&
                     H5Sget_simple_extent_dims(space.id(), extents.data(), nullptr) >= 0 &&
                     extents == dataset_extents(piece.slab.shape);
-  require(same, "{}: {} is not fp32 of [{}], as the manifest has it", piece.file, piece.dataset,
+  require(same, "{}: {} is not fp32 of [{}], as the manifest says", piece.file, piece.dataset,
           fmt::join(piece.slab.shape, ", "));
   return dataset;
 }
 
-// `part` of the tensor, selected in memory or in a file that holds `box` of the tensor.
+// Selects `part` of the tensor in a space, of memory or of a file, that holds `box` of the tensor.
 Hdf5Space select(const Hyperslab& box, const Hyperslab& part) {
   const std::vector<hsize_t> extents = dataset_extents(box.shape);
   const std::vector<hsize_t> count = dataset_extents(part.shape);
@@ -68,7 +69,7 @@ Hdf5Space select(const Hyperslab& box, const Hyperslab& part) {
 void check_destination(const std::string& name, const Hyperslab& slab, const Tensor& data) {
   require(data.dtype() == DType::f32 && data.device() == Device::cpu && data.contiguous() &&
               data.shape() == Shape(slab.shape),
-          "{}: {} is read into {} of {} on {}, and not a contiguous fp32 one on the CPU", name,
+          "{}: {} can't be read into {} of {} on {}: it must be contiguous fp32 on the CPU", name,
           to_string(slab), data.shape().to_string(), name_of(data.dtype()), name_of(data.device()));
 }
 
@@ -76,17 +77,21 @@ void check_destination(const std::string& name, const Hyperslab& slab, const Ten
 
 struct CheckpointReader::Files {
   using Named = std::pair<std::string, Hdf5File>;
-  std::list<Named> open;  // the one used last in front
-  std::size_t most = max_open_files();
+  std::list<Named> open;  // the most recently used one first
+  std::map<std::string, std::list<Named>::iterator> by_name;
+  std::size_t capacity = max_open_files();
 
   const Hdf5File& get(const std::filesystem::path& directory, const std::string& name) {
-    const auto found = std::ranges::find(open, name, &Named::first);
-    if (found != open.end()) {
-      open.splice(open.begin(), open, found);
-    } else {
-      if (open.size() >= most) open.pop_back();
-      open.emplace_front(name, open_shard(directory / name));
+    if (const auto found = by_name.find(name); found != by_name.end()) {
+      open.splice(open.begin(), open, found->second);
+      return open.front().second;
     }
+    if (open.size() >= capacity) {
+      by_name.erase(open.back().first);
+      open.pop_back();
+    }
+    open.emplace_front(name, open_shard(directory / name));
+    by_name[name] = open.begin();
     return open.front().second;
   }
 };
@@ -104,7 +109,7 @@ void CheckpointReader::read(const std::string& name, const Hyperslab& slab, Tens
   const auto found = manifest_.tensors.find(name);
   require(found != manifest_.tensors.end(), "{} has no tensor {}", directory_.string(), name);
   const StoredTensor& tensor = found->second;
-  require(lies_in(slab, tensor.shape), "{}: {} of {} does not lie in [{}]", directory_.string(),
+  require(lies_in(slab, tensor.shape), "{}: {} of {} is not inside [{}]", directory_.string(),
           to_string(slab), name, fmt::join(tensor.shape, ", "));
   check_destination(name, slab, data);
   const Hdf5Quiet quiet;

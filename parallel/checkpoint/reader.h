@@ -11,9 +11,9 @@
 
 namespace masformer {
 
-// Reads hyperslabs of a checkpoint, whatever layout wrote it. Files are opened as they are needed
-// and kept open, up to a quarter of the process's limit; one thread of a rank uses it. Verify with
-// damaged_files() first: HDF5 itself does not notice flipped bytes.
+// Reads hyperslabs of a checkpoint under any layout. Files are opened on demand and kept open, up
+// to a quarter of the process's limit. Used by one thread. Call damaged_files() first: HDF5 does
+// not notice flipped bytes.
 class CheckpointReader {
  public:
   explicit CheckpointReader(std::filesystem::path directory);  // throws Error as read_manifest()
@@ -25,8 +25,8 @@ class CheckpointReader {
 
   const std::filesystem::path& directory() const { return directory_; }
   const Manifest& manifest() const { return manifest_; }
-  // Fills `data` (contiguous fp32 on the CPU, of slab.shape). Throws Error where there is no such
-  // tensor, or the slab does not lie in it.
+  // Fills `data` (contiguous fp32 on the CPU, of slab.shape). Throws Error where the checkpoint has
+  // no such tensor or the slab is not inside of it.
   void read(const std::string& name, const Hyperslab& slab, Tensor data);
 
  private:

@@ -13,17 +13,17 @@ namespace {
 // Large data sets start on pages of the file, so that they can be mapped and written directly.
 constexpr hsize_t alignment = 4096;
 
-// What HDF5 copies into a property list.
+// HDF5 copies this into the property list.
 struct DriverInfo {
   ShardSink* sink;
 };
 
-// HDF5's view of the open file: its own part comes first.
+// The open file as HDF5 sees it; its own part must come first.
 struct DriverFile {
   H5FD_t base;
   ShardSink* sink;
-  haddr_t end_of_addresses;  // what HDF5 has given out
-  haddr_t end_of_file;       // what has been written
+  haddr_t end_of_addresses;  // allocated by HDF5
+  haddr_t end_of_file;       // written so far
 };
 
 DriverFile& own(H5FD_t* file) {
@@ -46,7 +46,7 @@ herr_t close_file(H5FD_t* file) {
 }
 
 herr_t query(const H5FD_t* /*file*/, unsigned long* features) {
-  // The library's default driver has these, too: gathering small writes, a sieve for partial ones.
+  // The same as HDF5's default driver: small writes are aggregated, partial ones sieved.
   *features = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
               H5FD_FEAT_AGGREGATE_SMALLDATA;
   return 0;
@@ -65,7 +65,7 @@ haddr_t get_eof(const H5FD_t* file, H5FD_mem_t /*type*/) {
   return own(file).end_of_file;
 }
 
-// Zeros stand in for what was dropped or never written.
+// What was dropped or never written reads as zeros.
 herr_t read_bytes(H5FD_t* file, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_t address,
                   std::size_t size, void* buffer) {
   ShardSink& sink = *own(file).sink;

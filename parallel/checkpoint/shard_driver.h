@@ -1,8 +1,8 @@
-// How HDF5 writes a shard: through a descriptor that we own, by a file driver that never fails.
+// The HDF5 file driver that writes a shard, through a descriptor that we own.
 //
-// HDF5 1.10 can't close a file whose writes fail (a full disk): it crashes at H5Fclose or at the
-// program's end. So this driver keeps the first errno for us, drops what follows, and tells HDF5
-// that all is well. The caller asks for the error when the file is closed.
+// HDF5 1.10 can't close a file whose writes fail (on a full disk): it crashes in H5Fclose or when
+// the program ends. So this driver never reports a failure to HDF5. It records the first errno and
+// drops all later writes; the caller checks the error after each call and after closing the file.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace masformer::checkpoint {
 
-// Where the driver writes, and what became of it.
+// Where the driver writes, and the first error.
 struct ShardSink {
   int descriptor = -1;  // open for reading and writing, empty at first
-  int error = 0;        // errno of the first failure; nothing is written after it
+  int error = 0;        // errno of the first failure; nothing is written after that
 };
 
-// A file-access property list for H5Fcreate. `sink` must outlive every file made with it.
+// A file access property list for H5Fcreate. `sink` must outlive every file created with it.
 io::Hdf5Properties shard_access(ShardSink& sink);
 
 }  // namespace masformer::checkpoint

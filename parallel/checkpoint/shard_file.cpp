@@ -14,7 +14,7 @@ using namespace io;
 
 namespace {
 
-// " (needs 12.3 MiB more)": what is still to be written less what is free; "" where unknown.
+// " (needs 12.3 MiB more)": what remains to be written less what is free; "" where unknown.
 std::string shortage(const File& file, std::int64_t wanted) {
   struct statvfs volume {};
   if (fstatvfs(file.descriptor(), &volume) != 0) return "";
@@ -24,8 +24,8 @@ std::string shortage(const File& file, std::int64_t wanted) {
   return fmt::format(" (needs {:.1f} MiB more)", static_cast<double>(missing) / (1 << 20));
 }
 
-// Contiguous, its space given out when it is written, without filling it first; no times, so that
-// the same pieces make the same bytes.
+// Contiguous; space is allocated when it is written, and not filled before. Without times, so that
+// the same pieces give the same bytes.
 Hdf5Properties dataset_creation() {
   Hdf5Properties creation(H5Pcreate(H5P_DATASET_CREATE));
   const bool made = creation && H5Pset_layout(creation.id(), H5D_CONTIGUOUS) >= 0 &&
@@ -36,7 +36,7 @@ Hdf5Properties dataset_creation() {
 
 bool write_attribute(const Hdf5Dataset& dataset, const char* name,
                      const std::vector<std::int64_t>& values) {
-  // Like the data set itself, the attributes of a tensor of no dimensions have one entry.
+  // The attributes of a tensor of no dimensions have one entry, as its data set has.
   const std::vector<std::int64_t> stored = values.empty() ? std::vector<std::int64_t>{1} : values;
   const hsize_t count = stored.size();
   const Hdf5Space space(H5Screate_simple(1, &count, nullptr));
@@ -81,14 +81,14 @@ void ShardWriter::write(const std::string& dataset, const std::vector<std::int64
 
 StoredFile ShardWriter::finish() {
   check(hdf5_.close(), "close");
-  // The disk works while the digest is computed from the system's cache.
+  // The disk writes while the digest is computed from the system's cache.
   file_.start_sync();
   StoredFile stored{file_.bytes(), digest_of(file_)};
   file_.sync();
   return stored;
 }
 
-// The system's reason comes before HDF5's, which follows from it.
+// The system's error comes first, since HDF5's follows from it.
 void ShardWriter::check(bool holds, const std::string& what) const {
   if (sink_.error != 0) {
     const bool full = sink_.error == ENOSPC || sink_.error == EDQUOT;

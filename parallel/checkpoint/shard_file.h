@@ -1,4 +1,4 @@
-// One rank's shard: an HDF5 file with a contiguous fp32 data set for each piece.
+// One rank's shard: an HDF5 file with one contiguous fp32 data set for each piece.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,20 @@
 
 namespace masformer::checkpoint {
 
-// Writes a shard. Throws Error that names the file where that fails.
+// Writes a shard. Throws SystemError or Error that names the file.
 class ShardWriter {
  public:
-  // `bytes`: of all pieces that will come, for the message about a full disk.
+  // `bytes` is the total of all pieces, for the message about a full disk.
   ShardWriter(const std::filesystem::path& path, std::int64_t bytes);
   ~ShardWriter() = default;
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
 
-  // Straight from the tensor's memory. `slab` (not empty) and `global_shape` become attributes.
+  // Writes directly from the tensor's memory. `slab` (not empty) and `global_shape` become
+  // attributes.
   void write(const std::string& dataset, const std::vector<std::int64_t>& global_shape,
              const Hyperslab& slab, const Tensor& data);
-  // Ends the file. Returns when it is durable.
+  // Closes the file. Returns when it is durable.
   StoredFile finish();
 
  private:
@@ -36,10 +37,10 @@ class ShardWriter {
   io::File file_;
   std::int64_t bytes_;
   ShardSink sink_;
-  io::Hdf5File hdf5_;  // uses the sink: closed before it goes
+  io::Hdf5File hdf5_;  // uses sink_, so it is declared after it and closed first
 };
 
-// The extents of a data set for a piece: a tensor of no dimensions is stored as one of [1].
+// The extents of a piece's data set. A tensor of no dimensions is stored as one of [1].
 std::vector<hsize_t> dataset_extents(const std::vector<std::int64_t>& shape);
 
 }  // namespace masformer::checkpoint

@@ -24,18 +24,18 @@ void check_piece(const TensorPiece& piece) {
   check_name(piece.name);
   require(checked_elements(piece.global_shape).has_value(), "{}: [{}] is not a shape", piece.name,
           fmt::join(piece.global_shape, ", "));
-  require(lies_in(piece.slab, piece.global_shape), "{}: {} does not lie in [{}]", piece.name,
+  require(lies_in(piece.slab, piece.global_shape), "{}: {} is not inside [{}]", piece.name,
           to_string(piece.slab), fmt::join(piece.global_shape, ", "));
   if (piece.slab.elements() == 0) return;
   require(piece.data.dtype() == DType::f32 && piece.data.device() == Device::cpu,
           "{}: checkpoints take fp32 from the CPU, not {} from {}", piece.name,
           name_of(piece.data.dtype()), name_of(piece.data.device()));
   require(piece.data && piece.data.contiguous() && piece.data.shape() == Shape(piece.slab.shape),
-          "{}: the data is {}, and not a contiguous [{}]", piece.name,
-          piece.data.shape().to_string(), fmt::join(piece.slab.shape, ", "));
+          "{}: the data is {}, not a contiguous [{}]", piece.name, piece.data.shape().to_string(),
+          fmt::join(piece.slab.shape, ", "));
 }
 
-// The entry of a tensor, which all pieces must agree on the shape of.
+// The entry of a tensor, on whose shape all pieces must agree.
 StoredTensor& entry(Tensors& tensors, const std::string& name,
                     const std::vector<std::int64_t>& shape) {
   StoredTensor& known = tensors.try_emplace(name, StoredTensor{shape, {}}).first->second;
@@ -44,24 +44,36 @@ StoredTensor& entry(Tensors& tensors, const std::string& name,
   return known;
 }
 
-// The tensor's own name, or one with a suffix where the shard has that already.
-std::string dataset_name(const std::string& tensor, std::set<std::string>& taken) {
-  std::string name = "/" + tensor;
-  for (int copy = 2; !taken.insert(name).second; ++copy) name = fmt::format("/{}~{}", tensor, copy);
-  return name;
-}
+// Gives each piece of a shard a data set of its own.
+class DatasetNames {
+ public:
+  // The tensor's own name, or one with a suffix where that is taken.
+  std::string next(const std::string& tensor) {
+    int& copy = copies_.try_emplace(tensor, 1).first->second;
+    std::string name = "/" + tensor;
+    if (copy == 1 && taken_.insert(name).second) return name;
+    do {
+      name = fmt::format("/{}~{}", tensor, ++copy);
+    } while (!taken_.insert(name).second);
+    return name;
+  }
+
+ private:
+  std::set<std::string> taken_;
+  std::map<std::string, int> copies_;  // by tensor, the last suffix that was tried
+};
 
 }  // namespace
 
 ShardPlan plan_shard(const std::string& file, const std::vector<TensorPiece>& pieces) {
   ShardPlan plan;
-  std::set<std::string> taken;
+  DatasetNames names;
   for (const TensorPiece& piece : pieces) {
     check_piece(piece);
     StoredTensor& tensor = entry(plan.tensors, piece.name, piece.global_shape);
     std::string& dataset = plan.datasets.emplace_back();
     if (piece.slab.elements() == 0) continue;
-    dataset = dataset_name(piece.name, taken);
+    dataset = names.next(piece.name);
     tensor.pieces.push_back({file, dataset, piece.slab});
     plan.bytes += piece.data.bytes();
   }

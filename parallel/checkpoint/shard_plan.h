@@ -1,4 +1,4 @@
-// Who stores what: decided and checked before anything is written.
+// Decides and checks what each rank stores, before anything is written.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,16 @@ namespace masformer::checkpoint {
 
 // One rank's part of a checkpoint.
 struct ShardPlan {
-  std::map<std::string, StoredTensor> tensors;  // with this rank's pieces alone
-  std::vector<std::string> datasets;            // of each piece, in order; "" where it is empty
-  std::int64_t bytes = 0;                       // of data
+  std::map<std::string, StoredTensor> tensors;  // with this rank's pieces only
+  std::vector<std::string> datasets;            // for each piece, in order; "" for an empty one
+  std::int64_t bytes = 0;                       // of the pieces' data
 };
 
-// Throws Error where a piece is not what writer.h asks for.
+// Throws Error where a piece does not meet the requirements of writer.h.
 ShardPlan plan_shard(const std::string& file, const std::vector<TensorPiece>& pieces);
 
-// The manifest of all ranks' tensors, as text (manifest_text.h), without files. Throws Error where
-// an element would be stored twice or not at all.
+// The manifest of all ranks' plans, each as text (manifest_text.h), without files. Throws Error
+// where an element would be stored twice or not at all.
 Manifest merge_plans(const nlohmann::json& attributes, const std::vector<std::string>& plans);
 
 }  // namespace masformer::checkpoint

@@ -1,6 +1,6 @@
-// A checkpoint's manifest: the input is what follows its first line, which is added with a digest
-// that is right. What parses is printed and parses again to the same, and its pieces hold each
-// element exactly once.
+// Manifests of checkpoints. The input is the text after the first line; the first line is added
+// with the right digest. A manifest that parses is printed and parses again to the same manifest,
+// and its pieces hold each element exactly once.
 #include <algorithm>
 #include <map>
 #include <vector>
@@ -35,7 +35,7 @@ bool same(const std::map<std::string, Value>& a, const std::map<std::string, Val
   });
 }
 
-// Element by element, where there are few.
+// Checks the cover element by element, where there are few elements.
 void check_elements(const StoredTensor& tensor) {
   constexpr std::int64_t most = 1 << 12;
   const auto elements = checked_elements(tensor.shape);
@@ -73,7 +73,7 @@ void check_manifest(const std::string& text) {
   }
 }
 
-// What ranks tell each other: not yet whether the pieces fill the tensors.
+// The text by which ranks tell each other their tensors. The pieces need not fill the tensors.
 void check_tensors(std::string_view text) {
   const auto tensors = accepted([&] { return parse_tensors(text); });
   if (!tensors) return;

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// How ranks share a tensor out. Extents need not divide; some ranks may get nothing.
+// How a tensor is divided among ranks. Shares may differ in size, and some ranks may get nothing.
 enum class Split { rows, columns, blocks, dealt_rows, one_rank };
 constexpr Split all_splits[] = {Split::rows, Split::columns, Split::blocks, Split::dealt_rows,
                                 Split::one_rank};
@@ -29,7 +29,7 @@ const std::map<std::string, Extents> tensors = {
     {"empty", {0, 4}},           {"wide", {9, 700}},
 };
 
-// Cuts a dimension of a box into `parts` nearly equal ones and takes one.
+// Divides a dimension of a box into `parts` nearly equal parts and returns one of them.
 Hyperslab cut(Hyperslab box, std::size_t dim, int parts, int part) {
   if (box.shape.size() <= dim) return part == 0 ? box : Hyperslab{box.offset, box.shape};
   const std::int64_t extent = box.shape[dim];
@@ -51,7 +51,7 @@ std::vector<Hyperslab> dealt_rows(const Extents& shape, int ranks, int rank) {
   return mine;
 }
 
-// The boxes of one rank. `number` of the tensor varies which rank holds what is not cut.
+// The boxes of one rank. A tensor that is not divided belongs to rank `number` % ranks.
 std::vector<Hyperslab> share(Split split, const Extents& shape, int number, int ranks, int rank) {
   const Hyperslab all = whole(shape);
   const std::size_t last = shape.empty() ? 0 : shape.size() - 1;
@@ -89,7 +89,7 @@ void write(const fs::path& directory, Split split, int version = 0) {
   write_checkpoint(world(), directory, {{"version", version}}, pieces.all());
 }
 
-// The message of the Error that `work` throws on this rank; checks that it is the same on all.
+// Returns the message of the Error that `work` throws, and checks that all ranks throw the same.
 template <class Work>
 std::string common_error(Work work) {
   std::string message;
@@ -165,7 +165,7 @@ TEST_P(RoundTrip, AnyHyperslabIsTheSource) {
 
 INSTANTIATE_TEST_SUITE_P(Splits, RoundTrip, testing::ValuesIn(all_splits));
 
-TEST(Checkpoint, ReplacesWhatStandsThere) {
+TEST(Checkpoint, ReplacesACheckpointOfTheSameName) {
   const SharedDirectory folder(world());
   const fs::path directory = folder / "step-00000001";
   write(directory, Split::rows, 1);
@@ -195,7 +195,7 @@ TEST(Checkpoint, RefusesPiecesThatDoNotFillTensorsBeforeItWritesAnything) {
   const std::string hole = error_of(rank == 0 ? std::vector{high} : std::vector<Hyperslab>{});
   EXPECT_NE(hole.find("/tensors/w: 16 of its 32 elements are missing"), std::string::npos) << hole;
   const std::string outside = error_of({{{6, 0}, {3, 4}}});
-  EXPECT_NE(outside.find("w: [6:9, 0:4] does not lie in [8, 4]"), std::string::npos) << outside;
+  EXPECT_NE(outside.find("w: [6:9, 0:4] is not inside [8, 4]"), std::string::npos) << outside;
   world().barrier();
   EXPECT_TRUE(entries(folder.path()).empty());
 }
@@ -211,8 +211,9 @@ TEST(Checkpoint, RefusesRanksThatDisagreeAboutAShape) {
   EXPECT_NE(error.find("w is [4] in one piece and [5] in another"), std::string::npos) << error;
 }
 
-// A full disk, played by a limit on the size of files, at any point of the writing and on any rank.
-TEST(Checkpoint, AFullDiskOnOneRankFailsOnAllAndLeavesNothing) {
+// A limit on the size of files stands in for a full disk, at several points of the write and on
+// each rank.
+TEST(Checkpoint, FailsOnAllRanksAndLeavesNothingWhereOneDiskIsFull) {
   std::signal(SIGXFSZ, SIG_IGN);
   const SharedDirectory folder(world());
   for (int full = 0; full < world().size(); ++full) {
@@ -235,7 +236,7 @@ TEST(Checkpoint, AFullDiskOnOneRankFailsOnAllAndLeavesNothing) {
   EXPECT_EQ(entries(folder.path()), std::set<std::string>{"step-00000001"});
 }
 
-TEST(Checkpoint, APathThroughAFileIsRefusedByName) {
+TEST(Checkpoint, RefusesAPathThroughAFileByName) {
   const SharedDirectory folder(world());
   if (world().rank() == 0) std::ofstream(folder / "run") << "a file";
   world().barrier();
@@ -245,7 +246,7 @@ TEST(Checkpoint, APathThroughAFileIsRefusedByName) {
   EXPECT_NE(error.find("choose another folder"), std::string::npos) << error;
 }
 
-TEST(Checkpoint, TheNewestUndamagedOneIsFound) {
+TEST(Checkpoint, FindsTheNewestUndamagedOne) {
   const SharedDirectory folder(world());
   const fs::path run = folder / "run";
   EXPECT_FALSE(find_newest(world(), run).has_value());
@@ -271,7 +272,7 @@ TEST(Checkpoint, TheNewestUndamagedOneIsFound) {
   EXPECT_NE(error.find("step-00000005: shard-00000.h5: 100 bytes, "), std::string::npos) << error;
 }
 
-TEST(Checkpoint, AllRanksGetTheWholeListOfDamagedFiles) {
+TEST(Checkpoint, ListsAllDamagedFilesOnEveryRank) {
   const SharedDirectory folder(world());
   const fs::path directory = folder / "step-00000001";
   write(directory, Split::rows);

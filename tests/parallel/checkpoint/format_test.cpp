@@ -1,6 +1,5 @@
-// What one rank can prove about checkpoints: that damage is found, that manifests are checked, that
-// a killed save leaves nothing half done, and that the files are what docs/checkpoint-format.md
-// says.
+// Checkpoints on one rank: damage is found, manifests are checked, a killed save leaves nothing
+// incomplete, and the files are as docs/checkpoint-format.md says.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -113,10 +112,10 @@ TEST(CheckpointDamage, AnyFlippedByteOfTheManifestIsFound) {
   EXPECT_EQ(error_of([&] { read_manifest(directory); }), path + ": not a checkpoint's manifest");
 }
 
-// A manifest that was edited and signed again, and what reading it must complain of.
+// An edit of a manifest, which is then signed again, and the complaint on reading it.
 struct Edit {
-  const char* pointer;  // what is replaced (JSON Pointer)
-  json value;           // by what; discarded: removed
+  const char* pointer;  // JSON pointer to the value that is replaced
+  json value;           // the new value; discarded: the old one is removed
   const char* complaint;
 };
 
@@ -199,21 +198,25 @@ TEST(CheckpointManifest, EverythingInItIsChecked) {
   EXPECT_NE(error_of([&] { read_manifest(directory); }).find("not JSON"), std::string::npos);
 }
 
-// Copying and printing nested values takes the stack, a million deep all of it.
+// Copying and printing values takes stack in proportion to their nesting, and a million levels
+// would overflow it. An object or array may be empty at the level where a value would be too deep.
 TEST(CheckpointManifest, NestingIsBounded) {
-  const auto nested = [](std::size_t depth) {
-    return checkpoint::signed_text("\"attributes\": " + std::string(depth, '[') +
-                                   std::string(depth, ']') + "}");
+  const auto error = [&](std::size_t depth, const char* value) {
+    return error_of([&] {
+      checkpoint::parse_manifest(checkpoint::signed_text(
+          "\"attributes\": " + std::string(depth, '[') + value + std::string(depth, ']') + "}"));
+    });
   };
-  const auto error = [&](std::size_t depth) {
-    return error_of([&] { checkpoint::parse_manifest(nested(depth)); });
-  };
-  EXPECT_EQ(error(100), "/: \"format\" is missing");
-  EXPECT_EQ(error(102), "nested more than 100 deep");
-  EXPECT_EQ(error(1'000'000), "nested more than 100 deep");
+  for (const char* const value : {"", "1", "\"[[[\\\"[[[\"", "{ }"}) {
+    EXPECT_EQ(error(99, value), "/: \"format\" is missing") << value;
+    EXPECT_EQ(error(101, value), "nested more than 100 deep") << value;
+    EXPECT_EQ(error(1'000'000, value), "nested more than 100 deep") << value;
+  }
+  EXPECT_EQ(error(100, ""), "/: \"format\" is missing");
+  EXPECT_EQ(error(100, "1"), "nested more than 100 deep");
 }
 
-// Blocks that tile a square, in a scrambled order, are told from those that almost do.
+// Blocks in random order that tile a square are accepted, and those that almost tile it are not.
 TEST(CheckpointManifest, CoverIsExactForThousandsOfPieces) {
   constexpr std::int64_t side = 64;
   for (const Extents& block : {Extents{3, 5}, Extents{1, 7 * side}, Extents{2 * side, 1}}) {
@@ -234,7 +237,7 @@ TEST(CheckpointManifest, CoverIsExactForThousandsOfPieces) {
   }
 }
 
-// Saves without end, until it is killed.
+// Saves until the process is killed.
 [[noreturn]] void save_for_ever(const fs::path& run) {
   for (int round = 0;; ++round) {
     const int step = 1 + round % 5;  // replaces those of the rounds before
@@ -243,7 +246,7 @@ TEST(CheckpointManifest, CoverIsExactForThousandsOfPieces) {
   }
 }
 
-TEST(CheckpointCommit, AKilledSaveLeavesOnlyCompleteCheckpoints) {
+TEST(CheckpointCommit, LeavesOnlyCompleteCheckpointsWhereASaveIsKilled) {
   const TemporaryDirectory folder;
   const fs::path run = folder / "run";
   std::uint64_t draw = 5;
@@ -254,9 +257,9 @@ TEST(CheckpointCommit, AKilledSaveLeavesOnlyCompleteCheckpoints) {
     ASSERT_GE(child, 0);
     if (child == 0) save_for_ever(run);
     draw = mix(draw, 1);
-    // Longer from round to round where the machine is too slow for a whole save.
-    const std::uint64_t patience = seen == 0 ? static_cast<std::uint64_t>(round) + 1 : 1;
-    std::this_thread::sleep_for(std::chrono::microseconds(patience * (500 + draw % 30000)));
+    // If the machine is too slow for a whole save, wait longer from round to round.
+    const std::uint64_t timeout_factor = seen == 0 ? static_cast<std::uint64_t>(round) + 1 : 1;
+    std::this_thread::sleep_for(std::chrono::microseconds(timeout_factor * (500 + draw % 30000)));
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     for (const auto& [step, directory] : list_checkpoints(run)) {
@@ -327,7 +330,7 @@ TEST(CheckpointFormat, HoldsWhatTheDocumentSays) {
   H5Fclose(file);
 }
 
-TEST(CheckpointFormat, TheSamePiecesMakeTheSameBytes) {
+TEST(CheckpointFormat, GivesTheSameBytesForTheSamePieces) {
   const TemporaryDirectory folder;
   write(folder / "one");
   std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5's times are in seconds
@@ -337,7 +340,7 @@ TEST(CheckpointFormat, TheSamePiecesMakeTheSameBytes) {
   }
 }
 
-TEST(CheckpointReading, RefusesWhatIsNotThere) {
+TEST(CheckpointReading, RefusesTensorsAndSlabsThatDoNotExist) {
   const TemporaryDirectory folder;
   write(folder / "step-00000001");
   CheckpointReader reader(folder / "step-00000001");
@@ -351,14 +354,14 @@ TEST(CheckpointReading, RefusesWhatIsNotThere) {
     EXPECT_NE(error.find(text), std::string::npos) << error;
   };
   complains("c", whole({2}), into({2}), "has no tensor c");
-  complains("b", {{1}, {5}}, into({5}), "[1:6] of b does not lie in [5]");
-  complains("b", {{0, 0}, {1, 1}}, into({1, 1}), "does not lie in [5]");
-  complains("b", whole({5}), into({4}), "[0:5] is read into [4] of fp32 on cpu");
+  complains("b", {{1}, {5}}, into({5}), "[1:6] of b is not inside [5]");
+  complains("b", {{0, 0}, {1, 1}}, into({1, 1}), "is not inside [5]");
+  complains("b", whole({5}), into({4}), "[0:5] can't be read into [4] of fp32 on cpu");
   fs::resize_file(folder / "step-00000001" / "shard-00000.h5", 1000);
   complains("b", whole({5}), into({5}), "shard-00000.h5: ");
 }
 
-// One checkpoint of `shards` files with a tensor each, t0, t1 and so on, made from as many of one.
+// Makes a checkpoint of `shards` files that hold one tensor each: t0, t1 and so on.
 void write_shards(const fs::path& directory, int shards) {
   fs::create_directories(directory);
   Manifest all;
@@ -377,8 +380,8 @@ void write_shards(const fs::path& directory, int shards) {
   overwrite(directory / "manifest.json", checkpoint::to_text(all));
 }
 
-// The limit on files is set low, and a file in use is removed: it can be read while it is open.
-TEST(CheckpointReading, KeepsTheFilesInUseOpen) {
+// With a low limit on open files. A file that was removed can be read only while it is open.
+TEST(CheckpointReading, KeepsRecentlyUsedFilesOpen) {
   const TemporaryDirectory folder;
   constexpr int shards = 40;  // 16 stay open at the lowest
   write_shards(folder / "many", shards);
@@ -399,10 +402,10 @@ TEST(CheckpointReading, KeepsTheFilesInUseOpen) {
     check(0);
   }
   fs::remove(folder / "many" / "shard-00001.h5");
-  EXPECT_THROW(check(1), Error);  // closed long since
+  EXPECT_THROW(check(1), Error);  // it was closed for others
 }
 
-// Writes a checkpoint of tensors with all elements at one value each.
+// Writes a checkpoint of tensors, each of which holds one value throughout.
 void write_constant(const fs::path& directory, const std::map<std::string, float>& tensors,
                     std::int64_t elements) {
   std::map<std::string, std::vector<float>> memory;
@@ -455,8 +458,8 @@ TEST(CheckpointComparison, IsTheNormOfTheDifferenceOverTheNorm) {
   }
 }
 
-// An infinity on both sides does not hide what differs beside it.
-TEST(CheckpointComparison, IsNotDividedByInfinity) {
+// An infinity on both sides does not hide another difference.
+TEST(CheckpointComparison, IsTheLargestNumberWhereTheNormIsInfinite) {
   const TemporaryDirectory folder;
   const auto write_pair = [&](const char* name, float second) {
     std::vector<float> data{std::numeric_limits<float>::infinity(), second};

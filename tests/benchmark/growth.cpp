@@ -1,0 +1,100 @@
+// How the time before and after training grows with the size of the job: each line is one task at
+// one size, and after it the power of the size that fits the two largest sizes. Near 1 is linear.
+//
+//   masformer_growth_benchmark
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "parallel/checkpoint/checkpoint.h"
+#include "parallel/checkpoint/manifest_text.h"
+#include "parallel/comm/self_communicator.h"
+#include "tests/benchmark/measure.h"
+#include "tests/support/many_tensors.h"
+#include "tests/support/synthetic_checkpoint.h"
+#include "tests/support/temporary_directory.h"
+
+namespace masformer::test {
+namespace {
+
+struct Task {
+  std::string name;
+  std::string unit;  // what `sizes` count
+  std::vector<std::int64_t> sizes;
+  std::function<double(std::int64_t size)> seconds;
+};
+
+const std::vector<std::int64_t> tensor_counts{1000, 4000, 16000};
+
+double write_manifest(std::int64_t tensors) {
+  const Manifest manifest = many_tensors(static_cast<int>(tensors));
+  return fastest(3, 0, [&] { checkpoint::to_text(manifest); });
+}
+
+double read_manifest_text(std::int64_t tensors) {
+  const std::string text = checkpoint::to_text(many_tensors(static_cast<int>(tensors)));
+  return fastest(3, 0, [&] { checkpoint::parse_manifest(text); });
+}
+
+// Tensors of one number: all but the data itself.
+SyntheticPieces small_tensors(std::int64_t count) {
+  SyntheticPieces pieces;
+  for (std::int64_t i = 0; i < count; ++i) {
+    pieces.add(fmt::format("transformer.h.{}.mlp.c_fc.weight", i), {1}, whole({1}));
+  }
+  return pieces;
+}
+
+double save_checkpoint(std::int64_t tensors) {
+  const TemporaryDirectory folder;
+  const SyntheticPieces pieces = small_tensors(tensors);
+  SelfCommunicator alone;
+  return fastest(2, 0, [&] { write_checkpoint(alone, folder / "step-1", {}, pieces.all()); });
+}
+
+double load_checkpoint(std::int64_t tensors) {
+  const TemporaryDirectory folder;
+  SelfCommunicator alone;
+  write_checkpoint(alone, folder / "step-1", {}, small_tensors(tensors).all());
+  return fastest(2, 0, [&] {
+    CheckpointReader reader(folder / "step-1");
+    require_undamaged(alone, folder / "step-1", reader.manifest());
+    for (const auto& [name, tensor] : reader.manifest().tensors)
+      read_bits(reader, name, whole({1}));
+  });
+}
+
+const std::vector<Task> tasks{
+    {"write a manifest", "tensors", tensor_counts, write_manifest},
+    {"read a manifest", "tensors", tensor_counts, read_manifest_text},
+    {"save a checkpoint", "tensors", tensor_counts, save_checkpoint},
+    {"load a checkpoint", "tensors", tensor_counts, load_checkpoint},
+};
+
+void measure(const Task& task) {
+  double size_before = 0, before = 0;
+  for (const std::int64_t count : task.sizes) {
+    const auto size = static_cast<double>(count);
+    const double seconds = task.seconds(count);
+    fmt::print("{:<20}{:>8} {:<8}{:>10.4f} s", task.name, count, task.unit, seconds);
+    if (count == task.sizes.back() && size_before > 0) {
+      fmt::print("   power {:.2f}", std::log(seconds / before) / std::log(size / size_before));
+    }
+    fmt::print("\n");
+    std::fflush(stdout);
+    size_before = size;
+    before = seconds;
+  }
+}
+
+}  // namespace
+}  // namespace masformer::test
+
+int main() {
+  for (const auto& task : masformer::test::tasks) masformer::test::measure(task);
+}
