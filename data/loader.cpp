@@ -12,7 +12,7 @@ std::int64_t window_count(std::int64_t tokens, std::int64_t sequence) {
 }
 
 void append_window(const Split& split, std::int64_t sequence, std::int64_t index, Batch& batch) {
-  // The last label is the first token of the next window.
+  // One token more than the window: the last label.
   const auto count = static_cast<std::size_t>(sequence) + 1;
   std::vector<std::int32_t> tokens(count);
   std::vector<std::int32_t> documents(count);
@@ -46,15 +46,15 @@ Loader::Loader(const Split& split, const LoaderOptions& options)
     refuse("a sequence of {} tokens: at least 1 is needed", options.sequence);
   if (options.global_batch < 1 || options.shards < 1 ||
       options.global_batch % options.shards != 0) {
-    refuse("{} samples a step can't be shared evenly by {} data shards", options.global_batch,
+    refuse("{} samples per step can't be divided among {} data shards", options.global_batch,
            options.shards);
   }
   require(options.shard >= 0 && options.shard < options.shards, "there is no shard {} of {}",
           options.shard, options.shards);
   if (windows_ == 0) {
     refuse(
-        "{} tokens in {} documents are too few for one sample of {} tokens and the one behind "
-        "it: shorten the sequence, or take more text",
+        "{} tokens in {} documents are too few for one sample of {} tokens and the token after "
+        "it: shorten the sequence, or use more text",
         split.tokens(), split.documents(), options.sequence);
   }
 }

@@ -11,10 +11,10 @@
 
 namespace masformer {
 
-// All but the loader is guarded by `mutex`; `changed` tells of every change.
+// `mutex` guards everything but the loader; `changed` is notified of every change.
 struct Prefetcher::State {
-  State(const Loader& source, std::int64_t first, std::int64_t end, std::size_t most)
-      : loader(source), next_step(first), end_step(end), depth(most) {}
+  State(const Loader& source, std::int64_t first, std::int64_t end, std::size_t ahead)
+      : loader(source), next_step(first), end_step(end), depth(ahead) {}
 
   void run(std::int64_t first);
   bool wait_for_room();
@@ -23,15 +23,15 @@ struct Prefetcher::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<Batch> ready;  // steps next_step, next_step + 1, ...
-  std::int64_t next_step;   // what the caller takes next
+  std::int64_t next_step;   // of the next call of next()
   std::int64_t end_step;
   std::size_t depth;
-  std::exception_ptr failure;  // belongs to the step behind those that are ready
+  std::exception_ptr failure;  // of the step after those that are ready
   bool stop = false;
-  std::thread thread;  // started last, so that all of the above is there
+  std::thread thread;  // started after everything above is initialized
 };
 
-// False where the thread should end.
+// Returns false if the thread should end.
 bool Prefetcher::State::wait_for_room() {
   std::unique_lock lock(mutex);
   changed.wait(lock, [this] { return stop || ready.size() < depth; });

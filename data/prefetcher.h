@@ -1,4 +1,4 @@
-// Loads the next steps' batches on a thread of its own.
+// Loads the batches of the next steps on a separate thread.
 #pragma once
 
 #include <cstdint>
@@ -10,15 +10,15 @@ namespace masformer {
 
 class Prefetcher {
  public:
-  // Starts to load steps first_step, first_step + 1, ... up to (without) end_step, at most `depth`
-  // ahead of the caller. The loader outlives the prefetcher.
+  // Starts to load steps first_step ... end_step - 1, at most `depth` ahead of the caller. The
+  // loader must outlive the prefetcher.
   Prefetcher(const Loader& loader, std::int64_t first_step, std::int64_t end_step, int depth = 2);
   ~Prefetcher();  // stops the thread
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  // The next step's batch, in order; waits for it. What the thread threw is thrown here. Throws
-  // Error behind the last step.
+  // Waits for the next step's batch and returns it, in order. What the thread threw is thrown here.
+  // Throws Error after the last step.
   Batch next();
 
  private:

@@ -4,8 +4,12 @@
 #include <array>
 #include <cmath>
 #include <fstream>
+#include <new>
+#include <set>
 #include <string_view>
+#include <sys/stat.h>
 #include <system_error>
+#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -19,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What is wrong with the inputs, collected so that all of it is told at once.
+// What is wrong with the inputs, collected so that one message names everything.
 class Problems {
  public:
   void add(std::string problem) { problems_.push_back(std::move(problem)); }
@@ -37,7 +41,8 @@ class Problems {
   std::vector<std::string> problems_;
 };
 
-// The files that the options name, in the order of their paths, each once.
+// The files that the options name, in the order of their paths. A file with several names
+// (spellings of its path, links) is taken once, by the first of them.
 class FileFinder {
  public:
   FileFinder(const PrepareOptions& options, Problems& problems)
@@ -46,11 +51,19 @@ class FileFinder {
   std::vector<fs::path> find() {
     for (const fs::path& input : options_.inputs) add_input(input);
     std::sort(files_.begin(), files_.end());
-    files_.erase(std::unique(files_.begin(), files_.end()), files_.end());
+    drop_repeated();
     return std::move(files_);
   }
 
  private:
+  void drop_repeated() {
+    std::set<std::pair<dev_t, ino_t>> seen;
+    std::erase_if(files_, [&](const fs::path& file) {
+      struct stat status {};
+      return stat(file.c_str(), &status) == 0 && !seen.emplace(status.st_dev, status.st_ino).second;
+    });
+  }
+
   void add_input(const fs::path& input) {
     std::error_code error;
     const fs::file_status status = fs::status(input, error);
@@ -74,7 +87,7 @@ class FileFinder {
     if (error) problems_.add(fmt::format("can't read {}: {}", folder.string(), error.message()));
   }
 
-  // Errors at one entry (a link that leads nowhere) mean that it is neither file nor folder.
+  // An entry that can't be examined, such as a broken link, is neither file nor folder.
   void add_entry(const fs::directory_entry& entry) {
     std::error_code ignored;
     if (entry.is_directory(ignored)) {
@@ -97,8 +110,8 @@ class FileFinder {
   std::vector<fs::path> files_;
 };
 
-// Whether a file begins as every HDF5 file of `prepare` does. HDF5 is not asked: on a damaged
-// store, which is the one most worth replacing, it may end the program.
+// Whether a file begins with HDF5's signature, as `prepare` writes it. HDF5 itself may crash on a
+// damaged store, which is the one most worth replacing, so it is not used here.
 bool is_hdf5(const fs::path& file) {
   constexpr std::string_view signature = "\x89HDF\r\n\x1a\n";
   std::array<char, signature.size()> begin{};
@@ -106,20 +119,20 @@ bool is_hdf5(const fs::path& file) {
   return std::string_view(begin.data(), begin.size()) == signature;
 }
 
-// Whether an HDF5 file stands there, which is taken for a token store, whole or not. Any other file
-// that holds something, such as text, is refused.
+// Whether the output exists and is an HDF5 file, which is taken for a token store, complete or not.
+// Any other file that is not empty, such as text, is refused.
 bool would_replace(const fs::path& output, Problems& problems) {
   std::error_code ignored;
   if (!fs::exists(output) || fs::is_empty(output, ignored)) return false;
   if (!fs::is_regular_file(output) || !is_hdf5(output)) {
-    problems.add(fmt::format(
-        "{} stands there and is no token store of prepare's: name another --output, or remove it",
-        output.string()));
+    problems.add(
+        fmt::format("{} exists and is not a token store: name another --output, or remove it",
+                    output.string()));
   }
   return true;
 }
 
-// Nats a token, of tokens drawn independently with these counts: log N - sum c log c / N.
+// In nats per token, of tokens drawn independently with these counts: log N - sum c log c / N.
 double entropy(const std::vector<std::int64_t>& counts, std::int64_t tokens) {
   double sum = 0;
   for (const std::int64_t count : counts) {
@@ -157,6 +170,11 @@ PrepareResult prepare(const PrepareOptions& options) {
       data::read_documents(file, {options.separator, options.block_bytes}, add_document);
     } catch (const UsageError& error) {
       problems.add(error.what());
+    } catch (const std::bad_alloc&) {
+      refuse(
+          "not enough memory for a document of {}: each document is held in memory while it is "
+          "encoded; cut the file into documents by --separator, or use a machine with more memory",
+          file.string());
     }
   }
   if (problems.any()) problems.refuse_all();

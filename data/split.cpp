@@ -51,8 +51,8 @@ std::int64_t Split::documents() const {
 void Split::read(std::int64_t begin, std::span<std::int32_t> out,
                  std::span<std::int32_t> document) const {
   const std::int64_t end = begin + static_cast<std::int64_t>(out.size());
-  require(begin >= 0 && end <= tokens_, "tokens [{}, {}) lie outside a split of {} tokens", begin,
-          end, tokens_);
+  require(begin >= 0 && end <= tokens_, "tokens [{}, {}) are outside of a split of {} tokens",
+          begin, end, tokens_);
   require(document.empty() || document.size() == out.size(), "{} tokens, but {} document numbers",
           out.size(), document.size());
   auto piece = std::upper_bound(pieces_.begin(), pieces_.end(), begin,
@@ -61,7 +61,7 @@ void Split::read(std::int64_t begin, std::span<std::int32_t> out,
   for (std::int64_t at = begin; at < end;) {
     const std::int64_t shift = piece->in_store - piece->begin;
     const std::int64_t run = at;
-    // Documents that are neighbours in the store, too, are read at once.
+    // Documents that are adjacent in the store, too, are read in one go.
     do {
       const std::int32_t number = piece->document;
       ++piece;

@@ -1,4 +1,4 @@
-// The part of a store's documents that is trained on, and the part that is held out.
+// Divides a store's documents into those to train on and those held out.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +15,20 @@ enum class SplitKind { all, train, held_out };
 // "all", "train", "held-out". Throws UsageError.
 SplitKind parse_split(std::string_view text);
 
-// The documents of one kind, one behind another, seen as one run of tokens. Of a fraction above 0
-// document 1 is held out, and from there on each at which (d - 1) fraction passes a whole number:
-// the shares are right to one document, spread evenly, and depend on nothing else.
+// The documents of one kind, concatenated to one sequence of tokens. Where the fraction is above 0,
+// document 1 is held out, and after it each document d at which (d - 1) fraction passes a whole
+// number. So the shares are exact to one document, are spread evenly, and depend on nothing else.
 class Split {
  public:
-  // Keeps a reference: the store outlives the split. Requires 0 <= held_out < 1.
+  // Keeps a reference: the store must outlive the split. Throws UsageError unless
+  // 0 <= held_out < 1.
   Split(const TokenStore& store, SplitKind kind, double held_out);
 
   std::int64_t tokens() const;
   std::int64_t documents() const;
-  // Tokens [begin, begin + out.size()) of the split and, if `document` is not empty, the number
-  // within the store of the document that each belongs to. Throws Error where they lie outside.
+  // Fills `out` with tokens [begin, begin + out.size()) of the split and, if `document` is not
+  // empty, `document` with the number in the store of each token's document. Throws Error where the
+  // split has no such tokens. Thread-safe.
   void read(std::int64_t begin, std::span<std::int32_t> out,
             std::span<std::int32_t> document = {}) const;
 

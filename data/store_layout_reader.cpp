@@ -10,7 +10,7 @@
 #include "runtime/error.h"
 #include "runtime/io/hdf5_handle.h"
 
-// Tokens are read as they lie in the file.
+// Tokens are read without conversion.
 static_assert(std::endian::native == std::endian::little, "token stores are little-endian");
 
 namespace masformer::data {
@@ -19,7 +19,7 @@ using namespace io;
 
 namespace {
 
-// Of the file that holds the object, which a link may have led to.
+// The file that holds the object; a link may have led to another file.
 std::string file_name(hid_t object) {
   std::string name(static_cast<std::size_t>(std::max<ssize_t>(H5Fget_name(object, nullptr, 0), 0)),
                    '\0');
@@ -97,7 +97,7 @@ void LayoutReader::read_tokens(StoreLayout& layout) const {
   }
   const haddr_t offset = H5Dget_offset(tokens.id());
   if (offset == HADDR_UNDEF || file_name(tokens.id()) != file_name(file_.id())) {
-    unusable("/tokens was never written, or lies in another file");
+    unusable("/tokens was never written, or is in another file");
   }
   layout.offset = static_cast<std::int64_t>(offset);
   const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path_));
@@ -115,7 +115,7 @@ void LayoutReader::read_documents(StoreLayout& layout) const {
   if (count < 1 || count > layout.tokens || count > std::numeric_limits<std::int32_t>::max()) {
     unusable("/documents has {} entries for {} tokens", count, layout.tokens);
   }
-  // Read with a sign, so that a negative entry of a signed dataset is seen as such.
+  // Read as signed integers, so that a negative entry of a signed dataset is noticed.
   std::vector<std::int64_t> first(static_cast<std::size_t>(count));
   if (H5Dread(documents.id(), H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, first.data()) < 0) {
     unusable("/documents can't be read ({})", hdf5_reason());
@@ -124,7 +124,7 @@ void LayoutReader::read_documents(StoreLayout& layout) const {
   for (std::size_t i = 1; i < first.size(); ++i) {
     if (first[i] <= first[i - 1] || first[i] >= layout.tokens) {
       unusable(
-          "/documents[{}] = {} does not lie between the entry before it ({}) and the number of "
+          "/documents[{}] = {} is not between the entry before it ({}) and the number of "
           "tokens ({})",
           i, first[i], first[i - 1], layout.tokens);
     }
@@ -186,7 +186,7 @@ std::optional<std::string> LayoutReader::text(const char* name) const {
   if (H5Aread(found.id(), type.id(), value.data()) < 0) {
     unusable("attribute {} can't be read ({})", name, hdf5_reason());
   }
-  value.resize(std::strlen(value.c_str()));  // what is left is padding
+  value.resize(std::strlen(value.c_str()));  // the rest is padding
   return value;
 }
 

@@ -30,7 +30,7 @@ bool write_integer(hid_t file, const char* name, std::int64_t value) {
   return write_attribute(file, name, H5T_STD_U64LE, H5T_NATIVE_INT64, &value);
 }
 
-// A contiguous dataset whose place is fixed at once, and which is not filled. It keeps no times:
+// A contiguous dataset whose space is allocated at once and not filled. It keeps no times, so that
 // the same text gives the same file whenever it is prepared.
 Hdf5Dataset create_dataset(hid_t file, const char* name, hid_t type, std::size_t count) {
   const Hdf5Properties creation(H5Pcreate(H5P_DATASET_CREATE));
@@ -44,7 +44,7 @@ Hdf5Dataset create_dataset(hid_t file, const char* name, hid_t type, std::size_t
       H5Dcreate2(file, name, type, space.id(), H5P_DEFAULT, creation.id(), H5P_DEFAULT));
 }
 
-// Keeps the file in `bytes`, which HDF5 resizes and never frees.
+// Keeps the file in `bytes`, which HDF5 resizes and does not free.
 Hdf5Properties memory_access(std::vector<std::byte>& bytes) {
   H5FD_file_image_callbacks_t callbacks{};
   callbacks.image_malloc = [](size_t size, H5FD_file_image_op_t, void* out) -> void* {
@@ -61,7 +61,7 @@ Hdf5Properties memory_access(std::vector<std::byte>& bytes) {
   callbacks.udata_copy = [](void* out) { return out; };
   callbacks.udata_free = [](void*) -> herr_t { return 0; };
   callbacks.udata = &bytes;
-  constexpr std::size_t growth = 1;  // exact: no bytes behind the last that is used
+  constexpr std::size_t growth = 1;  // bytes: the file ends with the last byte in use
   Hdf5Properties access(H5Pcreate(H5P_FILE_ACCESS));
   check(H5Pset_fapl_core(access.id(), growth, false) >= 0 &&
         H5Pset_file_image_callbacks(access.id(), &callbacks) >= 0);

@@ -12,7 +12,7 @@
 namespace masformer {
 namespace {
 
-constexpr std::int64_t block_tokens = 8192;  // read at once, onto the stack
+constexpr std::int64_t block_tokens = 8192;  // per read, on the stack
 
 // Calls use(block) for tokens [begin, begin + count), block by block.
 template <class Stored, class Use>
@@ -28,7 +28,7 @@ void for_each_block(const io::File& file, const data::StoreLayout& layout, std::
   }
 }
 
-// The same for whichever type the store holds.
+// The same for the type that the store holds.
 template <class Use>
 void for_each_block(const io::File& file, const data::StoreLayout& layout, std::int64_t begin,
                     std::int64_t count, Use use) {
@@ -45,6 +45,18 @@ std::int64_t scan_largest_id(const io::File& file, const data::StoreLayout& layo
     largest = std::max<std::int64_t>(largest, *std::max_element(block.begin(), block.end()));
   });
   return largest;
+}
+
+// What is wrong with the ids of a block that begins at token `begin`; "" where nothing is.
+template <class Stored>
+std::string complaint_about(const data::StoreLayout& layout, std::int64_t begin,
+                            std::span<const Stored> block) {
+  const auto too_large = [&](Stored id) { return std::int64_t{id} > layout.largest_id; };
+  const auto found = std::ranges::find_if(block, too_large);
+  if (found == block.end()) return "";
+  return fmt::format(
+      "token {} is {}, but the largest id is {}: the file is damaged; prepare it again",
+      begin + (found - block.begin()), *found, layout.largest_id);
 }
 
 io::File open_store(const std::filesystem::path& path) {
@@ -100,29 +112,31 @@ const std::vector<std::uint64_t>& TokenStore::documents() const {
 
 std::string TokenStore::digest() const {
   io::Digest digest;
-  for_each_block(state_->file, state_->layout, 0, tokens(),
-                 [&](auto block) { digest.update(std::as_bytes(block)); });
+  std::int64_t begin = 0;
+  for_each_block(state_->file, state_->layout, 0, tokens(), [&](auto block) {
+    const std::string complaint = complaint_about(state_->layout, begin, block);
+    if (!complaint.empty()) refuse("{}: {}", path().string(), complaint);
+    digest.update(std::as_bytes(block));
+    begin += std::ssize(block);
+  });
   digest.update(std::as_bytes(std::span(documents())));
   return digest.hex();
 }
 
 void TokenStore::read(std::int64_t begin, std::span<std::int32_t> out) const {
   const auto count = static_cast<std::int64_t>(out.size());
-  require(begin >= 0 && begin <= tokens() - count, "tokens [{}, {}) lie outside {}, which has {}",
-          begin, begin + count, path().string(), tokens());
-  std::int64_t largest = 0;
+  require(begin >= 0 && begin <= tokens() - count,
+          "tokens [{}, {}) are outside of {}, which has {}", begin, begin + count, path().string(),
+          tokens());
   auto next = out.begin();
   for_each_block(state_->file, state_->layout, begin, count, [&](auto block) {
-    for (const auto id : block) {
-      largest = std::max<std::int64_t>(largest, id);
-      *next++ = static_cast<std::int32_t>(id);
-    }
+    const std::string complaint = complaint_about(state_->layout, begin, block);
+    require(complaint.empty(), "{}: {}", path().string(), complaint);
+    next = std::ranges::transform(block, next, [](auto id) {
+             return static_cast<std::int32_t>(id);
+           }).out;
+    begin += std::ssize(block);
   });
-  require(
-      largest <= largest_id(),
-      "{} is damaged: an id of tokens [{}, {}) is {}, and the largest should be {}; prepare the "
-      "store again",
-      path().string(), begin, begin + count, largest, largest_id());
 }
 
 }  // namespace masformer

@@ -2,10 +2,10 @@
 #include <cstring>
 #include <fcntl.h>
 #include <system_error>
-#include <unistd.h>
 #include <utility>
 
 #include "data/store_layout.h"
+#include "data/temporary_file.h"
 #include "data/token_store.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
@@ -17,19 +17,10 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t block_bytes = std::size_t{1} << 20;
 
-fs::path folder_of(const fs::path& path) {
-  return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
-// The name under which a store is written until it is complete.
-fs::path temporary_name(const fs::path& path) {
-  return folder_of(path) / fmt::format(".{}.writing-{}", path.filename().string(), ::getpid());
-}
-
 void check_place(const fs::path& path) {
-  if (!fs::is_directory(folder_of(path))) {
+  if (!fs::is_directory(data::folder_of(path))) {
     refuse("can't write {}: there is no folder {}; create it first", path.string(),
-           folder_of(path).string());
+           data::folder_of(path).string());
   }
   if (!path.has_filename() || fs::is_directory(path)) {
     refuse("can't write {}: it is a folder; name a file in it", path.string());
@@ -50,39 +41,35 @@ void append_as(std::span<const std::uint32_t> ids, std::vector<std::byte>& bytes
 
 }  // namespace
 
-// Contiguous datasets can't grow, so the tokens wait in a file without a name (the system frees it
-// however the program ends) until their number is known.
+// A contiguous dataset can't grow, so the tokens wait in a file without a name until their number
+// is known. The system frees that file however the program ends.
 struct TokenStoreWriter::State {
   State(fs::path store_path, std::string tokenizer, std::int64_t vocabulary);
-  ~State();
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   void flush();
-  void copy_tokens(io::File& store, std::int64_t offset) const;
+  void write_store(const data::HeldSignals& signals) const;
+  void copy_tokens(io::File& store, std::int64_t offset, const data::HeldSignals& signals) const;
 
   fs::path path;
-  fs::path temporary;
+  fs::path temporary;  // a file has this name only within write_store()
   data::StoreLayout layout;
   io::File waiting;
   std::int64_t waiting_bytes = 0;
-  std::vector<std::byte> buffer;  // behind those that wait in the file
+  std::vector<std::byte> buffer;  // tokens that follow those in the file
   bool committed = false;
 };
 
 TokenStoreWriter::State::State(fs::path store_path, std::string tokenizer, std::int64_t vocabulary)
-    : path(std::move(store_path)), temporary(temporary_name(path)) {
+    : path(std::move(store_path)), temporary(data::temporary_name(path)) {
   constexpr std::int64_t ids_of_16_bits = 65536;
   layout.token_bytes = vocabulary <= ids_of_16_bits ? 2 : 4;
   layout.vocabulary = vocabulary;
   layout.tokenizer = std::move(tokenizer);
   check_place(path);
+  data::remove_abandoned(path);
   waiting = io::open_or_refuse(temporary, O_RDWR | O_CREAT | O_TRUNC);
   fs::remove(temporary);
-}
-
-TokenStoreWriter::State::~State() {
-  std::error_code ignored;
-  if (!committed) fs::remove(temporary, ignored);
 }
 
 void TokenStoreWriter::State::flush() {
@@ -91,15 +78,29 @@ void TokenStoreWriter::State::flush() {
   buffer.clear();
 }
 
-void TokenStoreWriter::State::copy_tokens(io::File& store, std::int64_t offset) const {
+void TokenStoreWriter::State::copy_tokens(io::File& store, std::int64_t offset,
+                                          const data::HeldSignals& signals) const {
   std::vector<std::byte> block(block_bytes);
   for (std::int64_t at = 0; at < waiting_bytes;) {
+    if (signals.any()) fail("{} was not written: a signal stopped it", path.string());
     const auto size = std::min(block.size(), static_cast<std::size_t>(waiting_bytes - at));
     const std::span<std::byte> part(block.data(), size);
     waiting.read_at(at, part);
     store.write_at(offset + at, part);
     at += static_cast<std::int64_t>(size);
   }
+}
+
+void TokenStoreWriter::State::write_store(const data::HeldSignals& signals) const {
+  const data::StoreFrame frame = data::frame_store(layout);
+  io::File store(temporary, O_RDWR | O_CREAT | O_TRUNC);
+  data::lock_temporary(store.descriptor());
+  store.write_at(0, frame.bytes);
+  copy_tokens(store, frame.offset, signals);
+  store.sync();
+  std::error_code error;
+  fs::rename(temporary, path, error);
+  if (error) io::fail_for_errno("write", path, error.value());
 }
 
 TokenStoreWriter::TokenStoreWriter(fs::path path, std::string tokenizer, std::int64_t vocabulary)
@@ -129,16 +130,16 @@ void TokenStoreWriter::commit() {
     refuse("{} would hold no tokens: prepare it from text that isn't empty", s.path.string());
   }
   s.flush();
-  const data::StoreFrame frame = data::frame_store(s.layout);
-  io::File store(s.temporary, O_RDWR | O_CREAT | O_TRUNC);
-  store.write_at(0, frame.bytes);
-  s.copy_tokens(store, frame.offset);
-  store.sync();
-  std::error_code error;
-  fs::rename(s.temporary, s.path, error);
-  if (error) io::fail_for_errno("write", s.path, error.value());
+  const data::HeldSignals signals;  // until the temporary file is renamed or removed
+  try {
+    s.write_store(signals);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(s.temporary, ignored);
+    throw;
+  }
   s.committed = true;
-  io::sync_folder(folder_of(s.path));
+  io::sync_folder(data::folder_of(s.path));
 }
 
 std::int64_t TokenStoreWriter::tokens() const {

@@ -56,7 +56,7 @@ class DocumentCutter {
   const std::string& separator_;
   const Use& use_;
   std::string document_;
-  std::size_t line_begin_ = 0;  // of the last line, in document_
+  std::size_t line_begin_ = 0;  // index in document_ of its last line
 };
 
 }  // namespace
@@ -78,7 +78,7 @@ void read_documents(const std::filesystem::path& path, const TextReaderOptions& 
     if (valid) cutter.feed(text);
   }
   if (!valid || !validator.complete()) {
-    refuse("{} is not UTF-8 text from byte {} on (bytes count from 0): convert it, or leave it out",
+    refuse("{} is not UTF-8 text at byte {} (bytes count from 0): convert it, or leave it out",
            path.string(), validator.valid_bytes());
   }
   cutter.end_file();

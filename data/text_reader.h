@@ -10,14 +10,14 @@
 namespace masformer::data {
 
 struct TextReaderOptions {
-  std::string separator;         // a line that ends a document; empty: one document a file
-  std::int64_t block_bytes = 0;  // read at once
+  std::string separator;         // a line that ends a document; empty: one document per file
+  std::int64_t block_bytes = 0;  // per read
 };
 
-// Calls `use` for each document that is not empty, in order. A separator line (its line ending may
-// be LF or CR LF) belongs to no document; nothing else is left out or changed. Throws UsageError
-// that gives the byte, counted from 0, at which the file stops being UTF-8; documents before that
-// may have been used.
+// Calls `use` for each document that is not empty, in order. A separator line, which may end with
+// LF or CR LF, belongs to no document; nothing else is skipped or changed. Throws UsageError where
+// the file can't be read, or with the byte, counted from 0, at which it stops being UTF-8. `use`
+// may have been called for the documents before that byte.
 void read_documents(const std::filesystem::path& file, const TextReaderOptions& options,
                     const std::function<void(std::string_view document)>& use);
 

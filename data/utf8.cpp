@@ -5,7 +5,7 @@
 namespace masformer::data {
 namespace {
 
-// How many of the first bytes are ASCII, found in steps of 8.
+// The number of leading ASCII bytes, rounded down to a multiple of 8.
 std::size_t ascii_prefix(std::string_view bytes) {
   constexpr std::uint64_t high_bits = 0x8080808080808080ULL;
   std::size_t at = 0;
@@ -16,7 +16,7 @@ std::size_t ascii_prefix(std::string_view bytes) {
   return at;
 }
 
-// The first bytes of characters of two and more bytes, and the range of their second byte
+// The first bytes of characters of two or more bytes, and the range of the byte that follows
 // (RFC 3629, section 4).
 struct Lead {
   unsigned char first, last;

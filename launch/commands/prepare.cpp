@@ -15,14 +15,15 @@ ExitCode prepare_command(const Arguments& arguments) {
   OptionTable table;
   table.add_list(
       "input", inputs,
-      {.value = "PATH...", .help = "Files of UTF-8 text, or folders to search through."});
+      {.value = "PATH...", .help = "Files of UTF-8 text, or folders that hold such files."});
   table.add("output", output, {.value = "FILE", .help = "The token store to write."});
   table.add("tokenizer", options.tokenizer,
-            {.value = "NAME", .help = "byte: 256 bytes and the end of a document."});
+            {.value = "NAME", .help = "byte: one id per byte, and 256 at the end of a document."});
   table.add_list("suffix", options.suffixes,
-                 {.value = "TEXT...", .help = "Endings of the files taken from folders."});
-  table.add("separator", options.separator,
-            {.value = "LINE", .help = "A line that ends a document. Empty: one document a file."});
+                 {.value = "TEXT...", .help = "Take only files with these endings from folders."});
+  table.add(
+      "separator", options.separator,
+      {.value = "LINE", .help = "A line that ends a document. Empty: one document per file."});
   if (asks_for_help(arguments)) {
     fmt::print("masformer prepare --input PATH... --output FILE\n{}", table.help());
     return ExitCode::done;
@@ -32,10 +33,11 @@ ExitCode prepare_command(const Arguments& arguments) {
   options.inputs.assign(inputs.begin(), inputs.end());
   options.output = output;
   const PrepareResult result = prepare(options);
-  if (result.replaced) fmt::print("{}: replaced the HDF5 file that stood there\n", output);
+  if (result.replaced) fmt::print("{}: replaced an existing HDF5 file\n", output);
   fmt::print(
-      "{}: {} documents of {} files, {} tokens\nunigram entropy {:.4f} nats a token: what a model "
-      "without context can reach\n",
+      "{}: {} documents from {} files, {} tokens\nunigram entropy {:.4f} nats per token: the loss "
+      "that a "
+      "model without context can reach\n",
       output, result.documents, result.files, result.tokens, result.unigram_entropy);
   return ExitCode::done;
 }

@@ -1,5 +1,5 @@
-// What data/ holds it gives back: a hundred times, nothing is left, be it descriptors, threads or
-// HDF5's identifiers, whether all was read or not.
+// Stores, writers and prefetchers release their descriptors, threads and HDF5 identifiers, whether
+// everything was read or not. A hundred cycles leave nothing.
 #include <gtest/gtest.h>
 
 #include "data/prefetcher.h"
@@ -10,7 +10,7 @@ namespace masformer::test {
 namespace {
 
 constexpr int cycles = 100;
-constexpr int settled = 20;  // cycles after which HDF5 and the allocator have what they keep
+constexpr int settled = 20;  // cycles after which HDF5 and the allocator keep no more memory
 
 void write_store(const std::filesystem::path& path, bool committed) {
   TokenStoreWriter writer(path, "sample", 300);
@@ -26,7 +26,7 @@ void read_ahead(const TokenStore& store, int taken) {
   for (int i = 0; i < taken; ++i) prefetcher.next();
 }
 
-TEST(Handles, OfStoresAndThreads) {
+TEST(DataHandles, AreAllReleasedAfterEachCycle) {
   const TemporaryDirectory folder;
   const auto path = folder / "tokens.h5";
   write_bytes(folder / "text", "All that glitters is not HDF5.\n");

@@ -1,4 +1,4 @@
-// Windows, their order, and each shard's part of a step.
+// The loader's windows, their order, and each shard's part of a step.
 #include "data/loader.h"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ void expect_equal(const Batch& a, const Batch& b) {
   EXPECT_EQ(a.documents, b.documents);
 }
 
-TEST(WindowCount, EachWindowNeedsTheTokenBehindIt) {
+TEST(WindowCount, CountsOnlyWindowsWithTheirLastLabel) {
   for (const std::int64_t s : {1, 2, 8, 100}) {
     for (std::int64_t tokens = 0; tokens <= 3 * s + 2; ++tokens) {
       std::int64_t naive = 0;
@@ -51,7 +51,7 @@ class LoaderTest : public testing::Test {
                 std::uint64_t seed = 1) const {
     return Loader(split, {sequence, global_batch, shard, shards, seed});
   }
-  // Window k, cut from the plain list of tokens.
+  // Window k, taken from the plain list of tokens.
   Batch naive_window(std::int64_t k) const {
     Batch batch;
     batch.samples = 1;
@@ -67,9 +67,9 @@ class LoaderTest : public testing::Test {
   }
 };
 
-TEST_F(LoaderTest, WindowsHoldWhatTheTokensSay) {
+TEST_F(LoaderTest, AppendsTheTokensOfEachWindow) {
   const std::int64_t windows = loader(0, 1).windows();
-  EXPECT_EQ(windows, 127 / 8);  // 128 tokens: the last window lacks the token behind it
+  EXPECT_EQ(windows, 127 / 8);  // 128 tokens: the last window lacks its last label
   for (std::int64_t k = 0; k < windows; ++k) {
     Batch batch;
     append_window(split, sequence, k, batch);
@@ -79,7 +79,7 @@ TEST_F(LoaderTest, WindowsHoldWhatTheTokensSay) {
   EXPECT_THROW(append_window(split, sequence, windows, batch), Error);
 }
 
-TEST_F(LoaderTest, EachWindowComesOnceAnEpochInAnOrderOfItsOwn) {
+TEST_F(LoaderTest, DrawsEachWindowOncePerEpochInAnotherOrder) {
   for (const std::int64_t windows : {1, 2, 15, 1000}) {
     const SampleOrder order(7, windows);
     std::vector<std::vector<std::int64_t>> epochs(3);
@@ -100,7 +100,7 @@ TEST_F(LoaderTest, EachWindowComesOnceAnEpochInAnOrderOfItsOwn) {
   }
 }
 
-TEST_F(LoaderTest, StepsFollowTheOrderAcrossEpochs) {
+TEST_F(LoaderTest, FollowsTheOrderAcrossEpochs) {
   const Loader whole = loader(0, 1);
   const SampleOrder order(1, whole.windows());
   for (std::int64_t step = 0; step < 10; ++step) {  // 60 samples of 15 windows: four epochs
@@ -112,7 +112,7 @@ TEST_F(LoaderTest, StepsFollowTheOrderAcrossEpochs) {
   }
 }
 
-TEST_F(LoaderTest, ShardsTogetherAreTheWholeBatch) {
+TEST_F(LoaderTest, GivesShardsThatTogetherAreTheWholeBatch) {
   const Loader whole = loader(0, 1);
   for (const int shards : {2, 3, 6}) {
     for (const std::int64_t step : {4, 0, 3, 1000000007}) {  // any step, in any order
@@ -125,11 +125,11 @@ TEST_F(LoaderTest, ShardsTogetherAreTheWholeBatch) {
   }
 }
 
-TEST_F(LoaderTest, SeedsDiffer) {
+TEST_F(LoaderTest, OrdersWindowsByTheSeed) {
   EXPECT_NE(loader(0, 1, 6, 1).load(0).tokens, loader(0, 1, 6, 2).load(0).tokens);
 }
 
-TEST_F(LoaderTest, RefusesWhatHasNoBatch) {
+TEST_F(LoaderTest, RefusesOptionsWithoutABatch) {
   const auto refusal = [&](const LoaderOptions& options) {
     return message_of<UsageError>([&] { Loader(split, options); });
   };

@@ -1,4 +1,4 @@
-// Batches loaded ahead, on a thread: the same, in order; stopped at once; failures passed on.
+// The prefetcher gives the loader's batches in order, stops at any time, and passes failures on.
 #include "data/prefetcher.h"
 
 #include <chrono>
@@ -20,7 +20,7 @@ class PrefetcherTest : public testing::Test {
   const Loader loader{split, {16, 4, 0, 1, 3}};
 };
 
-TEST_F(PrefetcherTest, GivesTheLoadersBatchesInOrder) {
+TEST_F(PrefetcherTest, GivesTheBatchesOfTheLoaderInOrder) {
   for (const int depth : {1, 2, 7}) {
     Prefetcher prefetcher(loader, 5, 60, depth);
     for (std::int64_t step = 5; step < 60; ++step) {
@@ -30,7 +30,7 @@ TEST_F(PrefetcherTest, GivesTheLoadersBatchesInOrder) {
   }
 }
 
-TEST_F(PrefetcherTest, StopsWhereverItIs) {
+TEST_F(PrefetcherTest, StopsAtAnyTime) {
   for (int taken = 0; taken < 20; ++taken) {
     Prefetcher prefetcher(loader, 0, 1'000'000'000, 1 + taken % 3);
     for (int i = 0; i < taken; ++i) prefetcher.next();
@@ -38,14 +38,14 @@ TEST_F(PrefetcherTest, StopsWhereverItIs) {
   }
 }
 
-TEST_F(PrefetcherTest, NothingToDoIsFine) {
+TEST_F(PrefetcherTest, AcceptsAnEmptyRangeOfSteps) {
   Prefetcher prefetcher(loader, 4, 4);
   EXPECT_THROW(prefetcher.next(), Error);
   EXPECT_THROW(Prefetcher(loader, 0, 1, 0), Error);
 }
 
-// Batches from before the failure are still given out, then the failure, as often as one asks.
-TEST_F(PrefetcherTest, PassesFailuresOnInTheirPlace) {
+// The batches before the failure are still returned; after them each call throws the failure.
+TEST_F(PrefetcherTest, ThrowsAFailureAfterTheBatchesBeforeIt) {
   const int depth = 3;
   Prefetcher prefetcher(loader, 0, 100, depth);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -1,10 +1,13 @@
-// Text to token stores: which files, in which order, cut where; and what is refused.
+// `prepare`: which files it reads, in which order, where documents end, and what it refuses.
 #include "data/prepare.h"
 
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -61,13 +64,48 @@ TEST_F(Prepare, TakesFilesInTheOrderOfTheirPathsEachOnce) {
   fs::create_symlink(folder / "other", folder / "in/link.txt");
   options.inputs = {folder / "other", folder / "in", folder / "in/a/../b.txt", folder / "in/a"};
   const PrepareResult result = run();
-  EXPECT_EQ(documents(), (Texts{"ABC", "AZ", "A", "B", "other", "other"}));
-  EXPECT_EQ(result.files, 7);
-  EXPECT_EQ(result.documents, 6);
-  EXPECT_EQ(result.tokens, 3 + 2 + 1 + 1 + 5 + 5 + 6);
+  EXPECT_EQ(documents(), (Texts{"ABC", "AZ", "A", "B", "other"}));
+  EXPECT_EQ(result.files, 6);
+  EXPECT_EQ(result.documents, 5);
+  EXPECT_EQ(result.tokens, 3 + 2 + 1 + 1 + 5 + 5);
   const TokenStore store(options.output);
   EXPECT_EQ(store.tokenizer(), "byte");
   EXPECT_EQ(store.vocabulary(), 257);
+}
+
+TEST_F(Prepare, TakesAFileOnceUnderEverySpelling) {
+  write("a.txt", "text");
+  fs::create_directory(folder / "sub");
+  fs::create_hard_link(folder / "a.txt", folder / "linked.txt");
+  fs::create_symlink("a.txt", folder / "symbolic.txt");
+  options.inputs = {folder / "a.txt",        folder / "./a.txt",
+                    folder / "sub/../a.txt", fs::relative(folder / "a.txt"),
+                    folder / "linked.txt",   folder / "symbolic.txt"};
+  EXPECT_EQ(run().files, 1);
+  EXPECT_EQ(documents(), Texts{"text"});
+}
+
+// A document that is larger than the memory that the process may use.
+TEST_F(Prepare, NamesTheFileThatDoesNotFitInMemory) {
+#ifdef MASFORMER_SANITIZED
+  GTEST_SKIP() << "sanitizers need more address space than this test allows";
+#endif
+  write("a.txt", "");
+  fs::resize_file(folder / "a.txt", 1 << 30);  // zeros, which take no room on the disk
+  options.inputs = {folder / "a.txt"};
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit little{256 << 20, 256 << 20};
+    setrlimit(RLIMIT_AS, &little);
+    std::ofstream(folder / "message") << refusal();
+    _exit(0);
+  }
+  waitpid(child, nullptr, 0);
+  const std::string message = read_bytes(folder / "message");
+  EXPECT_NE(message.find("not enough memory for a document of " + (folder / "a.txt").string()),
+            std::string::npos)
+      << message;
+  EXPECT_NE(message.find("--separator"), std::string::npos) << message;
 }
 
 TEST_F(Prepare, DoesNotReadItsOwnOutput) {
@@ -88,7 +126,7 @@ TEST_F(Prepare, DoesNotOverwriteItsInput) {
   EXPECT_EQ(read_bytes(folder / "a.txt"), "precious");
 }
 
-TEST_F(Prepare, ReplacesTokenStoresAlone) {
+TEST_F(Prepare, ReplacesOnlyTokenStores) {
   write("a.txt", "text");
   options.inputs = {folder / "a.txt"};
   write("out.h5", "");
@@ -97,12 +135,12 @@ TEST_F(Prepare, ReplacesTokenStoresAlone) {
   const std::string store = read_bytes(options.output);
   for (const std::string& text : {std::string("notes"), store.substr(0, 7), "x" + store}) {
     write("out.h5", text);
-    EXPECT_NE(refusal().find("out.h5 stands there and is no token store"), std::string::npos);
+    EXPECT_NE(refusal().find("out.h5 exists and is not a token store"), std::string::npos);
     EXPECT_EQ(read_bytes(options.output), text);
   }
 }
 
-// Nor is HDF5 asked what they are, which may end the program on such a file.
+// HDF5, which may crash on such a file, is not used to recognize them.
 TEST_F(Prepare, ReplacesDamagedStores) {
   write("a.txt", "text");
   options.inputs = {folder / "a.txt"};
@@ -119,7 +157,7 @@ TEST_F(Prepare, ReplacesDamagedStores) {
   }
 }
 
-TEST_F(Prepare, GivesTheSameBytesASecondLater) {
+TEST_F(Prepare, GivesTheSameBytesAtAnotherTime) {
   write("a.txt", "text");
   options.inputs = {folder / "a.txt"};
   run();
@@ -129,7 +167,7 @@ TEST_F(Prepare, GivesTheSameBytesASecondLater) {
   EXPECT_TRUE(read_bytes(options.output) == store);
 }
 
-TEST_F(Prepare, SuffixesChooseAmongTheFilesOfFolders) {
+TEST_F(Prepare, TakesOnlyFilesWithTheSuffixesFromFolders) {
   write("in/a.rst.txt", "1");
   write("in/b.txt", "2");
   write("in/c.md", "3");
@@ -155,7 +193,7 @@ TEST_F(Prepare, KeepsEveryByte) {
 
 class Separator : public Prepare, public testing::WithParamInterface<int> {};
 
-// Cut at separators whatever the size of the blocks in which the file is read.
+// The size of the blocks in which a file is read makes no difference.
 TEST_P(Separator, EndsDocuments) {
   write("a.txt", "one\n--\n--\n\ntwo -- \n---\n--\r\nthr\u00e9e\n --\n--");
   write("b.txt", "--\nno line end");
@@ -168,7 +206,7 @@ TEST_P(Separator, EndsDocuments) {
 
 INSTANTIATE_TEST_SUITE_P(Blocks, Separator, testing::Values(1, 2, 3, 5, 7, 16, 1 << 20));
 
-TEST_F(Prepare, ListsAllBadInputsAndLeavesTheOutputAlone) {
+TEST_F(Prepare, ListsAllBadInputsAndKeepsTheOldOutput) {
   write("out.h5", "the old store");
   write("in/good.txt", "good");
   write("in/latin.txt", std::string(1000, 'x') + "\xE9t\xE9");
@@ -178,8 +216,8 @@ TEST_F(Prepare, ListsAllBadInputsAndLeavesTheOutputAlone) {
     options.inputs = {folder / "missing", folder / "in", folder / "gone"};
     const std::string message = refusal();
     for (const char* part :
-         {"missing: No such file", "gone: No such file",
-          "latin.txt is not UTF-8 text from byte 1000", "cut.txt is not UTF-8 text from byte 3"}) {
+         {"missing: No such file", "gone: No such file", "latin.txt is not UTF-8 text at byte 1000",
+          "cut.txt is not UTF-8 text at byte 3"}) {
       EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
     }
     EXPECT_EQ(message.find("good"), std::string::npos);
@@ -202,8 +240,8 @@ TEST_F(Prepare, RefusesUnusableOptions) {
   EXPECT_NE(refusal().find("create it first"), std::string::npos);
 }
 
-TEST_F(Prepare, UnigramEntropyHasItsClosedForm) {
-  // 2^k - 1 times each of eight letters and one end: counts 1, 7 x 8.
+TEST_F(Prepare, ReportsTheUnigramEntropy) {
+  // Eight letters, seven times each, and one end of a document.
   std::string text;
   for (int i = 0; i < 56; ++i) text += static_cast<char>('a' + i % 8);
   write("a.txt", text);
@@ -212,7 +250,7 @@ TEST_F(Prepare, UnigramEntropyHasItsClosedForm) {
   EXPECT_NEAR(run().unigram_entropy, -8 * p * std::log(p) - end * std::log(end), 1e-14);
 }
 
-// More than several blocks, with characters of every length across their borders.
+// Several blocks, with characters of every length across their borders.
 TEST_F(Prepare, StreamsLargeFiles) {
   std::string text;
   while (text.size() < 3'500'000) text += "a\u00e9\u4e2d\U0001F600 line of text\n";

@@ -1,4 +1,4 @@
-// Small token stores for tests, and what they should read back as.
+// Small token stores for tests, with the contents that they should read back.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct SampleStore {
   std::vector<std::int32_t> document;  // of each token
 };
 
-// Documents of the given lengths, with arbitrary ids below `vocabulary`; the last one is the
-// largest id that there can be.
+// A store of documents of the given lengths, with arbitrary ids below `vocabulary`. The last id is
+// `vocabulary` - 1.
 inline SampleStore make_store(const std::vector<int>& lengths, std::int64_t vocabulary = 257) {
   SampleStore sample;
   sample.path = sample.folder / "tokens.h5";

@@ -1,4 +1,4 @@
-// Training and held-out documents, against a naive construction.
+// Splits into training and held-out documents, compared with a naive construction.
 #include "data/split.h"
 
 #include <cmath>
@@ -15,8 +15,8 @@ struct Naive {
   std::vector<std::int32_t> document;
 };
 
-// Bresenham's line from document 1 on: the sum of the shares, 1 at first, passes a whole number at
-// each document held out.
+// Bresenham's line from document 1 on: the sum of the shares starts at 1, and a document is held
+// out where the sum passes a whole number.
 Naive naive_split(const SampleStore& sample, SplitKind kind, double fraction) {
   Naive split;
   for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(Shares, Splits,
                          testing::Combine(testing::Values(1, 2, 7, 40),
                                           testing::Values(0.0, 0.01, 0.1, 1.0 / 3, 0.5, 0.9)));
 
-TEST(Split, SharesAreSpreadEvenly) {
+TEST(Split, SpreadsHeldOutDocumentsEvenly) {
   const SampleStore sample = make_store(lengths(100));
   const TokenStore store(sample.path);
   const Split held_out(store, SplitKind::held_out, 0.25);

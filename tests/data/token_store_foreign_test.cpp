@@ -1,4 +1,4 @@
-// Stores that other tools made: which are read, and how the others are refused.
+// Stores made by other tools: which of them are read, and how the others are refused.
 #include <array>
 #include <functional>
 #include <string>
@@ -46,7 +46,7 @@ void write_attribute(hid_t file, const char* name, std::int64_t value) {
   ASSERT_GE(H5Awrite(made.id(), H5T_NATIVE_INT64, &value), 0);
 }
 
-// As h5py writes strings: of variable length, UTF-8.
+// A string as h5py writes it: of variable length, in UTF-8.
 void write_attribute(hid_t file, const char* name, const char* value) {
   const Hdf5Space space(H5Screate(H5S_SCALAR));
   const Hdf5Type type(H5Tcopy(H5T_C_S1));
@@ -56,7 +56,7 @@ void write_attribute(hid_t file, const char* name, const char* value) {
   ASSERT_GE(H5Awrite(made.id(), type.id(), &value), 0);
 }
 
-// A store of six tokens in two documents, any part of which can be made otherwise.
+// Parts of a store of six tokens in two documents. A test may replace any of them.
 const std::vector<std::int64_t> six = {5, 4, 300, 2, 1, 0};
 
 void tokens(hid_t file, Storage storage = {H5T_STD_U16LE, {6}},
@@ -196,7 +196,7 @@ const Case refused[] = {
        const auto external = [](hid_t c) { H5Pset_external(c, "/nowhere/else", 0, 12); };
        tokens(f, {H5T_STD_U16LE, {6}, external, false}), documents(f);
      },
-     "lies in another file"},
+     "is in another file"},
     {"documents_start_late",
      [](hid_t f) {
        tokens(f), documents(f, {1, 2});
@@ -259,7 +259,7 @@ const auto name_of_case = [](const auto& info) { return info.param.name; };
 INSTANTIATE_TEST_SUITE_P(Readable, Foreign, testing::ValuesIn(readable), name_of_case);
 INSTANTIATE_TEST_SUITE_P(Refused, Foreign, testing::ValuesIn(refused), name_of_case);
 
-TEST(NoStore, IsRefusedByName) {
+TEST(TokenStore, RefusesOtherFilesByName) {
   const TemporaryDirectory folder;
   write_bytes(folder / "empty", "");
   write_bytes(folder / "text", "All that glitters is not HDF5.\n");

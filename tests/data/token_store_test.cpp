@@ -1,14 +1,21 @@
 // Token stores written and read back by this program.
 #include "data/token_store.h"
 
+#include <chrono>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <set>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "runtime/io/file.h"
 #include "tests/data/sample_store.h"
 
 namespace masformer::test {
@@ -18,7 +25,7 @@ namespace fs = std::filesystem;
 
 class RoundTrip : public testing::TestWithParam<std::int64_t> {};
 
-// 1.2 million tokens: more than the writer keeps before it writes, and many reading blocks.
+// 1.2 million tokens: more than the writer buffers, and many blocks to read.
 TEST_P(RoundTrip, KeepsTokensDocumentsAndNames) {
   const std::int64_t vocabulary = GetParam();
   const SampleStore sample = make_store({1, 700'000, 3, 499'999, 1}, vocabulary);
@@ -60,7 +67,7 @@ TEST(TokenStore, IsReadFromSeveralThreads) {
   for (const auto& tokens : seen) EXPECT_EQ(tokens, sample.tokens);
 }
 
-TEST(TokenStore, CutOffAnywhereIsRefused) {
+TEST(TokenStore, RefusesAFileThatIsCutOffAnywhere) {
   const SampleStore sample = make_store({100, 60, 40});
   const std::string whole = read_bytes(sample.path);
   for (std::size_t length = 0; length < whole.size(); length += length < 64 ? 1 : 61) {
@@ -70,7 +77,7 @@ TEST(TokenStore, CutOffAnywhereIsRefused) {
   }
 }
 
-TEST(TokenStore, CutOffWhileOpenFailsToRead) {
+TEST(TokenStore, FailsToReadAFileThatIsCutOffWhileOpen) {
   const SampleStore sample = make_store({5000});
   const TokenStore store(sample.path);
   fs::resize_file(sample.path, fs::file_size(sample.path) - 2000);
@@ -100,13 +107,19 @@ TEST(TokenStore, DigestChangesWithEveryTokenAndDocument) {
   EXPECT_EQ(digests.size(), 1u + 18u + 20u);
 }
 
-TEST(TokenStore, DamagedIdDoesNotReachTheModel) {
-  const SampleStore sample = make_store({200});
+// The last id, 256, gets another high byte. Reading it fails, and so does the digest, which is
+// computed before any window is read.
+TEST(TokenStore, RefusesAnIdAboveTheLargest) {
+  const SampleStore sample = make_store({20'000});
   std::string bytes = read_bytes(sample.path);
-  bytes[bytes.rfind('\x01')] = '\x7f';  // the high byte of the last id, 256, at the file's end
+  bytes[bytes.rfind('\x01')] = '\x7f';
   write_bytes(sample.path, bytes);
   const TokenStore store(sample.path);
-  EXPECT_NE(message_of<Error>([&] { read_all(store); }).find("damaged"), std::string::npos);
+  const std::string complaint =
+      sample.path.string() +
+      ": token 19999 is 32512, but the largest id is 256: the file is damaged; prepare it again";
+  EXPECT_EQ(message_of<Error>([&] { read_all(store); }), complaint);
+  EXPECT_EQ(message_of<UsageError>([&] { store.digest(); }), complaint);
 }
 
 TEST(TokenStoreWriter, LeavesNothingWithoutCommit) {
@@ -115,7 +128,7 @@ TEST(TokenStoreWriter, LeavesNothingWithoutCommit) {
   {
     TokenStoreWriter writer(folder / "tokens.h5", "byte", 257);
     writer.add_document(ids);
-    EXPECT_TRUE(fs::is_empty(folder.path())) << "even a crash leaves nothing";
+    EXPECT_TRUE(fs::is_empty(folder.path())) << "a crash would leave nothing";
   }
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
@@ -136,14 +149,14 @@ TEST(TokenStoreWriter, ReplacesOnlyWhenComplete) {
   EXPECT_EQ(std::distance(fs::directory_iterator(sample.folder.path()), {}), 1);
 }
 
-TEST(TokenStoreWriter, FailedCommitLeavesTheOldStore) {
+TEST(TokenStoreWriter, KeepsTheOldStoreWhereTheNewOneIsEmpty) {
   const SampleStore sample = make_store({10});
   TokenStoreWriter writer(sample.path, "byte", 257);
   EXPECT_NE(message_of<UsageError>([&] { writer.commit(); }).find("no tokens"), std::string::npos);
   EXPECT_EQ(read_all(TokenStore(sample.path)), sample.tokens);
 }
 
-// While one lives, no file can grow beyond `bytes`: what a full disk looks like to the writer.
+// While one lives, no file can grow beyond `bytes`: to the writer, that is a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -163,7 +176,7 @@ class FileSizeLimit {
   rlimit before_{};
 };
 
-TEST(TokenStoreWriter, NoSpaceFailsAndLeavesTheOldStore) {
+TEST(TokenStoreWriter, KeepsTheOldStoreWhereTheDiskIsFull) {
   const SampleStore sample = make_store({10});
   const std::vector<std::uint32_t> ids(1'000'000, 7);
   {
@@ -182,7 +195,7 @@ TEST(TokenStoreWriter, NoSpaceFailsAndLeavesTheOldStore) {
   EXPECT_EQ(std::distance(fs::directory_iterator(sample.folder.path()), {}), 1);
 }
 
-TEST(TokenStoreWriter, FailedRenameLeavesNothing) {
+TEST(TokenStoreWriter, LeavesNothingWhereTheRenameFails) {
   const TemporaryDirectory folder;
   {
     TokenStoreWriter writer(folder / "tokens.h5", "byte", 257);
@@ -193,6 +206,101 @@ TEST(TokenStoreWriter, FailedRenameLeavesNothing) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
 }
 
+// The signal is pending when the commit starts, which is as if it came during the commit.
+TEST(TokenStoreWriter, RemovesItsFileWhereASignalStopsIt) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const TemporaryDirectory folder;
+    TokenStoreWriter writer(folder / "tokens.h5", "byte", 257);
+    writer.add_document(std::vector<std::uint32_t>{1, 2});
+    sigset_t set, before;
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    raise(signal);
+    EXPECT_NE(message_of<Error>([&] { writer.commit(); }).find("a signal stopped it"),
+              std::string::npos);
+    EXPECT_TRUE(fs::is_empty(folder.path()));
+    const timespec at_once{};
+    EXPECT_EQ(sigtimedwait(&set, nullptr, &at_once), signal) << "the signal must stay pending";
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+}
+
+TEST(TokenStoreWriter, IsNotStoppedByAnIgnoredSignal) {
+  const TemporaryDirectory folder;
+  TokenStoreWriter writer(folder / "tokens.h5", "byte", 257);
+  writer.add_document(std::vector<std::uint32_t>{1, 2});
+  const auto before = std::signal(SIGHUP, SIG_IGN);  // as nohup does
+  sigset_t set, mask;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &set, &mask);
+  raise(SIGHUP);
+  EXPECT_NO_THROW(writer.commit());
+  pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  std::signal(SIGHUP, before);
+  EXPECT_EQ(TokenStore(folder / "tokens.h5").tokens(), 2);
+}
+
+// SIGTERM during a commit leaves nothing; SIGKILL leaves the file, which the next writer removes.
+// The test repeats until the signal arrives during the commit.
+TEST(TokenStoreWriter, LeavesItsFileOnlyAfterSigkill) {
+  const std::vector<std::uint32_t> ids(20'000'000, 7);
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    const TemporaryDirectory folder;
+    bool stopped = false;
+    for (int attempt = 0; attempt < 20 && !stopped; ++attempt) {
+      const pid_t child = fork();
+      if (child == 0) {
+        TokenStoreWriter writer(folder / "tokens.h5", "byte", 257);
+        writer.add_document(ids);
+        writer.commit();
+        _exit(0);
+      }
+      const fs::path temporary = folder / fmt::format(".tokens.h5.writing-{}", child);
+      // Once it is larger than the frame, the tokens are being copied.
+      std::error_code none_yet;
+      for (int i = 0; i < 100'000; ++i) {
+        const auto size = fs::file_size(temporary, none_yet);
+        if (!none_yet && size > 1'000'000) break;
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
+      kill(child, signal);
+      int status = 0;
+      waitpid(child, &status, 0);
+      EXPECT_EQ(fs::exists(temporary),
+                WIFSIGNALED(status) && signal == SIGKILL && !fs::exists(folder / "tokens.h5"));
+      stopped = WIFSIGNALED(status) && !fs::exists(folder / "tokens.h5");
+      fs::remove(folder / "tokens.h5");
+    }
+    EXPECT_TRUE(stopped) << "signal " << signal;
+    const TokenStoreWriter next(folder / "tokens.h5", "byte", 257);
+    EXPECT_TRUE(fs::is_empty(folder.path())) << "the next writer removes it";
+  }
+}
+
+TEST(TokenStoreWriter, RemovesOnlyFilesOfEndedProcesses) {
+  const TemporaryDirectory folder;
+  const pid_t ended = fork();
+  if (ended == 0) _exit(0);
+  waitpid(ended, nullptr, 0);
+  const std::string left = fmt::format(".tokens.h5.writing-{}", ended);
+  const std::vector<std::string> others{fmt::format(".tokens.h5.writing-{}", getppid()),  // running
+                                        fmt::format(".other.h5.writing-{}", ended), left + "x",
+                                        ".tokens.h5.writing-", ".tokens.h5.writing--1"};
+  write_bytes(folder / left, "x");
+  for (const std::string& name : others) write_bytes(folder / name, "x");
+  { const TokenStoreWriter writer(folder / "tokens.h5", "byte", 257); }
+  EXPECT_FALSE(fs::exists(folder / left));
+  for (const std::string& name : others) EXPECT_TRUE(fs::exists(folder / name)) << name;
+  // No process here has the number, but the file is locked: by another host or container.
+  write_bytes(folder / left, "x");
+  const io::File locked(folder / left, O_RDONLY);
+  ASSERT_EQ(flock(locked.descriptor(), LOCK_EX | LOCK_NB), 0);
+  { const TokenStoreWriter writer(folder / "tokens.h5", "byte", 257); }
+  EXPECT_TRUE(fs::exists(folder / left));
+}
+
 TEST(TokenStoreWriter, RefusesWhatItCannotHold) {
   const TemporaryDirectory folder;
   TokenStoreWriter writer(folder / "tokens.h5", "byte", 257);
@@ -201,7 +309,7 @@ TEST(TokenStoreWriter, RefusesWhatItCannotHold) {
   EXPECT_EQ(writer.documents(), 0);
 }
 
-TEST(TokenStoreWriter, RefusesAPlaceThatIsNone) {
+TEST(TokenStoreWriter, RefusesAPathThatCanNotBeAFile) {
   const TemporaryDirectory folder;
   write_bytes(folder / "file", "x");
   const auto place = [](const fs::path& path) {

@@ -1,4 +1,4 @@
-// The UTF-8 check, against a table and against all short byte strings.
+// The UTF-8 check, compared with a table and with all short byte strings.
 #include "data/utf8.h"
 
 #include <optional>
@@ -11,7 +11,7 @@ namespace {
 
 using data::Utf8Validator;
 
-// Where `text` stops being UTF-8, when it is fed in pieces of `piece` bytes; nothing if it is
+// The byte at which `text` stops being UTF-8, fed in pieces of `piece` bytes; nullopt if it is
 // UTF-8.
 std::optional<std::int64_t> first_bad(std::string_view text, std::size_t piece) {
   Utf8Validator validator;
@@ -28,7 +28,7 @@ struct Case {
   std::optional<std::int64_t> bad;
 };
 
-TEST(Utf8, TableInPiecesOfEverySize) {
+TEST(Utf8, FindsTheFirstBadByteInPiecesOfEverySize) {
   using std::string_literals::operator""s;
   const Case cases[] = {
       {"", {}},
@@ -70,8 +70,8 @@ std::string encode(std::uint32_t point) {
   return {static_cast<char>(0xF0 | point >> 18), tail(12), tail(6), tail(0)};
 }
 
-// All characters are accepted; and of all strings of up to three bytes, as many as there are
-// strings of characters that long: so nothing else is.
+// All characters are accepted. The number of accepted strings of up to three bytes equals the
+// number of strings of characters of that length, so nothing else is accepted.
 TEST(Utf8, AcceptsExactlyTheEncodingsOfCharacters) {
   for (std::uint32_t point = 0; point <= 0x10FFFF; ++point) {
     const bool surrogate = point >= 0xD800 && point <= 0xDFFF;

@@ -1,8 +1,8 @@
-// Token stores of any making (store_recipe.h), and their tokens damaged: HDF5 wrote the rest of the
-// file, and is not given damaged bytes to parse, which it does not always survive.
+// Token stores of every kind (store_recipe.h), with damaged tokens. Only the tokens are damaged:
+// HDF5 wrote the rest of the file, and may crash where that is damaged.
 //
-// A store that opens has its documents in order and its ids in range, and holds what HDF5's own
-// reading finds; one that the project's writer made holds what was given to it.
+// A store that opens has its documents in order and its ids in range, and holds what HDF5 itself
+// reads from it. A store that the project's writer made holds what was given to it.
 #include <algorithm>
 #include <unistd.h>
 #include <vector>
@@ -43,16 +43,19 @@ void check_description(const TokenStore& store) {
   check(store.largest_id() >= 0 && store.largest_id() < store.vocabulary() &&
             store.vocabulary() <= std::int64_t{1} << 31,
         "the largest id lies in the vocabulary");
-  check(store.digest() == store.digest(), "a store has one digest");
 }
 
-// None where an id is above the largest.
+// nullopt where an id is above the largest, which the digest refuses, too.
 std::optional<std::vector<std::int32_t>> read_tokens(const TokenStore& store) {
-  return accepted([&] {
-    std::vector<std::int32_t> tokens(static_cast<std::size_t>(store.tokens()));
-    store.read(0, tokens);
-    return tokens;
+  const auto tokens = accepted([&] {
+    std::vector<std::int32_t> all(static_cast<std::size_t>(store.tokens()));
+    store.read(0, all);
+    return all;
   });
+  const auto digest = accepted([&] { return store.digest(); });
+  check(digest.has_value() == tokens.has_value(), "reading and the digest refuse the same ids");
+  check(!digest || *digest == store.digest(), "a store has one digest");
+  return tokens;
 }
 
 void check_tokens(const TokenStore& store, const std::vector<std::int32_t>& tokens) {
@@ -90,7 +93,7 @@ void check_foreign(const Recipe& recipe) {
   check_tokens(*store, *tokens);
 }
 
-// The layout of a store with what the recipe says, as far as a writer would be given it.
+// The layout that the recipe describes, adjusted to what a writer accepts.
 data::StoreLayout own_layout(const Recipe& recipe, std::vector<std::uint32_t>& ids) {
   data::StoreLayout layout;
   const RecipeLine* const vocabulary = find_line(recipe, "vocabulary");

@@ -1,0 +1,96 @@
+#include "data/temporary_file.h"
+
+#include <cerrno>
+#include <charconv>
+#include <fcntl.h>
+#include <optional>
+#include <string>
+#include <sys/file.h>
+#include <system_error>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "runtime/error.h"
+#include "runtime/io/file.h"
+
+namespace masformer::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string prefix_of(const fs::path& store) {
+  return fmt::format(".{}.writing-", store.filename().string());
+}
+
+// The process in a temporary file's name; none in other names.
+std::optional<pid_t> process_of(const std::string& name, const std::string& prefix) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  pid_t process = 0;
+  const char* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + prefix.size(), end, process);
+  if (parsed.ec != std::errc() || parsed.ptr != end || process <= 0) return std::nullopt;
+  return process;
+}
+
+bool is_abandoned(const fs::path& file, pid_t process) {
+  if (kill(process, 0) == 0 || errno != ESRCH) return false;
+  try {
+    const io::File opened(file, O_RDONLY);
+    return flock(opened.descriptor(), LOCK_EX | LOCK_NB) == 0;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+fs::path temporary_name(const fs::path& store) {
+  return folder_of(store) / (prefix_of(store) + std::to_string(::getpid()));
+}
+
+void remove_abandoned(const fs::path& store) {
+  const std::string prefix = prefix_of(store);
+  std::error_code error;
+  fs::directory_iterator entries(folder_of(store), error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const fs::path& file = entries->path();
+    const auto process = process_of(file.filename().string(), prefix);
+    std::error_code ignored;
+    if (process && is_abandoned(file, *process)) fs::remove(file, ignored);
+  }
+}
+
+void lock_temporary(int descriptor) {
+  // Without locks on this file system, the process number alone has to do.
+  [[maybe_unused]] const int ignored = flock(descriptor, LOCK_EX | LOCK_NB);
+}
+
+HeldSignals::HeldSignals() {
+  sigemptyset(&held_);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    // An ignored signal would stay pending while it is blocked, and pass for one that came.
+    const bool known = sigaction(signal, nullptr, &action) == 0;
+    if (known && action.sa_handler != SIG_IGN) sigaddset(&held_, signal);
+  }
+  pthread_sigmask(SIG_BLOCK, &held_, &before_);
+}
+
+HeldSignals::~HeldSignals() {
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+bool HeldSignals::any() const {
+  sigset_t pending;
+  sigpending(&pending);
+  sigset_t both;
+  sigandset(&both, &pending, &held_);
+  return sigisemptyset(&both) == 0;
+}
+
+}  // namespace masformer::data

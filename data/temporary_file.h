@@ -1,0 +1,37 @@
+// The file that a store is written to until it is complete: .NAME.writing-PID beside its place.
+#pragma once
+
+#include <csignal>
+#include <filesystem>
+
+namespace masformer::data {
+
+std::filesystem::path folder_of(const std::filesystem::path& path);
+
+// The name for this process.
+std::filesystem::path temporary_name(const std::filesystem::path& store);
+
+// Removes the temporary files of `store` that ended processes left: no process here has the number,
+// and none, here or on another host of a shared folder, holds the lock that lock_temporary() takes.
+void remove_abandoned(const std::filesystem::path& store);
+// Tells other processes that the open file is in use, until it is closed.
+void lock_temporary(int descriptor);
+
+// While one lives, SIGINT, SIGTERM and SIGHUP wait: whoever asks any() can remove a temporary file
+// first. Afterwards they act on this thread as before. A signal that the process ignores stays
+// ignored.
+class HeldSignals {
+ public:
+  HeldSignals();
+  ~HeldSignals();
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+
+  bool any() const;  // whether one has come
+
+ private:
+  sigset_t held_{};
+  sigset_t before_{};
+};
+
+}  // namespace masformer::data
