@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* position_table = "transformer.wpe.weight";
 
-// `owned`: a tensor of the rows that this rank owns.
+// `owned` holds the rows that this rank owns.
 void add_piece(std::vector<TensorPiece>& pieces, const std::string& prefix,
                const Parameter& parameter, const Tensor& owned, const LogicalTensor& tensor) {
   pieces.push_back({prefix + tensor.name, tensor.global_shape,
@@ -26,11 +26,11 @@ void check_shape(const Manifest& manifest, const std::string& name,
           Shape(found->second.shape).to_string(), Shape(wanted).to_string());
 }
 
-// Reads tensors of a checkpoint to where they belong: straight into host memory, or by way of it
-// onto the stream's device.
-class Loading {
+// Reads tensors of a checkpoint into host memory directly, and into the stream's device through a
+// buffer in host memory.
+class TensorLoader {
  public:
-  Loading(const Stream& stream, CheckpointReader& checkpoint)
+  TensorLoader(const Stream& stream, CheckpointReader& checkpoint)
       : stream_(stream), checkpoint_(checkpoint) {}
 
   const Manifest& manifest() const { return checkpoint_.manifest(); }
@@ -48,15 +48,16 @@ class Loading {
   CheckpointReader& checkpoint_;
 };
 
-void load(Loading& checkpoint, const std::string& prefix, const Parameter& parameter,
+void load(TensorLoader& checkpoint, const std::string& prefix, const Parameter& parameter,
           const Tensor& owned, const LogicalTensor& tensor) {
   check_shape(checkpoint.manifest(), prefix + tensor.name, tensor.global_shape);
   checkpoint.read(prefix + tensor.name, owned_part(parameter.declaration, tensor).slab,
                   parameter.owned_rows(owned, tensor));
 }
 
-// Rows `first` and on of a table of positions from one that may be shorter.
-void load_positions(Loading& checkpoint, std::int64_t first, Tensor table) {
+// Fills `table`, rows `first` and following of the table of positions, from the checkpoint's table.
+// Where that is shorter, its rows repeat from the start.
+void load_positions(TensorLoader& checkpoint, std::int64_t first, Tensor table) {
   const auto found = checkpoint.manifest().tensors.find(position_table);
   require(found != checkpoint.manifest().tensors.end(), "the checkpoint has no tensor {}",
           position_table);
@@ -120,7 +121,7 @@ void require_training(const CheckpointReader& checkpoint) {
 }
 
 void load_training(const Stream& stream, CheckpointReader& reader, ParameterSet& parameters) {
-  Loading checkpoint(stream, reader);
+  TensorLoader checkpoint(stream, reader);
   for (const Parameter& parameter : parameters) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
       load(checkpoint, "", parameter, parameter.master, tensor);
@@ -131,7 +132,7 @@ void load_training(const Stream& stream, CheckpointReader& reader, ParameterSet&
 }
 
 void load_weights(const Stream& stream, CheckpointReader& reader, ParameterSet& parameters) {
-  Loading checkpoint(stream, reader);
+  TensorLoader checkpoint(stream, reader);
   for (const Parameter& parameter : parameters) {
     for (const LogicalTensor& tensor : parameter.declaration.tensors) {
       if (tensor.name == position_table) {
@@ -156,7 +157,19 @@ nlohmann::json to_json(const ModelConfig& config) {
           {"epsilon", config.epsilon}};
 }
 
+namespace {
+
+// An older checkpoint may lack the key.
+template <class Value>
+Value value_or(const nlohmann::json& model, const char* key, Value standard) {
+  const auto found = model.find(key);
+  return found == model.end() ? standard : found->get<Value>();
+}
+
+}  // namespace
+
 ModelConfig model_from_json(const nlohmann::json& model) {
+  const ModelConfig standard;
   try {
     return {.layers = model.at("layers"),
             .hidden = model.at("hidden"),
@@ -165,9 +178,9 @@ ModelConfig model_from_json(const nlohmann::json& model) {
             .vocab = model.at("vocab"),
             .positions = model.at("positions"),
             .spans = parse_spans(model.at("spans").get<std::string>()),
-            .attention_scale = model.at("attention_scale"),
-            .tied = model.at("tied"),
-            .epsilon = model.at("epsilon")};
+            .attention_scale = value_or(model, "attention_scale", standard.attention_scale),
+            .tied = value_or(model, "tied", standard.tied),
+            .epsilon = value_or(model, "epsilon", standard.epsilon)};
   } catch (const nlohmann::json::exception& error) {
     fail("the checkpoint does not describe a model: {}", error.what());
   }

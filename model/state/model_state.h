@@ -1,4 +1,4 @@
-// Between a stage's parameters and the named tensors of checkpoints.
+// Converts between a stage's parameters and the named tensors of checkpoints.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,15 @@
 
 namespace masformer {
 
-// The rows that this rank owns of the tensors whose counting copy it holds: weights by their name,
-// and AdamW's moments as optimizer.m.NAME and optimizer.v.NAME. Views of the parameters.
+// What this rank stores: the rows that it owns of each tensor whose primary copy it holds. Weights
+// have their own name, AdamW's moments are optimizer.m.NAME and optimizer.v.NAME. Views of the
+// parameters.
 std::vector<TensorPiece> training_pieces(const ParameterSet& parameters);
-// The same of the summed gradients, by their weights' names.
+// The same for the summed gradients, under their weights' names.
 std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters);
 
-// Pieces in host memory, as a checkpoint is written from: views of what is there already, copies of
-// what is on the stream's device.
+// Pieces in host memory, from which a checkpoint is written: views of what is there already, and
+// copies of what is on the stream's device.
 class HostPieces {
  public:
   HostPieces(const Stream& stream, std::vector<TensorPiece> pieces);
@@ -32,20 +33,21 @@ class HostPieces {
   Arena memory_;
 };
 
-// Throws UsageError where the checkpoint holds anything but a training run's state: a gradient
-// dump.
+// Throws UsageError where the checkpoint holds anything but the state of a training run, such as
+// gradients.
 void require_training(const CheckpointReader& checkpoint);
 
-// Fill what this rank owns of the parameters, copies included; ParameterSync::start_all_gathers()
-// brings the rest. Throw Error where a tensor is missing or has another shape.
+// Fills what this rank owns of the parameters, copies included; ParameterSync::start_all_gathers()
+// brings the rest. Throws Error where a tensor is missing or has another shape.
 void load_training(const Stream& stream, CheckpointReader& checkpoint, ParameterSet& parameters);
-// Weights alone. Positions beyond those of the checkpoint repeat its own from the start, as
-// Longformer does (Beltagy et al., arXiv 2004.05150, section 5).
+// The same for the weights alone. Positions beyond those of the checkpoint repeat its own from the
+// start, as Longformer does (Beltagy et al., arXiv 2004.05150, section 5).
 void load_weights(const Stream& stream, CheckpointReader& checkpoint, ParameterSet& parameters);
 
-// The model, as a checkpoint's attribute "model" tells it to other programs.
+// The model as a checkpoint's attribute "model", which other programs read, too.
 nlohmann::json to_json(const ModelConfig& config);
-// Throws Error where the attribute is missing or not such.
+// Throws Error where the attribute does not describe a model. What an older checkpoint lacks has
+// ModelConfig's default.
 ModelConfig model_from_json(const nlohmann::json& model);
 
 }  // namespace masformer
