@@ -26,6 +26,7 @@ void Checkpointer::save(std::int64_t step) {
   run_collectively(job_.world(), [&] { check_finite(step); });
   // A checkpoint is never newer than the metrics that lead to it, not even after a power loss.
   output_.sync();
+  if (job_.first()) prune();  // a run that was killed may have left more than checkpoint.keep
   write_checkpoint(job_.world(), checkpoint_path(options_.run.dir, step),
                    checkpoint_attributes(table_, job_, step, data_digest_),
                    HostPieces(job_.stream, training_pieces(job_.stage.parameters())).pieces());
@@ -52,7 +53,7 @@ void Checkpointer::prune() {
   try {
     prune_checkpoints(options_.run.dir, options_.checkpoint.keep);
   } catch (const std::exception& error) {
-    // The new checkpoint is complete; an old one that stays does not end a run.
+    // An old checkpoint that stays does not end a run.
     output_.log(fmt::format("old checkpoints were not removed: {}", error.what()));
   }
 }

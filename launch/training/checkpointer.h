@@ -21,9 +21,9 @@ class Checkpointer {
   // Whether checkpoint.every asks for one after the last step.
   bool is_due_at_end() const { return options_.checkpoint.every >= 0; }
   // Writes what the stage holds after step `step`, unless that was written already, and removes
-  // checkpoints beyond checkpoint.keep. The metrics up to there reach the disk first. Throws
-  // AgreedError where it cannot be written, or a weight is not finite: such a checkpoint would only
-  // hide the older ones. Collective.
+  // leftovers and checkpoints beyond checkpoint.keep, before and after that. The metrics up to
+  // there reach the disk first. Throws AgreedError where it cannot be written, or a weight is not
+  // finite: such a checkpoint would only hide the older ones. Collective.
   void save(std::int64_t step);
   // Writes the summed gradients of step `step` to RUN_DIR/gradients. Throws AgreedError where that
   // fails. Collective.

@@ -9,20 +9,25 @@
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The resolved models are compared, not the options that led to them.
+// Compares the resolved models, not the options that led to them. The checkpoint's is read into a
+// ModelConfig first, so that a number is compared in the model's own dtype (1e-5 is one fp32
+// number, however it is printed), and a key that an older checkpoint lacks has its default.
 std::vector<std::string> model_changes(const CheckpointReader& checkpoint, const Job& job,
                                        const std::set<std::string>& free = {}) {
   std::vector<std::string> changes;
-  const auto before = checkpoint.manifest().attributes.value("model", nlohmann::json::object());
+  const auto& attributes = checkpoint.manifest().attributes;
+  const nlohmann::json before =
+      to_json(model_from_json(attributes.value("model", nlohmann::json::object())));
   const nlohmann::json now = to_json(job.plan.model);
   for (const auto& [key, value] : now.items()) {
-    const nlohmann::json old = before.value(key, nlohmann::json());
+    const nlohmann::json& old = before.at(key);
     if (old == value || free.count(key) > 0) continue;
     changes.push_back(
         fmt::format("model.{}={}, but it was {}", key, json_words(value), json_words(old)));
@@ -30,27 +35,27 @@ std::vector<std::string> model_changes(const CheckpointReader& checkpoint, const
   return changes;
 }
 
-void compare_options(const nlohmann::json& began, const OptionTable& table,
+void compare_options(const nlohmann::json& recorded, const OptionTable& table,
                      std::vector<std::string>& violations) {
   for (const auto& [name, value] : table.record()) {
     if (name.starts_with("model.") || table.on_resume(name) == OnResume::may_change) continue;
-    const std::string before = began.value(name, value);
+    const std::string before = recorded.value(name, value);
     if (before == value) continue;
     violations.push_back(fmt::format("{}={}, but it was {}", name, value, before));
   }
 }
 
-// All that forbids going on from a checkpoint.
+// Everything that forbids resuming from a checkpoint.
 std::vector<std::string> forbidden_changes(const CheckpointReader& checkpoint, const Job& job,
                                            const OptionTable& table,
                                            const std::string& data_digest) {
   std::vector<std::string> violations = model_changes(checkpoint, job);
   const nlohmann::json& attributes = checkpoint.manifest().attributes;
   compare_options(attributes.value("options", nlohmann::json::object()), table, violations);
-  const std::string began = attributes.value("data_digest", data_digest);
-  if (began != data_digest) {
+  const std::string recorded = attributes.value("data_digest", data_digest);
+  if (recorded != data_digest) {
     violations.push_back(fmt::format(
-        "data.path holds other tokens: their digest is {}, but it was {}", data_digest, began));
+        "data.path holds other tokens: their digest is {}, but it was {}", data_digest, recorded));
   }
   return violations;
 }
@@ -61,7 +66,7 @@ CheckpointReader open_undamaged(Communicator& world, const fs::path& directory) 
   return reader;
 }
 
-// What of train.* is another than the checkpoint's, and may be.
+// The options of train.* that differ from the checkpoint's, which they may.
 std::vector<std::string> training_changes(const nlohmann::json& attributes,
                                           const OptionTable& table) {
   const auto before = attributes.value("options", std::map<std::string, std::string>());
@@ -94,12 +99,12 @@ ResumeState resume(Job& job, const OptionTable& table, const fs::path& directory
                                       attributes.value("mesh", "an unknown layout")));
     const auto changes = training_changes(attributes, table);
     if (!changes.empty())
-      start.notes.push_back(fmt::format("goes on with {}", fmt::join(changes, ", ")));
+      start.notes.push_back(fmt::format("continues with {}", fmt::join(changes, ", ")));
     return start;
   });
 }
 
-// Spans may change, and positions: load_weights() says how.
+// Spans and positions may change; load_weights() says what happens then.
 void check_same_model(const CheckpointReader& checkpoint, const Job& job) {
   const auto changes = model_changes(checkpoint, job, {"spans", "positions"});
   if (changes.empty()) return;
@@ -107,23 +112,23 @@ void check_same_model(const CheckpointReader& checkpoint, const Job& job) {
          checkpoint.directory().string(), fmt::join(changes, "\n"));
 }
 
-ResumeState begin_from_weights(Job& job, const fs::path& directory) {
+ResumeState start_from_weights(Job& job, const fs::path& directory) {
   CheckpointReader reader = open_undamaged(job.world(), directory);
   return run_collectively(job.world(), [&] {
     require_training(reader);
     check_same_model(reader, job);
     load_weights(job.stream, reader, job.stage.parameters());
-    return ResumeState{.notes = {fmt::format("takes its weights from {}", directory.string())}};
+    return ResumeState{.notes = {fmt::format("starts from the weights of {}", directory.string())}};
   });
 }
 
-ResumeState begin_anew(Job& job, const Options& options) {
+ResumeState start_new(Job& job, const Options& options) {
   job.stage.parameters().initialise(job.stream, static_cast<std::uint64_t>(options.train.seed),
                                     options.model.init_deviation);
   return {};
 }
 
-// The checkpoint to resume from, if any; adds what newer ones were passed over.
+// The checkpoint to resume from, if any; notes newer ones that are damaged.
 std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
                                           std::vector<std::string>& notes) {
   const std::string& how = options.checkpoint.resume;
@@ -135,7 +140,7 @@ std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
   const auto found = find_newest(job.world(), options.run.dir);
   if (!found) return std::nullopt;
   for (const std::string& skipped : found->skipped) {
-    notes.push_back(fmt::format("passes over a damaged checkpoint: {}", skipped));
+    notes.push_back(fmt::format("skips a damaged checkpoint: {}", skipped));
   }
   return found->directory;
 }
@@ -154,31 +159,53 @@ nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, s
           {"data_digest", data_digest}};
 }
 
+namespace {
+
+// Leftovers of a run that was killed take room that this one needs.
+void remove_leftovers_of(const fs::path& run_dir, std::vector<std::string>& notes) {
+  for (const char* const folder : {"checkpoints", "gradients"}) {
+    try {
+      for (const std::string& name : remove_leftovers(run_dir / folder)) {
+        notes.push_back(fmt::format("removed {}, left by an interrupted save or removal",
+                                    (run_dir / folder / name).string()));
+      }
+    } catch (const io::SystemError& error) {
+      notes.push_back(fmt::format("warning: {}", error.what()));
+    }
+  }
+}
+
+// A checkpoint that remains beyond `start.step` would be taken for newer than what this run is
+// going to save. A run that resumes from another run's checkpoint keeps nothing of its own folder.
+void set_aside(const RunDirectory& directory, const std::optional<fs::path>& checkpoint,
+               ResumeState& start) {
+  const bool foreign = checkpoint && !fs::equivalent(fs::canonical(*checkpoint).parent_path(),
+                                                     directory.path() / "checkpoints");
+  const std::int64_t kept = foreign ? 0 : start.step;
+  const std::string aside = directory.set_aside_after(kept);
+  if (aside.empty()) return;
+  start.notes.push_back(fmt::format("set aside what {} holds beyond step {}, as {}-*",
+                                    directory.path().string(), kept, aside));
+}
+
+}  // namespace
+
 ResumeState start_run(Job& job, const Options& options, const OptionTable& table,
                       const RunDirectory* directory, const std::string& data_digest) {
   std::vector<std::string> notes;
+  on_first_rank(job.world(), [&] { remove_leftovers_of(directory->path(), notes); });
   const auto checkpoint = choose_checkpoint(job, options, notes);
   ResumeState start = checkpoint ? resume(job, table, *checkpoint, data_digest)
                       : !options.checkpoint.init.empty()
-                          ? begin_from_weights(job, options.checkpoint.init)
-                          : begin_anew(job, options);
+                          ? start_from_weights(job, options.checkpoint.init)
+                          : start_new(job, options);
   if (checkpoint && !options.checkpoint.init.empty()) {
     notes.push_back(
-        fmt::format("checkpoint.init={} is not looked at: there is a checkpoint to resume from",
+        fmt::format("checkpoint.init={} is not used: there is a checkpoint to resume from",
                     options.checkpoint.init));
   }
   start.notes.insert(start.notes.begin(), notes.begin(), notes.end());
-  on_first_rank(job.world(), [&] {
-    // What stays beyond this step would be taken for newer than what this run is going to save.
-    // Of a run that goes on from another one's checkpoint, nothing here is a part.
-    const bool foreign = checkpoint && !fs::equivalent(fs::canonical(*checkpoint).parent_path(),
-                                                       directory->path() / "checkpoints");
-    const std::int64_t kept = foreign ? 0 : start.step;
-    const std::string aside = directory->set_aside_after(kept);
-    if (aside.empty()) return;
-    start.notes.push_back(fmt::format("set aside what stood in {} beyond step {}, as {}-*",
-                                      directory->path().string(), kept, aside));
-  });
+  on_first_rank(job.world(), [&] { set_aside(*directory, checkpoint, start); });
   return start;
 }
 

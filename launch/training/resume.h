@@ -1,4 +1,4 @@
-// Where a run begins: anew, from another run's weights, or where it was stopped.
+// How a run starts: new, from another run's weights, or from a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +14,19 @@
 namespace masformer {
 
 struct ResumeState {
-  std::int64_t step = 0;           // steps that are done
-  std::vector<std::string> notes;  // for a person
+  std::int64_t step = 0;           // steps done
+  std::vector<std::string> notes;  // for the user, a line each
 };
 
-// What a checkpoint keeps for the trainer, under "attributes".
+// The attributes that a checkpoint keeps for the trainer.
 nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
                                      const std::string& data_digest);
 
-// Fills what this rank owns of the stage's parameters as checkpoint.resume and checkpoint.init say,
-// and sets aside what stands in the run's folder beyond that step. `directory` is rank 0's. Throws
-// UsageError where options changed that may not, or the data did; Error where the named checkpoint
-// is damaged. Collective.
+// Removes what an interrupted save left in the run's folder, fills what this rank owns of the
+// stage's parameters as checkpoint.resume and checkpoint.init say, and sets aside what the folder
+// holds beyond that step. `directory` is rank 0's. Throws AgreedUsageError where the data or
+// options that must stay the same changed, and AgreedError where the checkpoint to resume from is
+// damaged or can't be read. Collective.
 ResumeState start_run(Job& job, const Options& options, const OptionTable& table,
                       const RunDirectory* directory, const std::string& data_digest);
 

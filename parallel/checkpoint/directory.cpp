@@ -8,6 +8,7 @@
 
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/checkpoint/names.h"
+#include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
@@ -30,7 +31,7 @@ std::string step_name(std::int64_t step) {
   return fmt::format("{}{:08}", step_prefix, step);
 }
 
-// The step that a folder's name says, where it is just how step_name() writes it.
+// The step in a folder's name; none unless step_name() writes it exactly so.
 std::optional<std::int64_t> step_of(const std::string& name) {
   if (!name.starts_with(step_prefix)) return std::nullopt;
   std::int64_t step = 0;
@@ -40,58 +41,64 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return step;
 }
 
-bool is_leftover(const std::string& name) {
-  return name.starts_with(writing_prefix) || name.starts_with(replaced_prefix) ||
-         name.starts_with(removing_prefix);
-}
-
-// The entries of the checkpoints' folder; none where there is no such folder.
-std::vector<fs::path> entries_of(const fs::path& run_dir) {
+// None where the folder does not exist.
+std::vector<fs::path> entries_of(const fs::path& folder) {
   std::error_code error;
-  const fs::path folder = folder_of(run_dir);
   std::vector<fs::path> entries;
   if (fs::status(folder, error).type() == fs::file_type::not_found) return entries;
   for (const auto& entry : fs::directory_iterator(folder)) entries.push_back(entry.path());
   return entries;
 }
 
-// Takes the name away, durably, before the contents.
+void remove_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (error) io::fail_for_errno("remove", folder, error.value());
+}
+
+// The name goes first, durably: no step-* folder is ever incomplete.
 void remove_checkpoint(const fs::path& directory) {
   const fs::path going =
       directory.parent_path() / (std::string(removing_prefix) + directory.filename().string());
-  fs::remove_all(going);
+  remove_folder(going);
   fs::rename(directory, going);
   io::sync_folder(directory.parent_path());
-  fs::remove_all(going);
+  remove_folder(going);
 }
 
-// What is wrong with a checkpoint; "" where nothing is. Every rank reads the manifest itself.
-std::string complaint_about(Communicator& world, const fs::path& directory) {
-  std::string mine;
-  Manifest manifest;
+// What is damaged in a checkpoint; "" where it is good. Throws AgreedError where a file can't be
+// read for another reason: the checkpoint may be good, and an older one would repeat steps.
+std::string damage_of(Communicator& world, const fs::path& directory) {
   try {
-    manifest = read_manifest(directory);
-  } catch (const std::exception& problem) {
-    mine = problem.what();
-  }
-  for (const std::string& complaint : world.all_gather(mine)) {
-    if (!complaint.empty()) return complaint;
-  }
-  return fmt::format("{}", fmt::join(damaged_files(world, directory, manifest), "; "));
-}
-
-// What rank 0 sees, newest first, on all ranks.
-std::vector<std::int64_t> agreed_steps(Communicator& world, const fs::path& run_dir) {
-  std::string complaint;
-  std::vector<std::int64_t> steps;
-  try {
-    if (world.rank() == 0) {
-      for (const auto& [step, path] : list_checkpoints(run_dir)) steps.push_back(step);
+    std::string damage;
+    const Manifest manifest = run_collectively(world, [&]() -> Manifest {
+      try {
+        return read_manifest(directory);
+      } catch (const io::SystemError&) {
+        throw;
+      } catch (const Error& problem) {
+        damage = problem.what();
+        return {};
+      }
+    });
+    for (const std::string& found : world.all_gather(damage)) {
+      if (!found.empty()) return found;
     }
-  } catch (const std::exception& problem) {
-    complaint = problem.what();
+    return fmt::format("{}", fmt::join(damaged_files(world, directory, manifest), "; "));
+  } catch (const AgreedError& problem) {
+    throw AgreedError(fmt::format(
+        "{}\nthe newest checkpoint may be good, but can't be read; make {} readable, or "
+        "move it away to resume from an older one",
+        problem.what(), directory.string()));
   }
-  throw_collectively(world, complaint, /*failure=*/true);
+}
+
+// The steps that rank 0 finds, newest first, on all ranks.
+std::vector<std::int64_t> agreed_steps(Communicator& world, const fs::path& run_dir) {
+  std::vector<std::int64_t> steps;
+  on_first_rank(world, [&] {
+    for (const auto& [step, path] : list_checkpoints(run_dir)) steps.push_back(step);
+  });
   steps = all_gather_json(world, steps).front().get<std::vector<std::int64_t>>();
   std::reverse(steps.begin(), steps.end());
   return steps;
@@ -105,7 +112,7 @@ fs::path checkpoint_path(const fs::path& run_dir, std::int64_t step) {
 
 std::map<std::int64_t, fs::path> list_checkpoints(const fs::path& run_dir) {
   std::map<std::int64_t, fs::path> found;
-  for (const fs::path& entry : entries_of(run_dir)) {
+  for (const fs::path& entry : entries_of(folder_of(run_dir))) {
     const auto step = step_of(entry.filename().string());
     if (step && fs::is_directory(entry)) found.emplace(*step, entry);
   }
@@ -116,21 +123,29 @@ std::optional<FoundCheckpoint> find_newest(Communicator& world, const fs::path& 
   FoundCheckpoint found;
   for (const std::int64_t step : agreed_steps(world, run_dir)) {
     found.directory = checkpoint_path(run_dir, step);
-    const std::string complaint = complaint_about(world, found.directory);
-    if (complaint.empty()) return found;
-    found.skipped.push_back(step_name(step) + ": " + complaint);
+    const std::string damage = damage_of(world, found.directory);
+    if (damage.empty()) return found;
+    found.skipped.push_back(step_name(step) + ": " + damage);
   }
   if (found.skipped.empty()) return std::nullopt;
-  throw AgreedError(fmt::format(
-      "no checkpoint in {} is undamaged:\n  {}\nmove them away to start afresh, or name another "
-      "one to resume from",
-      folder_of(run_dir).string(), fmt::join(found.skipped, "\n  ")));
+  throw AgreedError(
+      fmt::format("no checkpoint in {} is undamaged:\n  {}\nmove them away to start a new run, or "
+                  "name a checkpoint to resume from",
+                  folder_of(run_dir).string(), fmt::join(found.skipped, "\n  ")));
+}
+
+std::vector<std::string> remove_leftovers(const fs::path& folder) {
+  std::vector<std::string> removed;
+  for (const fs::path& entry : entries_of(folder)) {
+    if (!is_leftover(entry.filename().string())) continue;
+    remove_folder(entry);
+    removed.push_back(entry.filename().string());
+  }
+  return removed;
 }
 
 void prune_checkpoints(const fs::path& run_dir, std::int64_t keep) {
-  for (const fs::path& entry : entries_of(run_dir)) {
-    if (is_leftover(entry.filename().string())) fs::remove_all(entry);
-  }
+  remove_leftovers(folder_of(run_dir));
   const auto found = list_checkpoints(run_dir);
   if (keep <= 0) return;
   std::size_t surplus = found.size() - std::min(found.size(), static_cast<std::size_t>(keep));

@@ -9,6 +9,7 @@
 
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/checkpoint/names.h"
+#include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/digest.h"
@@ -20,19 +21,31 @@ using namespace checkpoint;
 
 namespace {
 
-// What is wrong with one file; "" where nothing is.
-std::string complaint_about(const std::filesystem::path& path, const StoredFile& stored) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return "missing";
+// What is damaged in one file; "" where nothing is. Throws SystemError where it can't be read.
+std::string damage_of(const std::filesystem::path& path, const StoredFile& stored) {
   try {
     const io::File file(path, O_RDONLY);
     if (const std::int64_t bytes = file.bytes(); bytes != stored.bytes) {
       return fmt::format("{} bytes, {} were written", bytes, stored.bytes);
     }
     return io::digest_of(file) == stored.digest ? "" : "digest differs";
-  } catch (const std::exception& problem) {
-    return problem.what();
+  } catch (const io::SystemError& error) {
+    if (error.code() == ENOENT) return "missing";
+    throw;
   }
+}
+
+// The text of a manifest. Throws UsageError where there is none.
+std::string read_manifest_text(const std::filesystem::path& directory) {
+  try {
+    return io::read_text(directory / manifest_name);
+  } catch (const io::SystemError& error) {
+    if (error.code() != ENOENT && error.code() != ENOTDIR) throw;
+  }
+  std::error_code ignored;
+  const bool run = std::filesystem::is_directory(directory / "checkpoints", ignored);
+  refuse("{}: there is no checkpoint: {} is missing{}", directory.string(), manifest_name,
+         run ? ": name one of those in its folder checkpoints" : "");
 }
 
 }  // namespace
@@ -42,29 +55,32 @@ std::int64_t StoredTensor::elements() const {
 }
 
 Manifest read_manifest(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / manifest_name;
-  if (!std::filesystem::exists(path)) {
-    const bool run = std::filesystem::is_directory(directory / "checkpoints");
-    refuse("{}: there is no checkpoint: {} is missing{}", directory.string(), manifest_name,
-           run ? ": name one of those in its folder checkpoints" : "");
-  }
-  const std::string text = io::read_text(path);
+  const std::string text = read_manifest_text(directory);
   try {
     return parse_manifest(text);
-  } catch (const std::exception& problem) {
-    fail("{}: {}", path.string(), problem.what());
+  } catch (const Error& problem) {
+    fail("{}: {}", (directory / manifest_name).string(), problem.what());
   }
 }
 
 std::vector<std::string> damaged_files(Communicator& world, const std::filesystem::path& directory,
                                        const Manifest& manifest) {
-  std::vector<std::string> mine;
-  int number = 0;
-  for (const auto& [name, stored] : manifest.files) {
-    if (number++ % world.size() != world.rank()) continue;
-    const std::string complaint = complaint_about(directory / name, stored);
-    if (!complaint.empty()) mine.push_back(fmt::format("{}: {}", name, complaint));
-  }
+  const std::vector<std::string> mine = run_collectively(world, [&] {
+    std::vector<std::string> damaged;
+    std::vector<std::string> unreadable;
+    int number = 0;
+    for (const auto& [name, stored] : manifest.files) {
+      if (number++ % world.size() != world.rank()) continue;
+      try {
+        const std::string damage = damage_of(directory / name, stored);
+        if (!damage.empty()) damaged.push_back(fmt::format("{}: {}", name, damage));
+      } catch (const io::SystemError& error) {
+        unreadable.emplace_back(error.what());
+      }
+    }
+    if (!unreadable.empty()) fail("{}", fmt::join(unreadable, "\n"));
+    return damaged;
+  });
   std::vector<std::string> all;
   for (const nlohmann::json& theirs : all_gather_json(world, mine)) {
     all.insert(all.end(), theirs.begin(), theirs.end());

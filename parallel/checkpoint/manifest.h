@@ -1,4 +1,4 @@
-// What a checkpoint holds and where, and whether it is still what was written.
+// The manifest of a checkpoint, and the verification of its files.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace masformer {
 
-// Where a piece of a tensor is stored.
+// A box of a tensor, and the place where it is stored.
 struct StoredPiece {
   std::string file;     // name within the checkpoint's directory
   std::string dataset;  // path within the file
@@ -39,18 +39,18 @@ struct Manifest {
   std::map<std::string, StoredFile> files;
 };
 
-// Throws UsageError where there is none, and Error that names the file where it is damaged, not a
-// manifest, or inconsistent: a piece outside its tensor, an element stored twice or not at all, a
-// file that is not listed.
+// Throws UsageError where there is no manifest, SystemError where it can't be read, and Error that
+// names the file where it is damaged, not a manifest, or inconsistent: a piece outside its tensor,
+// an element stored twice or not at all, a file that is not listed.
 Manifest read_manifest(const std::filesystem::path& directory);
 
-// The names of the files whose size or digest is not what the manifest says, each with what is
-// wrong: "shard-00001.h5: digest differs". The ranks of `world` share the reading, and all get the
-// whole list.
+// The names of the files that are missing or whose size or digest differs from the manifest, each
+// with what is wrong: "shard-00001.h5: digest differs". Each rank of `world` checks some of the
+// files; all get the whole list. Throws AgreedError where a file can't be read for another reason.
 std::vector<std::string> damaged_files(Communicator& world, const std::filesystem::path& directory,
                                        const Manifest& manifest);
 
-// The same, where nothing may be damaged: throws AgreedError that lists what is. Collective.
+// Throws AgreedError that lists the damaged files, if any. Collective.
 void require_undamaged(Communicator& world, const std::filesystem::path& directory,
                        const Manifest& manifest);
 

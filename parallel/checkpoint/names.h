@@ -1,4 +1,4 @@
-// The names of a checkpoint's files, and of its folder while it comes and goes.
+// The names of a checkpoint's files, and of its folder while it is written or removed.
 #pragma once
 
 #include <string>
@@ -10,12 +10,17 @@ namespace masformer::checkpoint {
 
 inline constexpr std::string_view manifest_name = "manifest.json";
 
-// Folders beside step-*, named by one of these and the name of the checkpoint. None holds what
-// anybody needs once the step that made it has ended.
-inline constexpr std::string_view writing_prefix = ".writing-";  // not yet committed
-inline constexpr std::string_view replaced_prefix =
-    ".replaced-";  // gave way to another of its name
-inline constexpr std::string_view removing_prefix = ".removing-";  // half removed
+// Folders beside step-*, named by one of these prefixes and the name of the checkpoint.
+inline constexpr std::string_view writing_prefix = ".writing-";    // not yet committed
+inline constexpr std::string_view replaced_prefix = ".replaced-";  // replaced by a new one
+inline constexpr std::string_view removing_prefix = ".removing-";  // partly removed
+
+// Whether a folder has such a name. Outside of a save or a removal it is a leftover of one that was
+// interrupted, and nobody needs what it holds.
+inline bool is_leftover(std::string_view name) {
+  return name.starts_with(writing_prefix) || name.starts_with(replaced_prefix) ||
+         name.starts_with(removing_prefix);
+}
 
 inline std::string shard_name(int rank) {
   return fmt::format("shard-{:05}.h5", rank);

@@ -1,13 +1,17 @@
 #include "parallel/checkpoint/writer.h"
 
-#include <functional>
+#include <algorithm>
+#include <cerrno>
 #include <system_error>
+#include <type_traits>
 
+#include "parallel/checkpoint/disk_space.h"
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/checkpoint/names.h"
 #include "parallel/checkpoint/shard_file.h"
 #include "parallel/checkpoint/shard_plan.h"
+#include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
@@ -20,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The folders that one save uses. They stand in one folder, so that renames are atomic.
+// The folders that one save uses, all in one parent, so that renames are atomic.
 struct Places {
   fs::path target;
   fs::path working;
@@ -32,33 +36,22 @@ struct Places {
     working = beside(writing_prefix);
     replaced = beside(replaced_prefix);
   }
+  fs::path folder() const { return target.parent_path(); }
+
+ private:
   fs::path beside(std::string_view prefix) const {
-    return target.parent_path() / (std::string(prefix) + target.filename().string());
+    return folder() / (std::string(prefix) + target.filename().string());
   }
 };
 
-// What keeps this rank from going on; "" where nothing does.
-std::string complaint_of(const std::function<void()>& work) {
-  try {
-    work();
-    return "";
-  } catch (const std::exception& problem) {
-    return *problem.what() != '\0' ? problem.what() : "an error without a message";
-  }
-}
-
-// Does the work, then waits for all ranks; throws on all where it failed on any.
-void together(Communicator& world, const std::function<void()>& work) {
-  throw_collectively(world, complaint_of(work), /*failure=*/true);
-}
-
 void start(const Places& places) {
-  io::create_folder(places.target.parent_path());
-  fs::remove_all(places.working);  // of a save that was interrupted
+  io::create_folder(places.folder());
+  fs::remove_all(places.working);  // left by an interrupted save
   io::create_folder(places.working);
 }
 
-// Returns what rank 0 needs to list the file; null where this rank stores nothing and makes none.
+// Returns the file's size and digest for the manifest; null where this rank stores nothing, and
+// makes no file.
 nlohmann::json write_shard(const fs::path& path, const ShardPlan& plan,
                            const std::vector<TensorPiece>& pieces) {
   if (plan.bytes == 0) return nullptr;
@@ -79,8 +72,8 @@ void add_files(Manifest& manifest, const std::vector<nlohmann::json>& reports) {
   }
 }
 
-// Puts the working folder at its place by one rename. What stands there steps aside first, and
-// back where that fails.
+// Renames the working folder to the target. A checkpoint that is already there is renamed first,
+// and gets its name back if the commit fails.
 void commit(const Places& places) {
   const bool replaces = fs::exists(places.target);
   if (replaces) {
@@ -91,56 +84,97 @@ void commit(const Places& places) {
   fs::rename(places.working, places.target, error);
   if (error && replaces) fs::rename(places.replaced, places.target);
   if (error) io::fail_for_errno("commit", places.target, error.value());
-  io::sync_folder(places.target.parent_path());
+  io::sync_folder(places.folder());
   std::error_code left_to_prune;
   if (replaces) fs::remove_all(places.replaced, left_to_prune);
 }
 
-// Each step ends with all ranks knowing whether it went well everywhere.
-void write_in_steps(Communicator& world, const Places& places, Manifest& manifest,
-                    const ShardPlan& plan, const std::vector<TensorPiece>& pieces) {
-  const bool first = world.rank() == 0;
-  together(world, [&] {
-    if (first) start(places);
-  });
-  nlohmann::json report;
-  together(world,
-           [&] { report = write_shard(places.working / shard_name(world.rank()), plan, pieces); });
-  const std::vector<nlohmann::json> reports = all_gather_json(world, report);
-  together(world, [&] {
-    if (!first) return;
-    add_files(manifest, reports);
-    io::write_text_durably(places.working / manifest_name, to_text(manifest));
-    io::sync_folder(places.working);
-    commit(places);
-  });
-}
+// One save, in steps. After each step all ranks know whether it succeeded on every rank.
+class Save {
+ public:
+  Save(Communicator& world, const fs::path& directory) : world_(world), places_(directory) {}
+
+  void plan(const nlohmann::json& attributes, const std::vector<TensorPiece>& pieces) {
+    const std::string own = step([&] {
+      plan_ = plan_shard(shard_name(world_.rank()), pieces);
+      return to_text(plan_.tensors);
+    });
+    const std::vector<std::string> plans = world_.all_gather(own);
+    first_rank_step([&] { manifest_ = merge_plans(attributes, plans); });
+  }
+
+  void write(const std::vector<TensorPiece>& pieces) {
+    first_rank_step([&] { start(places_); });
+    const nlohmann::json report = step(
+        [&] { return write_shard(places_.working / shard_name(world_.rank()), plan_, pieces); });
+    const std::vector<nlohmann::json> reports = all_gather_json(world_, report);
+    first_rank_step([&] {
+      add_files(manifest_, reports);
+      io::write_text_durably(places_.working / manifest_name, to_text(manifest_));
+      io::sync_folder(places_.working);
+      commit(places_);
+    });
+  }
+
+  // Removes what was written. Called on all ranks after a step failed on all.
+  void clean_up() {
+    std::error_code ignored;
+    if (world_.rank() == 0) fs::remove_all(places_.working, ignored);
+  }
+
+  // What the disk holds, where it was full on any rank; else "". Collective.
+  std::string explain_full_disk() {
+    const auto full = world_.all_gather(disk_full_ ? "full" : "");
+    if (std::ranges::all_of(full, &std::string::empty)) return "";
+    std::string text;
+    if (world_.rank() == 0) text = "\n" + describe_disk_space(places_.folder(), bytes());
+    return world_.all_gather(text)[0];
+  }
+
+ private:
+  template <class Work>
+  std::invoke_result_t<Work> step(Work work) {
+    return run_collectively(world_, [&] {
+      try {
+        return work();
+      } catch (const io::SystemError& error) {
+        disk_full_ = error.code() == ENOSPC || error.code() == EDQUOT;
+        throw;
+      }
+    });
+  }
+  template <class Work>
+  void first_rank_step(Work work) {
+    step([&] {
+      if (world_.rank() == 0) work();
+    });
+  }
+  // Of all tensors; known on rank 0.
+  std::int64_t bytes() const {
+    std::int64_t elements = 0;
+    for (const auto& [name, tensor] : manifest_.tensors) elements += tensor.elements();
+    return elements * static_cast<std::int64_t>(sizeof(float));
+  }
+
+  Communicator& world_;
+  Places places_;
+  ShardPlan plan_;
+  Manifest manifest_;  // on rank 0
+  bool disk_full_ = false;
+};
 
 }  // namespace
 
 void write_checkpoint(Communicator& world, const std::filesystem::path& directory,
                       const nlohmann::json& attributes, const std::vector<TensorPiece>& pieces) {
-  const Places places(directory);
-  const bool first = world.rank() == 0;
-  ShardPlan plan;
-  std::string plan_text;
-  together(world, [&] {
-    plan = plan_shard(shard_name(world.rank()), pieces);
-    plan_text = to_text(plan.tensors);
-  });
-  const std::vector<std::string> plans = world.all_gather(plan_text);
-  Manifest manifest;
-  together(world, [&] {
-    if (first) manifest = merge_plans(attributes, plans);
-  });
+  Save save(world, directory);
+  save.plan(attributes, pieces);
   try {
-    write_in_steps(world, places, manifest, plan, pieces);
-  } catch (const Error&) {
+    save.write(pieces);
+  } catch (const AgreedError& error) {
     // All ranks are here, and none writes any more.
-    std::error_code ignored;
-    if (first) fs::remove_all(places.working, ignored);
-    world.barrier();
-    throw;
+    save.clean_up();
+    throw AgreedError(error.what() + save.explain_full_disk());
   }
 }
 

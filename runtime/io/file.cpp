@@ -156,8 +156,10 @@ void create_folder(const fs::path& folder) {
 
 void fail_for_errno(std::string_view action, const fs::path& path, int error,
                     std::string_view detail) {
-  fail("can't {} {}: {}{}{}", action, path.string(), std::generic_category().message(error), detail,
-       remedy_for(action, error));
+  throw SystemError(
+      fmt::format("can't {} {}: {}{}{}", action, path.string(),
+                  std::generic_category().message(error), detail, remedy_for(action, error)),
+      error);
 }
 
 }  // namespace masformer::io

@@ -8,7 +8,19 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/error.h"
+
 namespace masformer::io {
+
+// A system call that failed on a file, with its errno.
+class SystemError : public Error {
+ public:
+  SystemError(const std::string& message, int code) : Error(message), code_(code) {}
+  int code() const { return code_; }
+
+ private:
+  int code_;
+};
 
 // An open file, or none. Every failure is an Error that names the file and the system's reason.
 class File {
@@ -54,7 +66,7 @@ void sync_folder(const std::filesystem::path& folder);
 // Creates a folder and those above it, durably.
 void create_folder(const std::filesystem::path& folder);
 
-// Throws Error: "can't <action> <path>: <errno's text><detail>: <remedy>".
+// Throws SystemError: "can't <action> <path>: <errno's text><detail>: <remedy>".
 [[noreturn]] void fail_for_errno(std::string_view action, const std::filesystem::path& path,
                                  int error, std::string_view detail = "");
 

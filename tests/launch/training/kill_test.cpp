@@ -1,7 +1,9 @@
-// SIGKILL at seeded random moments, saves among them: of one rank, which mpirun makes the end of
-// all, or of everything at once, as a machine that goes down. Whatever was on its way, the run goes
-// on from the newest complete checkpoint and ends as the one that was never killed, bit for bit.
-// MASFORMER_KILLS: how many in all; more only until each layout was killed within a save.
+// SIGKILL at seeded random times, some of them during a save. It kills either one rank, after which
+// mpirun ends all, or all processes at once, as a crash of the machine does. The run resumes from
+// the newest complete checkpoint and ends bit-identical to one that was never killed.
+//
+// MASFORMER_KILLS is the number of kills; there are more only until each layout was killed in a
+// save.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -30,7 +32,7 @@ struct Program {
   bool is_rank;  // else mpirun, or what started it
 };
 
-// The words that a process was started with, each followed by a zero byte; empty where it is gone.
+// The command line of a process, each word followed by a zero byte; empty if the process has ended.
 std::string words_of(const fs::path& process) {
   std::ifstream file(process / "cmdline");
   std::string words;
@@ -38,7 +40,7 @@ std::string words_of(const fs::path& process) {
   return words;
 }
 
-// All that works on a run.
+// All processes that work on a run.
 std::vector<Program> programs_of(const fs::path& run_dir) {
   std::vector<Program> found;
   for (const auto& entry : fs::directory_iterator("/proc")) {
@@ -60,7 +62,7 @@ struct Kills {
   int all() const { return of_one + of_all; }
 };
 
-// The step of the newest checkpoint that is complete, as its name says; 0 where there is none.
+// The step of the newest complete checkpoint; 0 where there is none.
 int newest_checkpoint(const fs::path& run_dir) {
   int newest = 0;
   std::error_code none_yet;
@@ -76,7 +78,8 @@ class Killer {
   Killer(const Scratch& scratch, const Training& training, std::uint64_t seed)
       : scratch_(scratch), training_(training), seed_(seed) {}
 
-  // Starts or resumes the run and kills it some time later, once; false where it came to its end.
+  // Starts or resumes the run and kills it once, some time later. Returns false if the run ended
+  // first.
   bool kill_once(const std::string& run_dir) {
     const std::uint64_t attempt = attempts_++;
     const fs::path folder = scratch_.path(run_dir);
@@ -97,7 +100,7 @@ class Killer {
     const auto says = [&](const char* text) {
       return finished.output.find(text) != std::string::npos;
     };
-    // By the kill, and not by something that went wrong in the ranks.
+    // The kill ended it, not a failure of the ranks.
     const bool hung = says("the ranks have ended, and mpirun does not");
     if (one) {
       EXPECT_TRUE(says("mpirun ended with status 137") || hung) << finished.output;
@@ -108,7 +111,7 @@ class Killer {
     return true;
   }
 
-  // The run to its end.
+  // Trains the run to its last step.
   void finish(const std::string& run_dir) {
     const int newest = newest_checkpoint(scratch_.path(run_dir));
     const Finished finished = train(scratch_, run_dir, training_);
@@ -118,18 +121,19 @@ class Killer {
 
   const Kills& kills() const { return kills_; }
   int attempts() const { return static_cast<int>(attempts_); }
-  // How many of the attempts were seen to go on from the newest checkpoint.
+  // The number of attempts whose output shows that they resumed from the newest checkpoint.
   int resumed() const { return resumed_; }
 
  private:
-  // 0: while it starts; 1 or 2: in one of its next steps; 3: in a save. As the seed has it, but
-  // first so that there is a checkpoint, then aimed at saves until one was hit.
+  // When to kill. 0: during start; 1 or 2: in one of the next steps; 3: in a save. Random, except
+  // that the first kill lets a checkpoint be written, and the next ones aim at saves until one was
+  // hit.
   std::uint64_t moment(std::uint64_t attempt) const {
     if (attempt == 0) return 2;
     return kills_.within_saves == 0 ? 3 : random(attempt, 0) % 4;
   }
 
-  // Where the output got as far as a step, or as the end of that line itself.
+  // Checked only if the output has a complete line about it, or a step.
   void expect_resumed_from(int step, const std::string& run_dir, const std::string& output) {
     const std::string says = "\nresumes from ";
     const auto line = output.find(says);
@@ -154,7 +158,7 @@ class Killer {
         std::count(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>(), '\n'));
   }
 
-  // Until ranks are there and have done `more` steps, or are gone.
+  // Waits until the ranks have started and done `more` steps, or have ended.
   static void wait_for_steps(const fs::path& folder, std::size_t more) {
     const std::size_t before = steps_of(folder);
     const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(3)); };
@@ -177,7 +181,7 @@ class Killer {
     if (!programs.empty()) kill(programs[which % programs.size()].process, SIGKILL);
   }
 
-  // Again and again, for mpirun may have been starting some meanwhile.
+  // Repeats, since mpirun may start ranks meanwhile.
   static void kill_all(std::vector<Program> programs, const fs::path& folder) {
     for (; !programs.empty(); programs = programs_of(folder)) {
       for (const Program& program : programs) kill(program.process, SIGKILL);
@@ -204,7 +208,7 @@ struct Case {
 };
 
 constexpr int cases = 3;
-// With two data ranks each holds a share of the optimizer's state and of the masters.
+// Two data ranks each hold a share of the optimizer's state and of the masters.
 const Case all_cases[cases] = {
     {"PipelineAndTensor", {.tensor = 2, .pipeline = 2}},
     {"DataAndTensor", {.tensor = 2, .data = 2}},
@@ -212,14 +216,14 @@ const Case all_cases[cases] = {
 
 class Kill : public testing::TestWithParam<int> {
  protected:
-  // This layout's share of the kills.
+  // The number of kills for this layout.
   int wanted() const {
     const char* const text = std::getenv("MASFORMER_KILLS");
     const int all = text == nullptr ? 12 : std::stoi(text);
     return (GetParam() + 1) * all / cases - GetParam() * all / cases;
   }
 
-  // That it was killed can't be seen.
+  // Checks that nothing shows that the run was killed.
   void expect_whole(const std::string& run_dir) const {
     EXPECT_EQ(timeless_metrics(scratch_, run_dir), timeless_metrics(scratch_, "whole"));
     EXPECT_EQ(
@@ -232,7 +236,7 @@ class Kill : public testing::TestWithParam<int> {
   Scratch scratch_;
 };
 
-TEST_P(Kill, AtAnyMomentIsNoHarm) {
+TEST_P(Kill, AtAnyTimeLeavesTheResultUnchanged) {
   Training busy = all_cases[GetParam()].layout;
   if (busy.in_bf16() && !has_bf16()) GTEST_SKIP() << no_bf16;
   ASSERT_EQ(train(scratch_, "whole", busy).status, 0);

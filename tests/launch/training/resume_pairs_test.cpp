@@ -1,6 +1,7 @@
-// Going on under a layout from what another one saved, for every pair of these and in a chain: the
-// same curve, and at its end the same state; bit for bit where the layout is the same.
-// MASFORMER_RESUME_PAIRS=all takes all pairs instead of the day's sample, a number that many.
+// Resuming under one layout from a checkpoint of another, for pairs of layouts and for a chain of
+// them. The run has the same curve and ends in the same state, bit for bit where the layout is the
+// same. MASFORMER_RESUME_PAIRS is the number of pairs, or "all"; by default a sample that changes
+// daily.
 #include <filesystem>
 #include <map>
 #include <set>
@@ -33,16 +34,16 @@ const std::map<std::string, Training> layouts{
 
 class ResumePairs : public testing::Test {
  protected:
-  // A run that never stopped, and saved at half of its way. Trained once.
+  // A run that never stopped and has a checkpoint at half of its steps. Trained once.
   std::string whole_run(const std::string& name) {
     if (trained_.insert(name).second) finish(name, name);
     return name;
   }
 
-  // Trains `run_dir` to its end, from where it stands; returns what the program said.
+  // Trains `run_dir` to its last step, and returns the output.
   std::string finish(const std::string& run_dir, const std::string& name) {
     Training training = layouts.at(name);
-    // Neither 45 tokens nor 257 words divide by 2, nor the widths by 3.
+    // 2 divides neither 45 tokens nor 257 words, and 3 divides no width.
     for (const char* const word : {"--train.sequence", "45", "--train.global_batch", "12",
                                    "--checkpoint.every", "5", "--checkpoint.keep", "0"}) {
       training.options.emplace_back(word);
@@ -52,7 +53,7 @@ class ResumePairs : public testing::Test {
     return finished.output;
   }
 
-  // A run as `name` left it at half of its way.
+  // A copy of the run `name` as it was after half of its steps.
   std::string copy_of_half(const std::string& name) {
     const std::string copy = "copy";
     fs::remove_all(scratch_.path(copy));
@@ -76,7 +77,7 @@ class ResumePairs : public testing::Test {
       const double ratio = found[i]["loss"].get<double>() / expected[i]["loss"].get<double>();
       EXPECT_NEAR(ratio, 1, 5e-6) << "step " << i + 1;
     }
-    // Weights and both moments: the design's bound of a gradient, by norm.
+    // Weights and both moments, within the bound for a gradient tensor, by norm.
     EXPECT_LT(difference(run, reference), 5e-6);
   }
 
@@ -99,7 +100,7 @@ std::vector<std::pair<std::string, std::string>> all_pairs() {
   return pairs;
 }
 
-TEST_F(ResumePairs, GoOnAsIfTheyHadNeverStopped) {
+TEST_F(ResumePairs, EqualARunThatNeverStopped) {
   for (const auto& [from, under] : sample(all_pairs(), "MASFORMER_RESUME_PAIRS", 4, today())) {
     SCOPED_TRACE("from " + from + " under " + under);
     const std::string run = copy_of_half(whole_run(from));
@@ -112,8 +113,8 @@ TEST_F(ResumePairs, GoOnAsIfTheyHadNeverStopped) {
   }
 }
 
-// What one hop gets wrong by less than its bound would add up.
-TEST_F(ResumePairs, AChainOfThemIsOneRun) {
+// An error that is below the bound in one resume would add up over several.
+TEST_F(ResumePairs, InAChainEqualARunThatNeverStopped) {
   const std::string run = "chain";
   int step = 0;
   for (const char* const name :
@@ -122,7 +123,8 @@ TEST_F(ResumePairs, AChainOfThemIsOneRun) {
     const std::string said = finish(run, name);
     const std::string from = "resumes from " + checkpoint(scratch_, run, step).string() + ",";
     EXPECT_EQ(said.find(from) != std::string::npos, step > 0) << said;
-    // It goes to the end, since `train.steps` shapes the learning rate, and only a quarter stays.
+    // Each run trains to the end, since `train.steps` shapes the learning rate; then all but a
+    // quarter of its steps is removed.
     step += quarter;
     for (int later = step + quarter; later <= whole; later += quarter) {
       EXPECT_GT(fs::remove_all(checkpoint(scratch_, run, later)), 0u) << later;

@@ -1,5 +1,6 @@
-// Stopping and resuming, through the program: bit for bit after a signal, from the newest complete
-// checkpoint. After kills: kill_test.cpp; under another layout: resume_pairs_test.cpp.
+// Stopping and resuming through the program: a resumed run is bit-identical, and starts from the
+// newest complete checkpoint. See kill_test.cpp for kills, resume_pairs_test.cpp for other layouts,
+// and resume_disk_test.cpp for disks and files.
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -38,7 +39,7 @@ class ResumeUnder : public testing::TestWithParam<Training> {};
 TEST_P(ResumeUnder, IsBitIdenticalAfterASignal) {
   if (GetParam().in_bf16() && !has_bf16()) GTEST_SKIP() << no_bf16;
   const Scratch scratch;
-  // Many enough that the signal comes before the last.
+  // So many steps that the signal comes before the last.
   const Training longer = with(GetParam(), {"--train.steps", "150"});
   ASSERT_EQ(train(scratch, "whole", longer).status, 0);
   Process stopped(training_words(scratch, "stopped", longer));
@@ -74,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, ResumeUnder, testing::Values(square, shared, h
                                                           : "PipelineAndTensor";
                          });
 
-TEST(Resume, PassesOverADamagedCheckpoint) {
+TEST(Resume, SkipsADamagedCheckpoint) {
   const Scratch scratch;
   const Training saving = with(square, {"--checkpoint.every", "5"});
   ASSERT_EQ(train(scratch, "whole", saving).status, 0);
@@ -96,8 +97,7 @@ TEST(Resume, PassesOverADamagedCheckpoint) {
   EXPECT_NE(verified.output.find("shard-00002.h5"), std::string::npos) << verified.output;
   const Finished again = train(scratch, "run", saving);
   EXPECT_EQ(again.status, 0);
-  EXPECT_NE(again.output.find("passes over a damaged checkpoint"), std::string::npos)
-      << again.output;
+  EXPECT_NE(again.output.find("skips a damaged checkpoint"), std::string::npos) << again.output;
   EXPECT_EQ(timeless_metrics(scratch, "run"), timeless_metrics(scratch, "whole"));
 }
 
@@ -122,7 +122,7 @@ TEST(Resume, NoneSetsTheOldRunAside) {
   EXPECT_TRUE(fs::exists(scratch.path("run") / "checkpoints" / "set-aside-1-step-00000020"));
 }
 
-TEST(Resume, FromAnotherRunSetsAsideAllThatStoodHere) {
+TEST(Resume, FromAnotherRunSetsAsideEverythingOfThisRun) {
   const Scratch scratch;
   const auto saving = [](const std::string& name, const std::string& value) {
     return with({}, {"--checkpoint.every", "10", name, value});
@@ -132,7 +132,7 @@ TEST(Resume, FromAnotherRunSetsAsideAllThatStoodHere) {
   const std::string other = checkpoint(scratch, "whole", 10).string();
   const Finished finished = train(scratch, "run", saving("--checkpoint.resume", other));
   ASSERT_EQ(finished.status, 0) << finished.output;
-  EXPECT_NE(finished.output.find("set aside what stood in"), std::string::npos) << finished.output;
+  EXPECT_NE(finished.output.find("set aside what"), std::string::npos) << finished.output;
   EXPECT_TRUE(fs::exists(scratch.path("run") / "checkpoints" / "set-aside-1-step-00000010"));
   // Steps 11 to 20 are those of the other run.
   auto expected = timeless_metrics(scratch, "whole");
@@ -141,7 +141,7 @@ TEST(Resume, FromAnotherRunSetsAsideAllThatStoodHere) {
   EXPECT_EQ(worst_difference(checkpoint(scratch, "run", 20), checkpoint(scratch, "whole", 20)), 0);
 }
 
-TEST(Resume, FromAPathOfTheSameRunGoesOnWithIt) {
+TEST(Resume, FromAPathOfTheSameRunContinuesThatRun) {
   const Scratch scratch;
   const auto saving = [](const std::string& from) {
     return with({}, {"--checkpoint.every", "10", "--checkpoint.resume", from});
@@ -157,7 +157,7 @@ TEST(Resume, FromAPathOfTheSameRunGoesOnWithIt) {
   }
 }
 
-// Without learning, the weights of the new run are those of the old.
+// With a learning rate of 0, the new run keeps the weights of the old one.
 TEST(Init, TakesEveryWeightAsItIs) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "base", {}).status, 0);
@@ -194,7 +194,7 @@ TEST(Init, StartsANewRunFromWeightsAlone) {
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_LT(lines[0]["loss"].get<double>(), 4.5);  // a fresh model begins at log 257 = 5.5
   const Finished again = train(scratch, "longer", longer);
-  EXPECT_NE(again.output.find("checkpoint.init=" + from + " is not looked at"), std::string::npos)
+  EXPECT_NE(again.output.find("checkpoint.init=" + from + " is not used"), std::string::npos)
       << again.output;
 }
 
