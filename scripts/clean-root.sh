@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Proves that a fresh Debian 12 with nothing but git is enough: makes one under build/clean-root,
-# clones the last commit into it and runs the commands there, then each once more without network.
+# Proves that a fresh Debian 12 with git is enough: makes one under build/clean-root, clones the last
+# commit into it, and runs each command there twice, the second time without network.
 #
 #   scripts/clean-root.sh [--keep] [COMMAND...]     (as root; default: ./quickstart ./test)
 #
-# --keep reuses the root of an earlier call, with the packages that it installed. Packages come from
-# where this machine's apt gets them. The mounts, and all that was started, end with the script.
+# --keep reuses the root of an earlier call, with the packages that it installed. Packages come from this
+# machine's apt sources. All mounts and processes end with the script.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 readonly target=$root/build/clean-root
 
-# The configured Debian archives, one `deb` line each.
+# The configured Debian archives, as one `deb` line each.
 archives() {
   # shellcheck disable=SC2016
   apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' \
@@ -23,7 +23,7 @@ make_root() {
   local mirror
   rm -rf "$target"
   mirror=$(archives | awk '$3 == "bookworm" { print $2 }')
-  [ -n "$mirror" ] || fail "apt knows no archive of bookworm here (apt-get update first)"
+  [ -n "$mirror" ] || fail "apt has no archive of bookworm: run apt-get update first"
   say "debootstrap of a minimal Debian 12 with git"
   quietly debootstrap.log debootstrap --variant=minbase --include=git bookworm "$target" "$mirror"
   archives >"$target/etc/apt/sources.list"
@@ -37,7 +37,7 @@ clone() {
   git clone --quiet --no-hardlinks "$root" "$target/root/masformer"
 }
 
-# inside COMMAND [UNSHARE OPTION...]: runs it in the clone, in namespaces of its own.
+# inside COMMAND [UNSHARE OPTION...]: runs it in the clone, in its own namespaces.
 inside() {
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child "${@:2}" bash -c '

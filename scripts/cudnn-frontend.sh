@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fetches the headers of cuDNN's C++ frontend into build/cudnn-frontend, where the CUDA toolkit is:
-# the Python package that cudnn-frontend.txt names, checked against its digest. Needs no network
-# once they are there; where they can't be had, the build goes on without cuDNN. For builds that have
-# the CUDA backend in them: ./test and scripts/bundle.sh call it.
+# Fetches the headers of cuDNN's C++ frontend into build/cudnn-frontend if the CUDA toolkit is installed.
+# They come from the Python package that cudnn-frontend.txt names, checked against its digest. It uses the
+# network only if they are missing. If they can't be fetched, the build continues without cuDNN. ./test and
+# scripts/bundle.sh call it, since their builds contain the CUDA backend.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -17,7 +17,7 @@ has_toolkit() {
   command -v nvcc >/dev/null
 }
 
-# The wheel for one Python: all have the same headers, but a digest is one wheel's.
+# Fetches the wheel for one Python version: all have the same headers, but each has its own digest.
 fetch() {
   local new=$folder.new
   python3 -m pip --version >/dev/null 2>&1 || need cuda
@@ -40,5 +40,5 @@ PYTHON
 
 if has_toolkit && ! cmp --silent "$pinned" "$folder/${pinned##*/}"; then
   say "fetching the headers of cuDNN's frontend"
-  (fetch) || say "they can't be had: the build goes on without cuDNN, and attention on GPUs will be slow"
+  (fetch) || say "they can't be fetched: the build continues without cuDNN, and attention on GPUs will be slow"
 fi

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# fuzz.sh [SECONDS]: fuzzes each target of tests/fuzz for so long, 30 seconds by default. The last
-# line says how many found nothing and how many found something.
+# fuzz.sh [SECONDS]: fuzzes each target of tests/fuzz for SECONDS (30 by default). The last line says how
+# many targets passed and failed.
 #
-# What a target has learnt stays in build/fuzz/corpus, so that the next call goes on from there; an
-# input that breaks it is left in build/fuzz/found. Mend what it shows, and keep the input in
-# tests/fuzz/corpus, which every run of the suite replays.
+# Inputs that reach new code are kept in build/fuzz/corpus, where the next call continues. An input that
+# breaks a target is left in build/fuzz/found: fix the fault, and move the input to tests/fuzz/corpus, which
+# every run of the suite replays.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -12,9 +12,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 readonly seconds=${1:-30}
 readonly learnt=$root/build/fuzz/corpus found=$root/build/fuzz/found
 
-[[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "$seconds is no number of seconds"
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "\"$seconds\" is not a number of seconds"
 
-# figure NAME: of libFuzzer's last statistics, in its output.
+# figure NAME: that figure of the statistics at the end of libFuzzer's output.
 figure() { sed -n "s/^stat::$1: *//p" "$log"; }
 
 fuzz() {
@@ -36,8 +36,8 @@ main() {
   need build test fuzz
   build fuzz fuzzers
   mkdir -p "$root/build/logs"
-  # Many small files; the system's memory is the fastest place for them. What a target that breaks
-  # leaves there goes with the folder.
+  # Targets write many small files, fastest in memory. The folder is removed with whatever a failed target
+  # leaves in it.
   [ ! -w /dev/shm ] || export TMPDIR=/dev/shm
   TMPDIR=$(mktemp -d -t masformer-fuzz-XXXXXX)
   export TMPDIR

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Reads all C++ files with clang-format, the .cpp files but for tests with clang-tidy (rules: .clang-format and
-# .clang-tidy), and the shell scripts with shellcheck. The last line says how many of the three passed and
+# Checks all C++ files with clang-format, the .cpp files outside tests/ with clang-tidy (rules: .clang-format
+# and .clang-tidy), and the shell scripts with shellcheck. The last line says how many of the three passed and
 # failed.
 #
-# clang-tidy reads a source again only where it, a header or the rules have changed since it passed.
+# clang-tidy checks a source again only if the source, a header or the rules have changed since it passed.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 readonly passed_folder=$root/build/lint
 
-# files PATTERN...: those of the tree, committed or to be.
+# files PATTERN...: the tree's files, committed or not yet added.
 files() { git ls-files --cached --others --exclude-standard -- "$@"; }
 
 format() { files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run --Werror; }
 
-# tidy_one FILE: prints what is found. Some options of g++ are unknown to it.
+# tidy_one FILE: prints the findings. clang-tidy does not know some of g++'s options.
 tidy_one() {
   local mark=$passed_folder/${1#"$root"/} found
   [ "$mark" -nt "$1" ] && [ "$mark" -nt "$newest_rule" ] && return
@@ -38,13 +38,13 @@ tidy() {
     | xargs -P "$(nproc)" -I {} bash -c 'tidy_one "$1"' tidy {}
 }
 
-# Most scripts have no ending to go by: their first line tells.
+# Most scripts have no extension: they are recognized by their first line.
 shell() {
   files | xargs awk '/^#!.*[\/ ](ba)?sh$|^# shellcheck shell=/ { print FILENAME } { nextfile }' \
     | xargs shellcheck -x
 }
 
-# check NAME: runs it and counts.
+# check NAME: runs that check and counts the result.
 check() {
   say "$1"
   if "$1"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi

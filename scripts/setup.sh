@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What quickstart, test and the scripts share: messages, Debian packages, builds. To be sourced.
+# Functions that quickstart, test and the scripts share: messages, Debian packages, builds. To be sourced.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 self=$(realpath "$0")  # the script that sources this
@@ -12,10 +12,10 @@ fail() {
   exit 1
 }
 
-# What its head says.
+# Prints the comment at the script's head.
 usage() { sed -n '2,/^set/ { /^#/ s/^# \{0,1\}//p }' "$self"; }
 
-# quietly LOG COMMAND...: its output goes to build/logs/LOG, and to the screen where it fails.
+# quietly LOG COMMAND...: writes its output to build/logs/LOG, and to the screen only if it fails.
 quietly() {
   local log=$root/build/logs/$1 status=0
   shift
@@ -41,7 +41,7 @@ packages_of() {
     taken && /^[a-z0-9]/ { print $1 }' "$root/scripts/packages.txt"
 }
 
-# missing_of PACKAGE...: those that are not installed.
+# missing_of PACKAGE...: those of them that are not installed.
 missing_of() {
   local package
   for package in "$@"; do
@@ -50,8 +50,8 @@ missing_of() {
   done
 }
 
-# apt_install PACKAGE...: from the network. Documentation is kept even where the system's dpkg is
-# set to leave it out, as container images do.
+# apt_install PACKAGE...: installs from the network. It keeps documentation even if dpkg is configured to
+# leave it out, as in container images.
 apt_install() {
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y
     -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
@@ -61,25 +61,25 @@ apt_install() {
     -o Dpkg::Options::=--path-include='/usr/share/doc/python3*' "$@"
 }
 
-# need SECTION...: installs what is missing of these sections; needs no network where nothing is.
+# need SECTION...: installs what is missing of these sections; uses the network only then.
 need() {
   local packages missing
   mapfile -t packages < <(packages_of "$@")
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-    say "this is no Debian: make sure yourself that what these packages hold is there"
+    say "this system is not Debian: install the equivalents of these packages yourself"
     printf '%s\n' "${packages[*]}"
     return
   fi
   mapfile -t missing < <(missing_of "${packages[@]}")
   if [ "${#missing[@]}" = 0 ]; then
-    say "the Debian packages are there"
+    say "all Debian packages are installed"
   else
     apt_install "${missing[@]}"
   fi
 }
 
-# build PRESET [TARGET]: configures and builds; all targets by default, the CUDA backend among them,
-# whose headers it fetches first.
+# build PRESET [TARGET]: configures and builds. By default it builds all targets; these include the CUDA
+# backend, so it fetches that backend's headers first.
 build() {
   [ $# -gt 1 ] || "$root/scripts/cudnn-frontend.sh"
   say "building build/$1 (preset $1)"
