@@ -1,9 +1,7 @@
-// How attention's time and memory grow with the sequence: forward and backward of two heads of 64,
-// in fp32, from 1024 tokens to 32768, and the powers of S that fit them from 4096 on best. A
-// window's time should grow with the power 1, full attention's with 2, memory always with 1. Memory
-// is what the process came to hold at most, beyond what it held before.
-//
-//   masformer_attention_scaling [THREADS]
+// Measures how attention's time and memory grow with the sequence: forward and backward of two
+// heads of 64 in fp32, from 1024 to 32768 tokens, and the powers of S that fit best from 4096 on.
+// Time should grow with the power 1 under a window and 2 under full attention, memory always
+// with 1. Memory is the process's peak beyond what it held before.
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -13,6 +11,7 @@
 
 #include <fmt/core.h>
 
+#include "tests/benchmark/arguments.h"
 #include "tests/benchmark/measure.h"
 
 namespace masformer::test {
@@ -20,7 +19,7 @@ namespace {
 
 constexpr std::int64_t heads = 2, head_dim = 64;
 
-// Bytes of the process's memory at its highest since forget_peak().
+// The peak of the process's memory since forget_peak(), in bytes.
 double peak_memory() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -81,11 +80,16 @@ void measure_growth(const Stream& stream, const std::string& text) {
 }  // namespace masformer::test
 
 int main(int argc, char** argv) {
-  mallopt(M_MMAP_THRESHOLD, 1 << 17);  // what is freed goes back to the system, and is seen to go
-  const masformer::Stream stream(masformer::Device::cpu, argc > 1 ? std::atoi(argv[1]) : 2);
-  fmt::print("{:<12}{:>8}{:>12}{:>12}{:>12}\n", "span", "tokens", "forward ms", "backward ms",
-             "MiB");
-  for (const char* const span : {"window:256", "window:1024", "block:512", "full"}) {
-    masformer::test::measure_growth(stream, span);
-  }
+  using namespace masformer;
+  const test::Usage usage{"usage: masformer_attention_scaling [THREADS (2)]\n", 1};
+  return test::run_benchmark(argc, argv, usage, [](const test::Arguments& arguments) {
+    mallopt(M_MMAP_THRESHOLD,
+            1 << 17);  // returns freed memory to the system, so that it is not counted
+    const Stream stream(Device::cpu, arguments.number(0, 2));
+    fmt::print("{:<12}{:>8}{:>12}{:>12}{:>12}\n", "span", "tokens", "forward ms", "backward ms",
+               "MiB");
+    for (const char* const span : {"window:256", "window:1024", "block:512", "full"}) {
+      test::measure_growth(stream, span);
+    }
+  });
 }

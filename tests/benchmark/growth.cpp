@@ -1,7 +1,5 @@
 // How the time before and after training grows with the size of the job: each line is one task at
 // one size, and after it the power of the size that fits the two largest sizes. Near 1 is linear.
-//
-//   masformer_growth_benchmark
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -14,6 +12,7 @@
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/comm/self_communicator.h"
+#include "tests/benchmark/arguments.h"
 #include "tests/benchmark/measure.h"
 #include "tests/support/many_tensors.h"
 #include "tests/support/synthetic_checkpoint.h"
@@ -95,6 +94,10 @@ void measure(const Task& task) {
 }  // namespace
 }  // namespace masformer::test
 
-int main() {
-  for (const auto& task : masformer::test::tasks) masformer::test::measure(task);
+int main(int argc, char** argv) {
+  using namespace masformer;
+  const test::Usage usage{"usage: masformer_growth_benchmark\n", 0};
+  return test::run_benchmark(argc, argv, usage, [](const test::Arguments&) {
+    for (const auto& task : test::tasks) test::measure(task);
+  });
 }

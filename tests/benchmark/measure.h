@@ -1,4 +1,5 @@
-// What the benchmarks share: numbers, times, and attention as the model calls it.
+// Functions that the benchmarks share: tensors of numbers, times, and attention as the model calls
+// it.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 
 namespace masformer::test {
 
-// The seconds of one run.
+// The seconds that one run takes.
 template <class Work>
 double seconds_of(const Work& work) {
   const auto begin = std::chrono::steady_clock::now();
@@ -18,8 +19,8 @@ double seconds_of(const Work& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// Those of the fastest of at least `runs` runs that take at least `seconds` together: what other
-// programs took meanwhile doesn't count.
+// The seconds of the fastest of at least `runs` runs that take at least `seconds` together. The
+// fastest is least affected by other programs.
 template <class Work>
 double fastest(int runs, double seconds, const Work& work) {
   double best = std::numeric_limits<double>::infinity(), passed = 0;
@@ -31,7 +32,7 @@ double fastest(int runs, double seconds, const Work& work) {
   return best;
 }
 
-// A few thousand normals over and over: drawing millions would take longer than measuring.
+// A tensor of a few thousand normals, repeated: drawing millions would take longer than measuring.
 inline OwnedTensor numbers(const Shape& shape, DType dtype = DType::f32, double deviation = 1) {
   static const Numbers drawn = values(normals({4099}, 1));
   OwnedTensor tensor(shape, dtype);
@@ -49,7 +50,7 @@ inline OwnedTensor numbers(const Shape& shape, DType dtype = DType::f32, double 
   return tensor;
 }
 
-// Self-attention of one sequence, q, k and v being columns of one product, as in the model.
+// Self-attention of one sequence. q, k and v are columns of one product, as in the model.
 class AttentionRun {
  public:
   AttentionRun(std::int64_t tokens, std::int64_t heads, std::int64_t head_dim, DType dtype,
@@ -86,7 +87,7 @@ class AttentionRun {
   void forward(const Stream& stream) const { attention(stream, forward_); }
   void backward(const Stream& stream) const { attention_backward(stream, backward_); }
 
-  // All that it takes.
+  // The memory of all its tensors.
   std::int64_t bytes() const {
     return 2 * (qkv_->bytes() + dout_->bytes()) + dq_sum_->bytes() + 2 * lse_->bytes();
   }

@@ -1,19 +1,19 @@
-// How fast each op is at the shapes of a model, as a share of what the device could do at best; and
-// each op's share of a step of that model, one sequence, were each as fast in it. On CPUs a
-// 124M-parameter model (768 wide, 1024 tokens, 12 full layers); where MASFORMER_TEST_DEVICE is
-// cuda, that of masformer-1.3b-8k.ini.
-//
-//   masformer_ops_benchmark [THREADS [SECONDS [bf16]]]   threads of the stream; seconds for each op
+// Measures each op at the shapes of a model: its time, its share of the device's peak, and the
+// share of a training step of one sequence that all calls of it would take at that speed. On CPUs
+// the model has 124M parameters (768 wide, 1024 tokens, 12 full layers); where
+// MASFORMER_TEST_DEVICE is cuda, it is that of masformer-1.3b-8k.ini. `usage` below lists the
+// arguments.
 #include <algorithm>
-#include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include <fmt/core.h>
 
+#include "runtime/error.h"
 #include "runtime/ops/adamw.h"
 #include "runtime/ops/cross_entropy.h"
 #include "runtime/ops/elementwise.h"
@@ -23,6 +23,7 @@
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
 #include "runtime/peak.h"
+#include "tests/benchmark/arguments.h"
 #include "tests/benchmark/measure.h"
 
 namespace masformer {
@@ -31,13 +32,23 @@ namespace {
 using test::numbers;
 using test::OwnedTensor;
 
-constexpr std::int64_t words = 50257, vocabulary = 50304;  // padded
+constexpr test::Usage usage{
+    "usage: masformer_ops_benchmark [THREADS [SECONDS [DTYPE [TOKENSxHIDDENxHEADSxWORDS]]]]\n"
+    "  THREADS  of the stream (2)\n"
+    "  SECONDS  that each op is measured for, at least (0.5)\n"
+    "  DTYPE    of activations and weights, fp32 or bf16 (fp32)\n"
+    "  TOKENSxHIDDENxHEADSxWORDS\n"
+    "           another model's shape, with one full and one windowed layer\n"
+    "MASFORMER_TEST_DEVICE=cuda measures the CUDA device; MASFORMER_PLUGINS names its plugin's "
+    "folder.\n",
+    4};
 
 struct Model {
-  std::int64_t tokens, hidden, heads;
-  std::vector<std::pair<const char*, double>> spans;  // each with its number of layers
+  std::int64_t tokens, hidden, heads, words;
+  std::vector<std::pair<std::string, double>> spans;  // each with its number of layers
   double parameters;
 
+  std::int64_t vocabulary() const { return (words + 63) / 64 * 64; }  // padded
   std::int64_t ffn() const { return 4 * hidden; }
   std::int64_t head_dim() const { return hidden / heads; }
   double layers() const {
@@ -47,16 +58,42 @@ struct Model {
   }
 };
 
-const Model& model() {
-  static const Model small{1024, 768, 12, {{"full", 12}, {"window:256", 0}}, 124439808};
-  static const Model large{8192, 2048, 16, {{"full", 8}, {"window:1024", 16}}, 1328158720};
-  return test::device() == Device::cpu ? small : large;
+Model default_model() {
+  if (test::device() == Device::cpu) {
+    return {1024, 768, 12, 50257, {{"full", 12}, {"window:256", 0}}, 124439808};
+  }
+  return {8192, 2048, 16, 50257, {{"full", 8}, {"window:1024", 16}}, 1328158720};
+}
+
+// The model that TOKENSxHIDDENxHEADSxWORDS describes.
+Model model_of(const std::string& shape) {
+  std::vector<std::int64_t> sizes;
+  for (std::size_t begin = 0; begin <= shape.size();) {
+    const std::size_t end = std::min(shape.find('x', begin), shape.size());
+    sizes.push_back(
+        test::positive_number<std::int64_t>(std::string_view(shape).substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  if (sizes.size() != 4 || sizes[1] % sizes[2] != 0) {
+    refuse("\"{}\" is not TOKENSxHIDDENxHEADSxWORDS with HIDDEN a multiple of HEADS", shape);
+  }
+  const std::int64_t tokens = sizes[0], hidden = sizes[1], words = sizes[3];
+  const std::string window = fmt::format("window:{}", std::max<std::int64_t>(tokens / 8, 1));
+  return {tokens,
+          hidden,
+          sizes[2],
+          words,
+          {{"full", 1}, {window, 1}},
+          double(24 * hidden * hidden + words * hidden)};
 }
 
 class Benchmark {
  public:
-  Benchmark(int threads, double seconds, DType dtype)
-      : stream_(test::device(), threads), seconds_(seconds), dtype_(dtype) {
+  Benchmark(Model model, int threads, double seconds, DType dtype)
+      : model_(std::move(model)),
+        stream_(test::device(), threads),
+        seconds_(seconds),
+        dtype_(dtype) {
     if (const DeviceStream* const queue = stream_.device_stream()) {
       peak_ = queue->peak_flops(dtype);
       fmt::print("{}, {}; peak {:.1f} GFLOP/s\n\n", queue->name(), name_of(dtype), peak_ * 1e-9);
@@ -68,10 +105,11 @@ class Benchmark {
     fmt::print("{:<34}{:>10}{:>12}{:>8}\n", "op", "ms", "GFLOP/s", "peak");
   }
 
+  const Model& model() const { return model_; }
   const Stream& stream() const { return stream_; }
   DType dtype() const { return dtype_; }  // of activations and weights
 
-  // An op that computes: `flops` in each run, and `calls` runs in a step.
+  // Measures an op that is bound by arithmetic: `flops` per run, `calls` runs per step.
   void computes(const std::string& name, double flops, double calls,
                 const std::function<void()>& run) {
     const double time = measure(name, calls, run);
@@ -79,14 +117,14 @@ class Benchmark {
                100 * flops / time / peak_);
   }
 
-  // An op that reads and writes: `bytes` in each run.
+  // Measures an op that is bound by memory: `bytes` read and written per run.
   void moves(const std::string& name, std::int64_t bytes, double calls,
              const std::function<void()>& run) {
     const double time = measure(name, calls, run);
     fmt::print("{:<34}{:>10.3f}{:>12.1f} GB/s\n", name, time * 1e3, double(bytes) / time * 1e-9);
   }
 
-  // What was measured, the largest share first.
+  // Prints each op's share of a step, the largest first.
   void print_shares() {
     std::ranges::sort(shares_, std::ranges::greater(), &Share::seconds);
     double step = 0;
@@ -107,7 +145,7 @@ class Benchmark {
   double measure(const std::string& name, double calls, const std::function<void()>& run) {
     run();
     stream_.synchronize();
-    // On a device, so many that the wait for the last one's end counts for little.
+    // Enough on a device that waiting for the last one's end adds little.
     const int runs = test::device() == Device::cpu ? 1 : 20;
     const double time = test::fastest(3, seconds_,
                                       [&] {
@@ -119,6 +157,7 @@ class Benchmark {
     return time;
   }
 
+  Model model_;
   Stream stream_;
   double seconds_;
   DType dtype_;
@@ -126,15 +165,16 @@ class Benchmark {
   std::vector<Share> shares_;
 };
 
-OwnedTensor token_ids() {
-  return test::integers(model().tokens, [](std::int64_t t) {
+OwnedTensor token_ids(const Model& model) {
+  return test::integers(model.tokens, [&](std::int64_t t) {
+    const auto words = static_cast<std::uint64_t>(model.words);
     return static_cast<std::int64_t>(mix(1, static_cast<std::uint64_t>(t)) % words);
   });
 }
 
 void measure_linear(Benchmark& b, const std::string& name, std::int64_t inputs,
                     std::int64_t outputs, double calls) {
-  const std::int64_t tokens = model().tokens;
+  const std::int64_t tokens = b.model().tokens;
   const DType dtype = b.dtype();
   const OwnedTensor x = numbers({tokens, inputs}, dtype), y = numbers({tokens, outputs}, dtype);
   const OwnedTensor weight = numbers({outputs, inputs}, dtype, 0.02);
@@ -149,9 +189,9 @@ void measure_linear(Benchmark& b, const std::string& name, std::int64_t inputs,
              [&] { linear_backward_weight(b.stream(), y, x, dweight, dbias); });
 }
 
-// The MLP's products with GELU in them: beside "up", "down dx" and the two GELUs by themselves.
+// The MLP's products fused with GELU, to compare with "up", "down dx" and the two GELUs alone.
 void measure_linear_gelu(Benchmark& b) {
-  const std::int64_t tokens = model().tokens, hidden = model().hidden, ffn = model().ffn();
+  const std::int64_t tokens = b.model().tokens, hidden = b.model().hidden, ffn = b.model().ffn();
   const DType dtype = b.dtype();
   const OwnedTensor x = numbers({tokens, hidden}, dtype), up = numbers({ffn, hidden}, dtype, 0.02);
   const OwnedTensor down = numbers({hidden, ffn}, dtype, 0.02), bias = numbers({ffn}, dtype);
@@ -164,10 +204,10 @@ void measure_linear_gelu(Benchmark& b) {
 
 void measure_attention(Benchmark& b, const std::string& text, double calls) {
   const auto [tokens, heads, head_dim] =
-      std::tuple(model().tokens, model().heads, model().head_dim());
+      std::tuple(b.model().tokens, b.model().heads, b.model().head_dim());
   const Span span = parse_span(text);
   const test::AttentionRun run(tokens, heads, head_dim, b.dtype(), span);
-  // Two products of a query and a key row forward, five backward.
+  // Each visible pair takes two products of rows forward, five backward.
   const double product = 2.0 * double(visible_pairs(span, tokens) * heads * head_dim);
   b.computes("attention " + text, 2 * product, calls, [&] { run.forward(b.stream()); });
   b.computes("attention " + text + " backward", 5 * product, calls,
@@ -175,9 +215,9 @@ void measure_attention(Benchmark& b, const std::string& text, double calls) {
 }
 
 void measure_block_ops(Benchmark& b) {
-  const std::int64_t tokens = model().tokens, hidden = model().hidden;
-  const double layers = model().layers();
-  const Shape narrow = {tokens, hidden}, wide = {tokens, model().ffn()};
+  const std::int64_t tokens = b.model().tokens, hidden = b.model().hidden;
+  const double layers = b.model().layers();
+  const Shape narrow = {tokens, hidden}, wide = {tokens, b.model().ffn()};
   const DType dtype = b.dtype();
   const OwnedTensor x = numbers(narrow, dtype), y = numbers(narrow, dtype), dx(narrow, dtype);
   const OwnedTensor weight = numbers({hidden}, dtype), bias = numbers({hidden}, dtype);
@@ -204,8 +244,9 @@ void measure_block_ops(Benchmark& b) {
 }
 
 void measure_vocabulary_ops(Benchmark& b) {
-  const std::int64_t tokens = model().tokens, hidden = model().hidden;
-  const OwnedTensor ids = token_ids(), x = numbers({tokens, hidden}, b.dtype());
+  const std::int64_t tokens = b.model().tokens, hidden = b.model().hidden;
+  const std::int64_t vocabulary = b.model().vocabulary();
+  const OwnedTensor ids = token_ids(b.model()), x = numbers({tokens, hidden}, b.dtype());
   const OwnedTensor table = numbers({vocabulary, hidden}, b.dtype());
   const OwnedTensor dtable({vocabulary, hidden});
   const Stream& stream = b.stream();
@@ -216,7 +257,7 @@ void measure_vocabulary_ops(Benchmark& b) {
   const OwnedTensor loss({1}, DType::f64);
   const OwnedTensor max({tokens}), sum({tokens}), target({tokens});
   const OwnedTensor dlogits({tokens, vocabulary}, b.dtype());
-  const VocabularyShard shard = {0, words};
+  const VocabularyShard shard = {0, b.model().words};
   b.moves("softmax_max", logits->bytes(), 1, [&] { softmax_max(stream, logits, shard, max); });
   b.moves("softmax_sum", logits->bytes(), 1,
           [&] { softmax_sum(stream, logits, shard, ids, max, sum, target); });
@@ -227,9 +268,10 @@ void measure_vocabulary_ops(Benchmark& b) {
 }
 
 void measure_parameter_ops(Benchmark& b) {
-  const Shape shape = {std::int64_t{1} << 24};  // 64 MiB each: beyond most caches
+  // 64 MiB each where the model has so much: beyond most caches.
+  const Shape shape = {static_cast<std::int64_t>(std::min(double(1 << 24), b.model().parameters))};
   const OwnedTensor gradient = numbers(shape), master = numbers(shape), m(shape), v(shape);
-  const double sets = model().parameters / double(m->elements());
+  const double sets = b.model().parameters / double(m->elements());
   const AdamWStep step = {.learning_rate = 1e-4f};
   const OwnedTensor total({1}, DType::f64), scale = test::filled({1}, {1.0});
   const std::vector<AdamWTensors> state{{gradient, master, m, v, 0.1f}};
@@ -237,24 +279,24 @@ void measure_parameter_ops(Benchmark& b) {
   b.moves("adamw", 7 * m->bytes(), sets, [&] { adamw(stream, step, scale, state); });
   b.moves("add_sum_of_squares", m->bytes(), sets,
           [&] { add_sum_of_squares(stream, {gradient}, total); });
-  // Where values are bf16, they are masters rounded.
+  // A bf16 value is a rounded copy of the master.
   const OwnedTensor value(shape, b.dtype());
   b.moves("copy", m->bytes() + value->bytes(), b.dtype() == DType::bf16 ? sets : 0,
           [&] { copy(stream, master, value); });
   b.moves("fill_zero", m->bytes(), sets, [&] { fill_zero(stream, m); });
 }
 
-void measure_all(int threads, double seconds, DType dtype) {
-  Benchmark benchmark(threads, seconds, dtype);
-  const std::int64_t hidden = model().hidden;
-  const double layers = model().layers();
+void measure_all(Benchmark& benchmark) {
+  const Model& model = benchmark.model();
+  const std::int64_t hidden = model.hidden, ffn = model.ffn();
+  const double layers = model.layers();
   measure_linear(benchmark, "qkv", hidden, 3 * hidden, layers);
   measure_linear(benchmark, "projection", hidden, hidden, layers);
-  measure_linear(benchmark, "up", hidden, model().ffn(), layers);
-  measure_linear(benchmark, "down", model().ffn(), hidden, layers);
-  measure_linear(benchmark, "head", hidden, vocabulary, 1);
+  measure_linear(benchmark, "up", hidden, ffn, layers);
+  measure_linear(benchmark, "down", ffn, hidden, layers);
+  measure_linear(benchmark, "head", hidden, model.vocabulary(), 1);
   measure_linear_gelu(benchmark);
-  for (const auto& [span, count] : model().spans) measure_attention(benchmark, span, count);
+  for (const auto& [span, count] : model.spans) measure_attention(benchmark, span, count);
   measure_block_ops(benchmark);
   measure_vocabulary_ops(benchmark);
   measure_parameter_ops(benchmark);
@@ -265,16 +307,11 @@ void measure_all(int threads, double seconds, DType dtype) {
 }  // namespace masformer
 
 int main(int argc, char** argv) {
-  try {
-    const std::vector<std::string> arguments(argv + 1, argv + argc);
-    masformer::measure_all(!arguments.empty() ? std::stoi(arguments[0]) : 2,
-                           arguments.size() > 1 ? std::stod(arguments[1]) : 0.5,
-                           arguments.size() > 2 && arguments[2] == "bf16" ? masformer::DType::bf16
-                                                                          : masformer::DType::f32);
-    return 0;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\nusage: masformer_ops_benchmark [THREADS [SECONDS [bf16]]]\n",
-               error.what());
-    return 2;
-  }
+  using namespace masformer;
+  return test::run_benchmark(argc, argv, usage, [](const test::Arguments& arguments) {
+    const std::string shape = arguments.text(3, "");
+    Benchmark benchmark(shape.empty() ? default_model() : model_of(shape), arguments.number(0, 2),
+                        arguments.number(1, 0.5), parse_enum<DType>(arguments.text(2, "fp32")));
+    measure_all(benchmark);
+  });
 }

@@ -1,8 +1,7 @@
-// What ZeRO's overlap saves of a step: gradients that are summed and weights that are gathered
-// while layers compute, beside the same all at once, before and after. In turns, and the fastest of
-// each; every rank is a data rank.
-//
-//   tests/support/mpirun RANKS masformer_overlap_benchmark [THREADS [STEPS]]
+// Measures what ZeRO's overlap saves of a step. One kind of step sums gradients and gathers weights
+// while layers compute, the other does so all at once, after and before them. Both are measured in
+// turns, and the fastest of each is printed. Every rank is a data rank; tests/support/mpirun starts
+// them.
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
@@ -11,13 +10,14 @@
 #include <fmt/format.h>
 
 #include "parallel/comm/mpi/communicator.h"
+#include "tests/benchmark/arguments.h"
 #include "tests/benchmark/measure.h"
 #include "tests/benchmark/training_step.h"
 
 namespace masformer::test {
 namespace {
 
-// 29 million parameters: few tokens for them, as where the overlap counts.
+// 29 million parameters and few tokens, because the overlap matters where exchanges take long.
 ModelConfig model() {
   return {.layers = 8,
           .hidden = 512,
@@ -29,13 +29,13 @@ ModelConfig model() {
           .attention_scale = 0.125f};
 }
 
-// Gradients are summed and weights gathered while layers compute, or all at once.
+// A step that sums gradients and gathers weights while layers compute, or all at once.
 class Training {
  public:
   Training(bool overlapped, const Stream& stream, const ProcessGroups& groups, const Mesh& mesh)
       : overlapped_(overlapped),
         step_(model(), DType::f32, stream, groups, mesh, [=](StageSpec& description) {
-          // A layer that has no parameters starts no sum and waits for no weights.
+          // A layer without parameters starts no sum and waits for no weights.
           if (overlapped) return;
           for (ParameterRange& range : description.layer_parameters) range = {};
         }) {}
@@ -75,10 +75,13 @@ void measure(const ProcessGroups& groups, const Mesh& mesh, int threads, int ste
 
 int main(int argc, char** argv) {
   using namespace masformer;
-  const MpiSession session(&argc, &argv);
-  auto world = session.world();
-  const Mesh mesh{.data = world->size()};
-  const ProcessGroups groups = make_process_groups(std::move(world), mesh);
-  test::measure(groups, mesh, argc > 1 ? std::atoi(argv[1]) : 1,
-                argc > 2 ? std::atoi(argv[2]) : 10);
+  const test::Usage usage{"usage: masformer_overlap_benchmark [THREADS (1) [STEPS (10)]]\n", 2};
+  return test::run_benchmark(argc, argv, usage, [&](const test::Arguments& arguments) {
+    const int threads = arguments.number(0, 1), steps = arguments.number(1, 10);
+    const MpiSession session(&argc, &argv);
+    auto world = session.world();
+    const Mesh mesh{.data = world->size()};
+    const ProcessGroups groups = make_process_groups(std::move(world), mesh);
+    test::measure(groups, mesh, threads, steps);
+  });
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The model of masformer_step_benchmark in PyTorch, measured in turns with it.
+"""Measures the model of masformer_step_benchmark in PyTorch, in turns with it.
 
     tests/benchmark/pytorch_twin.py BUILD_FOLDER [--threads 2] [--rounds 2] [--steps 3]
 
-Needs torch (a CPU build will do) and a build's masformer_step_benchmark. Same parameters, batch, optimizer
-and clipping; attention is PyTorch's scaled_dot_product_attention, under a mask where a layer is windowed;
+Needs torch (a CPU build is enough) and a build's masformer_step_benchmark. Parameters, batch, optimizer and
+clipping are the same. Attention is PyTorch's scaled_dot_product_attention, with a mask for windowed layers;
 bf16 is its autocast. Prints the fastest step of each and how many times as fast masformer is.
 """
 
@@ -12,56 +12,60 @@ import argparse
 import subprocess
 import time
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 SEQUENCE, HIDDEN, HEADS, FFN, VOCAB, LAYERS = 1024, 768, 12, 3072, 50257, 12
 SPANS = {"full*12": [0] * 12, "full*4,window:256*8": [0] * 4 + [256] * 8}  # 0: full
 
 
-class Block(nn.Module):
-    def __init__(self, window):
-        super().__init__()
-        self.ln_1, self.ln_2 = nn.LayerNorm(HIDDEN), nn.LayerNorm(HIDDEN)
-        self.qkv = nn.Linear(HIDDEN, 3 * HIDDEN, bias=False)
-        self.out = nn.Linear(HIDDEN, HIDDEN)
-        self.fc, self.proj = nn.Linear(HIDDEN, FFN), nn.Linear(FFN, HIDDEN)
-        mask = None
-        if window:
-            distance = torch.arange(SEQUENCE)[:, None] - torch.arange(SEQUENCE)[None, :]
-            mask = (distance >= 0) & (distance < window)
-        self.register_buffer("mask", mask)
+def make_model(windows):
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
 
-    def forward(self, x):
-        q, k, v = self.qkv(self.ln_1(x)).view(1, SEQUENCE, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask, is_causal=self.mask is None)
-        x = x + self.out(y.transpose(1, 2).reshape(1, SEQUENCE, HIDDEN))
-        return x + self.proj(F.gelu(self.fc(self.ln_2(x)), approximate="tanh"))
+    class Block(nn.Module):
+        def __init__(self, window):
+            super().__init__()
+            self.ln_1, self.ln_2 = nn.LayerNorm(HIDDEN), nn.LayerNorm(HIDDEN)
+            self.qkv = nn.Linear(HIDDEN, 3 * HIDDEN, bias=False)
+            self.out = nn.Linear(HIDDEN, HIDDEN)
+            self.fc, self.proj = nn.Linear(HIDDEN, FFN), nn.Linear(FFN, HIDDEN)
+            mask = None
+            if window:
+                distance = torch.arange(SEQUENCE)[:, None] - torch.arange(SEQUENCE)[None, :]
+                mask = (distance >= 0) & (distance < window)
+            self.register_buffer("mask", mask)
 
+        def forward(self, x):
+            q, k, v = self.qkv(self.ln_1(x)).view(1, SEQUENCE, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask, is_causal=self.mask is None)
+            x = x + self.out(y.transpose(1, 2).reshape(1, SEQUENCE, HIDDEN))
+            return x + self.proj(F.gelu(self.fc(self.ln_2(x)), approximate="tanh"))
 
-class Model(nn.Module):
-    def __init__(self, windows):
-        super().__init__()
-        self.wte, self.wpe = nn.Embedding(VOCAB, HIDDEN), nn.Embedding(SEQUENCE, HIDDEN)
-        self.blocks = nn.ModuleList(Block(window) for window in windows)
-        self.ln_f = nn.LayerNorm(HIDDEN)
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
-                nn.init.normal_(parameter, std=0.02)
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wte, self.wpe = nn.Embedding(VOCAB, HIDDEN), nn.Embedding(SEQUENCE, HIDDEN)
+            self.blocks = nn.ModuleList(Block(window) for window in windows)
+            self.ln_f = nn.LayerNorm(HIDDEN)
+            for parameter in self.parameters():
+                if parameter.dim() > 1:
+                    nn.init.normal_(parameter, std=0.02)
 
-    def forward(self, tokens, labels):
-        x = self.wte(tokens) + self.wpe.weight
-        for block in self.blocks:
-            x = block(x)
-        logits = F.linear(self.ln_f(x), self.wte.weight)
-        return F.cross_entropy(logits.view(-1, VOCAB).float(), labels.view(-1))
+        def forward(self, tokens, labels):
+            x = self.wte(tokens) + self.wpe.weight
+            for block in self.blocks:
+                x = block(x)
+            logits = F.linear(self.ln_f(x), self.wte.weight)
+            return F.cross_entropy(logits.view(-1, VOCAB).float(), labels.view(-1))
+
+    return Model()
 
 
 def fastest_step(spans, dtype, compiled, steps):
     """Seconds of the fastest of `steps` steps, after one that is not counted."""
+    import torch
+
     torch.manual_seed(1)
-    model = Model(SPANS[spans])
+    model = make_model(SPANS[spans])
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     words = torch.randint(VOCAB, (1, SEQUENCE + 1))
     forward = torch.compile(model) if compiled else model
@@ -72,7 +76,7 @@ def fastest_step(spans, dtype, compiled, steps):
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
             loss = forward(words[:, :-1], words[:, 1:])
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         return time.perf_counter() - begin
 
@@ -96,6 +100,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     arguments = parser.parse_args()
+    import torch
+
     torch.set_num_threads(arguments.threads)
 
     best = {}

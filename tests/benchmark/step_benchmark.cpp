@@ -1,8 +1,7 @@
-// How fast a whole training step of a 124-million-parameter model is: the fastest, and the median
-// of its shares of the rate of fp32 matrix products measured just before each; and the fp32 peak:
-// sequence 1024, one sequence, all layers full, and 4 full with 8 of window:256, in fp32 and bf16.
-//
-//   masformer_step_benchmark [THREADS [STEPS]]
+// Measures a training step of a 124-million-parameter model with one sequence of 1024 tokens, in
+// fp32 and bf16, with full attention and with 4 full layers and 8 of window:256. Prints the fastest
+// step, the median of each step's rate over that of fp32 matrix products measured just before it,
+// and the fp32 peak.
 #include <algorithm>
 #include <cstdlib>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "model/cost.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
+#include "tests/benchmark/arguments.h"
 #include "tests/benchmark/measure.h"
 #include "tests/benchmark/training_step.h"
 
@@ -31,7 +31,7 @@ ModelConfig gpt_125m(const char* spans) {
           .attention_scale = 0.125f};
 }
 
-// FLOP/s of the model's largest kind of product but the head's, in fp32.
+// FLOP/s of the model's largest kind of product except the head's, in fp32.
 class Products {
  public:
   double rate(const Stream& stream) const {
@@ -50,8 +50,8 @@ double median(std::vector<double> numbers) {
   return numbers[numbers.size() / 2];
 }
 
-// Each step beside the products just before it: what a machine gives its guests changes from second
-// to second. The first step, which meets cold caches, is left out.
+// Compares each step with the products just before it, since the speed of a shared machine changes
+// from second to second. Leaves out the first step, which runs with cold caches.
 void measure(const char* spans, DType dtype, const Stream& stream, int steps) {
   const ModelConfig config = gpt_125m(spans);
   const double flops = training_flops(config, sequence, PairCount::visible);
@@ -81,14 +81,17 @@ void measure(const char* spans, DType dtype, const Stream& stream, int steps) {
 
 int main(int argc, char** argv) {
   using namespace masformer;
-  const Stream stream(Device::cpu, argc > 1 ? std::atoi(argv[1]) : 2);
-  const int steps = argc > 2 ? std::atoi(argv[2]) : 5;
-  fmt::print("124M parameters, sequence {}, {} threads, {} steps\n", test::sequence,
-             stream.threads(), steps);
-  fmt::print("{:<20} {:>5} {:>7} {:>9} {:>8} {:>9} {:>6} {:>7} {:>6}\n", "spans", "dtype", "s",
-             "tokens/s", "GFLOP/s", "products", "share", "peak", "share");
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    test::measure("full*12", dtype, stream, steps);
-    test::measure("full*4,window:256*8", dtype, stream, steps);
-  }
+  const test::Usage usage{"usage: masformer_step_benchmark [THREADS (2) [STEPS (5)]]\n", 2};
+  return test::run_benchmark(argc, argv, usage, [](const test::Arguments& arguments) {
+    const Stream stream(Device::cpu, arguments.number(0, 2));
+    const int steps = arguments.number(1, 5);
+    fmt::print("124M parameters, sequence {}, {} threads, {} steps\n", test::sequence,
+               stream.threads(), steps);
+    fmt::print("{:<20} {:>5} {:>7} {:>9} {:>8} {:>9} {:>6} {:>7} {:>6}\n", "spans", "dtype", "s",
+               "tokens/s", "GFLOP/s", "products", "share", "peak", "share");
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      test::measure("full*12", dtype, stream, steps);
+      test::measure("full*4,window:256*8", dtype, stream, steps);
+    }
+  });
 }

@@ -1,4 +1,4 @@
-// Whole training steps of a model, one sequence a data rank, as the trainer makes them.
+// Training steps of a model as the trainer makes them, with one sequence per data rank.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace masformer::test {
 
 class TrainingStep {
  public:
-  // The sequence is as long as the model has positions. `change` may alter the description.
+  // A sequence has as many tokens as the model has positions. `change` may alter the specification.
   TrainingStep(const ModelConfig& config, DType dtype, const Stream& stream,
                const ProcessGroups& groups, const Mesh& mesh = {},
                const std::function<void(StageSpec&)>& change = {})
