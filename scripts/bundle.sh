@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Makes build/masformer-VERSION-linux-x86_64.tar.xz: the program and what it needs beyond a bare Linux
-# with glibc 2.36 and NVIDIA's driver and libraries: MPI with its launcher, HDF5, oneDNN, Boost. It
-# runs from wherever it is unpacked: all is found relative to bin/.
+# Makes build/masformer-VERSION-linux-x86_64.tar.xz: the program with MPI, its launcher, HDF5, oneDNN and
+# Boost. It needs a Linux with glibc 2.36, and NVIDIA's driver and libraries for devices. It runs from
+# wherever it is unpacked: everything is found relative to bin/.
 #
-#   scripts/bundle.sh            makes it
-#   --check                      and trains with it in a root that has nothing else
-#   --tests                      with the GPU tests in it, which bin/gpu-suite runs, and the benchmark of ops
+#   scripts/bundle.sh [--check] [--tests]
+#
+#   --check   trains with the bundle in a root that contains nothing else (needs root)
+#   --tests   adds bin/gpu-check and bin/gpu-suite with the tests and benchmarks that they run
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -15,7 +16,7 @@ version=$(sed -n 's/^project(masformer VERSION \([0-9.]*\).*/\1/p' "$root/CMakeL
 readonly name=masformer-$version-linux-x86_64
 readonly target=$root/build/$name
 
-# Any x86-64 processor of the last ten years; oneDNN picks newer instructions when it runs.
+# For any x86-64 processor of the last ten years; oneDNN chooses newer instructions at run time.
 make_program() {
   say "building build/bundle (x86-64-v3)"
   "$root/scripts/cudnn-frontend.sh"
@@ -24,18 +25,18 @@ make_program() {
   quietly bundle-build.log cmake --build "$build" --target masformer plugins ${with_tests:+gpu_tests}
 }
 
-# What goes by a fabric needs drivers that are the machine's own, and NCCL would take our copy of its
-# library for the machine's: MPI's components for them are left out, so that it goes by TCP.
+# Fabrics' libraries, and the MPI components that need them, are left out: they must match the machine's
+# drivers, and NCCL would load our copy instead of the machine's. MPI uses TCP instead.
 readonly fabrics='/lib(ibverbs|rdmacm|fabric|efa|psm2|psm_infinipath|infinipath|uc[mpst]|nl|nl-route)[-.0-9]*so'
 
-# libraries FILE...: what they need, with a system's own (glibc) and NVIDIA's left out.
+# libraries FILE...: the libraries that these need, without glibc's and NVIDIA's.
 libraries() {
   ldd "$@" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u \
     | grep -vE '/(ld-linux|libc|libm|libdl|librt|libpthread|libresolv|libutil)[-.]' \
     | grep -vE '/lib(cuda|cublas|cudnn|nv|nccl)'
 }
 
-# Where this MPI's parts lie, as ompi_info says it.
+# mpi_path NAME: one of this MPI's folders, as ompi_info names it.
 mpi_path() { ompi_info --path "$1" --parsable | sed -n 's/^path:[a-z]*://p'; }
 
 copy_files() {
@@ -60,13 +61,15 @@ copy_tests() {
   cp "$build/gpu-tests.txt" "$tests/list.txt"
   cp "$root/tests/support/mpirun" "$tests/"
   cp "$root/tests/support/gpu_suite" "$target/bin/gpu-suite"
+  cp "$root/scripts/gpu-check.sh" "$target/bin/gpu-check"
+  cp "$root"/scripts/gpu-check-*.sh "$root"/tests/benchmark/{gpu_table,loss_curve}.py "$target/lib/masformer/"
   cp "$build/tests/benchmark/masformer_ops_benchmark" "$tests/"
   while read -r _ program _; do
     find "$build/tests" -type f -name "$program" -exec cp {} "$tests/" \;
   done <"$build/gpu-tests.txt"
 }
 
-# Components of MPI may miss what they need here too: they are left out, as MPI itself would do.
+# MPI components whose libraries are missing on this machine are left out: MPI itself would skip them.
 copy_libraries() {
   local file
   while read -r file; do
@@ -79,7 +82,7 @@ copy_libraries() {
   copy_licences "${files[@]}"
 }
 
-# copy_licences LIBRARY...: of what others wrote, by Debian's packages.
+# copy_licences LIBRARY...: the licences of the Debian packages that these libraries come from.
 copy_licences() {
   local file package
   mkdir -p "$target/share/licences"
@@ -89,8 +92,8 @@ copy_licences() {
     done
 }
 
-# Libraries are found from where a file lies, before LD_LIBRARY_PATH has a say, in which a cluster's
-# modules put another MPI.
+# An RPATH relative to each file takes precedence over LD_LIBRARY_PATH, where a cluster's modules may have
+# put another MPI.
 set_paths() {
   local file
   while read -r file; do
@@ -101,18 +104,18 @@ set_paths() {
   done < <(find "$target" -type f)
 }
 
-# launcher NAME: bin/NAME, which starts lib/masformer/NAME with the MPI that came with it.
+# launcher NAME: writes bin/NAME, which starts lib/masformer/NAME with the bundle's MPI.
 launcher() {
   sed "s/NAME/$1/" >"$target/bin/$1" <<'END'
 #!/bin/sh
-# Starts the program with the libraries and the MPI that came with it.
+# Starts the program with the bundle's libraries and MPI.
 here=$(dirname "$(readlink -f "$0")")
 export OPAL_PREFIX="${here%/bin}" PATH="$here:$PATH"
-# Where nothing can reach another host, MPI would refuse to start on this one.
+# Without a program that reaches other hosts, MPI would refuse to start on this one.
 [ -n "$SLURM_JOB_ID" ] || command -v ssh >/dev/null || command -v rsh >/dev/null || export OMPI_MCA_plm=isolated
-# PMIx, which the processes find each other by, looks for its compression in the system's folders alone.
+# PMIx, which connects the processes, looks for its compression library in the system's folders only.
 export PMIX_MCA_pcompress_base_silence_warning=1
-# A cluster's module may ask for a fabric of its own MPI, which this one leaves out.
+# A cluster's module may select a fabric that this MPI leaves out.
 for part in pml mtl btl osc; do
   eval "asked=\${OMPI_MCA_$part-}"
   case $asked in *ucx* | *ofi* | *psm* | *openib* | cm) unset "OMPI_MCA_$part" ;; esac
@@ -129,17 +132,19 @@ pack() {
   [ "$(stat -c %s "$archive")" -lt $((60 << 20)) ] || fail "that is more than 60 MiB"
 }
 
-# A root that holds glibc, a shell and a few commands, and no package of ours.
+# Makes a root with glibc, a shell and the commands that every Linux has, and none of our packages.
 make_bare_root() {
   local bare=$root/build/bare-root file
   rm -rf "$bare"
   mkdir -p "$bare"/{bin,lib64,tmp,proc,dev,sys,etc}
-  for file in sh cat dirname readlink basename hostname rm; do
+  for file in sh bash cat dirname readlink basename hostname rm cp mkdir mktemp date timeout sed awk grep tr head tail; do
     cp -L "$(command -v "$file")" "$bare/bin/"
   done
-  ldd "$bare"/bin/* | awk '{ for (i = 1; i <= NF; ++i) if ($i ~ /^\//) print $i }' | tr -d : | sort -u |
-    grep -v "^$bare" | xargs -I{} cp -L --parents {} "$bare"
-  # What glibc opens when it runs, and what any Linux has.
+  cp -L --parents /usr/bin/env "$bare"
+  ldd "$bare"/bin/* "$bare/usr/bin/env" \
+    | awk '{ for (i = 1; i <= NF; ++i) if ($i ~ /^\//) print $i }' | tr -d : | sort -u \
+    | grep -v "^$bare" | xargs -I{} cp -L --parents {} "$bare"
+  # Libraries that glibc opens at run time, and others that every Linux has.
   for file in libm.so.6 libdl.so.2 librt.so.1 libpthread.so.0 libresolv.so.2 libutil.so.1 libnss_files.so.2; do
     cp -L --parents "/lib/x86_64-linux-gnu/$file" "$bare"
   done
@@ -149,8 +154,11 @@ make_bare_root() {
   cat "$root"/docs/*.md >"$bare/tmp/text.txt"
 }
 
+# What the program says without NVIDIA's libraries, or without a plugin for them.
+readonly without_device='it was looked for by the loader|this build has no libmasformer_cuda.so'
+
 check() {
-  local bare=$root/build/bare-root
+  local bare=$root/build/bare-root said
   [ "$(id -u)" = 0 ] || fail "--check needs root: chroot and mount"
   say "training in a root that has nothing else"
   make_bare_root
@@ -163,11 +171,15 @@ check() {
         \$masformer run -n 2 -- train --data.path tokens.h5 --run.dir run --model.spans full,window:32 \
           --model.hidden 64 --model.heads 4 --train.sequence 64 --train.steps 3 --parallel.tensor 2 &&
         \$masformer inspect --verify run/checkpoints/step-00000003 &&
-        ! \$masformer train --data.path tokens.h5 --run.dir device --runtime.device cuda >device.txt 2>&1"
+        ! \$masformer train --data.path tokens.h5 --run.dir device --runtime.device cuda >device.txt 2>&1 &&
+        if [ -e /tmp/$2/bin/gpu-check ]; then
+          /tmp/$2/bin/gpu-check >gpu-check.txt 2>&1 && exit 1 || [ \$? = 2 ]
+        fi"
     ' bare "$bare" "$name" </dev/null
-  # NVIDIA's libraries are not there, or the plugin, where no toolkit built it.
-  grep -qE 'it was looked for by the loader|this build has no libmasformer_cuda.so' "$bare/tmp/device.txt" \
-    || fail "without NVIDIA's libraries it says: $(cat "$bare/tmp/device.txt")"
+  # NVIDIA's libraries are missing there, or the plugin is, where no toolkit built it.
+  for said in device.txt ${with_tests:+gpu-check.txt}; do
+    grep -qE "$without_device" "$bare/tmp/$said" || fail "without NVIDIA's libraries it says: $(cat "$bare/tmp/$said")"
+  done
   say "the bundle works in a bare root"
 }
 

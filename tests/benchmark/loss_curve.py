@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The loss in bf16 on a device beside fp32 on the CPU: numbers, and a picture.
+"""Compares the loss in bf16 on a device with fp32 on the CPU, step by step, and draws both.
 
     tests/benchmark/loss_curve.py MASFORMER STORE PICTURE.svg [--device cuda] [--steps 200]
                                   [--set SECTION.KEY=VALUE ...]
 
-MASFORMER is the program, STORE a token store. Both runs are one rank of the same model, weights, data and
-options. The exit status is 1 where the mean difference is above 0.5% or grows: between the first and the
-last quarter of the steps by more than 0.5%.
+MASFORMER is the program, STORE a token store. Both runs use one rank and the same model, weights, data and
+options. The exit status is 1 if the mean difference is above 0.5%, or if it grows by more than 0.5% between
+the first and the last quarter of the steps.
 """
 
 import argparse
