@@ -1,17 +1,36 @@
 #include "model/cost.h"
 
+#include "model/stage_spec.h"
+
 namespace masformer {
+namespace {
+
+// The whole model on one rank.
+StageSpec whole_model(const ModelConfig& config, std::int64_t sequence) {
+  return {config, Mesh{}, Coordinate{}, {{0, config.layers()}}, {.shape = {1, sequence}}};
+}
+
+std::int64_t elements(const LogicalTensor& tensor) {
+  std::int64_t product = 1;
+  for (const std::int64_t extent : tensor.global_shape) product *= extent;
+  return product;
+}
+
+}  // namespace
+
+std::int64_t parameter_count(const ModelConfig& config) {
+  std::int64_t count = 0;
+  for (const ParameterSpec& parameter : whole_model(config, 1).parameters) {
+    for (const LogicalTensor& tensor : parameter.tensors) count += elements(tensor);
+  }
+  return count;
+}
 
 double forward_flops(const ModelConfig& config, std::int64_t sequence, PairCount count) {
-  const auto h = static_cast<double>(config.hidden);
-  const auto s = static_cast<double>(sequence);
-  const double block = 2 * s * (4 * h * h + 2 * h * static_cast<double>(config.ffn));
-  const double head = 2 * s * h * static_cast<double>(config.vocab);
-  double pairs = 0;
-  for (const Span& span : config.spans) {
-    pairs += count == PairCount::dense ? s * s : static_cast<double>(visible_pairs(span, sequence));
-  }
-  return config.layers * block + 4 * h * pairs + head;
+  double flops = 0;
+  for (const auto& layer : whole_model(config, sequence).layers)
+    flops += layer->forward_flops(count);
+  return flops;
 }
 
 double training_flops(const ModelConfig& config, std::int64_t sequence, PairCount count) {

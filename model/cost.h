@@ -1,19 +1,18 @@
-// How much arithmetic the model is: multiply-adds counted as 2, matrix products and attention
-// alone, as published tables do.
+// How large the model is and how much arithmetic it takes, summed over what its layers report.
 #pragma once
 
 #include <cstdint>
 
 #include "model/config.h"
+#include "model/layers/layer.h"
 
 namespace masformer {
 
-enum class PairCount {
-  visible,  // query-key pairs that the spans let through
-  dense,    // all S^2 pairs of every layer, as some published tables count
-};
+// Trainable numbers; a tied head counts once, padding never.
+std::int64_t parameter_count(const ModelConfig& config);
 
-// Of one sequence of `sequence` tokens, forward. Backward is twice that.
+// Of one sequence of `sequence` tokens, forward: see Layer::forward_flops(). Backward is twice
+// that.
 double forward_flops(const ModelConfig& config, std::int64_t sequence, PairCount count);
 
 // Of one sequence's share of a training step: forward and backward.

@@ -146,6 +146,7 @@ class ParameterRegistry {
   // Marks a parameter as the copy of one that another stage holds.
   void mark_copy(ParameterId id) { declarations_[id].primary = false; }
 
+  const Coordinate& at() const { return at_; }
   const std::vector<ParameterSpec>& declarations() const { return declarations_; }
 
  private:

@@ -9,18 +9,22 @@
 
 namespace masformer {
 
-Stage::Stage(StageSpec description, StagePlan plan, const Stream& stream,
-             const ProcessGroups& groups)
-    : description_(std::move(description)),
+Stage::Stage(StageSpec spec, StagePlan plan, const Stream& stream, const ProcessGroups& groups)
+    : spec_(std::move(spec)),
       stream_(stream),
       groups_(groups),
       plan_(std::move(plan)),
-      parameters_(stream.device(), description_.parameters, description_.dtype, plan_.purpose),
-      sync_(stream_, parameters_, description_.shared_table, groups_),
-      activations_(stream.device(), plan_.peak()),
-      batches_(stream.device(), plan_memory(description_, plan_).batch),
-      sent_gradients_(stream.device(), description_.sent_gradient_bytes()) {
-  const MicroBatchShape& shape = description_.shape;
+      parameters_(stream.device(), spec_.parameters, spec_.dtype, plan_.purpose),
+      sync_(stream_, parameters_, spec_.shared_table, groups_) {
+  const bool on_host = stream.device_stream() == nullptr;
+  require(spec_.on_host == on_host && spec_.deterministic == stream.deterministic(),
+          "a stage was described on_host={}, deterministic={}, and its stream is on {}, "
+          "deterministic={}",
+          spec_.on_host, spec_.deterministic, name_of(stream.device()), stream.deterministic());
+  const MemoryTable memory = plan_memory(spec_, plan_);
+  activations_ = Arena(stream.device(), memory.activations);
+  batches_ = Arena(stream.device(), memory.batch);
+  const MicroBatchShape& shape = spec_.shape;
   for (int i = 0; i < plan_.micro_batches; ++i) {
     const Tensor ids = batches_.take(ids_shape(shape), DType::i32);
     const auto row = [&](int index) {
@@ -31,18 +35,15 @@ Stage::Stage(StageSpec description, StagePlan plan, const Stream& stream,
     uploads_.emplace_back(stream_, ids);
   }
   loss_ = batches_.take({1}, DType::f64);
-  require(description_.on_host == (stream.device_stream() == nullptr) &&
-              description_.deterministic == stream.deterministic(),
-          "a stage was described on_host={}, deterministic={}, and its stream is on {}, "
-          "deterministic={}",
-          description_.on_host, description_.deterministic, name_of(stream.device()),
-          stream.deterministic());
-  if (!description_.on_host) {
-    stream_.device_stream()->reserve_scratch(plan_memory(description_, plan_).workspace);
+  std::int64_t offset = plan_.peak();
+  for (const ChunkSpec& chunk : spec_.chunks) {
+    const std::int64_t bytes = spec_.sent_gradient_bytes(chunk);
+    sent_gradients_.push_back(bytes > 0 ? activations_.at(offset, spec_.activations(), spec_.dtype)
+                                        : Tensor());
+    offset += bytes;
   }
-  if (!description_.first) {
-    sent_gradient_ = sent_gradients_.take(description_.activations(), description_.dtype);
-  }
+  buffers_.resize(spec_.buffers.size());
+  if (!on_host) stream_.device_stream()->reserve_scratch(memory.workspace);
 }
 
 MemoryTable Stage::memory() const {
@@ -50,10 +51,10 @@ MemoryTable Stage::memory() const {
   return {.weights = parameters.values,
           .gradients = parameters.gradients,
           .optimizer = parameters.masters + parameters.moments,
-          .activations = activations_.capacity() + sent_gradients_.used(),
+          .activations = activations_.capacity(),
           .batch = batches_.used(),
-          .messages = description_.on_host ? groups_.working_memory() : 0,
-          .workspace = description_.on_host ? 0 : stream_.device_stream()->scratch_bytes()};
+          .messages = spec_.on_host ? groups_.working_memory() : 0,
+          .workspace = spec_.on_host ? 0 : stream_.device_stream()->scratch_bytes()};
 }
 
 void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
@@ -62,7 +63,7 @@ void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::in
   const Tensor ids = upload.host();
   auto* row = ids.data<std::int32_t>();
   for (const std::int32_t* const from : {tokens, labels, positions}) {
-    std::copy_n(from, description_.shape.tokens(), row);
+    std::copy_n(from, spec_.shape.tokens(), row);
     row += ids.stride(0);
   }
   upload.send();
@@ -84,66 +85,69 @@ void Stage::begin_evaluation() {
 }
 
 Tensor Stage::input(const Action& action) {
-  return buffer(action, description_.boundary.front());
+  return buffer(action, chunk(action).boundary.front());
 }
 
 Tensor Stage::output(const Action& action) {
-  return buffer(action, description_.boundary.back());
+  return buffer(action, chunk(action).boundary.back());
 }
 
-Tensor Stage::input_gradient(const Action&) {
-  return sent_gradient_;
+Tensor Stage::input_gradient(const Action& action) {
+  return sent_gradients_[static_cast<std::size_t>(action.chunk)];
 }
 
 Tensor Stage::output_gradient(const Action& action) {
-  return buffer(action, description_.gradient.back());
+  return buffer(action, chunk(action).gradient.back());
 }
 
 void Stage::run(const Action& action) {
-  LayerContext run{.stream = stream_,
-                   .tensor = *groups_.tensor,
-                   .parameters = parameters_,
-                   .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
-                   .evaluation = evaluating_,
-                   .loss = loss_};
-  for (BufferId id = 0; id < description_.buffers.size(); ++id) {
-    run.buffers.push_back(buffer(action, id));
-  }
-  const auto at = [&](const std::optional<BufferId>& id) {
-    return id ? run.buffers[*id] : Tensor();
-  };
-  for (const ProgramPoint& point : description_.passes.program(action.kind)) {
-    const auto layer = static_cast<std::size_t>(point.layer);
-    run.input = at(description_.boundary[layer]);
-    run.output = at(description_.boundary[layer + 1]);
-    run.output_gradient = at(description_.gradient[layer + 1]);
-    run.input_gradient = layer == 0 ? sent_gradient_ : at(description_.gradient[layer]);
-    run_pass(point, run);
-    const bool last = action.micro_batch == plan_.micro_batches - 1;
+  place_buffers(action);
+  LayerContext context{.stream = stream_,
+                       .tensor = *groups_.tensor,
+                       .parameters = parameters_,
+                       .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
+                       .evaluation = evaluating_,
+                       .buffers = buffers_,
+                       .loss = loss_};
+  const ChunkSpec& own = chunk(action);
+  const auto at = [&](const std::optional<BufferId>& id) { return id ? buffers_[*id] : Tensor(); };
+  const bool last = action.micro_batch == plan_.micro_batches - 1;
+  for (const ProgramPoint& point : spec_.program.points(action.kind, action.chunk)) {
+    const auto place = static_cast<std::size_t>(point.layer - own.layers.begin);
+    context.input = at(own.boundary[place]);
+    context.output = at(own.boundary[place + 1]);
+    context.output_gradient = at(own.gradient[place + 1]);
+    context.input_gradient = place == 0 ? input_gradient(action) : at(own.gradient[place]);
+    run_pass(point, context);
     if (point.pass == Pass::backward_weight && last) {
-      sync_.reduce(description_.layer_parameters[layer]);
+      sync_.reduce(spec_.layer_parameters[static_cast<std::size_t>(point.layer)]);
     }
     sync_.poll();
   }
   if (OpTimer* const timer = stream_.timer()) timer->set_site({});
 }
 
-void Stage::run_pass(const ProgramPoint& point, LayerContext& run) {
+void Stage::place_buffers(const Action& action) {
+  const auto [begin, end] = chunk(action).buffers;
+  for (BufferId id = begin; id < end; ++id) buffers_[id] = buffer(action, id);
+}
+
+void Stage::run_pass(const ProgramPoint& point, LayerContext& context) {
   const auto index = static_cast<std::size_t>(point.layer);
-  const Layer& layer = *description_.layers[index];
+  const Layer& layer = *spec_.layers[index];
   if (OpTimer* const timer = stream_.timer()) {
     timer->set_site({layer.kind(), std::string(name_of(point.pass))});
   }
   switch (point.pass) {
     case Pass::forward:
-      sync_.wait_for(description_.layer_parameters[index]);
-      return layer.forward(run);
+      sync_.wait_for(spec_.layer_parameters[index]);
+      return layer.forward(context);
     case Pass::recompute:
-      return layer.recompute(run);
+      return layer.recompute(context);
     case Pass::backward_input:
-      return layer.backward_input(run);
+      return layer.backward_input(context);
     case Pass::backward_weight:
-      return layer.backward_weight(run);
+      return layer.backward_weight(context);
   }
 }
 
@@ -151,8 +155,8 @@ Tensor Stage::buffer(const Action& action, BufferId id) const {
   const ActivationPlan& plan = evaluating_ ? plan_.evaluation : plan_.training;
   const std::int64_t offset = plan.offset(action.kind, action.micro_batch, id);
   if (offset < 0) return {};
-  const BufferSpec& declared = description_.buffers[id];
-  return activations_.at(offset, declared.shape, declared.dtype);
+  const BufferSpec& spec = spec_.buffers[id];
+  return activations_.at(offset, spec.shape, spec.dtype);
 }
 
 Tensor Stage::buffer(const Action& action, const std::optional<BufferId>& id) const {

@@ -7,14 +7,6 @@
 #include "runtime/error.h"
 
 namespace masformer {
-namespace {
-
-std::int64_t round_up(std::int64_t bytes) {
-  return (bytes + Arena::alignment - 1) / Arena::alignment * Arena::alignment;
-}
-
-}  // namespace
-
 Arena::Arena(Device device, std::int64_t capacity)
     : capacity_(round_up(capacity)), device_(device) {
   if (capacity_ > 0) memory_ = static_cast<std::byte*>(backend(device).allocate(capacity_));
@@ -54,23 +46,6 @@ Tensor Arena::at(std::int64_t offset, const Shape& shape, DType dtype) const {
 
 std::int64_t Arena::footprint(const Shape& shape, DType dtype) {
   return round_up(shape.elements() * size_of(dtype));
-}
-
-std::int64_t OffsetAllocator::allocate(std::int64_t bytes) {
-  // An empty buffer still takes a slot, so that every offset names one buffer.
-  const std::int64_t size = std::max(round_up(bytes), Arena::alignment);
-  std::int64_t begin = 0;
-  auto next = taken_.begin();
-  while (next != taken_.end() && next->begin - begin < size) begin = (next++)->end;
-  taken_.insert(next, {begin, begin + size});
-  peak_ = std::max(peak_, begin + size);
-  return begin;
-}
-
-void OffsetAllocator::release(std::int64_t offset) {
-  const auto found = std::ranges::find(taken_, offset, &Interval::begin);
-  require(found != taken_.end(), "no buffer stands at offset {}", offset);
-  taken_.erase(found);
 }
 
 }  // namespace masformer

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "runtime/tensor.h"
 
@@ -33,6 +32,9 @@ class Arena {
   std::int64_t used() const { return used_; }          // bytes handed out by take()
   Device device() const { return device_; }
 
+  static constexpr std::int64_t round_up(std::int64_t bytes) {
+    return (bytes + alignment - 1) / alignment * alignment;
+  }
   // Bytes that a tensor takes in an arena: its own, rounded up to the alignment.
   static std::int64_t footprint(const Shape& shape, DType dtype);
 
@@ -41,24 +43,6 @@ class Arena {
   std::int64_t capacity_ = 0;
   std::int64_t used_ = 0;
   Device device_ = Device::cpu;
-};
-
-// Places buffers of known lifetimes in one address range, first fit; pure arithmetic, so that the
-// peak of an execution is found without executing it.
-class OffsetAllocator {
- public:
-  // The offset of a new buffer of `bytes` (rounded up to Arena::alignment).
-  std::int64_t allocate(std::int64_t bytes);
-  // Gives back what allocate() returned. Throws Error for anything else.
-  void release(std::int64_t offset);
-  std::int64_t peak() const { return peak_; }  // bytes, the end of the highest buffer ever placed
-
- private:
-  struct Interval {
-    std::int64_t begin, end;
-  };
-  std::vector<Interval> taken_;  // sorted by begin
-  std::int64_t peak_ = 0;
 };
 
 }  // namespace masformer

@@ -4,6 +4,7 @@
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
 #include "launch/training/evaluation.h"
+#include "model/state/config_json.h"
 #include "model/state/model_state.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"

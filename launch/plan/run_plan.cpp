@@ -4,10 +4,13 @@
 #include <cmath>
 #include <limits>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "model/cost.h"
+#include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -105,29 +108,34 @@ OptimizerConfig make_optimizer(const Options& options) {
 ModelConfig make_model(const Options& options, std::int64_t store_vocab,
                        std::vector<std::string>& violations) {
   const auto& m = options.model;
-  ModelConfig model;
+  std::vector<Span> spans;
   if (!m.spans.empty()) {
-    gather(violations, "model.spans: ", [&] { model.spans = parse_spans(m.spans); });
+    gather(violations, "model.spans: ", [&] { spans = parse_spans(m.spans); });
   }
-  const std::int64_t named = model.spans.empty() ? 4 : std::ssize(model.spans);
-  model.layers = static_cast<int>(m.layers > 0 ? m.layers : named);
+  const std::int64_t named = spans.empty() ? 4 : std::ssize(spans);
+  const std::int64_t layers = m.layers > 0 ? m.layers : named;
   // Where the list can't be read, that alone is said of it.
-  if (model.spans.empty()) model.spans.assign(static_cast<std::size_t>(model.layers), Span{});
-  if (model.layers > Options::max_layers) {
+  if (spans.empty()) spans.assign(static_cast<std::size_t>(layers), Span{});
+  if (std::ssize(spans) != layers) {
+    violations.push_back(fmt::format(
+        "model.spans={} names {} layers, model.layers={}: write one span a layer, as in full*{}",
+        to_string(spans), spans.size(), layers, layers));
+    spans.resize(static_cast<std::size_t>(layers));
+  }
+  if (layers > Options::max_layers) {
     violations.push_back(
-        fmt::format("model.spans names {} layers: at most {}", model.layers, Options::max_layers));
+        fmt::format("model.spans names {} layers: at most {}", layers, Options::max_layers));
   }
-  model.hidden = m.hidden;
-  model.heads = m.heads;
-  model.ffn = m.ffn > 0 ? m.ffn : 4 * m.hidden;
-  model.vocab = m.vocab > 0 ? m.vocab : store_vocab;
-  model.positions = m.positions > 0 ? m.positions : options.train.sequence;
-  model.tied = m.tied;
+  AttentionSpec attention{.heads = m.heads};
   if (m.attention_scale != "1") {
-    model.attention_scale =
-        static_cast<float>(1 / std::sqrt(static_cast<double>(model.hidden / model.heads)));
+    attention.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(m.hidden / m.heads)));
   }
-  return model;
+  const GeluMlpSpec mlp{m.ffn > 0 ? m.ffn : 4 * m.hidden};
+  return {.hidden = m.hidden,
+          .vocab = m.vocab > 0 ? m.vocab : store_vocab,
+          .positions = m.positions > 0 ? m.positions : options.train.sequence,
+          .blocks = blocks_of_spans(spans, attention, mlp),
+          .tied = m.tied};
 }
 
 // `found`: what is wrong already.
@@ -143,10 +151,11 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model,
   }
   std::ranges::move(violations(plan.model, plan.mesh), std::back_inserter(found));
   gather(found, "", [&] {
-    plan.partition = make_partition(options.parallel.partition, plan.model.layers, plan.mesh.pipe);
+    plan.partition =
+        make_partition(options.parallel.partition, plan.model.layers(), plan.mesh.pipe);
   });
   gather(found, "", [&] {
-    plan.policy.recompute = parse_recompute(options.train.recompute, plan.model.layers);
+    plan.policy.recompute = parse_recompute(options.train.recompute, plan.model.layers());
   });
   plan.micro_batches = count_micro_batches(options, plan.mesh, found);
   check_training(options, found);
@@ -160,7 +169,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model,
   plan.global_batch = options.train.global_batch;
   plan.optimizer = make_optimizer(options);
   plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
-  plan.evaluation = forward_only(plan.mesh.pipe, plan.micro_batches);
+  plan.evaluation = forward_only(plan.training.placement, plan.micro_batches);
   validate(plan.training);
   validate(plan.evaluation);
   return plan;
@@ -179,7 +188,7 @@ RunPlan make_run_plan(const Options& options, int ranks, ModelConfig model) {
 }
 
 StageSpec RunPlan::describe_stage(const Coordinate& at) const {
-  return StageSpec(model, mesh, at, partition[static_cast<std::size_t>(at.pipe)], policy);
+  return StageSpec(model, mesh, at, partition, policy, training.placement);
 }
 
 StagePlan RunPlan::plan_stage(const StageSpec& stage, Purpose purpose) const {
@@ -190,15 +199,16 @@ namespace {
 
 // How the layers compute, a line.
 std::string describe_policy(const RunPlan& plan) {
+  const auto& attention = std::get<AttentionSpec>(plan.model.blocks.front().mixer);
   std::vector<std::string> words{std::string(name_of(plan.policy.dtype)),
-                                 fmt::format("attention scale {}", plan.model.attention_scale)};
+                                 fmt::format("attention scale {}", attention.scale)};
   if (plan.mesh.tensor > 1 && plan.policy.sequence_parallel)
     words.emplace_back("sequence parallel");
   const auto count = [&](Recompute policy, const char* name) {
     const auto blocks = std::ranges::count(plan.policy.recompute, policy);
     if (blocks > 0)
       words.push_back(
-          fmt::format("recompute {}: {} of {} blocks", name, blocks, plan.model.layers));
+          fmt::format("recompute {}: {} of {} blocks", name, blocks, plan.model.layers()));
   };
   count(Recompute::selective, "selective");
   count(Recompute::block, "block");
@@ -217,14 +227,15 @@ std::string describe_course(const OptimizerConfig& course) {
 }  // namespace
 
 std::string describe(const RunPlan& plan) {
+  const BlockSpec& block = plan.model.blocks.front();
   std::string text = fmt::format(
       "model     {} layers, hidden {}, {} heads, ffn {}, vocabulary {}, positions {}\n"
       "          spans {}; {} parameters\n"
       "layout    {}; {} micro-batches of {} x {} tokens a data rank\n",
-      plan.model.layers, plan.model.hidden, plan.model.heads, plan.model.ffn, plan.model.vocab,
-      plan.model.positions, to_string(plan.model.spans), parameter_count(plan.model),
-      plan.mesh.to_string(), plan.micro_batches, plan.policy.shape.samples,
-      plan.policy.shape.sequence);
+      plan.model.layers(), plan.model.hidden, std::get<AttentionSpec>(block.mixer).heads,
+      std::get<GeluMlpSpec>(block.mlp).ffn, plan.model.vocab, plan.model.positions,
+      to_string(spans_of(plan.model.blocks)), parameter_count(plan.model), plan.mesh.to_string(),
+      plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
   text += describe_policy(plan) + describe_course(plan.optimizer);
   return text + describe_memory(plan, Purpose::training);
 }

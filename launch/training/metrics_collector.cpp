@@ -39,6 +39,15 @@ void check_finite(std::int64_t number, double loss, double norm) {
 
 }  // namespace
 
+MetricsCollector::MetricsCollector(Job& job) : job_(job) {
+  const auto flops = [&plan = job.plan](PairCount count) {
+    return static_cast<double>(plan.global_batch) *
+           training_flops(plan.model, plan.policy.shape.sequence, count);
+  };
+  visible_flops_ = flops(PairCount::visible);
+  dense_flops_ = flops(PairCount::dense);
+}
+
 CollectedStep MetricsCollector::collect(const IssuedStep& step, const StepRunner& runner) {
   const StepSums sums = runner.wait_for_sums();
   const RankSums ranks = sum_over_ranks(step);
@@ -76,17 +85,15 @@ StepMetrics MetricsCollector::measure(std::int64_t number, double seconds) const
   const RunPlan& plan = job_.plan;
   const std::int64_t sequence = plan.policy.shape.sequence;
   const auto batch = static_cast<double>(plan.global_batch);
-  const double visible = batch * training_flops(plan.model, sequence, PairCount::visible);
-  const double dense = batch * training_flops(plan.model, sequence, PairCount::dense);
   StepMetrics metrics;
   metrics.step = number;
   metrics.lr = learning_rate(plan.optimizer, number);
   metrics.tokens = number * predicted_tokens(plan);
   metrics.step_seconds = seconds;
   metrics.tokens_per_second = batch * static_cast<double>(sequence) / seconds;
-  metrics.model_flops_per_second = visible / seconds;
-  metrics.mfu = visible / seconds / job_.peak_flops;
-  metrics.mfu_dense = dense / seconds / job_.peak_flops;
+  metrics.model_flops_per_second = visible_flops_ / seconds;
+  metrics.mfu = visible_flops_ / seconds / job_.peak_flops;
+  metrics.mfu_dense = dense_flops_ / seconds / job_.peak_flops;
   metrics.peak_memory_bytes = peak_memory_;
   return metrics;
 }

@@ -17,7 +17,7 @@ struct CollectedStep {
 class MetricsCollector {
  public:
   // `job` outlives the collector.
-  explicit MetricsCollector(Job& job) : job_(job) {}
+  explicit MetricsCollector(Job& job);
 
   // Starts the clock of the next step. Later steps are timed from the end of collect() to the next.
   void start_clock() { previous_ = Clock::now(); }
@@ -36,6 +36,7 @@ class MetricsCollector {
   StepMetrics measure(std::int64_t number, double seconds) const;
 
   Job& job_;
+  double visible_flops_, dense_flops_;  // of a step, over all ranks; see PairCount
   Clock::time_point previous_;
   std::int64_t peak_memory_ = 0;  // bytes, of the largest rank; known after the first step
 };

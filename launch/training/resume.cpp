@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "model/state/config_json.h"
 #include "model/state/model_state.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"

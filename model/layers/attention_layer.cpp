@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "runtime/ops/attention/attention.h"
+#include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/linear.h"
 
 namespace masformer {
@@ -20,14 +21,30 @@ ParameterId declare_qkv(LayerSetup& setup, int index) {
       Initial::normal);
 }
 
+// Whether cuDNN may take this attention's backward (attention_cudnn_graph.h), which needs memory of
+// its own; the built-in kernels, which take the rest, need none.
+bool may_use_cudnn(const Span& span, DType dtype, std::int64_t head_dim) {
+  if (dtype != DType::bf16 || (head_dim != 64 && head_dim != 128)) return false;
+  switch (span.kind) {
+    case Span::Kind::full:
+    case Span::Kind::window:
+      return true;
+    case Span::Kind::block:
+      return false;
+  }
+  return false;
+}
+
 }  // namespace
 
-AttentionLayer::AttentionLayer(LayerSetup setup, int index)
+AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, int index)
     : recompute_(setup.recompute),
-      span_(setup.config.spans[static_cast<std::size_t>(index)]),
-      scale_(setup.config.attention_scale),
-      heads_(setup.config.heads / setup.place.ranks),
-      head_dim_(setup.config.head_dim()),
+      shape_(setup.shape),
+      hidden_(setup.config.hidden),
+      span_(spec.span),
+      scale_(spec.scale),
+      heads_(spec.heads / setup.place.ranks),
+      head_dim_(setup.config.hidden / spec.heads),
       norm_(setup, name_of_block(index) + "ln_1", Pass::backward_weight),
       qkv_weight_(declare_qkv(setup, index)),
       projection_(setup, name_of_block(index) + "attn.attention.out_proj", setup.config.hidden) {
@@ -47,9 +64,28 @@ AttentionLayer::AttentionLayer(LayerSetup setup, int index)
         buffers.add_fp32("q gradient sum", {tokens, local}, backward_input, backward_input);
   }
   qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * local}, backward_input, backward_weight);
+  if (may_use_cudnn(span_, buffers.dtype(), head_dim_)) {
+    setup.need_workspace(cuda_workspace::attention_backward(
+        {setup.shape.samples, setup.shape.sequence, heads_, head_dim_}, setup.deterministic));
+  }
   if (recompute_ == Recompute::none) return;
   for (const BufferId id : {attended_, lse_}) buffers.mark_recomputed(id);
   if (recompute_ == Recompute::block) buffers.mark_recomputed(qkv_);
+}
+
+std::string AttentionLayer::kind() const {
+  return "attention " + to_string(span_);
+}
+
+// Four products [T, H] x [H, H/t], and two multiply-adds for each pair and element of a head.
+double AttentionLayer::forward_flops(PairCount count) const {
+  const auto sequence = static_cast<double>(shape_.sequence);
+  const double pairs = count == PairCount::dense
+                           ? sequence * sequence
+                           : static_cast<double>(visible_pairs(span_, shape_.sequence));
+  const auto width = static_cast<double>(heads_ * head_dim_);
+  const double products = 4 * sequence * static_cast<double>(hidden_) * width;
+  return 2 * static_cast<double>(shape_.samples) * (products + 2 * width * pairs);
 }
 
 void AttentionLayer::forward(LayerContext& context) const {

@@ -15,9 +15,11 @@ namespace masformer {
 class AttentionLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  AttentionLayer(LayerSetup setup, int index);
+  AttentionLayer(LayerSetup setup, const AttentionSpec& spec, int index);
 
-  std::string kind() const override { return "attention " + to_string(span_); }
+  std::string kind() const override;
+  double forward_flops(PairCount count) const override;
+
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;
@@ -32,6 +34,8 @@ class AttentionLayer final : public Layer {
   Tensor q_gradient_sum(const LayerContext& context) const;
 
   Recompute recompute_;
+  MicroBatchShape shape_;
+  std::int64_t hidden_;
   Span span_;
   float scale_;
   std::int64_t heads_, head_dim_;

@@ -1,5 +1,6 @@
 #include "model/layers/embedding_layer.h"
 
+#include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/embedding.h"
 
 namespace masformer {
@@ -20,7 +21,9 @@ EmbeddingLayer::EmbeddingLayer(LayerSetup setup)
                                              Initial::normal)),
       first_word_(equal_shard_range(padded_vocab(setup.config.vocab, setup.place.ranks),
                                     setup.place.ranks, setup.place.rank)
-                      .begin) {}
+                      .begin) {
+  setup.need_workspace(cuda_workspace::embedding_backward(setup.tokens()));
+}
 
 void EmbeddingLayer::forward(LayerContext& context) const {
   embedding(context.stream, context.batch.tokens, context.parameters[tokens_].value, first_word_,

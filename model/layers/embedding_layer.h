@@ -13,6 +13,8 @@ class EmbeddingLayer final : public Layer {
   explicit EmbeddingLayer(LayerSetup setup);
 
   std::string kind() const override { return "embedding"; }
+  double forward_flops(PairCount) const override { return 0; }
+
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext&) const override {}  // tokens have no gradient
   void backward_weight(LayerContext& context) const override;

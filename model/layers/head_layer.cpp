@@ -21,6 +21,7 @@ VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& p
 
 HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
     : tokens_(setup.tokens()),
+      hidden_(setup.config.hidden),
       max_chunk_(setup.device == Device::cpu ? chunk_on_cpu : chunk_on_device),
       shard_(vocabulary_shard(setup.config, setup.place)),
       weight_(weight),
@@ -37,6 +38,11 @@ HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
     logits_gradient_ =
         buffers.add("logits gradient", {rows, columns}, backward_input, backward_input);
   }
+}
+
+// [T, H] by the words of this rank; padding is no part of the model.
+double HeadLayer::forward_flops(PairCount) const {
+  return 2 * static_cast<double>(tokens_ * shard_.valid) * static_cast<double>(hidden_);
 }
 
 void HeadLayer::forward(LayerContext& context) const {

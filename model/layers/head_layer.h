@@ -20,6 +20,8 @@ class HeadLayer final : public Layer {
   HeadLayer(LayerSetup setup, ParameterId weight);
 
   std::string kind() const override { return "head"; }
+  double forward_flops(PairCount count) const override;
+
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;
   void backward_weight(LayerContext&) const override {}
@@ -33,7 +35,7 @@ class HeadLayer final : public Layer {
   // log-sum-exp.
   void loss(LayerContext& context, Chunk& chunk) const;
 
-  std::int64_t tokens_;
+  std::int64_t tokens_, hidden_;
   std::int64_t max_chunk_;  // tokens whose logits are held at once
   VocabularyShard shard_;
   ParameterId weight_;

@@ -1,5 +1,6 @@
 #include "model/layers/layer_norm_part.h"
 
+#include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/layer_norm.h"
 
 namespace masformer {
@@ -17,6 +18,7 @@ LayerNormPart::LayerNormPart(LayerSetup& setup, const std::string& name, Pass la
     parameters.mark_partial(weight_);
     parameters.mark_partial(bias_);
   }
+  setup.need_workspace(cuda_workspace::layer_norm_backward(shards_.own().count, hidden));
   BufferRegistry& buffers = setup.buffers;
   normed_ = buffers.add("normed", whole, forward, last_reader);
   mean_ = buffers.add_fp32("mean", own, forward, backward_input);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/gelu.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
@@ -15,17 +16,19 @@ std::string name_of(int index, const char* part) {
 
 }  // namespace
 
-MlpLayer::MlpLayer(LayerSetup setup, int index)
+MlpLayer::MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, int index)
     : recompute_(setup.recompute),
       norm_(setup, name_of(index, "ln_2"), Pass::backward_weight),
       weight_(setup.parameters.split_rows({name_of(index, "mlp.c_fc.weight")},
-                                          {setup.config.ffn, setup.config.hidden},
-                                          Initial::normal)),
-      bias_(setup.parameters.split_rows({name_of(index, "mlp.c_fc.bias")}, {setup.config.ffn},
+                                          {spec.ffn, setup.config.hidden}, Initial::normal)),
+      bias_(setup.parameters.split_rows({name_of(index, "mlp.c_fc.bias")}, {spec.ffn},
                                         Initial::zeros)),
-      projection_(setup, name_of(index, "mlp.c_proj"), setup.config.ffn) {
+      projection_(setup, name_of(index, "mlp.c_proj"), spec.ffn) {
   using enum Pass;
-  const Shape inner{setup.tokens(), setup.config.ffn / setup.place.ranks};
+  const Shape inner{setup.tokens(), spec.ffn / setup.place.ranks};
+  inner_ = inner;
+  hidden_ = setup.config.hidden;
+  setup.need_workspace(cuda_workspace::column_sums(inner[0], inner[1]));
   BufferRegistry& buffers = setup.buffers;
   before_gelu_ = buffers.add("before gelu", inner, Pass::forward, backward_input);
   after_gelu_ = buffers.add("after gelu", inner, Pass::forward, backward_weight);
@@ -33,6 +36,11 @@ MlpLayer::MlpLayer(LayerSetup setup, int index)
       buffers.add("before gelu gradient", inner, backward_input, backward_weight);
   if (recompute_ != Recompute::none) buffers.mark_recomputed(after_gelu_);
   if (recompute_ == Recompute::block) buffers.mark_recomputed(before_gelu_);
+}
+
+// Two products of [T, H] and [H, F/t].
+double MlpLayer::forward_flops(PairCount) const {
+  return 4 * static_cast<double>(inner_.elements()) * static_cast<double>(hidden_);
 }
 
 void MlpLayer::forward(LayerContext& context) const {

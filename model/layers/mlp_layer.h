@@ -14,9 +14,11 @@ namespace masformer {
 class MlpLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  MlpLayer(LayerSetup setup, int index);
+  MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, int index);
 
   std::string kind() const override { return "mlp"; }
+  double forward_flops(PairCount count) const override;
+
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;
@@ -27,6 +29,8 @@ class MlpLayer final : public Layer {
   void expand(LayerContext& context) const;
 
   Recompute recompute_;
+  Shape inner_;  // [T, F/t]
+  std::int64_t hidden_;
   LayerNormPart norm_;
   ParameterId weight_, bias_;
   ProjectionPart projection_;

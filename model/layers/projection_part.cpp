@@ -1,5 +1,6 @@
 #include "model/layers/projection_part.h"
 
+#include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
@@ -11,6 +12,7 @@ ProjectionPart::ProjectionPart(LayerSetup& setup, const std::string& name, std::
   const std::int64_t hidden = setup.config.hidden;
   weight_ = setup.parameters.split_columns(name + ".weight", {hidden, inner});
   bias_ = setup.parameters.replicated(name + ".bias", {hidden}, Initial::zeros);
+  setup.need_workspace(cuda_workspace::column_sums(setup.tokens(), hidden));
 }
 
 void ProjectionPart::forward(LayerContext& context, Tensor inner) const {

@@ -1,26 +1,28 @@
 #include "model/memory/activation_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "runtime/arena.h"
+#include "runtime/offset_allocator.h"
 
 namespace masformer {
 namespace {
 
 // The first and last point of a buffer's life.
 struct Lifetime {
-  ProgramPoint first_use, last;
+  ProgramPoint first, last;
 };
 
 // The lives of a buffer in a training step: one, or where it is recomputed, one before that and one
 // from there.
 std::vector<Lifetime> lives_in_training(const BufferSpec& buffer) {
-  if (!buffer.recomputed) return {{buffer.first_use, buffer.last}};
+  if (!buffer.recomputed) return {{buffer.first_use, buffer.last_use}};
   const ProgramPoint again{buffer.first_use.layer, Pass::recompute};
-  const bool scratch = buffer.last.pass == Pass::forward;
+  const bool scratch = buffer.last_use.pass == Pass::forward;
   return {{buffer.first_use, {buffer.last_forward_layer, Pass::forward}},
-          {again, scratch ? again : buffer.last}};
+          {again, scratch ? again : buffer.last_use}};
 }
 
 std::vector<Lifetime> lives_in_evaluation(const BufferSpec& buffer) {
@@ -30,68 +32,61 @@ std::vector<Lifetime> lives_in_evaluation(const BufferSpec& buffer) {
   return {{own, {buffer.last_forward_layer, Pass::forward}}};
 }
 
-bool is_evaluation(const std::vector<Action>& actions) {
-  return std::ranges::all_of(
-      actions, [](const Action& action) { return action.kind == ActionKind::forward; });
-}
+// Which buffers' lives begin and end at each point, so that the replay looks at no others.
+class LifetimeIndex {
+ public:
+  struct Events {
+    std::vector<BufferId> begin, end;
+  };
+
+  LifetimeIndex(const std::vector<BufferSpec>& buffers, int layers, bool evaluation)
+      : events_(static_cast<std::size_t>(layers)) {
+    for (BufferId id = 0; id < buffers.size(); ++id) {
+      for (const Lifetime& life :
+           evaluation ? lives_in_evaluation(buffers[id]) : lives_in_training(buffers[id])) {
+        at(life.first).begin.push_back(id);
+        at(life.last).end.push_back(id);
+      }
+    }
+  }
+
+  const Events& operator[](const ProgramPoint& point) const {
+    return events_[static_cast<std::size_t>(point.layer)][static_cast<std::size_t>(point.pass)];
+  }
+
+ private:
+  static constexpr std::size_t passes = 4;
+
+  Events& at(const ProgramPoint& point) { return const_cast<Events&>(std::as_const(*this)[point]); }
+
+  std::vector<std::array<Events, passes>> events_;  // [layer][pass]
+};
 
 }  // namespace
 
-std::vector<ProgramPoint> StagePasses::program(ActionKind kind) const {
-  std::vector<ProgramPoint> order;
-  for (int i = 0; i < layers; ++i) {
-    if (kind == ActionKind::forward) {
-      order.push_back({i, Pass::forward});
-      continue;
-    }
-    const int layer = layers - 1 - i;
-    if (kind != ActionKind::backward_weight) {
-      for (const RecomputedLayers& again : recomputed) {
-        if (again.end != layer + 1) continue;
-        for (int l = again.begin; l < again.end; ++l) order.push_back({l, Pass::recompute});
-      }
-      order.push_back({layer, Pass::backward_input});
-    }
-    if (kind != ActionKind::backward_input) order.push_back({layer, Pass::backward_weight});
-  }
-  return order;
-}
-
-bool StagePasses::recomputed_together(int writer, int reader) const {
-  return std::ranges::any_of(recomputed, [&](const RecomputedLayers& layers_again) {
-    return layers_again.begin <= writer && writer < reader && reader < layers_again.end;
-  });
-}
-
-ActivationPlan::ActivationPlan(const std::vector<BufferSpec>& buffers, const StagePasses& passes,
+ActivationPlan::ActivationPlan(const std::vector<BufferSpec>& buffers, const StageProgram& program,
                                int micro_batches, const std::vector<Action>& actions)
     : forward_(static_cast<std::size_t>(micro_batches),
                std::vector<std::int64_t>(buffers.size(), -1)),
       backward_(forward_) {
-  const bool evaluation = is_evaluation(actions);
-  std::vector<std::vector<Lifetime>> lives;
-  for (const auto& buffer : buffers) {
-    lives.push_back(evaluation ? lives_in_evaluation(buffer) : lives_in_training(buffer));
+  const LifetimeIndex lives(buffers, program.layers(), is_evaluation(actions));
+  std::vector<std::int64_t> bytes;
+  for (const BufferSpec& buffer : buffers) {
+    bytes.push_back(Arena::footprint(buffer.shape, buffer.dtype));
   }
-  // Calls visit(buffer) for each life that has this end at this point.
-  const auto each = [&](ProgramPoint Lifetime::*end, const ProgramPoint& point, const auto& visit) {
-    for (BufferId id = 0; id < buffers.size(); ++id) {
-      for (const Lifetime& life : lives[id]) {
-        if (life.*end == point) visit(id);
-      }
-    }
-  };
   OffsetAllocator allocator;
   for (const Action& action : actions) {
     const auto batch = static_cast<std::size_t>(action.micro_batch);
-    std::vector<std::int64_t>& offsets = backward_[batch];
-    for (const ProgramPoint& point : passes.program(action.kind)) {
-      each(&Lifetime::first_use, point, [&](BufferId id) {
-        offsets[id] = allocator.allocate(Arena::footprint(buffers[id].shape, buffers[id].dtype));
-      });
-      each(&Lifetime::last, point, [&](BufferId id) { allocator.release(offsets[id]); });
+    const bool forward = action.kind == ActionKind::forward;
+    // A forward's places are the backward's, too, until a recomputation finds others.
+    for (const ProgramPoint& point : program.points(action.kind, action.chunk)) {
+      for (const BufferId id : lives[point].begin) {
+        const std::int64_t offset = allocator.allocate(bytes[id]);
+        backward_[batch][id] = offset;
+        if (forward) forward_[batch][id] = offset;
+      }
+      for (const BufferId id : lives[point].end) allocator.release(backward_[batch][id]);
     }
-    if (action.kind == ActionKind::forward) forward_[batch] = offsets;
   }
   peak_ = allocator.peak();
 }

@@ -144,46 +144,4 @@ void load_weights(const Stream& stream, CheckpointReader& reader, ParameterSet& 
   }
 }
 
-nlohmann::json to_json(const ModelConfig& config) {
-  return {{"layers", config.layers},
-          {"hidden", config.hidden},
-          {"heads", config.heads},
-          {"ffn", config.ffn},
-          {"vocab", config.vocab},
-          {"positions", config.positions},
-          {"spans", to_string(config.spans)},
-          {"attention_scale", config.attention_scale},
-          {"tied", config.tied},
-          {"epsilon", config.epsilon}};
-}
-
-namespace {
-
-// An older checkpoint may lack the key.
-template <class Value>
-Value value_or(const nlohmann::json& model, const char* key, Value standard) {
-  const auto found = model.find(key);
-  return found == model.end() ? standard : found->get<Value>();
-}
-
-}  // namespace
-
-ModelConfig model_from_json(const nlohmann::json& model) {
-  const ModelConfig standard;
-  try {
-    return {.layers = model.at("layers"),
-            .hidden = model.at("hidden"),
-            .heads = model.at("heads"),
-            .ffn = model.at("ffn"),
-            .vocab = model.at("vocab"),
-            .positions = model.at("positions"),
-            .spans = parse_spans(model.at("spans").get<std::string>()),
-            .attention_scale = value_or(model, "attention_scale", standard.attention_scale),
-            .tied = value_or(model, "tied", standard.tied),
-            .epsilon = value_or(model, "epsilon", standard.epsilon)};
-  } catch (const nlohmann::json::exception& error) {
-    fail("the checkpoint does not describe a model: {}", error.what());
-  }
-}
-
 }  // namespace masformer

@@ -44,10 +44,4 @@ void load_training(const Stream& stream, CheckpointReader& checkpoint, Parameter
 // start, as Longformer does (Beltagy et al., arXiv 2004.05150, section 5).
 void load_weights(const Stream& stream, CheckpointReader& checkpoint, ParameterSet& parameters);
 
-// The model as a checkpoint's attribute "model", which other programs read, too.
-nlohmann::json to_json(const ModelConfig& config);
-// Throws Error where the attribute does not describe a model. What an older checkpoint lacks has
-// ModelConfig's default.
-ModelConfig model_from_json(const nlohmann::json& model);
-
 }  // namespace masformer

@@ -1,7 +1,9 @@
 #include "parallel/pipeline/deadlock_check.h"
 
 #include <optional>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <fmt/ranges.h>
@@ -29,39 +31,46 @@ std::string describe(const Message& message) {
                      message.micro_batch, message.part);
 }
 
-// Runs a schedule over channels that hold nothing. Whoever goes first, the end is the same, since
-// each channel has one writer and one reader.
-class Simulation {
+// The order in which stages take their turns does not change how it ends, since each link has one
+// writer and one reader.
+class DeadlockCheck {
  public:
-  explicit Simulation(const Schedule& schedule)
+  explicit DeadlockCheck(const Schedule& schedule)
       : schedule_(schedule),
         evaluation_(is_evaluation(schedule)),
         done_(schedule.actions.size()),
         has_input_(schedule.actions.size()),
-        channels_(schedule.actions.size() * schedule.actions.size()) {}
+        handed_over_(schedule.actions.size()),
+        links_(schedule.actions.size() * schedule.actions.size()) {}
 
   void run() {
     for (bool moved = true; moved;) {
       moved = false;
-      for (int stage = 0; stage < schedule_.stages; ++stage) {
+      for (int stage = 0; stage < schedule_.stages(); ++stage) {
         while (ask(stage) || act(stage)) moved = true;
       }
     }
     std::vector<std::string> stuck;
-    for (int stage = 0; stage < schedule_.stages; ++stage) {
+    for (int stage = 0; stage < schedule_.stages(); ++stage) {
       if (!finished(stage)) stuck.push_back(why_stuck(stage));
     }
     require(stuck.empty(), "the schedule does not run to its end: {}", fmt::join(stuck, "; "));
   }
 
  private:
-  using Channel = std::optional<Message>;  // the message that waits for its receiver
+  using Link = std::optional<Message>;  // the message that waits for its receiver
 
-  Channel& channel(int from, int to) {
-    const int place = from * schedule_.stages + to;
-    return channels_[static_cast<std::size_t>(place)];
+  Link& link(int from, int to) {
+    const int place = from * schedule_.stages() + to;
+    return links_[static_cast<std::size_t>(place)];
   }
   char& has_input(int stage) { return has_input_[static_cast<std::size_t>(stage)]; }
+  // Which inputs a stage has handed over to itself.
+  using Inputs = std::set<std::tuple<bool, int, int>>;  // forward, chunk, micro-batch
+  Inputs& handed_over(int stage) { return handed_over_[static_cast<std::size_t>(stage)]; }
+  static Inputs::key_type key(const Action& action) {
+    return {is_forward(action), action.chunk, action.micro_batch};
+  }
   std::size_t& done(int stage) { return done_[static_cast<std::size_t>(stage)]; }
   const std::vector<Action>& actions(int stage) const {
     return schedule_.actions[static_cast<std::size_t>(stage)];
@@ -72,10 +81,10 @@ class Simulation {
   // The stage that must take a message before `stage` may ask for its next action's input.
   std::optional<int> blocks_asking(int stage) {
     const Action& action = next(stage);
-    for (int to = 0; to < schedule_.stages; ++to) {
-      const Channel& sent = channel(stage, to);
+    for (int to = 0; to < schedule_.stages(); ++to) {
+      const Link& sent = link(stage, to);
       const bool same_place = sent && !sent->output && !is_forward(action) &&
-                              sent->part == schedule_.part(stage, action.chunk) - 1 &&
+                              sent->part == schedule_.placement.part(stage, action.chunk) - 1 &&
                               sends_to(schedule_, stage, action);
       if (sent && (evaluation_ || same_place)) return to;
     }
@@ -85,14 +94,16 @@ class Simulation {
   // The stage that `stage` waits for to get its next action's input.
   std::optional<int> awaited_sender(int stage) {
     const std::optional<int> from = receives_from(schedule_, stage, next(stage));
-    if (from && !channel(*from, stage)) return from;
+    if (from && !link(*from, stage)) return from;
+    const std::optional<Action> own = takes_over_from(schedule_, stage, next(stage));
+    if (own && !handed_over(stage).contains(key(next(stage)))) return stage;
     return std::nullopt;
   }
 
   // The stage that must take a message before `stage` may start its next action.
   std::optional<int> blocks_sending(int stage) {
     const std::optional<int> to = sends_to(schedule_, stage, next(stage));
-    if (to && channel(stage, *to)) return to;
+    if (to && link(stage, *to)) return to;
     return std::nullopt;
   }
 
@@ -102,20 +113,24 @@ class Simulation {
     if (blocks_asking(stage) || awaited_sender(stage)) return false;
     const Action& action = next(stage);
     if (const auto from = receives_from(schedule_, stage, action)) {
-      const int part = schedule_.part(stage, action.chunk);
+      const int part = schedule_.placement.part(stage, action.chunk);
       take(*from, stage, {is_forward(action), part, action.micro_batch});
     }
     has_input(stage) = true;
     return true;
   }
 
-  // Does the next action, once its input is there, and leaves its result in the channel.
+  // Does the next action, once its input is there, and leaves its result in the link.
   bool act(int stage) {
     if (finished(stage) || !has_input(stage) || blocks_sending(stage)) return false;
     const Action& action = next(stage);
     if (const auto to = sends_to(schedule_, stage, action)) {
-      const int receiver = schedule_.part(stage, action.chunk) + (is_forward(action) ? 1 : -1);
-      channel(stage, *to) = Message{is_forward(action), receiver, action.micro_batch};
+      const int receiver =
+          schedule_.placement.part(stage, action.chunk) + (is_forward(action) ? 1 : -1);
+      link(stage, *to) = Message{is_forward(action), receiver, action.micro_batch};
+    }
+    if (const auto own = hands_over_to(schedule_, stage, action)) {
+      handed_over(stage).insert(key(*own));
     }
     ++done(stage);
     has_input(stage) = false;
@@ -123,7 +138,7 @@ class Simulation {
   }
 
   void take(int from, int stage, const Message& wanted) {
-    Channel& waiting = channel(from, stage);
+    Link& waiting = link(from, stage);
     require(*waiting == wanted,
             "for the {}, stage {} asks stage {} for the {}, but gets the {}: the two stages have "
             "different orders",
@@ -135,7 +150,7 @@ class Simulation {
     const std::string action = to_string(next(stage));
     if (const auto to = has_input(stage) ? blocks_sending(stage) : blocks_asking(stage)) {
       return fmt::format("stage {} waits before the {} for stage {} to take the {}", stage, action,
-                         *to, describe(*channel(stage, *to)));
+                         *to, describe(*link(stage, *to)));
     }
     const auto from = awaited_sender(stage);
     return fmt::format("stage {} waits before the {} for its input from stage {}", stage, action,
@@ -144,15 +159,16 @@ class Simulation {
 
   const Schedule& schedule_;
   bool evaluation_;
-  std::vector<std::size_t> done_;  // [stage], actions
-  std::vector<char> has_input_;    // [stage], of its next action
-  std::vector<Channel> channels_;  // [from, to]
+  std::vector<std::size_t> done_;    // [stage], actions
+  std::vector<char> has_input_;      // [stage], of its next action
+  std::vector<Inputs> handed_over_;  // [stage]
+  std::vector<Link> links_;          // [from, to]
 };
 
 }  // namespace
 
-void simulate(const Schedule& schedule) {
-  Simulation(schedule).run();
+void check_for_deadlock(const Schedule& schedule) {
+  DeadlockCheck(schedule).run();
 }
 
 }  // namespace masformer

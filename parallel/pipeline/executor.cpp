@@ -1,112 +1,93 @@
 #include "parallel/pipeline/executor.h"
 
-#include <algorithm>
-#include <set>
+#include <map>
 #include <utility>
 
+#include "parallel/pipeline/execution_plan.h"
 #include "runtime/error.h"
 #include "runtime/op_timer.h"
+#include "runtime/ops/elementwise.h"
 
 namespace masformer {
 namespace {
 
-// A backward overwrites its micro-batch's output and the chunk's last gradient, so both must have
-// left. validate() simulates nothing laxer than this, so a validated schedule can't hang here.
-bool frees_buffers(const Action& action) {
-  return action.kind == ActionKind::backward || action.kind == ActionKind::backward_input;
-}
-
 class Execution {
  public:
   Execution(const Stream& stream, const Schedule& schedule, Communicator& pipe,
-            PipelineStage& stage);
-  StepTiming run() &&;
+            PipelineStage& stage)
+      : stream_(stream), schedule_(schedule), pipe_(pipe), stage_(stage), timing_(stream) {
+    require(pipe.size() == schedule.stages() && std::ssize(schedule.actions) == schedule.stages(),
+            "a schedule of {} stages can't run on {} ranks", schedule.stages(), pipe.size());
+  }
+
+  StepTiming run() && {
+    for (const ExecutionStep& step : plan_execution(schedule_, pipe_.rank())) execute(step);
+    timing_.end();
+    return std::move(timing_);
+  }
 
  private:
-  void free_buffers(const Action& action);
-  void receive_input(const Action& action);
-  void send_result(const Action& action);
+  using Kind = ExecutionStep::Kind;
 
-  Request& output_send(const Action& action) {
-    const int place = action.chunk * schedule_.micro_batches + action.micro_batch;
-    return output_sends_[static_cast<std::size_t>(place)];
-  }
-  Request& gradient_send(const Action& action) {
-    return gradient_sends_[static_cast<std::size_t>(action.chunk)];
+  void execute(const ExecutionStep& step) {
+    const Action& action = step.action;
+    switch (step.kind) {
+      case Kind::wait_for_output_send:
+        return timing_.wait(output_sends_[{action.chunk, action.micro_batch}]);
+      case Kind::wait_for_gradient_send:
+        return timing_.wait(gradient_sends_[action.chunk]);
+      case Kind::receive:
+        return receive(action, step.peer);
+      case Kind::run:
+        return stage_.run(action);
+      case Kind::send:
+        return send(action, step.peer);
+      case Kind::hand_over:
+        return hand_over(action);
+    }
   }
 
+  void receive(const Action& action, int from) {
+    const bool forward = action.kind == ActionKind::forward;
+    Request arrival =
+        pipe_.receive(forward ? stage_.input(action) : stage_.output_gradient(action), from);
+    timing_.wait(arrival);
+  }
+
+  void send(const Action& action, int to) {
+    if (action.kind == ActionKind::forward) {
+      output_sends_[{action.chunk, action.micro_batch}] = pipe_.send(stage_.output(action), to);
+    } else {
+      gradient_sends_[action.chunk] = pipe_.send(stage_.input_gradient(action), to);
+    }
+  }
+
+  // A copy, although both parts are on this device: each part's buffers then live and die by the
+  // same rules wherever its neighbours are, for one pass over [tokens, hidden] per hand-over.
+  void hand_over(const Action& action) {
+    const Action next = *hands_over_to(schedule_, pipe_.rank(), action);
+    if (action.kind == ActionKind::forward) {
+      copy(stream_, stage_.output(action), stage_.input(next));
+    } else {
+      copy(stream_, stage_.input_gradient(action), stage_.output_gradient(next));
+    }
+  }
+
+  const Stream& stream_;
   const Schedule& schedule_;
   Communicator& pipe_;
   PipelineStage& stage_;
-  const std::vector<Action>& actions_;
-  bool evaluation_;
-  std::vector<Request> output_sends_;    // [chunk, micro-batch]
-  std::vector<Request> gradient_sends_;  // [chunk], the last one
+  std::map<std::pair<int, int>, Request> output_sends_;  // by chunk and micro-batch
+  std::map<int, Request> gradient_sends_;                // by chunk: the last one
   StepTiming timing_;
 };
 
-const std::vector<Action>& actions_of(const Schedule& schedule, const Communicator& pipe) {
-  require(pipe.size() == schedule.stages && std::ssize(schedule.actions) == schedule.stages,
-          "a schedule of {} stages can't run on {} ranks", schedule.stages, pipe.size());
-  return schedule.actions[static_cast<std::size_t>(pipe.rank())];
-}
-
-Execution::Execution(const Stream& stream, const Schedule& schedule, Communicator& pipe,
-                     PipelineStage& stage)
-    : schedule_(schedule),
-      pipe_(pipe),
-      stage_(stage),
-      actions_(actions_of(schedule, pipe)),
-      evaluation_(is_evaluation(schedule)),
-      output_sends_(static_cast<std::size_t>(schedule.chunks * schedule.micro_batches)),
-      gradient_sends_(static_cast<std::size_t>(schedule.chunks)),
-      timing_(stream) {}
-
-StepTiming Execution::run() && {
-  for (const Action& action : actions_) {
-    free_buffers(action);
-    receive_input(action);
-    stage_.run(action);
-    send_result(action);
-  }
-  for (Request& event : output_sends_) timing_.wait(event);
-  for (Request& event : gradient_sends_) timing_.wait(event);
-  timing_.end();
-  return std::move(timing_);
-}
-
-void Execution::free_buffers(const Action& action) {
-  if (!frees_buffers(action)) return;
-  timing_.wait(output_send(action));
-  timing_.wait(gradient_send(action));
-}
-
-void Execution::receive_input(const Action& action) {
-  const auto from = receives_from(schedule_, pipe_.rank(), action);
-  if (!from) return;
-  const bool forward = action.kind == ActionKind::forward;
-  Request arrival =
-      pipe_.receive(forward ? stage_.input(action) : stage_.output_gradient(action), *from);
-  timing_.wait(arrival);
-}
-
-void Execution::send_result(const Action& action) {
-  const auto to = sends_to(schedule_, pipe_.rank(), action);
-  if (!to) return;
-  if (action.kind == ActionKind::forward) {
-    output_send(action) = pipe_.send(stage_.output(action), *to);
-    if (evaluation_) timing_.wait(output_send(action));
-  } else {
-    gradient_send(action) = pipe_.send(stage_.input_gradient(action), *to);
-  }
-}
-
 }  // namespace
 
-void StepTiming::wait(Request& event) {
-  if (event.done()) return;
+void StepTiming::wait(Request& request) {
+  if (request.done()) return;
   DeviceEvent begin(*stream_);
-  time_wait(*stream_, "other stages", [&] { event.wait(); });
+  time_wait(*stream_, "other stages", [&] { request.wait(); });
   waits_.push_back({std::move(begin), DeviceEvent(*stream_)});
 }
 
@@ -119,30 +100,6 @@ double StepTiming::waiting_seconds() const {
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
                    PipelineStage& stage) {
   return Execution(stream, schedule, pipe, stage).run();
-}
-
-// As Execution starts them and waits for them.
-int max_messages(const Schedule& schedule, int stage) {
-  std::set<std::pair<int, int>> outputs;  // chunk and micro-batch
-  std::set<int> gradients;                // chunk
-  std::size_t most = 0;
-  for (const Action& action : schedule.actions[static_cast<std::size_t>(stage)]) {
-    if (frees_buffers(action)) {
-      outputs.erase({action.chunk, action.micro_batch});
-      gradients.erase(action.chunk);
-    }
-    const std::size_t received = receives_from(schedule, stage, action) ? 1 : 0;
-    most = std::max(most, outputs.size() + gradients.size() + received);
-    if (!sends_to(schedule, stage, action)) continue;
-    if (action.kind == ActionKind::forward) {
-      outputs.insert({action.chunk, action.micro_batch});
-    } else {
-      gradients.insert(action.chunk);
-    }
-    most = std::max(most, outputs.size() + gradients.size());
-    if (is_evaluation(schedule)) outputs.clear();
-  }
-  return static_cast<int>(most);
 }
 
 }  // namespace masformer

@@ -16,9 +16,11 @@ class PipelineStage {
  public:
   virtual ~PipelineStage() = default;
 
-  // Where an action finds what the previous part sent, and leaves what the next part gets. A
+  // Where an action finds what the previous part gave, and leaves what the next part gets. A
   // gradient that was sent stays untouched until the same chunk's next backward is prepared; an
-  // output until its own backward or, in evaluation, the end of its action.
+  // output until its own backward or, in evaluation, the end of its action. Where the previous part
+  // is on this stage, input() and output_gradient() are filled when that part's action ends, and
+  // stay untouched until the action that they are for.
   virtual Tensor input(const Action& action) = 0;
   virtual Tensor output(const Action& action) = 0;
   virtual Tensor input_gradient(const Action& action) = 0;
@@ -33,7 +35,7 @@ class StepTiming {
   explicit StepTiming(const Stream& stream) : stream_(&stream), begin_(stream) {}
 
   // Makes the stream wait for `event`.
-  void wait(Request& event);
+  void wait(Request& request);
   void end() { end_ = DeviceEvent(*stream_); }
 
   // These wait for the stream to come there. The idle share is waiting / total.
@@ -51,13 +53,10 @@ class StepTiming {
 };
 
 // Runs schedule.actions[pipe.rank()] of a validated schedule in order. Waits for each input before
-// its action; outputs are sent without waiting and their buffers waited for before they are used
-// again. All sends are done for what is issued to `stream`, the stage's, after it.
+// its action; sends outputs without waiting, and waits for their buffers before it uses them again.
+// Between two parts of this stage it copies. All sends are done for what is issued to `stream`, the
+// stage's, after it.
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
                    PipelineStage& stage);
-
-// How many of a stage's messages, sent and received, are under way at once at most: for plans of
-// the memory that staged ones take (staged_communicator.h).
-int max_messages(const Schedule& schedule, int stage);
 
 }  // namespace masformer

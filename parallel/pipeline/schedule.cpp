@@ -7,17 +7,6 @@
 namespace masformer {
 namespace {
 
-Schedule empty_schedule(int stages, int micro_batches) {
-  require(stages >= 1 && micro_batches >= 1,
-          "there is no schedule of {} micro-batches on {} stages: both must be at least 1",
-          micro_batches, stages);
-  Schedule schedule;
-  schedule.stages = stages;
-  schedule.micro_batches = micro_batches;
-  schedule.actions.resize(static_cast<std::size_t>(stages));
-  return schedule;
-}
-
 // +1 where an action's result goes to the next part, -1 for the previous one, 0 for neither.
 int direction(ActionKind kind) {
   switch (kind) {
@@ -32,12 +21,24 @@ int direction(ActionKind kind) {
   fail("unknown action {}", static_cast<int>(kind));
 }
 
-// The stage of the part `distance` after the action's own; none past the ends of the model.
-std::optional<int> neighbour(const Schedule& schedule, int stage, const Action& action,
-                             int distance) {
-  const int part = schedule.part(stage, action.chunk) + distance;
-  if (distance == 0 || part < 0 || part >= schedule.parts()) return std::nullopt;
-  return part % schedule.stages;
+// Where the part is that is `distance` after the action's own; none past the ends of the model.
+std::optional<Placement::Place> neighbour(const Schedule& schedule, int stage, const Action& action,
+                                          int distance) {
+  const int part = schedule.placement.part(stage, action.chunk) + distance;
+  if (distance == 0 || part < 0 || part >= schedule.placement.parts()) return std::nullopt;
+  return schedule.placement.place(part);
+}
+
+std::optional<int> other_stage(const std::optional<Placement::Place>& place, int stage) {
+  if (!place || place->stage == stage) return std::nullopt;
+  return place->stage;
+}
+
+std::optional<Action> same_stage(const std::optional<Placement::Place>& place, int stage,
+                                 Action action) {
+  if (!place || place->stage != stage) return std::nullopt;
+  action.chunk = place->chunk;
+  return action;
 }
 
 std::string_view name_of(ActionKind kind) {
@@ -56,55 +57,30 @@ std::string_view name_of(ActionKind kind) {
 
 }  // namespace
 
-Schedule forward_only(int stages, int micro_batches) {
-  Schedule schedule = empty_schedule(stages, micro_batches);
-  for (auto& actions : schedule.actions) {
-    for (int i = 0; i < micro_batches; ++i) actions.push_back({ActionKind::forward, i, 0});
-  }
-  return schedule;
-}
-
-Schedule gpipe(int stages, int micro_batches) {
-  Schedule schedule = forward_only(stages, micro_batches);
-  for (auto& actions : schedule.actions) {
-    for (int i = 0; i < micro_batches; ++i) actions.push_back({ActionKind::backward, i, 0});
-  }
-  return schedule;
-}
-
-Schedule one_forward_one_backward(int stages, int micro_batches) {
-  Schedule schedule = empty_schedule(stages, micro_batches);
-  for (int stage = 0; stage < stages; ++stage) {
-    auto& actions = schedule.actions[static_cast<std::size_t>(stage)];
-    const int ahead = std::min(micro_batches, stages - stage);
-    for (int i = 0; i < ahead; ++i) actions.push_back({ActionKind::forward, i, 0});
-    for (int i = 0; i < micro_batches; ++i) {
-      actions.push_back({ActionKind::backward, i, 0});
-      if (i + ahead < micro_batches) actions.push_back({ActionKind::forward, i + ahead, 0});
-    }
-  }
-  return schedule;
-}
-
-Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
-  if (name == "gpipe") return gpipe(stages, micro_batches);
-  if (name == "1f1b") return one_forward_one_backward(stages, micro_batches);
-  refuse("parallel.schedule={} is not a schedule: pick gpipe or 1f1b", name);
+bool is_evaluation(const std::vector<Action>& actions) {
+  return std::ranges::all_of(
+      actions, [](const Action& action) { return action.kind == ActionKind::forward; });
 }
 
 bool is_evaluation(const Schedule& schedule) {
-  return std::all_of(schedule.actions.begin(), schedule.actions.end(), [](const auto& actions) {
-    return std::all_of(actions.begin(), actions.end(),
-                       [](const Action& action) { return action.kind == ActionKind::forward; });
-  });
+  return std::ranges::all_of(schedule.actions,
+                             [](const auto& actions) { return is_evaluation(actions); });
 }
 
 std::optional<int> receives_from(const Schedule& schedule, int stage, const Action& action) {
-  return neighbour(schedule, stage, action, -direction(action.kind));
+  return other_stage(neighbour(schedule, stage, action, -direction(action.kind)), stage);
 }
 
 std::optional<int> sends_to(const Schedule& schedule, int stage, const Action& action) {
-  return neighbour(schedule, stage, action, direction(action.kind));
+  return other_stage(neighbour(schedule, stage, action, direction(action.kind)), stage);
+}
+
+std::optional<Action> hands_over_to(const Schedule& schedule, int stage, const Action& action) {
+  return same_stage(neighbour(schedule, stage, action, direction(action.kind)), stage, action);
+}
+
+std::optional<Action> takes_over_from(const Schedule& schedule, int stage, const Action& action) {
+  return same_stage(neighbour(schedule, stage, action, -direction(action.kind)), stage, action);
 }
 
 std::string to_string(const Action& action) {

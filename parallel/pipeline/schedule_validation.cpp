@@ -8,17 +8,17 @@ namespace masformer {
 namespace {
 
 void check_bounds(const Schedule& schedule) {
-  require(schedule.stages >= 1 && schedule.chunks >= 1 && schedule.micro_batches >= 1,
-          "a schedule of {} stages, {} chunks and {} micro-batches: each must be at least 1",
-          schedule.stages, schedule.chunks, schedule.micro_batches);
-  require(std::ssize(schedule.actions) == schedule.stages,
-          "a schedule of {} stages lists actions for {}", schedule.stages, schedule.actions.size());
-  for (int stage = 0; stage < schedule.stages; ++stage) {
+  require(schedule.micro_batches >= 1, "a schedule of {} micro-batches: it must have at least 1",
+          schedule.micro_batches);
+  require(std::ssize(schedule.actions) == schedule.stages(),
+          "a schedule of {} stages lists actions for {}", schedule.stages(),
+          schedule.actions.size());
+  for (int stage = 0; stage < schedule.stages(); ++stage) {
     for (const Action& action : schedule.actions[static_cast<std::size_t>(stage)]) {
       const bool inside = action.micro_batch >= 0 && action.micro_batch < schedule.micro_batches &&
-                          action.chunk >= 0 && action.chunk < schedule.chunks;
+                          action.chunk >= 0 && action.chunk < schedule.chunks();
       require(inside, "stage {} does the {}, in a schedule of {} micro-batches and {} chunks",
-              stage, to_string(action), schedule.micro_batches, schedule.chunks);
+              stage, to_string(action), schedule.micro_batches, schedule.chunks());
     }
   }
 }
@@ -30,7 +30,7 @@ class StageCheck {
   StageCheck(const Schedule& schedule, int stage)
       : schedule_(schedule),
         stage_(stage),
-        places_(static_cast<std::size_t>(kinds * schedule.chunks * schedule.micro_batches),
+        places_(static_cast<std::size_t>(kinds * schedule.chunks() * schedule.micro_batches),
                 absent) {
     const auto& actions = schedule.actions[static_cast<std::size_t>(stage)];
     for (std::size_t i = 0; i < actions.size(); ++i) {
@@ -41,7 +41,7 @@ class StageCheck {
   }
 
   void run(bool evaluation) const {
-    for (int chunk = 0; chunk < schedule_.chunks; ++chunk) {
+    for (int chunk = 0; chunk < schedule_.chunks(); ++chunk) {
       for (int i = 0; i < schedule_.micro_batches; ++i) check_complete(i, chunk, evaluation);
       if (evaluation) continue;
       for (int i = 0; i < schedule_.micro_batches; ++i) check_order(i, chunk);
@@ -53,7 +53,7 @@ class StageCheck {
   static constexpr std::ptrdiff_t absent = -1;
 
   std::size_t index(const Action& action) const {
-    const int row = static_cast<int>(action.kind) * schedule_.chunks + action.chunk;
+    const int row = static_cast<int>(action.kind) * schedule_.chunks() + action.chunk;
     const int place = row * schedule_.micro_batches + action.micro_batch;
     return static_cast<std::size_t>(place);
   }
@@ -114,8 +114,9 @@ class StageCheck {
 void validate(const Schedule& schedule) {
   check_bounds(schedule);
   const bool evaluation = is_evaluation(schedule);
-  for (int stage = 0; stage < schedule.stages; ++stage) StageCheck(schedule, stage).run(evaluation);
-  simulate(schedule);
+  for (int stage = 0; stage < schedule.stages(); ++stage)
+    StageCheck(schedule, stage).run(evaluation);
+  check_for_deadlock(schedule);
 }
 
 }  // namespace masformer

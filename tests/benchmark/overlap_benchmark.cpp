@@ -19,14 +19,11 @@ namespace {
 
 // 29 million parameters and few tokens, because the overlap matters where exchanges take long.
 ModelConfig model() {
-  return {.layers = 8,
-          .hidden = 512,
-          .heads = 8,
-          .ffn = 2048,
+  return {.hidden = 512,
           .vocab = 8192,
           .positions = 256,
-          .spans = parse_spans("full*8"),
-          .attention_scale = 0.125f};
+          .blocks = blocks_of_spans(parse_spans("full*8"), {.heads = 8, .scale = 0.125f},
+                                    GeluMlpSpec{2048})};
 }
 
 // A step that sums gradients and gathers weights while layers compute, or all at once.

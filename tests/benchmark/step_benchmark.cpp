@@ -21,14 +21,11 @@ namespace {
 constexpr std::int64_t sequence = 1024;
 
 ModelConfig gpt_125m(const char* spans) {
-  return {.layers = 12,
-          .hidden = 768,
-          .heads = 12,
-          .ffn = 3072,
+  return {.hidden = 768,
           .vocab = 50257,
           .positions = sequence,
-          .spans = parse_spans(spans),
-          .attention_scale = 0.125f};
+          .blocks = blocks_of_spans(parse_spans(spans), {.heads = 12, .scale = 0.125f},
+                                    GeluMlpSpec{3072})};
 }
 
 // FLOP/s of the model's largest kind of product except the head's, in fp32.

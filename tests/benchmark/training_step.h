@@ -20,7 +20,7 @@ class TrainingStep {
       : stream_(stream),
         groups_(groups),
         sequence_(config.positions),
-        under_test_(config, mesh, groups.at, even_partition(config.layers, mesh.pipe),
+        under_test_(config, mesh, groups.at, even_partition(config.layers(), mesh.pipe),
                     {.shape = {1, sequence_}, .dtype = dtype}, gpipe(mesh.pipe, 1), stream, groups,
                     change) {
     stage().parameters().initialise(stream, 1, 0.02);

@@ -13,14 +13,13 @@ namespace masformer::test {
 namespace {
 
 ModelConfig config_of(const GoldenCase& golden) {
-  return {.layers = static_cast<int>(golden.layers),
-          .hidden = golden.hidden,
-          .heads = golden.heads,
-          .ffn = golden.ffn,
+  return {.hidden = golden.hidden,
           .vocab = golden.vocab,
           .positions = golden.positions,
-          .spans = parse_spans(golden.spans),
-          .attention_scale = static_cast<float>(golden.attention_scale),
+          .blocks = blocks_of_spans(
+              parse_spans(golden.spans),
+              {.heads = golden.heads, .scale = static_cast<float>(golden.attention_scale)},
+              GeluMlpSpec{golden.ffn}),
           .tied = golden.tied,
           .epsilon = static_cast<float>(golden.epsilon)};
 }
@@ -31,7 +30,7 @@ class Golden : public testing::TestWithParam<const char*> {
       : golden_(read_golden(GetParam())),
         config_(config_of(golden_)),
         groups_(alone()),
-        under_test_(config_, Mesh{}, Coordinate{}, even_partition(config_.layers, 1),
+        under_test_(config_, Mesh{}, Coordinate{}, even_partition(config_.layers(), 1),
                     {.shape = {golden_.batch, golden_.sequence}}, gpipe(1, 1), stream_, groups_) {
     for (const Parameter& parameter : stage().parameters()) {
       for (const LogicalTensor& tensor : parameter.declaration.tensors) {
@@ -49,7 +48,7 @@ class Golden : public testing::TestWithParam<const char*> {
     return under_test_.stage.loss_sum() / double(golden_.batch * golden_.sequence);
   }
   Tensor logits() {
-    const auto& buffers = stage().description().buffers;
+    const auto& buffers = stage().spec().buffers;
     BufferId id = 0;
     while (buffers[id].name != "logits") ++id;
     return stage().buffer({.kind = ActionKind::forward, .micro_batch = 0}, id);

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "parallel/comm/self_communicator.h"
+#include "model/cost.h"
 #include "tests/support/single_rank.h"
 #include "tests/support/stages.h"
 #include "tests/support/tensors.h"
@@ -71,19 +72,16 @@ TEST(GradientNorm, CountsEachParameterOnceUnderEveryLayout) {
   const Stream stream(Device::cpu);
   SelfCommunicator one;
   for (const bool tied : {true, false}) {
-    const ModelConfig config{.layers = 5,
-                             .hidden = 32,
-                             .heads = 4,
-                             .ffn = 80,
-                             .vocab = 101,
-                             .positions = 24,
-                             .spans = parse_spans("full*5"),
-                             .tied = tied};
+    const ModelConfig config{
+        .hidden = 32,
+        .vocab = 101,
+        .positions = 24,
+        .blocks = blocks_of_spans(parse_spans("full*5"), {.heads = 4}, GeluMlpSpec{80}),
+        .tied = tied};
     for (const Mesh& mesh : all_kinds_of_meshes()) {
       double count = 0;
       for (const RankedStage& stage : stages_of(config, mesh)) {
-        ParameterSet parameters(Device::cpu, stage.description.parameters, DType::f32,
-                                Purpose::training);
+        ParameterSet parameters(Device::cpu, stage.spec.parameters, DType::f32, Purpose::training);
         for (const Parameter& parameter : parameters) {
           for (const LogicalTensor& tensor : parameter.declaration.tensors) {
             set(parameter.rows(parameter.gradient, tensor), [](std::int64_t) { return 1; });

@@ -21,14 +21,12 @@ using namespace test;
 using Extents = std::vector<std::int64_t>;
 
 ModelConfig small_model(bool tied, std::int64_t vocab = 101) {
-  return {.layers = 5,
-          .hidden = 32,
-          .heads = 4,
-          .ffn = 80,
-          .vocab = vocab,
-          .positions = 24,
-          .spans = parse_spans("full*2,window:4*3"),
-          .tied = tied};
+  return {
+      .hidden = 32,
+      .vocab = vocab,
+      .positions = 24,
+      .blocks = blocks_of_spans(parse_spans("full*2,window:4*3"), {.heads = 4}, GeluMlpSpec{80}),
+      .tied = tied};
 }
 
 std::size_t elements(const Extents& shape) {
@@ -42,7 +40,7 @@ std::map<std::string, Extents> gpt_neo_tensors(const ModelConfig& c) {
                                      {"transformer.ln_f.weight", {c.hidden}},
                                      {"transformer.ln_f.bias", {c.hidden}}};
   if (!c.tied) all["lm_head.weight"] = {c.vocab, c.hidden};
-  for (int layer = 0; layer < c.layers; ++layer) {
+  for (int layer = 0; layer < c.layers(); ++layer) {
     const std::string block = fmt::format("transformer.h.{}.", layer);
     for (const char* const norm : {"ln_1", "ln_2"}) {
       all[block + norm + ".weight"] = all[block + norm + ".bias"] = {c.hidden};
@@ -51,9 +49,9 @@ std::map<std::string, Extents> gpt_neo_tensors(const ModelConfig& c) {
       all[block + "attn.attention." + projection + ".weight"] = {c.hidden, c.hidden};
     }
     all[block + "attn.attention.out_proj.bias"] = all[block + "mlp.c_proj.bias"] = {c.hidden};
-    all[block + "mlp.c_fc.weight"] = {c.ffn, c.hidden};
-    all[block + "mlp.c_fc.bias"] = {c.ffn};
-    all[block + "mlp.c_proj.weight"] = {c.hidden, c.ffn};
+    all[block + "mlp.c_fc.weight"] = {80, c.hidden};
+    all[block + "mlp.c_fc.bias"] = {80};
+    all[block + "mlp.c_proj.weight"] = {c.hidden, 80};
   }
   return all;
 }
@@ -185,8 +183,7 @@ void join(const ParameterSet& parameters, Globals& globals) {
 Globals initialised(const ModelConfig& config, const Mesh& mesh, std::uint64_t seed, int threads,
                     Globals globals = {}) {
   for (const RankedStage& stage : stages_of(config, mesh)) {
-    ParameterSet parameters(Device::cpu, stage.description.parameters, DType::f32,
-                            Purpose::evaluation);
+    ParameterSet parameters(Device::cpu, stage.spec.parameters, DType::f32, Purpose::evaluation);
     parameters.initialise(Stream(Device::cpu, threads), seed, 0.02);
     join(parameters, globals);
   }
@@ -204,7 +201,7 @@ TEST_P(Declarations, BeginAlikeBitForBit) {
 TEST_P(Declarations, CheckpointsTakeTheOwnedRows) {
   for (const RankedStage& stage : stages_) {
     for (const Purpose purpose : {Purpose::training, Purpose::evaluation}) {
-      const auto& declared = stage.description.parameters;
+      const auto& declared = stage.spec.parameters;
       const ParameterSet parameters(Device::cpu, declared, DType::f32, purpose);
       std::int64_t saved = 0, largest = 0;
       for (const Parameter& parameter : parameters) {
@@ -231,7 +228,7 @@ TEST(Declarations, MoreTensorRanksThanWordsLeaveSomeWithPaddingAlone) {
   EXPECT_EQ(initialised(config, {.tensor = 4}, 3, 1, alone), alone);
   const auto stages = stages_of(config, {.tensor = 4});
   for (const std::size_t rank : {2u, 3u}) {
-    const ParameterSpec& table = stages[rank].description.parameters[0];
+    const ParameterSpec& table = stages[rank].spec.parameters[0];
     EXPECT_EQ(table.tensors[0].slab.elements(), 0);
     EXPECT_EQ(table.shape, (Shape{16, 32}));
   }
@@ -265,7 +262,7 @@ TEST(Initialise, DrawsEachTensorOnItsOwn) {
 
 TEST(ParameterSet, HoldsWhatItsPurposeNeeds) {
   const ModelConfig config = small_model(true);
-  const StageSpec stage = std::move(stages_of(config, {}).front().description);
+  const StageSpec stage = std::move(stages_of(config, {}).front().spec);
   ParameterSet trained(Device::cpu, stage.parameters, DType::f32, Purpose::training);
   const Tensor all = trained.gradients();
   set(all, [](std::int64_t) { return 1; });

@@ -38,6 +38,7 @@ std::vector<LayoutCase> cases() {
       {.mesh = {.pipe = 2, .data = 2}, .partition = "3,1"},
       {.mesh = {.pipe = 2, .tensor = 2}},
       {.mesh = {.pipe = 4}, .tied = false},
+      {.mesh = {.pipe = 2}, .partition = "1,1,1,1"},
   };
   std::vector<LayoutCase> all;
   for (LayoutCase c : kinds) {
@@ -46,7 +47,8 @@ std::vector<LayoutCase> cases() {
     for (const char* const recompute : {"none", "selective", "block"}) {
       for (const bool brief : {false, true}) {
         c.recompute = recompute;
-        c.schedule = brief ? "1f1b" : "gpipe";
+        const bool parts = c.partition == "1,1,1,1";
+        c.schedule = parts ? (brief ? "two chunks" : "v") : brief ? "1f1b" : "gpipe";
         c.dtype = brief ? DType::bf16 : DType::f32;
         all.push_back(c);
       }
@@ -62,7 +64,7 @@ class ActivationArena {
   explicit ActivationArena(const Stage& stage)
       : copy_(static_cast<std::size_t>(stage.plan().peak()) / sizeof(spoilt)) {
     const Action first{.kind = ActionKind::forward};
-    for (BufferId id = 0; id < stage.description().buffers.size(); ++id) {
+    for (BufferId id = 0; id < stage.spec().buffers.size(); ++id) {
       const Tensor buffer = stage.buffer(first, id);
       if (!buffer) continue;
       const std::int64_t offset = stage.plan().training.offset(first.kind, 0, id);
@@ -101,15 +103,15 @@ class ActivationArena {
 // What groups hold of a host whose stages are on devices: nothing by NCCL.
 void expect_messages_as_planned(const LayoutRun& run) {
   const Stage& stage = run.stage();
-  if (stage.description().on_host) return;
+  if (stage.spec().on_host) return;
   const ProcessGroups& groups = run.groups();
   EXPECT_EQ(groups.working_memory(),
-            plan_host_memory(stage.description(), stage.plan(), groups.staged).messages);
+            plan_host_memory(stage.spec(), stage.plan(), groups.staged).messages);
 }
 
 // Groups take their working memory with the first sums.
 void expect_as_planned(const Stage& stage, bool summed) {
-  const MemoryTable planned = plan_memory(stage.description(), stage.plan());
+  const MemoryTable planned = plan_memory(stage.spec(), stage.plan());
   const MemoryTable taken = stage.memory();
   EXPECT_EQ(taken.weights, planned.weights);
   EXPECT_EQ(taken.gradients, planned.gradients);

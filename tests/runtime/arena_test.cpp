@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
+#include "runtime/offset_allocator.h"
 #include "runtime/random.h"
 
 namespace masformer {

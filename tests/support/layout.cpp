@@ -9,6 +9,7 @@
 
 #include "parallel/comm/mpi/communicator.h"
 #include "runtime/random.h"
+#include "tests/support/schedules.h"
 #include "tests/support/world.h"
 
 namespace masformer::test {
@@ -19,14 +20,11 @@ constexpr std::uint64_t seed = 7;
 
 ModelConfig config_of(const LayoutCase& c) {
   const std::vector<Span> spans = parse_spans(c.spans);
-  return {.layers = static_cast<int>(spans.size()),
-          .hidden = c.hidden,
-          .heads = c.heads,
-          .ffn = 2 * c.hidden,
+  return {.hidden = c.hidden,
           .vocab = vocab,
           .positions = c.sequence,
-          .spans = spans,
-          .attention_scale = 0.3f,
+          .blocks =
+              blocks_of_spans(spans, {.heads = c.heads, .scale = 0.3f}, GeluMlpSpec{2 * c.hidden}),
           .tied = c.tied};
 }
 
@@ -39,8 +37,9 @@ StagePolicy policy_of(const LayoutCase& c) {
 }
 
 Partition partition_of(const LayoutCase& c, const Mesh& mesh) {
+  const int parts = schedule_named(c.schedule, mesh.pipe, 1).placement.parts();
   const auto layers = static_cast<int>(parse_spans(c.spans).size());
-  return make_partition(mesh.pipe == 1 ? "even" : c.partition, layers, mesh.pipe);
+  return make_partition(mesh.pipe == 1 ? "even" : c.partition, layers, parts);
 }
 
 std::int32_t token(int step, int sample, std::int64_t place) {
@@ -91,7 +90,7 @@ LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& ma
       mutation_(std::move(mutation)),
       groups_(make_groups(stream_)),
       under_test_(config_of(c), mesh, groups_.at, partition_of(c, mesh), policy_of(c),
-                  make_schedule(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
+                  schedule_named(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
                   stream_, groups_, mutation_.stage) {
   parameters().initialise(stream_, seed, 0.3);
   under_test_.stage.sync().start_all_gathers();
@@ -133,7 +132,7 @@ double LayoutRun::evaluate(int step) {
 }
 
 bool LayoutRun::copies_are_equal() {
-  const auto shared = under_test_.stage.description().shared_table;
+  const auto shared = under_test_.stage.spec().shared_table;
   if (!shared) return true;
   const Tensor table = parameters()[*shared].master;
   HostCopy copied(table);

@@ -9,7 +9,7 @@
 #include "model/stage.h"
 #include "parallel/comm/process_groups.h"
 #include "parallel/comm/self_communicator.h"
-#include "parallel/pipeline/schedule.h"
+#include "parallel/pipeline/schedules/schedules.h"
 
 namespace masformer::test {
 
@@ -18,7 +18,8 @@ inline ProcessGroups alone() {
   return make_process_groups(std::make_unique<SelfCommunicator>(), Mesh{});
 }
 
-// One rank's stage of a model with the schedules that it runs; `change` may alter the description.
+// One rank's stage of a model with the schedules that it runs; `change` may alter the
+// specification.
 struct StageUnderTest {
   Schedule training, evaluation;
   Stage stage;
@@ -28,19 +29,18 @@ struct StageUnderTest {
                  const Stream& stream, const ProcessGroups& groups,
                  const std::function<void(StageSpec&)>& change = {})
       : training(std::move(schedule)),
-        evaluation(forward_only(mesh.pipe, training.micro_batches)),
+        evaluation(forward_only(training.placement, training.micro_batches)),
         stage(make(config, mesh, at, partition, policy, stream, groups, change)) {}
 
  private:
   Stage make(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
              const Partition& partition, StagePolicy policy, const Stream& stream,
              const ProcessGroups& groups, const std::function<void(StageSpec&)>& change) {
-    const auto index = static_cast<std::size_t>(at.pipe);
     policy.device = stream.device();
-    StageSpec description(config, mesh, at, partition[index], policy);
-    if (change) change(description);
-    StagePlan plan = plan_stage(description, Purpose::training, training, evaluation);
-    return Stage(std::move(description), std::move(plan), stream, groups);
+    StageSpec spec(config, mesh, at, partition, policy, training.placement);
+    if (change) change(spec);
+    StagePlan plan = plan_stage(spec, Purpose::training, training, evaluation);
+    return Stage(std::move(spec), std::move(plan), stream, groups);
   }
 };
 

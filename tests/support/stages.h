@@ -12,16 +12,15 @@ namespace masformer::test {
 
 struct RankedStage {
   Coordinate at;
-  StageSpec description;
+  StageSpec spec;
 };
 
 inline std::vector<RankedStage> stages_of(const ModelConfig& config, const Mesh& mesh) {
-  const Partition partition = even_partition(config.layers, mesh.pipe);
+  const Partition partition = even_partition(config.layers(), mesh.pipe);
   std::vector<RankedStage> all;
   for (int rank = 0; rank < mesh.size(); ++rank) {
     const Coordinate at = mesh.coordinate(rank);
-    all.push_back({at, StageSpec(config, mesh, at, partition[static_cast<std::size_t>(at.pipe)],
-                                 {.shape = {1, 8}})});
+    all.push_back({at, StageSpec(config, mesh, at, partition, {.shape = {1, 8}})});
   }
   return all;
 }

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "model/cost.h"
 #include "tests/support/refusal.h"
 
 namespace masformer {
@@ -29,6 +30,13 @@ RunPlan plan_of(const Change& change, int ranks = 1) {
   Options options = small_run();
   change(options);
   return make_run_plan(options, ranks, store_vocab);
+}
+
+AttentionSpec attention_of(const RunPlan& plan) {
+  return std::get<AttentionSpec>(plan.model.blocks.front().mixer);
+}
+GeluMlpSpec mlp_of(const RunPlan& plan) {
+  return std::get<GeluMlpSpec>(plan.model.blocks.front().mlp);
 }
 
 struct Refused {
@@ -205,15 +213,15 @@ TEST(RunPlan, DerivesWhatIsLeftOut) {
   Options options;
   options.train.sequence = 48;
   const RunPlan plan = make_run_plan(options, 2, store_vocab);
-  EXPECT_EQ(plan.model.layers, 4);
-  EXPECT_EQ(plan.model.spans, std::vector<Span>(4));
-  EXPECT_EQ(plan.model.ffn, 4 * options.model.hidden);
+  EXPECT_EQ(plan.model.layers(), 4);
+  EXPECT_EQ(spans_of(plan.model.blocks), std::vector<Span>(4));
+  EXPECT_EQ(mlp_of(plan).ffn, 4 * options.model.hidden);
   EXPECT_EQ(plan.model.vocab, store_vocab);
   EXPECT_EQ(plan.model.positions, 48);
   EXPECT_EQ(plan.mesh, (Mesh{.data = 2}));
   EXPECT_EQ(plan.micro_batches, 4);
   EXPECT_EQ(plan.optimizer.min_lr, options.train.lr / 10);
-  EXPECT_EQ(plan.model.attention_scale, 1);
+  EXPECT_EQ(attention_of(plan).scale, 1);
 }
 
 TEST(RunPlan, SaysWhereTheWarmUpHasNoEnd) {
@@ -239,13 +247,13 @@ TEST(RunPlan, KeepsWhatIsGiven) {
         o.train.epsilon = 1e-5, o.train.clip = 3, o.train.steps = 77;
       },
       8);
-  EXPECT_EQ(plan.model.spans, parse_spans("full,window:8*2,full"));
-  EXPECT_EQ(plan.model.layers, 4);
-  EXPECT_EQ(plan.model.ffn, 100);
+  EXPECT_EQ(spans_of(plan.model.blocks), parse_spans("full,window:8*2,full"));
+  EXPECT_EQ(plan.model.layers(), 4);
+  EXPECT_EQ(mlp_of(plan).ffn, 100);
   EXPECT_EQ(plan.model.vocab, 400);
   EXPECT_EQ(plan.model.positions, 1000);
   EXPECT_FALSE(plan.model.tied);
-  EXPECT_EQ(plan.model.attention_scale, 0.25f);  // 64 over 4 heads
+  EXPECT_EQ(attention_of(plan).scale, 0.25f);  // 64 over 4 heads
   EXPECT_EQ(plan.mesh, (Mesh{.pipe = 2, .data = 2, .tensor = 2}));
   EXPECT_EQ(plan.partition, (Partition{{0, 3}, {3, 4}}));
   EXPECT_EQ(plan.micro_batches, 2);
@@ -262,9 +270,9 @@ TEST(RunPlan, KeepsWhatIsGiven) {
 }
 
 TEST(RunPlan, TakesLayersFromSpansAndSpansFromLayers) {
-  EXPECT_EQ(plan_of([](Options& o) { o.model.spans = "block:4*7"; }).model.layers, 7);
+  EXPECT_EQ(plan_of([](Options& o) { o.model.spans = "block:4*7"; }).model.layers(), 7);
   const RunPlan plan = plan_of([](Options& o) { o.model.spans = "", o.model.layers = 6; });
-  EXPECT_EQ(plan.model.spans, std::vector<Span>(6));
+  EXPECT_EQ(spans_of(plan.model.blocks), std::vector<Span>(6));
 }
 
 struct Planned {
@@ -304,7 +312,7 @@ TEST_P(PlannedMemory, OfWeightsIsTheModelAndItsKnownCopies) {
   const ModelConfig& m = plan.model;
   const std::int64_t padded = padded_vocab(m.vocab, tensor);
   // Two norms and two biases a block, the positions and the last norm are on every tensor rank.
-  const std::int64_t replicated = m.layers * 6 * m.hidden + m.positions * m.hidden + 2 * m.hidden;
+  const std::int64_t replicated = m.layers() * 6 * m.hidden + m.positions * m.hidden + 2 * m.hidden;
   std::int64_t numbers = parameter_count(m) + (tensor - 1) * replicated;
   numbers += (tied ? 1 : 2) * (padded - m.vocab) * m.hidden;
   if (tied && pipe > 1) numbers += padded * m.hidden;  // the last stage's copy

@@ -5,25 +5,28 @@
 
 #include "model/stage.h"
 #include "runtime/arena.h"
+#include "tests/support/schedules.h"
 #include "tests/support/single_rank.h"
 
 namespace masformer {
 namespace {
 
-ModelConfig small_model() {
-  return {.layers = 5,
-          .hidden = 32,
-          .heads = 4,
-          .ffn = 80,
+ModelConfig small_model(int layers = 5) {
+  return {.hidden = 32,
           .vocab = 101,
           .positions = 24,
-          .spans = parse_spans("full*2,window:4*3")};
+          .blocks =
+              blocks_of_spans(parse_spans(layers == 5 ? "full*2,window:4*3" : "full*2,window:4*6"),
+                              {.heads = 4}, GeluMlpSpec{80})};
 }
 
 // A stage's policy where two blocks in five recompute all, two attention and GELU.
 StagePolicy policy(bool recompute) {
   StagePolicy policy{.shape = {2, 24}};
-  if (recompute) policy.recompute = parse_recompute("block,selective,none,block,selective", 5);
+  if (recompute) {
+    policy.recompute =
+        parse_recompute("block,selective,none,block,selective,none,selective,block", 8);
+  }
   return policy;
 }
 
@@ -39,7 +42,7 @@ class Occupation {
       : open_(64, std::vector<std::size_t>(stage.buffers.size())) {
     std::int64_t time = 0;
     for (const Action& action : actions) {
-      for (const ProgramPoint& point : stage.passes.program(action.kind)) {
+      for (const ProgramPoint& point : stage.program.points(action.kind, action.chunk)) {
         ++time;
         for (BufferId id = 0; id < stage.buffers.size(); ++id) {
           const BufferSpec& buffer = stage.buffers[id];
@@ -68,7 +71,7 @@ class Occupation {
     return point.pass == buffer.first_use.pass;
   }
   static bool ends(const BufferSpec& buffer, const ProgramPoint& point, bool evaluation) {
-    const bool scratch = buffer.last.pass == Pass::forward;
+    const bool scratch = buffer.last_use.pass == Pass::forward;
     const bool in_forward = evaluation || scratch || buffer.recomputed;
     if (point.pass == Pass::forward) {
       const bool evaluated = evaluation && buffer.evaluated;
@@ -79,7 +82,7 @@ class Occupation {
     if (point.pass == Pass::recompute) {
       return buffer.recomputed && scratch && point.layer == buffer.first_use.layer;
     }
-    return point == buffer.last;
+    return point == buffer.last_use;
   }
 
   std::vector<std::vector<std::size_t>> open_;  // [micro-batch][buffer]: its place in all_
@@ -99,23 +102,25 @@ void expect_apart(const std::vector<Occupied>& all, std::int64_t peak) {
   EXPECT_EQ(peak, highest);
 }
 
+// Schedules of one part per stage, and of several, which hand over to themselves where they meet.
 TEST(ActivationPlan, KeepsLivingBuffersApart) {
-  for (const char* const name : {"gpipe", "1f1b", "evaluation"}) {
+  for (const char* const name : {"gpipe", "1f1b", "two chunks", "v"}) {
     for (const int stages : {1, 2, 4}) {
-      const bool evaluation = std::string(name) == "evaluation";
-      const Schedule schedule =
-          evaluation ? forward_only(stages, 6) : make_schedule(name, stages, 6);
+      const Schedule training = test::schedule_named(name, stages, 6);
+      const Schedule evaluation = forward_only(training.placement, 6);
       const Mesh mesh{.pipe = stages, .tensor = stages == 2 ? 2 : 1};
-      const Partition partition = even_partition(5, stages);
+      const Partition partition = even_partition(8, training.placement.parts());
       for (int pipe = 0; pipe < stages; ++pipe) {
         for (const bool recompute : {false, true}) {
-          SCOPED_TRACE(testing::Message() << name << " stage " << pipe << " of " << stages);
-          const auto index = static_cast<std::size_t>(pipe);
-          const StageSpec stage(small_model(), mesh, {.pipe = pipe}, partition[index],
-                                policy(recompute));
-          const auto& actions = schedule.actions[index];
-          const ActivationPlan plan(stage.buffers, stage.passes, 6, actions);
-          expect_apart(Occupation(stage, actions, plan, evaluation).all(), plan.peak());
+          for (const Schedule& schedule : {training, evaluation}) {
+            SCOPED_TRACE(testing::Message() << name << " stage " << pipe << " of " << stages);
+            const StageSpec stage(small_model(8), mesh, {.pipe = pipe}, partition,
+                                  policy(recompute), training.placement);
+            const auto& actions = schedule.actions[static_cast<std::size_t>(pipe)];
+            const ActivationPlan plan(stage.buffers, stage.program, 6, actions);
+            expect_apart(Occupation(stage, actions, plan, is_evaluation(schedule)).all(),
+                         plan.peak());
+          }
         }
       }
     }
@@ -124,9 +129,9 @@ TEST(ActivationPlan, KeepsLivingBuffersApart) {
 
 TEST(ActivationPlan, OneForwardOneBackwardNeedsLessThanGpipe) {
   const Mesh mesh{.pipe = 2};
-  const StageSpec stage(small_model(), mesh, {.pipe = 1}, {3, 5}, policy(false));
-  const ActivationPlan all_forwards(stage.buffers, stage.passes, 8, gpipe(2, 8).actions[1]);
-  const ActivationPlan alternating(stage.buffers, stage.passes, 8,
+  const StageSpec stage(small_model(), mesh, {.pipe = 1}, {{0, 3}, {3, 5}}, policy(false));
+  const ActivationPlan all_forwards(stage.buffers, stage.program, 8, gpipe(2, 8).actions[1]);
+  const ActivationPlan alternating(stage.buffers, stage.program, 8,
                                    one_forward_one_backward(2, 8).actions[1]);
   EXPECT_LT(alternating.peak() * 3, all_forwards.peak());
 }
@@ -136,18 +141,18 @@ TEST(ActivationPlan, OneForwardOneBackwardNeedsLessThanGpipe) {
 TEST(ActivationPlan, KeepsOfABlockWhatItsPolicySays) {
   const ModelConfig model = small_model();
   const std::int64_t tokens = 48;
-  const std::int64_t hidden = model.hidden;
+  const std::int64_t hidden = model.hidden, heads = 4, ffn = 80;
   const std::int64_t per_token_none =
       // two norms and their statistics, two inputs, qkv, attended, lse, before and after GELU
-      2 * (hidden + 2) + 2 * hidden + 3 * hidden + hidden + model.heads + 2 * model.ffn;
+      2 * (hidden + 2) + 2 * hidden + 3 * hidden + hidden + heads + 2 * ffn;
   const std::int64_t per_token_selective =
-      per_token_none - hidden - model.heads - model.ffn;  // attended, lse, after GELU
-  const std::int64_t per_token_block = hidden;            // its input
+      per_token_none - hidden - heads - ffn;    // attended, lse, after GELU
+  const std::int64_t per_token_block = hidden;  // its input
   const auto kept = [&](const char* recompute, int micro_batches) {
     StagePolicy policy{.shape = {2, 24}};
-    policy.recompute = parse_recompute(recompute, model.layers);
-    const StageSpec stage(model, Mesh{.pipe = 2}, {.pipe = 0}, {0, 5}, policy);
-    return ActivationPlan(stage.buffers, stage.passes, micro_batches,
+    policy.recompute = parse_recompute(recompute, model.layers());
+    const StageSpec stage(model, Mesh{.pipe = 2}, {}, {{0, 5}, {5, 5}}, policy);
+    return ActivationPlan(stage.buffers, stage.program, micro_batches,
                           gpipe(2, micro_batches).actions[0])
         .peak();
   };
@@ -157,7 +162,7 @@ TEST(ActivationPlan, KeepsOfABlockWhatItsPolicySays) {
   constexpr std::int64_t size_of_float = 4;
   const std::int64_t output = hidden * tokens * size_of_float;  // until it is with the next stage
   const auto expected = [&](std::int64_t per_token) {
-    return model.layers * per_token * tokens * size_of_float + output;
+    return model.layers() * per_token * tokens * size_of_float + output;
   };
   const auto expect_about = [&](const char* recompute, std::int64_t per_token) {
     EXPECT_GE(per_micro_batch(recompute), expected(per_token)) << recompute;

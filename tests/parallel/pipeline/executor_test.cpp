@@ -12,7 +12,9 @@
 
 #include <gtest/gtest.h>
 
+#include "parallel/pipeline/execution_plan.h"
 #include "runtime/error.h"
+#include "tests/support/schedules.h"
 #include "tests/support/transports.h"
 
 namespace masformer {
@@ -30,7 +32,7 @@ std::int64_t large(const Way& way) {
   return way.device == Device::cpu ? 1 << 18 : 1 << 14;
 }
 
-// ShardRange p computes y = 2 x + p + 1, so that all numbers are whole and known beforehand.
+// Part p computes y = 2 x + p + 1, so that all numbers are whole and known beforehand.
 float model_input(int micro_batch, std::size_t i) {
   return static_cast<float>(3 * micro_batch + static_cast<int>(i % 17));
 }
@@ -51,14 +53,15 @@ class ToyStage : public PipelineStage {
   ToyStage(const Way& way, const Schedule& schedule, int stage, std::int64_t size)
       : schedule_(schedule),
         stage_(stage),
-        inputs_(buffers(way, schedule.chunks * schedule.micro_batches, size)),
-        outputs_(buffers(way, schedule.chunks * schedule.micro_batches, size)),
-        gradients_(buffers(way, schedule.chunks, size)) {}
+        inputs_(buffers(way, schedule.chunks() * schedule.micro_batches, size)),
+        outputs_(buffers(way, schedule.chunks() * schedule.micro_batches, size)),
+        gradients_(buffers(way, schedule.chunks(), size)),
+        handed_over_(buffers(way, schedule.chunks() * schedule.micro_batches, size)) {}
 
   Tensor input(const Action& action) override { return inputs_[slot(action)]; }
   Tensor output(const Action& action) override { return outputs_[slot(action)]; }
   Tensor input_gradient(const Action& action) override { return gradient(action); }
-  Tensor output_gradient(const Action& action) override { return gradient(action); }
+  Tensor output_gradient(const Action& action) override { return output_gradient_of(action); }
 
   void run(const Action& action) override {
     done_.push_back(action);
@@ -85,10 +88,15 @@ class ToyStage : public PipelineStage {
     return static_cast<std::size_t>(place);
   }
   Buffer& gradient(const Action& a) { return gradients_[static_cast<std::size_t>(a.chunk)]; }
+  // What this stage hands over to itself comes before the chunk's last gradient has left.
+  Buffer& output_gradient_of(const Action& action) {
+    return takes_over_from(schedule_, stage_, action) ? handed_over_[slot(action)]
+                                                      : gradient(action);
+  }
   bool evaluates() const { return is_evaluation(schedule_); }
 
   void forward(const Action& action) {
-    const int part = schedule_.part(stage_, action.chunk);
+    const int part = schedule_.placement.part(stage_, action.chunk);
     std::vector<float>& x = inputs_[slot(action)].values();
     std::vector<float>& y = outputs_[slot(action)].values();
     // In evaluation an output is free once its action has ended: all of them are overwritten.
@@ -104,14 +112,16 @@ class ToyStage : public PipelineStage {
   }
 
   void backward(const Action& action) {
-    const int parts_after = schedule_.parts() - 1 - schedule_.part(stage_, action.chunk);
-    std::vector<float>& dy = gradient(action).values();
+    const Placement& placement = schedule_.placement;
+    const int parts_after = placement.parts() - 1 - placement.part(stage_, action.chunk);
+    std::vector<float> dy = output_gradient_of(action).values();
     for (std::size_t i = 0; i < dy.size(); ++i) {
       const float expected = part_output_gradient(parts_after, action.micro_batch, i);
       if (parts_after == 0) dy[i] = expected;
       mistakes_ += dy[i] != expected;
       dy[i] *= 2;
     }
+    gradient(action).values() = dy;
     gradient(action).put();
     fill(outputs_[slot(action)], -1);  // a micro-batch's output is free from its backward on
   }
@@ -125,6 +135,7 @@ class ToyStage : public PipelineStage {
   int stage_;
   std::vector<Buffer> inputs_, outputs_;  // [chunk, micro-batch]
   std::vector<Buffer> gradients_;         // [chunk]
+  std::vector<Buffer> handed_over_;       // [chunk, micro-batch], output gradients
   std::vector<Action> done_;
   int mistakes_ = 0;
   std::chrono::microseconds delay_{0};
@@ -157,7 +168,7 @@ void Executor::expect_right(const Schedule& schedule, std::int64_t size,
 }
 
 TEST_P(Executor, MovesTheRightNumbersUnderEverySchedule) {
-  for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
+  for (const auto make : {gpipe, one_forward_one_backward, test::evaluation}) {
     for (const int micro_batches : numbers_of_micro_batches()) {
       const Schedule schedule = make(world().size(), micro_batches);
       for (const std::int64_t size : {std::int64_t{0}, small_size, large(GetParam())}) {
@@ -169,7 +180,7 @@ TEST_P(Executor, MovesTheRightNumbersUnderEverySchedule) {
 
 // Where neighbours are late, messages stay with their senders, whose buffers must wait for them.
 TEST_P(Executor, LeavesBuffersAloneUntilTheyAreSent) {
-  for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
+  for (const auto make : {gpipe, one_forward_one_backward, test::evaluation}) {
     for (const int late : {0, 1}) {
       const bool is_late = world().rank() % 2 == late;
       expect_right(make(world().size(), 5), large(GetParam()),
@@ -178,29 +189,13 @@ TEST_P(Executor, LeavesBuffersAloneUntilTheyAreSent) {
   }
 }
 
-// Each micro-batch through all chunks at once, backwards split in two.
-Schedule two_chunks(int stages, int micro_batches) {
-  Schedule schedule = forward_only(stages, micro_batches);
-  schedule.chunks = 2;
-  for (auto& actions : schedule.actions) {
-    actions.clear();
-    for (int i = 0; i < micro_batches; ++i) {
-      for (const int chunk : {0, 1}) actions.push_back({ActionKind::forward, i, chunk});
-    }
-    for (int i = 0; i < micro_batches; ++i) {
-      for (const int chunk : {1, 0}) actions.push_back({ActionKind::backward_input, i, chunk});
-    }
-    for (int i = 0; i < micro_batches; ++i) {
-      for (const int chunk : {0, 1}) actions.push_back({ActionKind::backward_weight, i, chunk});
-    }
-  }
-  return schedule;
-}
-
 TEST_P(Executor, RunsSeveralChunksAndSplitBackwards) {
-  for (const std::int64_t size : {small_size, large(GetParam())}) {
-    for (const int micro_batches : numbers_of_micro_batches()) {
-      expect_right(two_chunks(world().size(), micro_batches), size);
+  for (const Placement& placement : test::chunked_placements(world().size())) {
+    for (const int micro_batches : {1, 4, 5}) {
+      const std::int64_t size = micro_batches == 4 ? large(GetParam()) : small_size;
+      expect_right(test::split_backwards(placement, micro_batches), size);
+      expect_right(test::all_forwards_first(placement, micro_batches), size);
+      expect_right(forward_only(placement, micro_batches), size);
     }
   }
 }
@@ -221,8 +216,11 @@ TEST_P(Executor, RunsWhateverIsValid) {
   const int trials = GetParam().device == Device::cpu ? 12 : 4;
   int ran = 0;
   for (int trial = 0; trial < trials; ++trial) {
-    const bool wide = trial % 2 == 0;
-    Schedule schedule = wide ? two_chunks(world().size(), 3) : gpipe(world().size(), 5);
+    const auto placements = test::chunked_placements(world().size());
+    const Schedule original = trial % 2 == 0
+                                  ? test::split_backwards(placements[below(placements.size())], 3)
+                                  : gpipe(world().size(), 5);
+    Schedule schedule = original;
     for (int swap = 0; swap < 60; ++swap) {
       Schedule next = schedule;
       auto& actions = next.actions[below(next.actions.size())];
@@ -230,8 +228,7 @@ TEST_P(Executor, RunsWhateverIsValid) {
       std::swap(actions[at], actions[at + 1]);
       if (is_valid(next)) schedule = next;
     }
-    ran += schedule.actions !=
-           (wide ? two_chunks(world().size(), 3).actions : gpipe(world().size(), 5).actions);
+    ran += schedule.actions != original.actions;
     expect_right(schedule, trial % 4 < 2 ? small_size : large(GetParam()) / 16);
   }
   EXPECT_GE(ran, trials / 2) << "most shuffled schedules are no others";
@@ -243,7 +240,9 @@ TEST_P(Executor, HoldsAsManyMessagesAsPlanned) {
   constexpr std::int64_t message = small_size * 4;  // bytes, a multiple of the alignment
   for (const Schedule& schedule :
        {gpipe(world().size(), 5), one_forward_one_backward(world().size(), 5),
-        forward_only(world().size(), 5), two_chunks(world().size(), 3)}) {
+        test::evaluation(world().size(), 5),
+        test::split_backwards(Placement::round_robin(world().size(), 2), 3),
+        test::all_forwards_first(Placement::v_shape(world().size()), 3)}) {
     const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
     ToyStage stage(GetParam(), schedule, world().rank(), small_size);
     execute(stream(), schedule, *groups.pipe, stage);

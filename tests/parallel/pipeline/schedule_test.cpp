@@ -6,9 +6,12 @@
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
+#include "tests/support/schedules.h"
 
 namespace masformer {
 namespace {
+
+using test::evaluation;
 
 constexpr int max_stages = 8;
 constexpr int max_micro_batches = 12;
@@ -51,9 +54,16 @@ void for_all_sizes(const std::function<void(int stages, int micro_batches)>& che
 
 TEST(Schedule, AllThatAreMadeAreValid) {
   for_all_sizes([](int stages, int m) {
-    for (const Schedule& schedule :
-         {gpipe(stages, m), one_forward_one_backward(stages, m), forward_only(stages, m)}) {
-      ASSERT_EQ(refusal(schedule), "accepted") << stages << " stages, " << m << " micro-batches";
+    std::vector<Schedule> all{evaluation(stages, m)};
+    for (const ScheduleKind& kind : schedule_kinds()) all.push_back(kind.make(stages, m));
+    for (const Placement& placement : test::chunked_placements(stages)) {
+      all.push_back(forward_only(placement, m));
+      all.push_back(test::split_backwards(placement, m));
+      all.push_back(test::all_forwards_first(placement, m));
+    }
+    for (const Schedule& schedule : all) {
+      ASSERT_EQ(refusal(schedule), "accepted")
+          << stages << " stages, " << m << " micro-batches, " << schedule.chunks() << " chunks";
     }
   });
 }
@@ -78,15 +88,17 @@ TEST(Schedule, OneForwardOneBackwardByHand) {
 }
 
 TEST(Schedule, IsFoundByName) {
-  EXPECT_EQ(make_schedule("gpipe", 3, 4).actions, gpipe(3, 4).actions);
+  for (const ScheduleKind& kind : schedule_kinds()) {
+    EXPECT_EQ(make_schedule(kind.name, 3, 4).actions, kind.make(3, 4).actions) << kind.name;
+  }
   EXPECT_EQ(make_schedule("1f1b", 3, 4).actions, one_forward_one_backward(3, 4).actions);
   EXPECT_THROW(make_schedule("2f2b", 3, 4), UsageError);
   EXPECT_THROW(gpipe(0, 1), Error);
-  EXPECT_THROW(forward_only(1, 0), Error);
+  EXPECT_THROW(evaluation(1, 0), Error);
 }
 
 TEST(Schedule, EveryDroppedOrDoubledActionIsRefused) {
-  for (const auto make : {gpipe, one_forward_one_backward, forward_only}) {
+  for (const auto make : {gpipe, one_forward_one_backward, evaluation}) {
     for (int stages = 1; stages <= 4; ++stages) {
       const Schedule good = make(stages, 5);
       for (int stage = 0; stage < stages; ++stage) {
@@ -148,10 +160,8 @@ TEST(Schedule, WhatCannotRunToItsEndIsRefused) {
 
 // Two chunks on two stages, all micro-batches of a chunk before the next chunk.
 Schedule chunk_after_chunk(int micro_batches) {
-  Schedule schedule = gpipe(2, micro_batches);
-  schedule.chunks = 2;
+  Schedule schedule = empty_schedule(Placement::round_robin(2, 2), micro_batches);
   for (auto& actions : schedule.actions) {
-    actions.clear();
     for (const int chunk : {0, 1}) {
       for (int i = 0; i < micro_batches; ++i) actions.push_back({ActionKind::forward, i, chunk});
     }
@@ -162,11 +172,22 @@ Schedule chunk_after_chunk(int micro_batches) {
   return schedule;
 }
 
-TEST(Schedule, ChannelsHoldNothing) {
+TEST(Schedule, LinksHoldNothing) {
   EXPECT_EQ(refusal(chunk_after_chunk(1)), "accepted");
   EXPECT_EQ(refusal(chunk_after_chunk(2)), "accepted");
   // The second stage's first result waits for the first stage, which waits to be rid of its third.
   expect_words(refusal(chunk_after_chunk(3)), {"does not run to its end", "stage 0", "to take"});
+}
+
+TEST(Schedule, WhatAStageHandsOverToItselfComesInOrder) {
+  const Schedule good = test::all_forwards_first(Placement::v_shape(2), 2);
+  EXPECT_EQ(refusal(good), "accepted");
+  Schedule bad = good;  // the upper part of the last stage before the lower
+  auto& actions = on_stage(bad, 1);
+  std::iter_swap(std::ranges::find(actions, Action{ActionKind::forward, 0, 0}),
+                 std::ranges::find(actions, Action{ActionKind::forward, 0, 1}));
+  expect_words(refusal(bad), {"does not run to its end", "stage 1 waits before the forward",
+                              "on chunk 1 for its input from stage 1"});
 }
 
 TEST(Schedule, SplitBackwardsAreCheckedAsPairs) {

@@ -1,0 +1,56 @@
+#include "model/state/config_json.h"
+
+#include <string>
+#include <variant>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+// What all blocks have in common, with the span of the first.
+BlockSpec common_block(const ModelConfig& config) {
+  require(!config.blocks.empty(), "the model has no block");
+  const BlockSpec& first = config.blocks.front();
+  const std::vector<Span> spans = spans_of(config.blocks);
+  require(config.blocks == blocks_of_spans(spans, std::get<AttentionSpec>(first.mixer), first.mlp),
+          "the blocks differ in more than their attention spans");
+  return first;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const ModelConfig& config) {
+  const BlockSpec block = common_block(config);
+  const auto& attention = std::get<AttentionSpec>(block.mixer);
+  return {{"layers", config.layers()},
+          {"hidden", config.hidden},
+          {"heads", attention.heads},
+          {"ffn", std::get<GeluMlpSpec>(block.mlp).ffn},
+          {"vocab", config.vocab},
+          {"positions", config.positions},
+          {"spans", to_string(spans_of(config.blocks))},
+          {"attention_scale", attention.scale},
+          {"tied", config.tied},
+          {"epsilon", config.epsilon}};
+}
+
+ModelConfig model_from_json(const nlohmann::json& model) {
+  try {
+    const ModelConfig defaults;
+    const AttentionSpec attention{.heads = model.at("heads"),
+                                  .scale = model.value("attention_scale", AttentionSpec{}.scale)};
+    const GeluMlpSpec mlp{model.at("ffn")};
+    return {.hidden = model.at("hidden"),
+            .vocab = model.at("vocab"),
+            .positions = model.at("positions"),
+            .blocks =
+                blocks_of_spans(parse_spans(model.at("spans").get<std::string>()), attention, mlp),
+            .tied = model.value("tied", defaults.tied),
+            .epsilon = model.value("epsilon", defaults.epsilon)};
+  } catch (const nlohmann::json::exception& error) {
+    fail("the checkpoint does not describe a model: {}", error.what());
+  }
+}
+
+}  // namespace masformer

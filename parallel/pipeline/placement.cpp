@@ -1,0 +1,52 @@
+#include "parallel/pipeline/placement.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/error.h"
+
+namespace masformer {
+
+Placement::Placement(std::vector<std::vector<int>> parts) : parts_(std::move(parts)) {
+  require(!parts_.empty() && !parts_.front().empty(), "a placement holds no part");
+  const std::size_t chunks = parts_.front().size();
+  constexpr Place nowhere{-1, -1};
+  places_.assign(parts_.size() * chunks, nowhere);
+  for (int stage = 0; stage < stages(); ++stage) {
+    const std::vector<int>& held = parts_[static_cast<std::size_t>(stage)];
+    require(held.size() == chunks && std::ranges::is_sorted(held),
+            "stage {} holds {} parts, which must be {} in ascending order", stage, held.size(),
+            chunks);
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+      const int part = held[chunk];
+      const bool free = part >= 0 && part < this->parts() && place(part) == nowhere;
+      require(free, "part {} of {} is on stage {}, and must be on one stage", part, this->parts(),
+              stage);
+      places_[static_cast<std::size_t>(part)] = {stage, static_cast<int>(chunk)};
+    }
+  }
+}
+
+Placement Placement::round_robin(int stages, int chunks) {
+  std::vector<std::vector<int>> parts(static_cast<std::size_t>(stages));
+  for (int part = 0; part < stages * chunks; ++part) {
+    parts[static_cast<std::size_t>(part % stages)].push_back(part);
+  }
+  return Placement(std::move(parts));
+}
+
+Placement Placement::v_shape(int stages) {
+  std::vector<std::vector<int>> parts;
+  for (int stage = 0; stage < stages; ++stage) parts.push_back({stage, 2 * stages - 1 - stage});
+  return Placement(std::move(parts));
+}
+
+int Placement::part(int stage, int chunk) const {
+  return parts_[static_cast<std::size_t>(stage)][static_cast<std::size_t>(chunk)];
+}
+
+bool Placement::holds(int stage, int part) const {
+  return part >= 0 && part < parts() && place(part).stage == stage;
+}
+
+}  // namespace masformer
