@@ -223,13 +223,13 @@ def main():
     rows.append(("torch", statistics.median(line["seconds"] for line in lines), lines[-1]["bytes"]))
 
     tokens = read_model(arguments.config, changes)[2] * int(changes["train.global_batch"])
-    print(f"{lines[-1]['device']}, torch {lines[-1]['torch']}, torch.compile of the {way}; {tokens} tokens a step, bf16")
-    print(f"{'':<12}{'s a step':>10}{'tokens/s':>10}{'MFU causal':>12}{'MFU dense':>11}{'peak GiB':>10}")
+    print(f"{lines[-1]['device']}, torch {lines[-1]['torch']}, torch.compile of the {way}; {tokens} tokens per step, bf16")
+    print(f"{'':<12}{'s per step':>11}{'tokens/s':>10}{'MFU causal':>12}{'MFU dense':>11}{'peak GiB':>10}")
     for name, seconds, memory in rows:
         share = rows[0][1] / seconds  # the same operations
         mfu, dense = (f"{100 * share * statistics.median(line[key] for line in own):.1f}%" if own else "-"
                       for key in ("mfu", "mfu_dense"))
-        print(f"{name:<12}{seconds:>10.4f}{tokens / seconds:>10.0f}{mfu:>12}{dense:>11}{memory / 2**30:>10.2f}")
+        print(f"{name:<12}{seconds:>11.4f}{tokens / seconds:>10.0f}{mfu:>12}{dense:>11}{memory / 2**30:>10.2f}")
     if own:
         print(f"masformer is {rows[1][1] / rows[0][1]:.2f} times as fast")
 

@@ -118,7 +118,7 @@ def main():
                     note((spans, dtype, name),
                          fastest_step(spans, dtype, name == "compiled", arguments.steps))
 
-    print(f"torch {torch.__version__}, {arguments.threads} threads; seconds a step of {SEQUENCE} tokens")
+    print(f"torch {torch.__version__}, {arguments.threads} threads; seconds per step of {SEQUENCE} tokens")
     print(f"{'spans':<22}{'dtype':<6}{'masformer':>10}{'eager':>9}{'compiled':>10}{'times as fast':>16}")
     for spans in SPANS:
         for dtype in ("fp32", "bf16"):
