@@ -8,10 +8,10 @@ readonly parts="\
 1 30 smoke the device, its libraries, an op of each kind and a training step
 2 150 suite the GPU tests, the most basic first, until the time is gone
 3 110 training masformer-1.3b-8k: tokens/s, MFU, memory beside its plan, time by kind of op
-4 80 torch the same model in PyTorch
-5 30 ops each op's time, and windowed beside full attention
-6 60 curve 200 steps in bf16 beside fp32 on the CPU
-7 45 nccl two ranks on one GPU, by NCCL
+4 100 torch the same model in PyTorch
+5 25 ops each op's time, and windowed beside full attention
+6 50 curve 200 steps in bf16 beside fp32 on the CPU
+7 40 nccl two ranks on one GPU, by NCCL
 8 35 sanitizer compute-sanitizer on the smallest tests of ops"
 
 # A model that trains in seconds even on the fake of CUDA.
