@@ -13,7 +13,7 @@
 # results.md has rows for the table "What was measured" of docs/gpu.md. All results are rewritten after every
 # part, so that an interrupted check loses one part at most.
 #
-# Exit status: 0 every part that ran passed; 1 a part failed; 2 nothing could run, for lack of a device, say.
+# Exit status: 0 every part that ran passed; 1 a part failed; 2 nothing could run, for example without a device.
 set -euo pipefail
 
 bundle=$(dirname "$(dirname "$(readlink -f "$0")")")
