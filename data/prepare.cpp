@@ -29,8 +29,8 @@ class Problems {
   void add(std::string problem) { problems_.push_back(std::move(problem)); }
   bool any() const { return !problems_.empty(); }
   [[noreturn]] void refuse_all() const {
-    constexpr std::size_t most = 20;  // a wrong folder may hold thousands
-    const std::size_t shown = std::min(problems_.size(), most);
+    constexpr std::size_t max_shown = 20;  // a wrong folder may hold thousands of files
+    const std::size_t shown = std::min(problems_.size(), max_shown);
     const std::string more =
         shown < problems_.size() ? fmt::format("\n... and {} more", problems_.size() - shown) : "";
     refuse("{}{}", fmt::join(problems_.begin(), problems_.begin() + static_cast<long>(shown), "\n"),

@@ -51,9 +51,11 @@ std::int64_t scan_largest_id(const io::File& file, const data::StoreLayout& layo
 template <class Stored>
 std::string complaint_about(const data::StoreLayout& layout, std::int64_t begin,
                             std::span<const Stored> block) {
+  Stored largest = 0;  // found first, in a loop that compilers vectorize
+  for (const Stored id : block) largest = std::max(largest, id);
+  if (largest <= layout.largest_id) return "";
   const auto too_large = [&](Stored id) { return std::int64_t{id} > layout.largest_id; };
   const auto found = std::ranges::find_if(block, too_large);
-  if (found == block.end()) return "";
   return fmt::format(
       "token {} is {}, but the largest id is {}: the file is damaged; prepare it again",
       begin + (found - block.begin()), *found, layout.largest_id);
@@ -72,13 +74,14 @@ struct TokenStore::State {
   explicit State(const std::filesystem::path& path)
       : file(open_store(path)), layout(data::read_store_layout(path)) {
     if (layout.largest_id < 0) layout.largest_id = scan_largest_id(file, layout);
-    constexpr std::int64_t most = std::int64_t{std::numeric_limits<std::int32_t>::max()} + 1;
-    if (layout.vocabulary < 0) layout.vocabulary = std::min(layout.largest_id, most) + 1;
-    if (layout.largest_id >= layout.vocabulary || layout.vocabulary > most) {
+    constexpr std::int64_t max_vocabulary =
+        std::int64_t{std::numeric_limits<std::int32_t>::max()} + 1;
+    if (layout.vocabulary < 0) layout.vocabulary = std::min(layout.largest_id, max_vocabulary) + 1;
+    if (layout.largest_id >= layout.vocabulary || layout.vocabulary > max_vocabulary) {
       refuse(
           "{} is not a usable token store: its largest id is {}, and its vocabulary of {} (at "
           "most {}) must be larger",
-          path.string(), layout.largest_id, layout.vocabulary, most);
+          path.string(), layout.largest_id, layout.vocabulary, max_vocabulary);
     }
   }
 

@@ -19,13 +19,13 @@ std::int64_t end_of(const StoredPiece& piece, std::size_t dim) {
 // The dimension in which the pieces have the most distinct beginnings.
 std::size_t most_cut_dimension(const StoredTensor& tensor) {
   std::size_t best = 0;
-  std::size_t most = 0;
+  std::size_t most_begins = 0;
   for (std::size_t dim = 0; dim < tensor.shape.size(); ++dim) {
     std::set<std::int64_t> begins;
     for (const StoredPiece& piece : tensor.pieces) begins.insert(begin_of(piece, dim));
-    if (begins.size() > most) {
+    if (begins.size() > most_begins) {
       best = dim;
-      most = begins.size();
+      most_begins = begins.size();
     }
   }
   return best;

@@ -37,10 +37,10 @@ bool same(const std::map<std::string, Value>& a, const std::map<std::string, Val
 
 // Checks the cover element by element, where there are few elements.
 void check_elements(const StoredTensor& tensor) {
-  constexpr std::int64_t most = 1 << 12;
+  constexpr std::int64_t max_elements = 1 << 12;
   const auto elements = checked_elements(tensor.shape);
   check(elements.has_value(), "a tensor that parses has a size");
-  if (*elements > most || tensor.shape.size() > 8) return;
+  if (*elements > max_elements || tensor.shape.size() > 8) return;
   std::vector<int> times(static_cast<std::size_t>(*elements));
   for (const StoredPiece& piece : tensor.pieces) {
     check(lies_in(piece.slab, tensor.shape), "a piece lies in its tensor");
