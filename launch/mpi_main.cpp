@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "launch/commands.h"
+#include "launch/output/standard_streams.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 
@@ -11,16 +12,15 @@ namespace masformer {
 namespace {
 
 void report(const Communicator& world, const std::exception& error) {
-  if (world.rank() == 0) fmt::print(stderr, "masformer: {}\n", error.what());
+  if (world.rank() == 0) print_message("masformer: {}\n", error.what());
 }
 
 [[noreturn]] void abort_job(const Communicator& world, const std::exception& error, ExitCode code) {
-  fmt::print(stderr, "masformer: rank {}: {}\n", world.rank(), error.what());
+  print_message("masformer: rank {}: {}\n", world.rank(), error.what());
   MpiSession::abort(static_cast<int>(code));
 }
 
-// Each rank reads its own environment and its own copy of the file: on several hosts they may
-// differ.
+// Each rank reads its own environment and its own copy of the file, which may differ between hosts.
 void check_same_options(Communicator& world, const OptionTable& options) {
   using Record = std::map<std::string, std::string>;
   const Record own = options.record();
@@ -29,8 +29,8 @@ void check_same_options(Communicator& world, const OptionTable& options) {
     std::vector<std::string> different;
     for (const auto& [name, value] : own) {
       if (first.at(name) == value) continue;
-      different.push_back(fmt::format("{}={} here, but {} on rank 0: give all ranks the same", name,
-                                      value, first.at(name)));
+      different.push_back(fmt::format("{}={} here, but {} on rank 0: give all ranks the same value",
+                                      name, value, first.at(name)));
     }
     if (!different.empty()) refuse("{}", fmt::join(different, "\n"));
   });
@@ -39,7 +39,8 @@ void check_same_options(Communicator& world, const OptionTable& options) {
 ExitCode start(const MpiSession& session, Communicator& world,
                const std::vector<std::string>& arguments, const RankCommand& command) {
   if (asks_for_help(arguments)) {
-    if (world.rank() == 0) fmt::print("{}\n{}", command.usage, command.options.help());
+    on_first_rank(world,
+                  [&] { print_result("{}\n{}", usage_of(command.name), command.options.help()); });
     return ExitCode::done;
   }
   run_collectively(world, [&] { command.options.parse(arguments); });

@@ -12,14 +12,14 @@
 namespace masformer {
 
 struct RankCommand {
-  std::string usage;     // the first line of its help
-  OptionTable& options;  // its targets are set when `run` is called
+  std::string name;      // in the list of commands
+  OptionTable& options;  // `run` is called when its targets are set
   std::function<ExitCode(const MpiSession&)> run;
 };
 
-// Starts MPI, parses `arguments` (or prints the help), makes sure that all ranks read the same
-// options, runs the command on this rank, and ends MPI. What all ranks throw alike is printed once,
-// by rank 0; what one rank alone throws is printed by that rank, and ends the job.
+// Starts MPI, parses `arguments` (or prints the help), checks that all ranks read the same options,
+// runs the command on this rank, and ends MPI. An error that all ranks agreed on is printed once,
+// by rank 0; an error of one rank alone is printed by that rank and aborts the job.
 ExitCode run_on_ranks(const std::vector<std::string>& arguments, const RankCommand& command);
 
 }  // namespace masformer

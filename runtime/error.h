@@ -13,7 +13,7 @@ enum class ExitCode : int {
   done = 0,
   failure = 1,      // something broke while the program worked
   unusable = 2,     // options or input can't be used; nothing was trained
-  interrupted = 3,  // stopped by a signal, after a clean checkpoint
+  interrupted = 3,  // stopped by a signal, after a clean checkpoint or before the first step
 };
 
 // A failure while working: a full disk, a damaged checkpoint. Ends the program with `failure`.

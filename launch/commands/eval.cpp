@@ -3,6 +3,8 @@
 
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
+#include "launch/output/numbers.h"
+#include "launch/output/standard_streams.h"
 #include "launch/training/evaluation.h"
 #include "model/state/config_json.h"
 #include "model/state/model_state.h"
@@ -87,13 +89,15 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
   run_collectively(*world, [&] { load_weights(job.stream, checkpoint, job.stage.parameters()); });
   const Split split(store, parse_split(options.split), options.run.data.held_out);
   const Evaluation result = job.run([&] { return evaluate(job, split, options.run.eval.windows); });
-  if (!job.first()) return ExitCode::done;
-  if (options.json) {
-    fmt::print("{}\n", json_line({{"loss", result.loss}, {"tokens", result.tokens}}));
-  } else {
-    fmt::print("loss {:.6f} nats a token over {} tokens of {} ({}), in {}\n", result.loss,
-               result.tokens, options.run.data.path, options.split, name_of(job.plan.policy.dtype));
-  }
+  on_first_rank(*world, [&] {
+    if (options.json) {
+      print_result("{}\n", json_line({{"loss", result.loss}, {"tokens", result.tokens}}));
+    } else {
+      print_result("loss {:.6f} nats per token over {} tokens of {} ({}), in {}\n",
+                   without_nan_sign(result.loss), result.tokens, options.run.data.path,
+                   options.split, name_of(job.plan.policy.dtype));
+    }
+  });
   return ExitCode::done;
 }
 
@@ -103,10 +107,10 @@ ExitCode eval_command(const Arguments& arguments) {
   EvalOptions options;
   options.run.eval.windows = 0;
   OptionTable table = describe(options);
-  return run_on_ranks(
-      arguments, {.usage = "masformer eval --checkpoint CHECKPOINT --data.path STORE",
-                  .options = table,
-                  .run = [&](const MpiSession& session) { return eval(session, options, table); }});
+  return run_on_ranks(arguments,
+                      {.name = "eval", .options = table, .run = [&](const MpiSession& session) {
+                         return eval(session, options, table);
+                       }});
 }
 
 }  // namespace masformer

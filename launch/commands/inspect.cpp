@@ -1,12 +1,12 @@
 // masformer inspect
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include <fmt/format.h>
 
 #include "launch/commands.h"
 #include "launch/options/option_table.h"
+#include "launch/output/standard_streams.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/compare.h"
 #include "parallel/comm/json_text.h"
@@ -49,16 +49,16 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   std::int64_t elements = 0;
   for (const auto& [name, file] : manifest.files) bytes += file.bytes;
   for (const auto& [name, tensor] : manifest.tensors) {
-    fmt::print("  {:<60} {:>20} in {} {}\n", name, Shape(tensor.shape).to_string(),
-               tensor.pieces.size(), tensor.pieces.size() == 1 ? "piece" : "pieces");
+    print_result("  {:<60} {:>20} in {} {}\n", name, Shape(tensor.shape).to_string(),
+                 tensor.pieces.size(), tensor.pieces.size() == 1 ? "piece" : "pieces");
     elements += tensor.elements();
   }
-  fmt::print("{}: {} tensors, {} numbers, {} files, {:.1f} MiB\n", path, manifest.tensors.size(),
-             elements, manifest.files.size(), static_cast<double>(bytes) / (1 << 20));
+  print_result("{}: {} tensors, {} numbers, {} files, {:.1f} MiB\n", path, manifest.tensors.size(),
+               elements, manifest.files.size(), static_cast<double>(bytes) / (1 << 20));
   for (const char* const key : {"kind", "step", "tokens", "mesh", "model"}) {
     if (!manifest.attributes.contains(key)) continue;
     const auto& value = manifest.attributes[key];
-    fmt::print("  {:<10} {}\n", key, json_words(value));
+    print_result("  {:<10} {}\n", key, json_words(value));
   }
 }
 
@@ -67,14 +67,13 @@ bool verify(const CheckpointReader& checkpoint) {
   SelfCommunicator self;
   const std::string path = checkpoint.directory().string();
   const auto damaged = damaged_files(self, path, checkpoint.manifest());
-  for (const std::string& file : damaged) fmt::print(stderr, "{}/{}\n", path, file);
+  for (const std::string& file : damaged) print_message("{}/{}\n", path, file);
   return damaged.empty();
 }
 
 void print_verified(const CheckpointReader& checkpoint) {
-  std::fflush(stdout);  // it comes after what was found, in a file, too
-  fmt::print(stderr, "{}: {} files verified\n", checkpoint.directory().string(),
-             checkpoint.manifest().files.size());
+  print_message("{}: {} files verified\n", checkpoint.directory().string(),
+                checkpoint.manifest().files.size());
 }
 
 // Every byte of both is read before HDF5 parses any; by --verify, which tells of it at the end.
@@ -96,12 +95,12 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
     same += difference == 0 ? 1 : 0;
   }
   if (options.json) {
-    fmt::print("{}\n", json_line({{"tensors", differences}, {"worst", worst}}));
+    print_result("{}\n", json_line({{"tensors", differences}, {"worst", worst}}));
   } else {
     for (const auto& [name, difference] : differences) {
-      fmt::print("  {:<60} {:.3e}\n", name, difference);
+      print_result("  {:<60} {:.3e}\n", name, difference);
     }
-    fmt::print("{} of {} tensors are equal; worst {:.3e}\n", same, differences.size(), worst);
+    print_result("{} of {} tensors are equal; worst {:.3e}\n", same, differences.size(), worst);
   }
   if (!options.verify) return ExitCode::done;
   for (const CheckpointReader* const each : {&checkpoint, &other}) print_verified(*each);
@@ -114,7 +113,7 @@ ExitCode inspect_command(const Arguments& arguments) {
   InspectOptions options;
   OptionTable table = describe(options);
   if (asks_for_help(arguments)) {
-    fmt::print("masformer inspect CHECKPOINT\n{}", table.help());
+    print_result("{}\n{}", usage_of("inspect"), table.help());
     return ExitCode::done;
   }
   table.parse(arguments);
@@ -124,7 +123,7 @@ ExitCode inspect_command(const Arguments& arguments) {
   if (!options.compare.empty()) return compare_with(checkpoint, options);
   if (options.verify && !verify(checkpoint)) return ExitCode::failure;
   if (options.json) {
-    fmt::print("{}\n", json_line(summary(checkpoint.manifest())));
+    print_result("{}\n", json_line(summary(checkpoint.manifest())));
   } else {
     print_summary(path, checkpoint.manifest());
   }

@@ -5,6 +5,7 @@
 
 #include "launch/commands.h"
 #include "launch/options/option_table.h"
+#include "launch/output/standard_streams.h"
 
 namespace masformer {
 
@@ -25,7 +26,7 @@ ExitCode prepare_command(const Arguments& arguments) {
       "separator", options.separator,
       {.value = "LINE", .help = "A line that ends a document. Empty: one document per file."});
   if (asks_for_help(arguments)) {
-    fmt::print("masformer prepare --input PATH... --output FILE\n{}", table.help());
+    print_result("{}\n{}", usage_of("prepare"), table.help());
     return ExitCode::done;
   }
   table.parse(arguments);
@@ -33,11 +34,10 @@ ExitCode prepare_command(const Arguments& arguments) {
   options.inputs.assign(inputs.begin(), inputs.end());
   options.output = output;
   const PrepareResult result = prepare(options);
-  if (result.replaced) fmt::print("{}: replaced an existing HDF5 file\n", output);
-  fmt::print(
+  if (result.replaced) print_notice("{}: replaced an existing HDF5 file\n", output);
+  print_notice(
       "{}: {} documents from {} files, {} tokens\nunigram entropy {:.4f} nats per token: the loss "
-      "that a "
-      "model without context can reach\n",
+      "that a model without context can reach\n",
       output, result.documents, result.files, result.tokens, result.unigram_entropy);
   return ExitCode::done;
 }

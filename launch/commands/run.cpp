@@ -1,14 +1,12 @@
-// masformer run: mpirun with settings that make it fast and its messages short, stopped cleanly.
+// masformer run: mpirun with settings that suit the program, short messages, and a clean stop.
 //
-// mpirun kills its ranks when it is interrupted itself. So it gets a process group of its own, out
-// of reach of the terminal's Ctrl-C, and the wrapper turns SIGINT, SIGTERM and SIGHUP into the
-// SIGUSR1 that mpirun passes on to its ranks.
+// mpirun kills its ranks if it is interrupted itself. So it gets a process group of its own, out of
+// reach of the terminal's Ctrl-C, and the wrapper turns each stop signal into the SIGUSR1 that
+// mpirun forwards to its ranks.
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -20,53 +18,15 @@
 #include <fmt/format.h>
 
 #include "launch/commands.h"
+#include "launch/output/standard_streams.h"
 #include "launch/supervisor/mpirun_watch.h"
+#include "launch/supervisor/run_words.h"
+#include "launch/training/signals.h"
 
 namespace masformer {
 namespace {
 
-// What a person or a batch system sends to end the job, and the end of the child.
-sigset_t watched_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&set, signal);
-  struct sigaction hang_up {};
-  sigaction(SIGHUP, nullptr, &hang_up);
-  if (hang_up.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);  // nohup had it ignored
-  return set;
-}
-
-struct RunWords {
-  int ranks = 0;
-  Arguments mpirun;   // further options of mpirun
-  Arguments program;  // what the ranks run
-};
-
-RunWords read_words(const Arguments& arguments) {
-  RunWords words;
-  const auto dashes = std::ranges::find(arguments, "--");
-  for (auto word = arguments.begin(); word != dashes; ++word) {
-    if (*word != "-n" && *word != "-np") {
-      words.mpirun.push_back(*word);
-      continue;
-    }
-    if (++word == dashes) refuse("run: -n needs a number of ranks");
-    const char* const end = word->data() + word->size();
-    const auto [stop, error] = std::from_chars(word->data(), end, words.ranks);
-    if (error != std::errc() || stop != end) refuse("run: -n {} is not a whole number", *word);
-  }
-  if (dashes != arguments.end()) words.program.assign(dashes + 1, arguments.end());
-  if (words.ranks < 1) refuse("run: say how many ranks, as in masformer run -n 4 -- train ...");
-  if (words.program.empty()) {
-    refuse("run: say what to run behind --, as in masformer run -n 4 -- train ...");
-  }
-  if (!is_command(words.program[0])) {
-    refuse("run: there is no command {}: see masformer --help", words.program[0]);
-  }
-  return words;
-}
-
-// What the user has set already is left alone.
+// Leaves what the user has set already.
 void set_default(const char* name, const std::string& value) {
   setenv(name, value.c_str(), 0);
 }
@@ -84,9 +44,9 @@ void prepare_environment() {
   setenv("MASFORMER_WATCHED", isatty(STDOUT_FILENO) == 1 ? "yes" : "no", 1);
 }
 
-// Whether ranks on other hosts must have it, too: settings, and where libraries are found
-// (runtime/plugin.h). Not the devices that a rank is shown, nor what
-// NCCL knows a host by: these are the host's own.
+// Whether ranks on other hosts must have the variable, too: it is a setting, or says where
+// libraries are (runtime/plugin.h). The devices that are visible and NCCL's name for a host are
+// each host's own.
 bool is_passed_on(const std::string& name) {
   const auto begins = [&](const char* prefix) { return name.starts_with(prefix); };
   if (name == "CUDA_VISIBLE_DEVICES" || name == "NCCL_HOSTID") return false;
@@ -94,7 +54,7 @@ bool is_passed_on(const std::string& name) {
          name == "LD_LIBRARY_PATH" || name == "PATH";
 }
 
-// mpirun gives ranks on other hosts only what it is told to.
+// mpirun passes only what it is told to on to ranks on other hosts.
 Arguments passed_on_environment() {
   Arguments words;
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -104,12 +64,36 @@ Arguments passed_on_environment() {
   return words;
 }
 
-[[noreturn]] void become_mpirun(const RunWords& words, int output, const sigset_t& signals_before) {
+struct Pipe {
+  int read = -1, write = -1;
+};
+
+// Its reading end does not block; neither end survives exec.
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) fail("can't create a pipe: {}", std::strerror(errno));
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  return {ends[0], ends[1]};
+}
+
+// Clusters signal all processes of a job. Of these signals, mpirun would end its ranks at SIGTERM
+// and SIGHUP, and die of SIGXCPU: the wrapper takes them for it. Ranks start with none blocked.
+void block_what_the_wrapper_takes(const sigset_t& before) {
+  sigset_t blocked = before;
+  for (const int signal : {SIGTERM, SIGHUP, SIGXCPU}) sigaddset(&blocked, signal);
+  sigdelset(&blocked, abort_signal);
+  std::signal(abort_signal, SIG_DFL);  // background shells have it ignored
+  sigprocmask(SIG_SETMASK, &blocked, nullptr);
+}
+
+[[noreturn]] void become_mpirun(const RunWords& words, const Pipe& output, const Pipe& messages,
+                                const sigset_t& signals_before) {
   setpgid(0, 0);
-  dup2(output, STDERR_FILENO);
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  // In its own end OpenMPI 4.1.4 gives up its handler and may still write to a rank that is dead.
-  // It starts the ranks with the default.
+  dup2(output.write, STDOUT_FILENO);
+  dup2(messages.write, STDERR_FILENO);
+  prctl(PR_SET_PDEATHSIG, abort_signal);
+  // While it ends, OpenMPI 4.1.4 restores SIGPIPE's disposition and may still write to a dead rank.
+  // It starts the ranks with the default one.
   std::signal(SIGPIPE, SIG_IGN);
   Arguments line{"mpirun", "-n", std::to_string(words.ranks)};
   const Arguments passed_on = passed_on_environment();
@@ -120,46 +104,53 @@ Arguments passed_on_environment() {
   std::vector<char*> raw;
   for (std::string& word : line) raw.push_back(word.data());
   raw.push_back(nullptr);
-  sigprocmask(SIG_SETMASK, &signals_before, nullptr);
+  block_what_the_wrapper_takes(signals_before);
   execvp("mpirun", raw.data());
-  fmt::print(stderr, "masformer: mpirun can't be started: {}: install OpenMPI\n",
-             std::strerror(errno));
+  print_message("masformer: can't start mpirun: {}: install OpenMPI\n", std::strerror(errno));
   _exit(static_cast<int>(ExitCode::failure));
+}
+
+void print_help() {
+  print_result(
+      "{}\n\n"
+      "Starts N ranks with mpirun. Ctrl-C (SIGINT), SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU "
+      "stop training after the step, with a checkpoint (exit status 3), and other commands at "
+      "once. A second Ctrl-C or SIGTERM aborts the job.\n"
+      "The options before -- are mpirun's; -np and -c mean -n.\n"
+      "Sets, unless set already: no binding to cores, oversubscription, OMP_WAIT_POLICY=passive. "
+      "Passes MASFORMER_*, OMP_*, NCCL_*, CUDA_* (except CUDA_VISIBLE_DEVICES and NCCL_HOSTID), "
+      "PATH and LD_LIBRARY_PATH on to ranks on other hosts.\n",
+      usage_of("run"));
 }
 
 }  // namespace
 
 ExitCode run_command(const Arguments& arguments) {
   if (asks_for_help({arguments.begin(), std::ranges::find(arguments, "--")})) {
-    fmt::print(
-        "masformer run -n N [mpirun's options] -- train ...\n\n"
-        "Starts N ranks by mpirun. Ctrl-C, SIGTERM or SIGHUP stops them after the step, with a "
-        "checkpoint (exit status 3); a second one ends them at once.\n"
-        "Sets, unless set already: no binding to cores, oversubscription, "
-        "OMP_WAIT_POLICY=passive. Passes MASFORMER_*, OMP_*, NCCL_*, CUDA_* (but "
-        "not CUDA_VISIBLE_DEVICES and NCCL_HOSTID), PATH and LD_LIBRARY_PATH on to ranks on other "
-        "hosts.\n");
+    print_help();
     return ExitCode::done;
   }
-  const RunWords words = read_words(arguments);
+  const RunWords words = parse_run_words(arguments);
   prepare_environment();
-  const sigset_t signals = watched_signals();
+  sigset_t signals = stop_signals();
+  sigaddset(&signals, SIGCHLD);
   sigset_t before;
   sigprocmask(SIG_BLOCK, &signals, &before);
   const int caught = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-  if (caught < 0) fail("signals can't be watched: {}", std::strerror(errno));
-  std::signal(SIGCHLD, SIG_DFL);  // where it is ignored, ends can't be waited for
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) fail("no pipe can be made: {}", std::strerror(errno));
+  if (caught < 0) fail("can't watch signals: {}", std::strerror(errno));
+  std::signal(SIGCHLD, SIG_DFL);  // if it is ignored, children can't be waited for
+  const Pipe output = make_pipe();
+  const Pipe messages = make_pipe();
   const pid_t child = fork();
-  if (child < 0) fail("no process can be started: {}", std::strerror(errno));
-  if (child == 0) become_mpirun(words, ends[1], before);
-  close(ends[1]);
-  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  if (child < 0) fail("can't start a process: {}", std::strerror(errno));
+  if (child == 0) become_mpirun(words, output, messages, before);
+  close(output.write);
+  close(messages.write);
   return watch({.process = child,
-                .output = ends[0],
+                .output = output.read,
+                .messages = messages.read,
                 .signals = caught,
-                .trains = words.program[0] == "train"});
+                .trains = words.program[0] == "train" && !asks_for_help(words.program)});
 }
 
 }  // namespace masformer

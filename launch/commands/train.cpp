@@ -1,11 +1,12 @@
 // masformer train
-#include <cstdio>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
+#include "launch/output/standard_streams.h"
 #include "launch/training/resume.h"
 #include "launch/training/run_output.h"
 #include "launch/training/signals.h"
@@ -35,10 +36,7 @@ RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
 
 void print_start_page(Job& job, const Options& options, const TrainingData& data) {
   const std::string page = start_page(job, options, data);
-  on_first_rank(job.world(), [&] {
-    fmt::print("{}", page);
-    std::fflush(stdout);
-  });
+  on_first_rank(job.world(), [&] { write_notice(page); });
 }
 
 // An option that names a step which was done before this start has no effect.
@@ -52,12 +50,12 @@ void log_past_steps(const Options& options, std::int64_t done, RunOutput& output
   log_past("train.profile_step", options.train.profile_step);
 }
 
-ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table) {
+// `preparing` ends when training begins.
+ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table,
+               std::optional<StopBeforeFirstStep>& preparing) {
   const auto world = session.world();
   StartProgress progress([first = world->rank() == 0](const std::string& line) {
-    if (!first) return;
-    std::puts(line.c_str());
-    std::fflush(stdout);
+    if (first) write_notice(line + "\n");
   });
   progress.enter("opening the token store");
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
@@ -74,20 +72,22 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
   for (const std::string& note : state.notes) output.log(note);
   log_past_steps(options, state.step, output);
   progress.finish();
-  return Trainer({job, data, output, options, table}, state.step).run();
+  Trainer trainer({job, data, output, options, table}, state.step);
+  preparing.reset();
+  return trainer.run();
 }
 
 }  // namespace
 
 ExitCode train_command(const Arguments& arguments) {
   hold_stop_signals();  // before MPI starts its threads
+  std::optional<StopBeforeFirstStep> preparing(std::in_place);
   Options options;
   OptionTable table = describe(options);
-  return run_on_ranks(
-      arguments,
-      {.usage = "masformer train [--config FILE] [--section.key value ...]",
-       .options = table,
-       .run = [&](const MpiSession& session) { return train(session, options, table); }});
+  return run_on_ranks(arguments,
+                      {.name = "train", .options = table, .run = [&](const MpiSession& session) {
+                         return train(session, options, table, preparing);
+                       }});
 }
 
 }  // namespace masformer

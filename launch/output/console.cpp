@@ -1,11 +1,13 @@
 #include "launch/output/console.h"
 
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "launch/output/numbers.h"
+#include "launch/output/standard_streams.h"
 
 namespace masformer {
 
@@ -18,8 +20,8 @@ std::string duration(double seconds) {
 
 namespace {
 
-// mpirun gives its ranks terminals of their own, whoever reads them in the end: only `masformer
-// run` knows.
+// mpirun gives its ranks terminals of their own, whoever reads them: only `masformer run` knows
+// whether a person does.
 bool watched() {
   if (const char* const told = std::getenv("MASFORMER_WATCHED")) return told == std::string("yes");
   return isatty(STDOUT_FILENO) == 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
@@ -35,11 +37,11 @@ Console::Console(const std::string& live, std::int64_t every, std::int64_t first
       last_step_(last_step) {}
 
 Console::~Console() {
-  if (line_open_) std::puts("");
+  if (line_open_) write_notice("\n");
 }
 
 void Console::step(const StepMetrics& m) {
-  // The first step of a process is slower than those that follow: it alone tells of itself.
+  // The first step of a process is slower than the others: only its own line counts it.
   if (m.step == first_step_) begin_ = std::chrono::steady_clock::now();
   const bool due = m.step % every_ == 0 || m.step == first_step_ || m.step == last_step_;
   if (!live_ && !due && !m.eval_loss) return;
@@ -48,23 +50,21 @@ void Console::step(const StepMetrics& m) {
                               ? m.step_seconds
                               : passed.count() / static_cast<double>(m.step - first_step_);
   const std::string text = fmt::format(
-      "step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  {} left", m.step, last_step_, m.loss,
-      m.eval_loss ? fmt::format("  held-out {:.4f}", *m.eval_loss) : "", m.tokens_per_second,
-      duration(per_step * static_cast<double>(last_step_ - m.step)));
+      "step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  {} left", m.step, last_step_,
+      without_nan_sign(m.loss),
+      m.eval_loss ? fmt::format("  held-out {:.4f}", without_nan_sign(*m.eval_loss)) : "",
+      m.tokens_per_second, duration(per_step * static_cast<double>(last_step_ - m.step)));
   if (!live_) {
-    std::puts(text.c_str());
+    write_notice(text + "\n");
   } else {
-    std::fputs(("\r\033[K" + text + (m.eval_loss ? "\n" : "")).c_str(), stdout);
+    write_notice("\r\033[K" + text + (m.eval_loss ? "\n" : ""));
     line_open_ = !m.eval_loss;
   }
-  std::fflush(stdout);
 }
 
 void Console::log(const std::string& text) {
-  if (line_open_) std::puts("");
+  write_notice((line_open_ ? "\n" : "") + text + "\n");
   line_open_ = false;
-  std::puts(text.c_str());
-  std::fflush(stdout);
 }
 
 }  // namespace masformer

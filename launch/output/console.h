@@ -1,5 +1,5 @@
-// What a person sees while a run goes on: one line that changes in place on a terminal, plain lines
-// elsewhere. Rank 0's alone.
+// What a person sees of a run: on a terminal one line that changes in place, elsewhere plain lines.
+// Only rank 0 has one.
 #pragma once
 
 #include <chrono>
@@ -12,8 +12,8 @@ namespace masformer {
 
 class Console {
  public:
-  // `live`: "on", "off", or "auto" for whether a person watches: MASFORMER_WATCHED, yes or no, as
-  // `masformer run` sets it, else whether standard output is a terminal that is not mpirun's.
+  // `live`: "on", "off", or "auto": on if a person watches, which `masformer run` tells by setting
+  // MASFORMER_WATCHED to yes or no; without it, if standard output is a terminal and not mpirun's.
   // `every`: steps between plain lines.
   Console(const std::string& live, std::int64_t every, std::int64_t first_step,
           std::int64_t last_step);
@@ -21,9 +21,9 @@ class Console {
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
-  // A live line gives way to the next, but for one that tells of an evaluation.
+  // A live line is overwritten by the next, unless it shows an evaluation.
   void step(const StepMetrics& metrics);
-  // A line of its own, which the live line does not overwrite.
+  // Prints a line of its own, which the live line does not overwrite.
   void log(const std::string& text);
 
  private:

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Whether a file or folder there has a name that begins so.
+// Whether the name of a file or folder in `folder` begins with `beginning`.
 bool holds(const fs::path& folder, const std::string& beginning) {
   const auto begins = [&](const fs::directory_entry& entry) {
     return entry.path().filename().string().starts_with(beginning);
@@ -36,10 +36,10 @@ RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {
   if (flock(lock_.descriptor(), LOCK_EX | LOCK_NB) == 0) return;
   const int error = errno;
   if (error == EWOULDBLOCK) {
-    refuse("run.dir={} is in use by another job: stop that one, or choose another folder",
+    refuse("run.dir={} is in use by another job: stop that job, or choose another folder",
            path_.string());
   }
-  refuse("run.dir={} can't be locked: {}: choose a folder whose file system has locks",
+  refuse("run.dir={} can't be locked: {}: choose a folder on a file system that supports locks",
          path_.string(), std::generic_category().message(error));
 }
 

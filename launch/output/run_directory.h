@@ -1,4 +1,4 @@
-// RUN_DIR: who may write there, and what becomes of what stands there already.
+// RUN_DIR: its lock, and what happens to the files of an earlier run.
 #pragma once
 
 #include <cstdint>
@@ -9,23 +9,23 @@
 
 namespace masformer {
 
-// One job at a time works in a run's folder. Held by rank 0.
+// Makes sure that one job at a time works in a run's folder. Rank 0 owns it.
 class RunDirectory {
  public:
-  // Creates the folder and locks it. Throws UsageError where it can't be written, or another job
-  // holds it.
+  // Creates the folder and locks it until the object ends. Throws UsageError if it can't be
+  // written, or if another job has locked it.
   explicit RunDirectory(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
-  // Renames what a run here left after `step` to names that no run looks at: checkpoints become
-  // set-aside-N-step-*; from step 0, metrics become set-aside-N-metrics.jsonl. Returns
-  // "set-aside-N", or "" where there was nothing.
+  // Renames what an earlier run left beyond `step`, so that no run looks at it: checkpoints become
+  // set-aside-N-step-*; if `step` is 0, metrics become set-aside-N-metrics.jsonl. Returns
+  // "set-aside-N", or "" if there was nothing.
   std::string set_aside_after(std::int64_t step) const;
 
  private:
-  void open_writable();  // creates the folder and what the lock is on
+  void open_writable();  // creates the folder and the file that is locked
 
   std::filesystem::path path_;
   io::File lock_;

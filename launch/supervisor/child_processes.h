@@ -1,4 +1,4 @@
-// The processes that another one has started and not yet taken note of in their end.
+// The child processes of a process that it has not waited for yet.
 #pragma once
 
 #include <sys/types.h>
@@ -6,14 +6,14 @@
 namespace masformer {
 
 struct ChildProcesses {
-  bool any = false;    // dead ones included
-  bool alive = false;  // at least one of them
+  bool any = false;    // including dead ones
+  bool alive = false;  // at least one
 
   bool only_dead() const { return any && !alive; }
 };
 
-// Of all threads of `process`: OpenMPI starts 32 ranks and more from several. None where it has
-// ended itself.
+// The children of all threads of `process`, because OpenMPI starts 32 and more ranks from several.
+// None if `process` has ended.
 ChildProcesses children_of(pid_t process);
 
 }  // namespace masformer

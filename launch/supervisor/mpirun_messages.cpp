@@ -10,7 +10,7 @@
 namespace masformer {
 namespace {
 
-// What the ranks and the exit status have said already.
+// The ranks and the exit status say the same.
 constexpr std::array<std::string_view, 5> noise{
     "Primary job  terminated normally, but",
     "mpirun detected that one or more processes exited with non-zero status",
@@ -41,6 +41,7 @@ bool MpirunMessages::is_noise(std::string_view text) const {
 void MpirunMessages::take_line(const std::string& line, std::string& shown) {
   const bool inside = !message_.empty();
   if (!inside && !is_rule(line)) {
+    unknown_option_ |= line.starts_with("mpirun: Error: unknown option");
     if (!line.starts_with("mpirun: ") || !is_noise(line)) shown += line;
     return;
   }

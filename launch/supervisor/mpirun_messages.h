@@ -1,9 +1,9 @@
-// What of mpirun's standard error is worth a person's time.
+// Filters mpirun's standard error: what a user needs is shown, the rest is dropped.
 //
-// mpirun frames its own messages with rules of dashes, and what its ranks print stands between. It
-// tells why a job can't be started and which rank a signal ended, but also, of each job that did
-// not end with 0, that it was aborted: a clean stop would read like an accident. `--quiet` keeps
-// back all of it.
+// mpirun frames its own messages with lines of dashes; what its ranks print is between them. Its
+// messages say why a job can't be started and which rank a signal ended. But they also call each
+// job aborted that did not end with status 0, so a clean stop would read like an accident. mpirun's
+// --quiet drops all of them.
 #pragma once
 
 #include <string>
@@ -13,23 +13,26 @@ namespace masformer {
 
 class MpirunMessages {
  public:
-  // Takes the next piece of what mpirun prints and returns what is to be shown by now: whole lines
-  // and whole messages.
+  // Takes the next piece of mpirun's standard error, and returns what is ready to be shown: whole
+  // lines and whole messages.
   std::string pass(std::string_view piece);
   // What is still held back at the end.
   std::string rest();
-  // From here on, ranks that the stop signal ends are no news.
+  // From now on, messages about ranks that a stop ends are dropped.
   void expect_stop() { stopping_ = true; }
-  // Whether mpirun told of a rank that this signal ended.
+  // Whether mpirun reported a rank that this signal ended.
   bool told_of_signal(int signal) const;
+  // Whether mpirun refused one of its options.
+  bool told_of_unknown_option() const { return unknown_option_; }
 
  private:
   void take_line(const std::string& line, std::string& shown);
   bool is_noise(std::string_view text) const;
 
-  std::string line_;     // begun, without its end
-  std::string message_;  // from its first rule on
-  std::string told_;     // all that was said of signals
+  std::string line_;     // an incomplete line
+  std::string message_;  // an incomplete message, with its first rule
+  std::string told_;     // all messages about signals
+  bool unknown_option_ = false;
   bool stopping_ = false;
 };
 

@@ -4,97 +4,155 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 #include <poll.h>
+#include <set>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <utility>
 
 #include <fmt/format.h>
 
 #include "launch/supervisor/child_processes.h"
 #include "launch/supervisor/mpirun_messages.h"
+#include "launch/supervisor/stream_relay.h"
 
 namespace masformer {
+
+// SIGTERM is blocked in mpirun: launch/commands/run.cpp.
+const int abort_signal = SIGINT;
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds doubled{200};  // one Ctrl-C may arrive twice
-constexpr std::chrono::seconds again{1};
+constexpr std::chrono::seconds resend_interval{1};
 constexpr std::chrono::seconds timeout{5};
 
 class Watch {
  public:
-  explicit Watch(const StartedMpirun& mpirun) : mpirun_(mpirun) {}
+  explicit Watch(const StartedMpirun& mpirun);
   ExitCode run();
 
  private:
-  void relay();
-  void take_signal();
+  void wait_for_events(bool mpirun_runs);
+  void take_signals();
+  void take_signal(int number);
   void look_at_children();
   void pass_on();
   void end_if_stuck();
-  ExitCode exit_code(int status) const;
+  void flush();
+  template <class... Args>
+  void say(fmt::format_string<Args...> format, Args&&... args);
+  ExitCode exit_code(int status);
+  ExitCode stopped_by_signal(int status);
+  void report_end(int status);
 
   StartedMpirun mpirun_;
-  MpirunMessages messages_;
-  int wanted_ = 0;  // SIGUSR1 for a clean stop, SIGTERM to end at once
+  MpirunMessages filter_;
+  StreamRelay output_, messages_;
+  int wanted_ = 0;             // SIGUSR1 for a clean stop, or abort_signal
+  std::set<int> seen_;         // the stop signals that arrived
+  Clock::time_point arrived_;  // when the last one did
   Clock::time_point asked_, sent_;
   bool ranks_were_up_ = false;
-  bool ending_ = false;  // mpirun seems to be in its own end, where it would die of any signal
+  bool abandoned_ = false;  // nobody waits for the rest of the output
+  bool ending_ = false;     // no rank is left: mpirun is ending, and would die of any signal
   Clock::time_point alive_ = Clock::now();    // when a child was last seen alive
-  Clock::time_point working_ = Clock::now();  // when mpirun last had not dead children alone
+  Clock::time_point working_ = Clock::now();  // when mpirun last had other than dead children
 };
+
+Watch::Watch(const StartedMpirun& mpirun)
+    : mpirun_(mpirun),
+      output_(mpirun.output, STDOUT_FILENO,
+              [](std::string_view text) { return std::string(text); }),
+      messages_(mpirun.messages, STDERR_FILENO,
+                [this](std::string_view text) { return filter_.pass(text); }) {}
 
 ExitCode Watch::run() {
   int status = 0;
   for (pid_t ended = 0; ended != mpirun_.process;
        ended = waitpid(mpirun_.process, &status, WNOHANG)) {
     if (ended == -1 && errno != EINTR) fail("mpirun is lost: {}", std::strerror(errno));
-    std::array<pollfd, 2> ready{{{mpirun_.signals, POLLIN, 0}, {mpirun_.output, POLLIN, 0}}};
-    poll(ready.data(), ready.size(), 1000);
-    relay();
-    take_signal();
+    wait_for_events(true);
+    take_signals();
     look_at_children();
     pass_on();
     end_if_stuck();
   }
-  relay();
-  std::fputs(messages_.rest().c_str(), stderr);
-  return exit_code(status);
+  output_.receive();
+  messages_.receive();
+  messages_.add(filter_.rest());
+  flush();
+  const ExitCode code = exit_code(status);
+  flush();
+  return code;
 }
 
-// Shows what mpirun has said since.
-void Watch::relay() {
-  std::array<char, 4096> block{};
-  for (ssize_t size = 0; (size = read(mpirun_.output, block.data(), block.size())) != -1;) {
-    if (size == 0) {
-      close(std::exchange(mpirun_.output, -1));
-      return;
-    }
-    const std::string_view piece(block.data(), static_cast<std::size_t>(size));
-    std::fputs(messages_.pass(piece).c_str(), stderr);
+// Waits for a signal, a child's end or a stream for a second at most, and serves the streams.
+void Watch::wait_for_events(bool mpirun_runs) {
+  const auto source = [&](const StreamRelay& relay) {
+    return mpirun_runs ? relay.awaited_source() : -1;
+  };
+  std::array<pollfd, 5> ready{{{mpirun_.signals, POLLIN, 0},
+                               {source(output_), POLLIN, 0},
+                               {source(messages_), POLLIN, 0},
+                               {output_.awaited_sink(), POLLOUT, 0},
+                               {messages_.awaited_sink(), POLLOUT, 0}}};
+  poll(ready.data(), ready.size(), 1000);
+  for (StreamRelay* const relay : {&output_, &messages_}) {
+    if (mpirun_runs) relay->receive();
+    relay->send();
   }
 }
 
-void Watch::take_signal() {
+// Writes the rest; a signal ends the wait for a reader that has stopped reading.
+void Watch::flush() {
   signalfd_siginfo signal{};
-  const bool any = read(mpirun_.signals, &signal, sizeof signal) > 0;
-  if (!any || signal.ssi_signo == SIGCHLD) return;
-  if (wanted_ != 0 && Clock::now() - asked_ <= doubled) return;
-  asked_ = Clock::now();
-  if (wanted_ != 0) {
-    fmt::print(stderr, "\nmasformer: ends at once\n");
-    wanted_ = SIGTERM;
+  output_.send();
+  messages_.send();
+  while (!abandoned_ && (output_.awaited_sink() >= 0 || messages_.awaited_sink() >= 0)) {
+    wait_for_events(false);
+    while (read(mpirun_.signals, &signal, sizeof signal) > 0) {
+      abandoned_ |= signal.ssi_signo != SIGCHLD;
+    }
+  }
+}
+
+template <class... Args>
+void Watch::say(fmt::format_string<Args...> format, Args&&... args) {
+  messages_.add("masformer: " + fmt::format(format, std::forward<Args>(args)...) + "\n");
+}
+
+void Watch::take_signals() {
+  signalfd_siginfo signal{};
+  while (read(mpirun_.signals, &signal, sizeof signal) > 0) {
+    if (signal.ssi_signo != SIGCHLD) take_signal(static_cast<int>(signal.ssi_signo));
+  }
+}
+
+void Watch::take_signal(int number) {
+  const auto now = Clock::now();
+  if (!seen_.empty() && now - arrived_ <= doubled) return;
+  arrived_ = now;
+  const bool repeated = !seen_.insert(number).second;
+  const bool may_abort = number == SIGINT || number == SIGTERM;
+  if (repeated && !may_abort) return;
+  messages_.add("\n");  // a terminal shows "^C" at the line's start
+  if (repeated) {
+    say("aborting");
+    wanted_ = abort_signal;
+    asked_ = now;
     return;
   }
-  fmt::print(stderr, "\nmasformer: stops{}; once more to end at once\n",
-             mpirun_.trains ? " after the step at hand, with a checkpoint" : "");
+  say("SIG{}: stopping{}{}", sigabbrev_np(number),
+      mpirun_.trains ? " after this step, with a checkpoint" : "",
+      may_abort ? "; repeat to abort" : "");
+  if (wanted_ != 0) return;
   wanted_ = SIGUSR1;
-  messages_.expect_stop();
+  asked_ = now;
+  filter_.expect_stop();
 }
 
 void Watch::look_at_children() {
@@ -106,22 +164,23 @@ void Watch::look_at_children() {
   if (!children.only_dead()) working_ = now;
 }
 
-// What was asked for is sent once in any case: an mpirun whose ranks are all on other hosts may be
-// at work long after what started them there.
+// Each request is sent at least once: an mpirun whose ranks are all on other hosts may still work
+// long after the processes that started them have ended.
 void Watch::pass_on() {
   const auto now = Clock::now();
-  const bool due = sent_ < asked_ ? !ending_ || now - alive_ > timeout
-                                  : wanted_ == SIGUSR1 && !ending_ && now - sent_ >= again;
+  const bool due = sent_ < asked_
+                       ? !ending_ || now - alive_ > timeout
+                       : wanted_ == SIGUSR1 && !ending_ && now - sent_ >= resend_interval;
   if (!due) return;
   kill(mpirun_.process, wanted_);
   sent_ = now;
 }
 
-// Mpirun takes note of its ranks' end at once, unless it has locked itself out in its own end, as
-// OpenMPI 4.1.4 may after a rank's death.
+// mpirun notices its ranks' end at once, unless it is deadlocked in its own, as OpenMPI 4.1.4 may
+// be after a rank's death.
 void Watch::end_if_stuck() {
   if (Clock::now() - working_ <= timeout) return;
-  fmt::print(stderr, "masformer: the ranks have ended, and mpirun does not: ends it\n");
+  say("the ranks have ended but mpirun has not: killing it");
   kill(mpirun_.process, SIGKILL);
   working_ = Clock::now();
 }
@@ -131,7 +190,7 @@ bool died_of_the_stop_signal(int status) {
          (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGUSR1);
 }
 
-// A status of the program itself other than failure's.
+// Whether it is a status of the program itself, other than failure's.
 bool ended_by_itself(int status) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) > static_cast<int>(ExitCode::interrupted)) {
     return false;
@@ -139,41 +198,47 @@ bool ended_by_itself(int status) {
   return static_cast<ExitCode>(WEXITSTATUS(status)) != ExitCode::failure;
 }
 
-// A status of 128 + n may be a rank's that signal n ended, or a code of mpirun's own: it has said
-// which.
-void report_end(int status, const MpirunMessages& messages) {
+// A status of 128 + n may be that of a rank which signal n ended, or a code of mpirun's own: its
+// messages tell which.
+void Watch::report_end(int status) {
   if (WIFSIGNALED(status)) {
-    fmt::print(stderr, "masformer: mpirun was ended by signal {} ({})\n", WTERMSIG(status),
-               strsignal(WTERMSIG(status)));
+    say("mpirun was ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   } else if (WEXITSTATUS(status) > static_cast<int>(ExitCode::interrupted)) {
-    const bool killed = messages.told_of_signal(SIGKILL);
-    fmt::print(stderr, "masformer: the job failed: mpirun ended with status {}{}\n",
-               WEXITSTATUS(status), killed ? "; out of memory?" : "");
+    const bool killed = filter_.told_of_signal(SIGKILL);
+    say("the job failed: mpirun ended with status {}{}", WEXITSTATUS(status),
+        killed ? "; out of memory?" : "");
   } else if (WEXITSTATUS(status) == static_cast<int>(ExitCode::failure)) {
-    fmt::print(stderr, "masformer: the job failed\n");
+    say("the job failed");
   }
 }
 
-ExitCode Watch::exit_code(int status) const {
-  if (ended_by_itself(status)) return static_cast<ExitCode>(WEXITSTATUS(status));
-  if (wanted_ == SIGTERM && sent_ >= asked_) {
-    fmt::print(stderr, "masformer: ended at once, as was asked{}\n",
-               mpirun_.trains ? "; what was not saved is lost" : "");
+ExitCode Watch::exit_code(int status) {
+  if (ended_by_itself(status)) {
+    const auto code = static_cast<ExitCode>(WEXITSTATUS(status));
+    if (mpirun_.trains || code != ExitCode::done || output_.error() == 0) return code;
+    say("standard output can't be written: {}", std::strerror(output_.error()));
     return ExitCode::failure;
   }
-  if (wanted_ != SIGUSR1 || !died_of_the_stop_signal(status)) {
-    report_end(status, messages_);
+  if (filter_.told_of_unknown_option()) return ExitCode::unusable;
+  if (wanted_ == abort_signal && sent_ >= asked_) {
+    say("aborted as requested{}",
+        mpirun_.trains ? "; the work since the last checkpoint is lost" : "");
     return ExitCode::failure;
   }
+  if (wanted_ == SIGUSR1 && died_of_the_stop_signal(status)) return stopped_by_signal(status);
+  report_end(status);
+  return ExitCode::failure;
+}
+
+// mpirun or its ranks died of SIGUSR1. Training blocks the signal before it does anything else, so
+// a rank that died of it had not begun.
+ExitCode Watch::stopped_by_signal(int status) {
   if (WIFSIGNALED(status) && ranks_were_up_) {
-    fmt::print(stderr,
-               "masformer: mpirun died of the stop signal: how its ranks ended is not known{}\n",
-               mpirun_.trains ? "; the same command goes on from the last checkpoint" : "");
+    say("mpirun died of the stop signal, so how its ranks ended is unknown{}",
+        mpirun_.trains ? "; run the same command to continue from the last checkpoint" : "");
     return ExitCode::failure;
   }
-  // Training holds the signal back before it does anything else: it had not begun.
-  fmt::print(stderr, "masformer: stopped{}\n",
-             mpirun_.trains ? " before the ranks were up; nothing has changed" : "");
+  say("stopped{}", mpirun_.trains ? " before the ranks were up; nothing was lost" : "");
   return mpirun_.trains ? ExitCode::interrupted : ExitCode::failure;
 }
 

@@ -1,5 +1,5 @@
-// What `masformer run` does while mpirun is at work: it shows what that says, passes stop signals
-// on, and makes an exit status of its end.
+// What `masformer run` does while mpirun runs: it relays mpirun's output, passes stop signals on,
+// and turns mpirun's end into an exit status.
 #pragma once
 
 #include <sys/types.h>
@@ -9,18 +9,25 @@
 namespace masformer {
 
 struct StartedMpirun {
-  pid_t process = 0;    // a child of this one
-  int output = -1;      // its standard error: a pipe that does not block
-  int signals = -1;     // a signalfd of what is to be watched for, SIGCHLD among it
-  bool trains = false;  // whether its ranks train
+  pid_t process = 0;               // a child of this process
+  int output = -1, messages = -1;  // its standard output and error: non-blocking ends of pipes
+  int signals = -1;                // a signalfd of the stop signals and SIGCHLD
+  bool trains = false;             // whether its ranks train
 };
 
-// Returns when mpirun has ended. One that takes no note of its ranks' end is ended, and counts as
-// failed however they ended: it alone knew.
+// Returns when mpirun has ended; closes its pipes. An mpirun that does not notice that its ranks
+// have ended is killed, and the job counts as failed: how the ranks ended is then unknown.
 //
-// The first signal asks the ranks for the clean stop (SIGUSR1), again every second, since mpirun
-// loses what comes before its ranks are up; a later one ends the job at once (SIGTERM). When no
-// rank is left here, a signal waits for mpirun's own end for five seconds.
+// A stop signal asks the ranks for the clean stop (SIGUSR1), again every second, because mpirun
+// loses what arrives before its ranks are up. A second SIGINT or a second SIGTERM aborts the job;
+// clusters repeat the others. While no rank is left here, a signal waits up to five seconds for
+// mpirun's own end, during which any signal would kill it.
+//
+// If the ranks do not train, their output is the job's purpose: then a standard output that refuses
+// it is a failure.
 ExitCode watch(const StartedMpirun& mpirun);
+
+// What the wrapper sends to an mpirun that is to end its job at once.
+extern const int abort_signal;
 
 }  // namespace masformer

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "launch/output/numbers.h"
 #include "launch/training/signals.h"
 #include "model/cost.h"
 #include "model/optimizer.h"
@@ -32,9 +33,8 @@ void check_finite(std::int64_t number, double loss, double norm) {
   if (std::isfinite(loss) && std::isfinite(norm)) return;
   throw AgreedError(
       fmt::format("step {} has loss {} and gradient norm {}, so nothing of it was kept; lower "
-                  "train.lr, or raise "
-                  "train.warmup_steps",
-                  number, loss, norm));
+                  "train.lr, or raise train.warmup_steps",
+                  number, without_nan_sign(loss), without_nan_sign(norm)));
 }
 
 }  // namespace

@@ -1,9 +1,6 @@
 #include "launch/training/run_output.h"
 
-#include <cstdio>
-
-#include <fmt/format.h>
-
+#include "launch/output/standard_streams.h"
 #include "parallel/comm/collective_errors.h"
 
 namespace masformer {
@@ -37,8 +34,7 @@ void RunOutput::log(const std::string& text) {
   if (console_) {
     console_->log(text);
   } else {
-    fmt::print("{}\n", text);
-    std::fflush(stdout);
+    write_notice(text + "\n");
   }
 }
 

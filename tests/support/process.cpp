@@ -20,8 +20,8 @@ namespace {
   dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   dup2(output, STDERR_FILENO);
-  // Leaks are looked for where tests call the libraries: MPI's own, in each rank of each program
-  // started, would take minutes to sort out.
+  // Leaks are checked where tests call the libraries. In each rank of each program that is started,
+  // sorting out MPI's own leaks would take minutes.
   setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> raw;
@@ -56,14 +56,14 @@ void Process::signal(int number) const {
   kill(pid_, number);
 }
 
-bool Process::has_child(const std::string& name) const {
+pid_t Process::child(const std::string& name) const {
   const std::string own = std::to_string(pid_);
   std::ifstream list("/proc/" + own + "/task/" + own + "/children");
   for (std::string child, called; list >> child;) {
     std::ifstream file("/proc/" + child + "/comm");
-    if (std::getline(file, called) && called == name) return true;
+    if (std::getline(file, called) && called == name) return std::stoi(child);
   }
-  return false;
+  return 0;
 }
 
 bool Process::read_more(Clock::time_point deadline) {

@@ -11,31 +11,33 @@ namespace masformer::test {
 
 struct Finished {
   int status = -1;     // exit status; 128 + n where signal n ended it
-  std::string output;  // standard output and standard error, as they came
+  std::string output;  // standard output and standard error, in order
 };
 
-// A program at work. Its standard input is empty.
+// A running program. Its standard input is empty.
 class Process {
  public:
-  // `words[0]` is looked for on the PATH. `environment` is added to ours.
+  // Searches for `words[0]` on the PATH. `environment` is added to this process's.
   explicit Process(const std::vector<std::string>& words,
                    const std::map<std::string, std::string>& environment = {});
-  ~Process();  // kills what still runs
+  ~Process();  // kills it if it still runs
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
   void signal(int number) const;
-  // Whether its first thread has started a program of this name that was not waited for yet.
-  bool has_child(const std::string& name) const;
+  // A program of this name that its first thread has started and not waited for; 0 if there is
+  // none.
+  pid_t child(const std::string& name) const;
+  bool has_child(const std::string& name) const { return child(name) > 0; }
   // Waits until it has printed `text`, for 120 s at most.
   void wait_for(const std::string& text);
-  // Waits for the end, at most `seconds`; past that the process is killed and status is -1.
+  // Waits for the end, at most `seconds`; after that, status is -1 and the destructor kills it.
   Finished wait(double seconds = 120);
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  // Adds to printed_; false at the output's end, and where nothing came until the deadline.
+  // Adds to printed_. False at the end of the output, or if nothing arrived until the deadline.
   bool read_more(Clock::time_point deadline);
 
   pid_t pid_;

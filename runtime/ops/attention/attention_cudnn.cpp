@@ -47,10 +47,11 @@ class CudnnState final : public LibraryState {
     auto graph = std::make_unique<CudnnGraph>(call, capability_);
     const std::string refusal = graph->build(handle_);
     if (refusal.empty()) return graph;
-    fmt::print(stderr,
-               "masformer: slower kernels take the attention {} of {}, since cuDNN {}: {}\n",
-               call.backward() ? "backward" : "forward", call.operands[0].shape().to_string(),
-               cudnnGetVersion(), refusal);
+    const std::string text = fmt::format(
+        "masformer: slower kernels take the attention {} of {}, since cuDNN {}: {}\n",
+        call.backward() ? "backward" : "forward", call.operands[0].shape().to_string(),
+        cudnnGetVersion(), refusal);
+    std::fputs(text.c_str(), stderr);  // fmt::print would throw if stderr is closed
     return nullptr;
   }
 

@@ -121,19 +121,16 @@ TEST_F(CommandRefusal, OfTheProgram) {
 }
 
 TEST_F(CommandRefusal, OfRun) {
-  for (const Call& call : std::vector<Call>{
-           {{"run", "-n"}, "run: -n needs a number of ranks"},
-           {{"run", "-n", "two", "--", "train"}, "run: -n two is not a whole number"},
-           {{"run", "--", "train"}, "run: say how many ranks, as in masformer run -n 4 -- train"},
-           {{"run", "-n", "0", "--", "train"}, "run: say how many ranks"},
-           {{"run", "-n", "2"}, "run: say what to run behind --"},
-           {{"run", "-n", "2", "--"}, "run: say what to run behind --"},
-           {{"run", "-n", "2", "--", "trian"}, "run: there is no command trian"},
-           {{"run", "-n", "2", "--", "train"}, "data.path is not set"},
-           {{"run", "-n", "2", "--", "train"},
-            "mpirun can't be started: No such file or directory: install OpenMPI",
-            1,
-            {{"PATH", "/nowhere"}}}}) {
+  for (const Call& call :
+       std::vector<Call>{{{"run", "-n"}, "run: -n needs a number of ranks"},
+                         {{"run", "--bogus"}, "run: give the number of ranks"},
+                         {{"run", "-n2", "--bogus", "--", "train"}, "unknown option \"--bogus\""},
+                         {{"run", "--np", "2", "--", "trian"}, "run: there is no command trian"},
+                         {{"run", "-n", "2", "--", "train"}, "data.path is not set"},
+                         {{"run", "-n", "2", "--", "train"},
+                          "can't start mpirun: No such file or directory: install OpenMPI",
+                          1,
+                          {{"PATH", "/nowhere"}}}}) {
     expect_refusal(call);
   }
 }
@@ -242,7 +239,7 @@ TEST_F(CommandRefusal, OfTrain) {
             {{"DNNL_MAX_CPU_ISA", "AVX2"}}},
            {train({"--run.dir", path("notes")}), "run.dir=" + path("notes") + " can't be written"},
            {train({"--run.dir", path("locked")}),
-            "run.dir=" + path("locked") + " is in use by another job: stop that one"},
+            "run.dir=" + path("locked") + " is in use by another job: stop that job"},
            {train({"--data.path", path("other.h5"), "--run.dir", path("run")}),
             "data.path holds other tokens: their digest is "},
            {train({"--data.held_out", "1"}), "data.held_out=1 is too large: at most 0.9"},

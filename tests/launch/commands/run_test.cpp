@@ -19,7 +19,7 @@ std::set<std::string> passed_on(const std::string& line) {
   return names;
 }
 
-TEST(Run, PassesSettingsOnToOtherHostsButNotWhatIsOneHostsOwn) {
+TEST(RunCommand, PassesSettingsOnToOtherHostsButNotTheHostsOwn) {
   FakeMpirun mpirun("echo \"$@\"");
   const std::set<std::string> settings{"MASFORMER_A", "OMP_B",           "NCCL_C",
                                        "CUDA_HOME",   "LD_LIBRARY_PATH", "PATH"};
@@ -37,7 +37,7 @@ TEST(Run, PassesSettingsOnToOtherHostsButNotWhatIsOneHostsOwn) {
       << finished.output;
 }
 
-TEST(Run, KeepsMpirunFromDyingOfABrokenPipe) {
+TEST(RunCommand, KeepsMpirunFromDyingOfABrokenPipe) {
   FakeMpirun mpirun("kill -PIPE $$; echo lives on");
   const Finished finished = run(mpirun.words, mpirun.environment);
   EXPECT_EQ(finished.status, 0) << finished.output;

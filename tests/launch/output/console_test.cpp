@@ -1,7 +1,8 @@
-// What stands on the screen: plain lines at their steps, or one line that changes in place.
+// What the screen shows: plain lines at their steps, or one line that changes in place.
 #include "launch/output/console.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -35,9 +36,9 @@ struct Cadence {
 
 class PlainLines : public testing::TestWithParam<Cadence> {};
 
-TEST_P(PlainLines, StandAtTheirSteps) {
+TEST_P(PlainLines, ArePrintedAtTheirSteps) {
   const Cadence& cadence = GetParam();
-  for (const char* const live : {"off", "auto"}) {  // what is captured is no terminal
+  for (const char* const live : {"off", "auto"}) {  // the captured output is not a terminal
     const std::string text = printed([&] {
       Console console(live, cadence.every, cadence.first, cadence.last);
       for (std::int64_t step = cadence.first; step <= cadence.last; ++step) {
@@ -87,7 +88,7 @@ TEST(LiveLine, ChangesInPlaceAndEndsOnce) {
   EXPECT_TRUE(text.ends_with("left\n"));
 }
 
-TEST(LiveLine, IsNotOverwrittenByWhatIsSaid) {
+TEST(LiveLine, DoesNotOverwriteLoggedLines) {
   const std::string text = printed([] {
     Console console("on", 10, 1, 9);
     console.log("begin");
@@ -106,7 +107,7 @@ TEST(LiveLine, IsNotOverwrittenByWhatIsSaid) {
   EXPECT_TRUE(text.ends_with("\n"));
 }
 
-TEST(LiveLine, StaysWhereItTellsOfAnEvaluation) {
+TEST(LiveLine, StaysIfItShowsAnEvaluation) {
   const std::string text = printed([] {
     Console console("on", 10, 1, 9);
     console.step({.step = 1, .eval_loss = 2.5});
@@ -119,7 +120,7 @@ TEST(LiveLine, StaysWhereItTellsOfAnEvaluation) {
   EXPECT_NE(lines[1].find("step 2/9"), std::string::npos);
 }
 
-TEST(LiveLine, LeavesNoEmptyLineWhereNothingIsOpen) {
+TEST(LiveLine, LeavesNoEmptyLineIfNoneIsOpen) {
   EXPECT_EQ(printed([] { Console console("on", 10, 1, 9); }), "");
   EXPECT_EQ(printed([] { Console("on", 10, 1, 9).log("done"); }), "done\n");
   EXPECT_EQ(printed([] { Console("off", 10, 1, 9).log("done"); }), "done\n");
@@ -165,11 +166,11 @@ class Terminal {
   bool works_ = false;
 };
 
-TEST(LiveLine, IsWhatATerminalGetsByItself) {
+TEST(LiveLine, IsTheDefaultOnATerminal) {
   std::string automatic, plain;
   {
     const Terminal terminal;
-    if (!terminal.works()) GTEST_SKIP() << "no pseudo-terminal to be had here";
+    if (!terminal.works()) GTEST_SKIP() << "this machine has no pseudo-terminals";
     Console("auto", 10, 1, 9).step({.step = 2});
     automatic = terminal.shown();
     Console("off", 10, 1, 9).step({.step = 1});
@@ -179,8 +180,8 @@ TEST(LiveLine, IsWhatATerminalGetsByItself) {
   EXPECT_TRUE(plain.starts_with("step 1/9")) << plain;
 }
 
-// Behind `masformer run` it is the wrapper's terminal that counts, not mpirun's.
-TEST(LiveLine, IsWhatTheWrapperKnowsOfWhoWatches) {
+// Under `masformer run`, the wrapper's terminal counts, not mpirun's.
+TEST(LiveLine, IsTheDefaultIfTheWrapperSaysThatAPersonWatches) {
   const auto shows_live = [](const char* live) {
     return printed([&] { Console(live, 10, 1, 9).step({.step = 1}); }).starts_with("\r\033[K");
   };
@@ -191,6 +192,13 @@ TEST(LiveLine, IsWhatTheWrapperKnowsOfWhoWatches) {
     EXPECT_TRUE(shows_live("on"));
     EXPECT_FALSE(shows_live("off"));
   }
+}
+
+TEST(PlainLines, PrintANanWithoutASign) {
+  const std::string text = printed([] {
+    Console("off", 1, 1, 9).step({.step = 1, .loss = -std::nan(""), .eval_loss = -std::nan("")});
+  });
+  EXPECT_TRUE(text.starts_with("step 1/9  loss nan  held-out nan  ")) << text;
 }
 
 TEST(Duration, RoundsUpAndNamesTwoUnits) {

@@ -1,4 +1,4 @@
-// Who may write in a run's folder, and what is set aside when a run begins anew.
+// A run's folder: its lock, and the files of an earlier run that are set aside.
 #include "launch/output/run_directory.h"
 
 #include <cerrno>
@@ -15,7 +15,7 @@
 #include "tests/support/temporary_directory.h"
 
 namespace {
-bool no_locks = false;  // as on a network's file system without them
+bool no_locks = false;  // as on a network file system without them
 }
 
 // In the place of the C library's.
@@ -63,7 +63,7 @@ TEST(RunDirectory, BelongsToOneJobAtATime) {
   EXPECT_EQ(first->metrics(), run / "metrics.jsonl");
   EXPECT_EQ(refusal([&] { RunDirectory second(run); }),
             "run.dir=" + run.string() +
-                " is in use by another job: stop that one, or choose another folder");
+                " is in use by another job: stop that job, or choose another folder");
   EXPECT_EQ(refusal([&] { RunDirectory beside(temporary / "other"); }), "");
   first.reset();
   EXPECT_EQ(refusal([&] { RunDirectory second(run); }), "");
@@ -76,12 +76,12 @@ TEST(RunDirectory, RefusesAFolderThatCantBeLocked) {
   const std::string said = refusal([&] { RunDirectory run(temporary / "run"); });
   no_locks = false;
   EXPECT_EQ(said, "run.dir=" + (temporary / "run").string() +
-                      " can't be locked: No locks available: choose a folder whose file system "
-                      "has locks");
+                      " can't be locked: No locks available: choose a folder on a file system "
+                      "that supports locks");
 }
 
 TEST(RunDirectory, RefusesAFolderThatCantBeWritten) {
-  // Each a file or a folder that stands in the way, and what is said of it.
+  // A file or a folder in the way, and whether it is a file.
   const std::vector<std::pair<std::string, bool>> obstacles{{"run", true},
                                                             {"run/checkpoints", true},
                                                             {"run/checkpoints/.probe", false},
@@ -122,7 +122,7 @@ TEST(RunDirectory, SetsAsideWhatComesAfterAStep) {
   }
 }
 
-TEST(RunDirectory, SetsNothingAsideOfNothing) {
+TEST(RunDirectory, SetsNothingAsideInAnEmptyFolder) {
   const TemporaryDirectory temporary;
   const RunDirectory run(temporary / "run");
   EXPECT_EQ(run.set_aside_after(0), "");
@@ -131,7 +131,7 @@ TEST(RunDirectory, SetsNothingAsideOfNothing) {
   EXPECT_NE(run.set_aside_after(0), "");
 }
 
-TEST(RunDirectory, CountsOnWhereANameIsTaken) {
+TEST(RunDirectory, TakesTheNextNumberIfANameIsTaken) {
   const TemporaryDirectory temporary;
   const fs::path path = temporary / "run";
   const RunDirectory run(path);
@@ -147,11 +147,11 @@ TEST(RunDirectory, CountsOnWhereANameIsTaken) {
   }
   EXPECT_EQ(names_in(path / "checkpoints"), checkpoints);
   EXPECT_EQ(names_in(path), files);
-  // Metrics alone, too, take a number that nothing has.
+  // Metrics alone take a number that nothing has, too.
   write(run.metrics(), "4");
   EXPECT_NE(run.set_aside_after(0), "");
   EXPECT_EQ(content(path / "set-aside-4-metrics.jsonl"), "4");
-  // And so do checkpoints of other steps: a number is of one course.
+  // So do checkpoints of other steps: all files of a number are from one run.
   make_checkpoint(path, 9);
   EXPECT_EQ(run.set_aside_after(8), "set-aside-5");
 }

@@ -29,7 +29,7 @@ void expect_children(bool any, bool alive) {
   EXPECT_EQ(children.only_dead(), any && !alive);
 }
 
-// The system lists a child with the thread that started it, while there is that thread.
+// The system lists a child with the thread that started it, as long as that thread exists.
 TEST(ChildProcesses, AreThoseOfAllThreads) {
   for (const bool elsewhere : {false, true}) {
     SCOPED_TRACE(elsewhere ? "by another thread" : "by the first thread");
@@ -58,7 +58,7 @@ TEST(ChildProcesses, AreThoseOfAllThreads) {
   }
 }
 
-TEST(ChildProcesses, OfAProcessThatEndedAreNone) {
+TEST(ChildProcesses, AreNoneIfTheParentHasEnded) {
   const pid_t child = start_child();
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);

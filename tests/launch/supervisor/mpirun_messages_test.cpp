@@ -36,9 +36,9 @@ struct Case {
   bool stopping = false;
 };
 
-class Messages : public testing::TestWithParam<Case> {};
+class MpirunMessage : public testing::TestWithParam<Case> {};
 
-TEST_P(Messages, AreShownWhole) {
+TEST_P(MpirunMessage, IsShownWholeOrNotAtAll) {
   const auto& [printed, shown, stopping] = GetParam();
   for (const std::size_t size : {std::size_t{1}, std::size_t{7}, printed.size() + 1}) {
     MpirunMessages messages;
@@ -53,7 +53,7 @@ TEST_P(Messages, AreShownWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Kinds, Messages,
+    Kinds, MpirunMessage,
     testing::Values(
         Case{"masformer: rank 1: no\n", "masformer: rank 1: no\n"},
         Case{"no end of line", "no end of line"}, Case{aborted + first_to_exit, ""},
@@ -66,11 +66,11 @@ INSTANTIATE_TEST_SUITE_P(
              true},
         Case{by_signal("11 (Segmentation fault)"), by_signal("11 (Segmentation fault)"), true},
         Case{rule + "cut off\nMPI", rule + "cut off\nMPI"},
-        // Words that only quote mpirun's are not its own.
+        // A rank that quotes mpirun is shown.
         Case{"a rank says: MPI_ABORT was invoked on rank 3\n",
              "a rank says: MPI_ABORT was invoked on rank 3\n"}));
 
-TEST(MessagesOfSignals, AreRemembered) {
+TEST(MpirunMessages, RememberWhichSignalEndedARank) {
   MpirunMessages messages;
   messages.pass(by_signal("9 (Killed)"));
   EXPECT_TRUE(messages.told_of_signal(SIGKILL));
@@ -78,6 +78,14 @@ TEST(MessagesOfSignals, AreRemembered) {
   MpirunMessages others;
   others.pass(no_hostfile + by_signal("19 (Stopped)"));
   EXPECT_FALSE(others.told_of_signal(SIGKILL));
+}
+
+TEST(MpirunMessages, RememberARefusedOption) {
+  MpirunMessages messages;
+  messages.pass("a rank: unknown option \"--bogus\"\n");
+  EXPECT_FALSE(messages.told_of_unknown_option());
+  messages.pass("mpirun: Error: unknown option \"--bogus\"\n");
+  EXPECT_TRUE(messages.told_of_unknown_option());
 }
 
 }  // namespace

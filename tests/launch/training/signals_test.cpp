@@ -1,16 +1,20 @@
-// How `masformer run` and plain mpirun end a job that is asked to stop.
+// How jobs that are asked to stop end, under `masformer run`, plain mpirun and neither.
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
+#include <sys/stat.h>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "runtime/error.h"
+#include "runtime/io/file.h"
 #include "tests/support/fake_mpirun.h"
 #include "tests/support/training.h"
 
@@ -32,16 +36,16 @@ void wait_for_a_step(const Scratch& scratch) {
   wait_for_steps(scratch, 1);
 }
 
-// The wrapper holds the signals back before it starts mpirun.
+// The wrapper blocks the signals before it starts mpirun.
 void wait_for_child(const Process& process, const std::string& name) {
   for (int i = 0; i < 6000 && !process.has_child(name); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
 
-class Stop : public testing::TestWithParam<int> {};
+class StopSignal : public testing::TestWithParam<int> {};
 
-TEST_P(Stop, EndsWithACheckpoint) {
+TEST_P(StopSignal, EndsARunWithACheckpoint) {
   const Scratch scratch;
   Process process(training_words(scratch, "run", endless));
   wait_for_a_step(scratch);
@@ -53,10 +57,83 @@ TEST_P(Stop, EndsWithACheckpoint) {
   EXPECT_TRUE(std::filesystem::exists(checkpoint(scratch, "run", done))) << finished.output;
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, Stop, testing::Values(SIGINT, SIGTERM, SIGHUP));
+INSTANTIATE_TEST_SUITE_P(Signals, StopSignal,
+                         testing::Values(SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU));
+
+// Clusters announce the end of a job by several signals, some of them repeated, and leave time for
+// a checkpoint between them.
+TEST(StopSignals, OfAClusterDoNotAbort) {
+  const FakeMpirun mpirun("trap '' USR1; exec sleep 4");  // a step that takes its time
+  Process process(mpirun.words, mpirun.environment);
+  wait_for_child(process, "sleep");
+  for (const int number : {SIGUSR1, SIGUSR1, SIGXCPU, SIGUSR2, SIGTERM, SIGHUP, SIGHUP}) {
+    process.signal(number);
+    std::this_thread::sleep_for(Seconds(0.3));
+  }
+  const Finished finished = process.wait();
+  EXPECT_EQ(finished.status, 0) << finished.output;  // sleep's own
+  EXPECT_EQ(finished.output,
+            "\nmasformer: SIGUSR1: stopping after this step, with a checkpoint\n"
+            "\nmasformer: SIGXCPU: stopping after this step, with a checkpoint\n"
+            "\nmasformer: SIGUSR2: stopping after this step, with a checkpoint\n"
+            "\nmasformer: SIGTERM: stopping after this step, with a checkpoint; repeat to abort\n"
+            "\nmasformer: SIGHUP: stopping after this step, with a checkpoint\n");
+}
+
+// Some clusters signal every process of a job.
+TEST(StopSignals, ReachingMpirunItselfDoNotEndItsRanks) {
+  const Scratch scratch;
+  Process process(training_words(scratch, "run", endless));
+  wait_for_a_step(scratch);
+  const pid_t mpirun = process.child("mpirun");
+  ASSERT_GT(mpirun, 0);
+  for (const int number : {SIGTERM, SIGHUP, SIGXCPU}) kill(mpirun, number);
+  const std::size_t before = metrics(scratch, "run").size();
+  std::this_thread::sleep_for(Seconds(1.5));  // past the time that mpirun would give its ranks
+  wait_for_steps(scratch, before + 5);
+  EXPECT_GE(metrics(scratch, "run").size(), before + 5);
+  process.signal(SIGTERM);
+  EXPECT_EQ(process.wait().status, 3);
+}
+
+// The writing end of a named pipe, once somebody reads from it.
+io::File open_for_writing(const std::string& pipe) {
+  for (int i = 0; i < 6000; ++i) {
+    try {
+      return {pipe, O_WRONLY | O_NONBLOCK};
+    } catch (const Error&) {  // no reader yet
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  fail("nobody reads from {}", pipe);
+}
+
+// Preparing a run may take minutes. Here it takes until somebody writes a file of options.
+TEST(StopBeforeTheFirstStep, IsObeyedWhileARunIsPrepared) {
+  const Scratch scratch;
+  const std::string pipe = scratch.path("config").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::vector<std::string> words =
+      training_words(scratch, "run", {.tensor = 2, .options = {"--config", pipe}});
+  for (const bool wrapped : {true, false}) {
+    if (!wrapped) words.erase(words.begin() + 1, words.begin() + 5);
+    Process process(words);
+    const io::File unwritten = open_for_writing(pipe);
+    process.signal(SIGTERM);
+    const auto asked = std::chrono::steady_clock::now();
+    const Finished finished = process.wait();
+    EXPECT_LT(Seconds(std::chrono::steady_clock::now() - asked).count(), 10);
+    EXPECT_EQ(finished.status, 3) << finished.output;
+    const std::string asks =
+        "\nmasformer: SIGTERM: stopping after this step, with a checkpoint; repeat to abort\n";
+    EXPECT_EQ(finished.output, (wrapped ? asks : "") +
+                                   "masformer: stopped before the first step; nothing was lost\n");
+    EXPECT_FALSE(std::filesystem::exists(scratch.path("run")));
+  }
+}
 
 // Before mpirun is ready, before the ranks are, and while they start.
-TEST(StopEarly, IsNotLost) {
+TEST(StopBeforeTheFirstStep, IsNotLostWhileRanksStart) {
   const Scratch scratch;
   for (const int milliseconds : {30, 60, 120, 240, 480}) {
     Process process(training_words(scratch, "run", endless));
@@ -70,7 +147,7 @@ TEST(StopEarly, IsNotLost) {
   }
 }
 
-TEST(StopByMpirun, EndsWithACheckpoint) {
+TEST(StopByPlainMpirun, EndsARunWithACheckpoint) {
   const Scratch scratch;
   std::vector<std::string> words = training_words(scratch, "run", endless);
   words.erase(words.begin() + 1, words.begin() + 5);
@@ -82,7 +159,7 @@ TEST(StopByMpirun, EndsWithACheckpoint) {
   EXPECT_EQ(finished.status, 3) << finished.output;
 }
 
-// Nothing but training has a checkpoint to write.
+// Only training has a checkpoint to write.
 TEST(StopOfAnEvaluation, IsAFailure) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "run", {}).status, 0);
@@ -96,36 +173,38 @@ TEST(StopOfAnEvaluation, IsAFailure) {
   EXPECT_NE(finished.output.find("masformer: stopped\n"), std::string::npos) << finished.output;
 }
 
-TEST(SecondSignal, EndsAtOnce) {
-  const FakeMpirun mpirun("trap '' USR1; exec sleep 100");  // it never comes to a clean stop
+TEST(SecondSignal, AbortsTheJob) {
+  const FakeMpirun mpirun("trap '' USR1; exec sleep 100");  // never stops cleanly
   Process process(mpirun.words, mpirun.environment);
   wait_for_child(process, "sleep");
   process.signal(SIGINT);
-  process.wait_for("once more");
-  std::this_thread::sleep_for(Seconds(0.3));  // sooner it would be the first, come twice
+  process.wait_for("repeat to abort");
+  std::this_thread::sleep_for(Seconds(0.3));  // sooner, it would be taken for the same Ctrl-C
   process.signal(SIGINT);
   const Finished finished = process.wait();
   EXPECT_EQ(finished.status, 1) << finished.output;
-  EXPECT_NE(finished.output.find("ends at once\nmasformer: ended at once, as was asked"),
-            std::string::npos)
+  EXPECT_NE(
+      finished.output.find("masformer: aborting\nmasformer: aborted as requested; the work since"),
+      std::string::npos)
       << finished.output;
 }
 
-// An mpirun that dies of the signal when ranks have been up knows not how these ended.
-TEST(StopTooLate, IsNoCleanStop) {
+// If mpirun dies of the signal after ranks were up, how these ended is unknown.
+TEST(StopThatKillsMpirun, IsAFailure) {
   const FakeMpirun mpirun("sleep 3 >&- 2>&- & exec sleep 100");
   Process process(mpirun.words, mpirun.environment);
   wait_for_child(process, "sleep");
   process.signal(SIGINT);
   const Finished finished = process.wait();
   EXPECT_EQ(finished.status, 1) << finished.output;
-  EXPECT_NE(finished.output.find("how its ranks ended is not known; the same command goes on from"),
-            std::string::npos)
+  EXPECT_NE(
+      finished.output.find("how its ranks ended is unknown; run the same command to continue from"),
+      std::string::npos)
       << finished.output;
 }
 
-// Its ranks have ended, and it is about to: any signal would kill it, and its status be lost.
-TEST(StopInMpirunsEnd, LeavesItAlone) {
+// When its ranks have ended and mpirun is about to, a signal would kill it and lose its status.
+TEST(StopWhileMpirunEnds, LeavesItAlone) {
   const std::string ends = "sleep 0.3 >&- 2>&- & exec sleep 3";
   for (const bool second : {false, true}) {
     const FakeMpirun mpirun(second ? "trap '' USR1; " + ends : ends);
@@ -134,13 +213,13 @@ TEST(StopInMpirunsEnd, LeavesItAlone) {
     if (second) process.signal(SIGINT);
     std::this_thread::sleep_for(Seconds(1));
     process.signal(SIGINT);
-    process.wait_for(second ? "ends at once" : "once more");
+    process.wait_for(second ? "aborting" : "repeat to abort");
     const Finished finished = process.wait();
     EXPECT_EQ(finished.status, 0) << finished.output;
   }
 }
 
-// What has started the ranks on other hosts may be gone long before these are.
+// The processes that start ranks on other hosts may end long before these ranks do.
 TEST(StopOfRanksElsewhere, IsSentAfterAWhile) {
   const FakeMpirun mpirun("sleep 2 & wait; exec sleep 100");
   Process process(mpirun.words, mpirun.environment);
@@ -150,16 +229,16 @@ TEST(StopOfRanksElsewhere, IsSentAfterAWhile) {
   EXPECT_EQ(finished.status, 1) << finished.output;
 }
 
-// What stands in for mpirun, and what the wrapper makes of its end when nobody asked for one.
+// A script in mpirun's place, and what the wrapper makes of its end if nobody asked for one.
 struct Ending {
   const char* script;
   int status;
   const char* report;
 };
 
-class MpirunsEnd : public testing::TestWithParam<Ending> {};
+class MpirunEnd : public testing::TestWithParam<Ending> {};
 
-TEST_P(MpirunsEnd, IsNoStopThatWasAskedFor) {
+TEST_P(MpirunEnd, GivesTheStatusAndItsReason) {
   const FakeMpirun mpirun(GetParam().script);
   const Finished finished = Process(mpirun.words, mpirun.environment).wait();
   EXPECT_EQ(finished.status, GetParam().status) << finished.output;
@@ -167,7 +246,7 @@ TEST_P(MpirunsEnd, IsNoStopThatWasAskedFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Statuses, MpirunsEnd,
+    Statuses, MpirunEnd,
     testing::Values(
         Ending{"exit 0", 0, ""}, Ending{"exit 1", 1, "masformer: the job failed\n"},
         Ending{"exit 2", 2, ""}, Ending{"exit 3", 3, ""},
@@ -175,27 +254,30 @@ INSTANTIATE_TEST_SUITE_P(
         Ending{"exit 138", 1, "masformer: the job failed: mpirun ended with status 138\n"},
         Ending{"kill -USR1 $$", 1,
                "masformer: mpirun was ended by signal 10 (User defined signal 1)\n"},
+        Ending{"echo 'mpirun: Error: unknown option \"--bogus\"' >&2; exit 1", 2,
+               "mpirun: Error: unknown option \"--bogus\"\n"},
         // Its child ends, and nobody waits for it.
         Ending{"sleep 0.1 & exec sleep 100", 1,
-               "masformer: the ranks have ended, and mpirun does not: ends it\n"
+               "masformer: the ranks have ended but mpirun has not: killing it\n"
                "masformer: mpirun was ended by signal 9 (Killed)\n"},
         Ending{"echo why >&2; exit 1", 1, "why\nmasformer: the job failed\n"}));
 
 // mpirun's own reasons reach the user, and no rank is blamed.
-TEST(MpirunsFailure, SaysWhy) {
-  const auto expect_reason = [](const std::string& option, const std::string& reason) {
+TEST(MpirunFailure, SaysWhy) {
+  const auto expect_reason = [](const std::string& option, const std::string& reason,
+                                int status = 1) {
     const Finished finished =
         run({program(), "run", "-n", "2", option, "/nowhere/at/all", "--", "train"});
-    EXPECT_EQ(finished.status, 1) << finished.output;
+    EXPECT_EQ(finished.status, status) << finished.output;
     EXPECT_NE(finished.output.find(reason), std::string::npos) << finished.output;
-    EXPECT_NE(finished.output.find("/nowhere/at/all"), std::string::npos) << finished.output;
     EXPECT_EQ(finished.output.find("ended by signal"), std::string::npos) << finished.output;
   };
-  expect_reason("--hostfile", "unable to open the hostfile");
-  expect_reason("--wdir", "working directory");
+  expect_reason("--hostfile", "unable to open the hostfile:\n    /nowhere/at/all");
+  expect_reason("--wdir", "/nowhere/at/all");
+  expect_reason("--bogus", "unknown option \"--bogus\"", 2);
 }
 
-// nohup has the hang-up ignored, and the wrapper leaves it so.
+// nohup ignores the hang-up, and the wrapper leaves it ignored.
 TEST(HangUp, IsIgnoredUnderNohup) {
   const Scratch scratch;
   std::vector<std::string> words = training_words(scratch, "run", endless);
@@ -204,7 +286,7 @@ TEST(HangUp, IsIgnoredUnderNohup) {
   wait_for_a_step(scratch);
   const std::size_t before = metrics(scratch, "run").size();
   process.signal(SIGHUP);
-  std::this_thread::sleep_for(Seconds(1.5));  // time for a stop, had it been one
+  std::this_thread::sleep_for(Seconds(1.5));  // enough for a stop
   wait_for_steps(scratch, before + 5);
   EXPECT_GE(metrics(scratch, "run").size(), before + 5);
   process.signal(SIGTERM);

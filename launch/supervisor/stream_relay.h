@@ -1,0 +1,43 @@
+// Carries what mpirun writes on one of its standard streams to the wrapper's own.
+//
+// mpirun aborts its job if a stream of its own breaks, so it gets a pipe that never does, and the
+// wrapper drops what its own stream does not accept. Nothing here blocks: a reader that has stopped
+// reading must not delay a signal, nor stop the job.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace masformer {
+
+class StreamRelay {
+ public:
+  using Filter = std::function<std::string(std::string_view)>;
+
+  // `source`: a non-blocking descriptor, which the object owns. `sink`: one of the wrapper's
+  // standard streams. `filter` turns what is read into what is passed on.
+  StreamRelay(int source, int sink, Filter filter);
+  ~StreamRelay();
+  StreamRelay(const StreamRelay&) = delete;
+  StreamRelay& operator=(const StreamRelay&) = delete;
+
+  // The descriptors to poll, for input and for output; -1 where there is nothing to wait for.
+  int awaited_source() const;
+  int awaited_sink() const { return pending_.empty() ? -1 : sink_; }
+
+  void receive();                   // reads what has arrived
+  void add(std::string_view text);  // behind what was read, past the filter
+  void send();                      // writes what the sink accepts now, or drops what it refuses
+
+  // Why the sink refused something, as errno; 0 if it never did.
+  int error() const { return error_; }
+
+ private:
+  int source_, sink_;
+  Filter filter_;
+  std::string pending_;  // to be written
+  int error_ = 0;
+};
+
+}  // namespace masformer
