@@ -3,9 +3,12 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
@@ -16,35 +19,94 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The step that a line tells of; none where it is not whole.
+// The step of a line; none if the line is damaged.
 std::optional<std::uint64_t> step_of(const std::string& line) {
   const auto object = nlohmann::json::parse(line, nullptr, false);
   if (!object.is_object() || !object.contains("step")) return std::nullopt;
   const auto& step = object["step"];
-  if (!step.is_number_unsigned()) return std::nullopt;
+  if (!step.is_number_unsigned() || step == 0) return std::nullopt;
   return step.get<std::uint64_t>();
 }
 
-// Rewrites the file with one line a step, up to `last_step`; a crash leaves the old file or the
-// new.
-void cut(const fs::path& path, std::int64_t last_step) {
+// What a resumed run finds in the file.
+struct OldLines {
+  std::map<std::uint64_t, std::string> kept;  // by step
+  std::int64_t later = 0, repeated = 0, damaged = 0;
+  bool in_order = true;
+};
+
+// Of a step's lines, the last one counts: it is of the latest attempt.
+OldLines read_lines(std::istream& file, std::uint64_t last_step) {
+  OldLines lines;
+  std::uint64_t previous = 0;
+  for (std::string line; std::getline(file, line);) {
+    const auto step = step_of(line);
+    if (!step) {
+      ++lines.damaged;
+    } else if (*step > last_step) {
+      ++lines.later;
+    } else {
+      lines.in_order &= *step >= std::exchange(previous, *step);
+      lines.repeated += lines.kept.insert_or_assign(*step, line).second ? 0 : 1;
+    }
+  }
+  return lines;
+}
+
+// "3, 7-9", the steps up to `last_step` that have no line; the first of them, if they are many.
+std::string missing_steps(const OldLines& lines, std::uint64_t last_step) {
+  constexpr std::size_t max_ranges = 8;
+  std::vector<std::string> ranges;
+  std::uint64_t next = 1;
+  const auto add_gap_before = [&](std::uint64_t step) {
+    if (step == next + 1) ranges.push_back(fmt::format("{}", next));
+    if (step > next + 1) ranges.push_back(fmt::format("{}-{}", next, step - 1));
+    next = step + 1;
+  };
+  for (const auto& [step, line] : lines.kept) add_gap_before(step);
+  add_gap_before(last_step + 1);
+  if (ranges.size() > max_ranges) {
+    ranges.resize(max_ranges);
+    ranges.emplace_back("...");
+  }
+  return fmt::format("{}", fmt::join(ranges, ", "));
+}
+
+// What a person should know of the old lines; nothing if each step up to `last_step` had its own,
+// in order, and no other was there.
+std::string describe(const OldLines& lines, std::uint64_t last_step) {
+  std::vector<std::string> remarks;
+  const auto count = [&](std::int64_t number, const std::string& kind) {
+    if (number > 0) remarks.push_back(fmt::format("dropped {} {}", number, kind));
+  };
+  count(lines.later, fmt::format("beyond step {}", last_step));
+  count(lines.repeated, "repeated");
+  count(lines.damaged, "damaged");
+  if (!lines.in_order) remarks.emplace_back("put them in order");
+  const std::string missing = missing_steps(lines, last_step);
+  if (!missing.empty()) remarks.push_back("no line for steps " + missing);
+  if (remarks.empty()) return "";
+  return fmt::format("metrics.jsonl: kept {} lines; {}", lines.kept.size(),
+                     fmt::join(remarks, "; "));
+}
+
+// Rewrites the file with one line per step, up to `last_step`, and returns what was found. A crash
+// leaves the old file or the new one.
+std::string cut(const fs::path& path, std::int64_t last_step) {
   std::ifstream old(path);
-  if (!old) return;
+  if (!old) return "";
+  const auto last = static_cast<std::uint64_t>(last_step);
+  const OldLines lines = read_lines(old, last);
   const fs::path temporary = path.string() + ".cut";
   std::ofstream kept(temporary, std::ios::trunc);
-  std::uint64_t previous = 0;
-  for (std::string line; std::getline(old, line);) {
-    const auto step = step_of(line);
-    if (!step || *step <= previous || *step > static_cast<std::uint64_t>(last_step)) continue;
-    kept << line << '\n';
-    previous = *step;
-  }
+  for (const auto& [step, line] : lines.kept) kept << line << '\n';
   kept.close();
-  require(kept.good(), "{} can't be written: {}", temporary.string(), std::strerror(errno));
+  require(kept.good(), "can't write {}: {}", temporary.string(), std::strerror(errno));
   io::File(temporary, O_RDONLY).sync();
   std::error_code error;
   fs::rename(temporary, path, error);
   if (error) io::fail_for_errno("replace", path, error.value());
+  return describe(lines, last);
 }
 
 }  // namespace
@@ -61,7 +123,7 @@ nlohmann::ordered_json by_axis(const SentByAxis& sent) {
   return axes;
 }
 
-// Without what sent nothing.
+// Operations that sent nothing are left out.
 nlohmann::ordered_json by_operation(const SentByAxis& sent) {
   auto axes = nlohmann::ordered_json::object();
   for (const Axis axis : all_axes) {
@@ -76,9 +138,9 @@ nlohmann::ordered_json by_operation(const SentByAxis& sent) {
 }  // namespace
 
 MetricsWriter::MetricsWriter(fs::path path, std::int64_t last_step) : path_(std::move(path)) {
-  cut(path_, last_step);
+  note_ = cut(path_, last_step);
   stream_.open(path_, std::ios::app);
-  require(stream_.good(), "{} can't be written: {}", path_.string(), std::strerror(errno));
+  require(stream_.good(), "can't write {}: {}", path_.string(), std::strerror(errno));
   io::sync_folder(path_.parent_path());
 }
 
@@ -99,7 +161,7 @@ void MetricsWriter::write(const StepMetrics& m) {
                                  {"bubble", m.bubble}};
   if (m.eval_loss) line["eval_loss"] = *m.eval_loss;
   stream_ << line.dump() << std::endl;
-  require(stream_.good(), "{} can't be written: {}", path_.string(), std::strerror(errno));
+  require(stream_.good(), "can't write {}: {}", path_.string(), std::strerror(errno));
 }
 
 }  // namespace masformer

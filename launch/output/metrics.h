@@ -1,4 +1,4 @@
-// RUN_DIR/metrics.jsonl: one JSON object a line, one line a step. docs/metrics.md describes it.
+// RUN_DIR/metrics.jsonl: one JSON object per line, one line per step. docs/metrics.md describes it.
 #pragma once
 
 #include <array>
@@ -6,13 +6,14 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <string>
 
 #include "parallel/comm/sent_bytes.h"
 #include "parallel/mesh.h"
 
 namespace masformer {
 
-// What a step sent along each axis.
+// The bytes that a step sent along each axis.
 class SentByAxis {
  public:
   SentBytes& operator[](Axis axis) { return bytes_[static_cast<std::size_t>(axis)]; }
@@ -40,17 +41,22 @@ struct StepMetrics {
 
 class MetricsWriter {
  public:
-  // Goes on after step `last_step`: later lines, and a line that a crash cut off, are removed.
-  // Throws Error where the file can't be written.
+  // Continues after step `last_step`: keeps one line for each step up to it, and removes later,
+  // repeated and damaged lines. Throws Error if the file can't be written.
   MetricsWriter(std::filesystem::path path, std::int64_t last_step);
 
-  // Appends a line; it reaches the file before this returns. Throws Error where it can't.
+  // For the user: how many old lines were kept and dropped, and which steps have none. Empty if
+  // every step had one line, in order.
+  const std::string& note() const { return note_; }
+
+  // Appends a line, which reaches the file before this returns. Throws Error if it can't.
   void write(const StepMetrics& metrics);
-  // Returns when all lines are on the disk. Throws Error where they can't get there.
+  // Returns when all lines are durable. Throws Error if they can't be made so.
   void sync() const;
 
  private:
   std::filesystem::path path_;
+  std::string note_;
   std::ofstream stream_;
 };
 

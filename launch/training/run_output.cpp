@@ -15,6 +15,7 @@ void RunOutput::start_after(std::int64_t step) {
     metrics_ = std::make_unique<MetricsWriter>(directory_->metrics(), step);
     console_ = std::make_unique<Console>(options_.log.live, options_.log.every, step + 1,
                                          options_.train.steps);
+    if (!metrics_->note().empty()) log(metrics_->note());
   });
 }
 

@@ -1,5 +1,5 @@
-// metrics.jsonl: what is written reads back bit for bit, and a resumed run goes on with whole lines
-// alone.
+// metrics.jsonl: what is written reads back bit for bit; a resumed run keeps every good line, and
+// says what it dropped.
 #include "launch/output/metrics.h"
 
 #include <algorithm>
@@ -136,36 +136,49 @@ struct Resumed {
   std::string before;
   std::int64_t last_step;
   std::string after;
+  std::string note;
 };
 
-TEST(Metrics, AResumedRunGoesOnAfterWholeLines) {
+TEST(Metrics, AResumedRunKeepsGoodLinesAndSaysWhatItDropped) {
   const std::string one = R"({"step":1,"loss":0.30000000000000004})"
                           "\n";
-  const std::string two = R"({"step":2,"loss":5e-324,"kept":"as it stands"})"
+  const std::string two = R"({"step":2,"loss":5e-324,"kept":"as it was"})"
                           "\n";
   const std::string three = R"({"step":3})"
                             "\n";
+  const std::string five = R"({"step":5})"
+                           "\n";
   const std::vector<Resumed> cases{
-      {"nothing to cut", one + two, 2, one + two},
-      {"later lines", one + two + three, 1, one},
-      {"all of them", one + two, 0, ""},
-      {"a step not reached", one + two, 9, one + two},
-      {"a whole line without its newline", one + R"({"step":2})", 2, one + "{\"step\":2}\n"},
-      {"half a line", one + R"({"step":2,"lo)", 2, one},
-      {"half a line that is JSON", one + "2", 2, one},
-      {"garbage between", one + "garbage\n\n[1]\nnull\n" + two, 2, one + two},
-      {"objects of no step", one + "{}\n{\"step\":\"2\"}\n{\"step\":1.5}\n" + two, 2, one + two},
-      {"zeros after a crash", one + std::string(64, '\0'), 2, one},
-      {"later lines before earlier ones", three + one, 2, one},
-      {"a step twice", one + one + two + two, 2, one + two},
+      {"nothing to cut", one + two, 2, one + two, ""},
+      {"later lines", one + two + three, 1, one, "kept 1 lines; dropped 2 beyond step 1"},
+      {"all of them", one + two, 0, "", "kept 0 lines; dropped 2 beyond step 0"},
+      {"a step not reached", one + two, 9, one + two, "kept 2 lines; no line for steps 3-9"},
+      {"gaps", two + five, 7, two + five, "kept 2 lines; no line for steps 1, 3-4, 6-7"},
+      {"a whole line without its newline", one + R"({"step":2})", 2, one + "{\"step\":2}\n", ""},
+      {"half a line", one + R"({"step":2,"lo)", 1, one, "kept 1 lines; dropped 1 damaged"},
+      {"half a line that is JSON", one + "2", 1, one, "kept 1 lines; dropped 1 damaged"},
+      {"garbage between", one + "garbage\n\n[1]\nnull\n" + two, 2, one + two,
+       "kept 2 lines; dropped 4 damaged"},
+      {"objects of no step", one + "{}\n{\"step\":\"2\"}\n{\"step\":1.5}\n" + two, 2, one + two,
+       "kept 2 lines; dropped 3 damaged"},
+      {"zeros after a crash", one + std::string(64, '\0'), 1, one,
+       "kept 1 lines; dropped 1 damaged"},
+      {"out of order", three + one + five + two, 3, one + two + three,
+       "kept 3 lines; dropped 1 beyond step 3; put them in order"},
+      {"a step twice, the later attempt last",
+       R"({"step":1})" + std::string("\n") + one + two + two, 2, one + two,
+       "kept 2 lines; dropped 2 repeated"},
       {"steps that are none",
-       "{\"step\":0}\n{\"step\":-1}\n{\"step\":18446744073709551615}\n" + one, 2, one},
-      {"an empty file", "", 5, ""}};
+       "{\"step\":0}\n{\"step\":-1}\n{\"step\":18446744073709551615}\n" + one, 1, one,
+       "kept 1 lines; dropped 1 beyond step 1; dropped 2 damaged"},
+      {"an empty file", "", 5, "", "kept 0 lines; no line for steps 1-5"}};
   for (const Resumed& resumed : cases) {
     const TemporaryDirectory directory;
     const fs::path path = directory / "metrics.jsonl";
     std::ofstream(path) << resumed.before;
     MetricsWriter writer(path, resumed.last_step);
+    EXPECT_EQ(writer.note(), resumed.note.empty() ? "" : "metrics.jsonl: " + resumed.note)
+        << resumed.what;
     std::ifstream file(path);
     EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), resumed.after) << resumed.what;
     writer.write({.step = resumed.last_step + 1});
@@ -177,10 +190,25 @@ TEST(Metrics, AResumedRunGoesOnAfterWholeLines) {
   }
 }
 
-TEST(Metrics, SaysWhereItCantBegin) {
+TEST(Metrics, ANewFileNeedsNoNote) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(MetricsWriter(directory / "metrics.jsonl", 5).note(), "");
+}
+
+TEST(Metrics, ANoteNamesAFewGapsOnly) {
+  const TemporaryDirectory directory;
+  const fs::path path = directory / "metrics.jsonl";
+  for (int step = 2; step <= 100; step += 2) {
+    std::ofstream(path, std::ios::app) << "{\"step\":" << step << "}\n";
+  }
+  EXPECT_EQ(MetricsWriter(path, 100).note(),
+            "metrics.jsonl: kept 50 lines; no line for steps 1, 3, 5, 7, 9, 11, 13, 15, ...");
+}
+
+TEST(Metrics, RefusesAFileThatCantBeWritten) {
   const TemporaryDirectory directory;
   EXPECT_THROW(MetricsWriter(directory / "no" / "metrics.jsonl", 0), Error);
-  // Where the cut can't be made, the old lines stay.
+  // If they can't be cut, the old lines stay.
   const fs::path path = directory / "metrics.jsonl";
   std::ofstream(path) << "{\"step\":1}\n{\"step\":2}\n";
   fs::create_directories(directory / "metrics.jsonl.cut");
@@ -188,7 +216,7 @@ TEST(Metrics, SaysWhereItCantBegin) {
   EXPECT_EQ(lines(path).size(), 2u);
 }
 
-TEST(Metrics, SaysWhereALineDoesNotReachTheFile) {
+TEST(Metrics, ThrowsIfALineDoesNotReachTheFile) {
   const TemporaryDirectory directory;
   MetricsWriter writer(directory / "metrics.jsonl", 0);
   writer.write({.step = 1});
