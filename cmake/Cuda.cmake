@@ -45,6 +45,30 @@ if(MASFORMER_HAS_CUDA AND NOT MASFORMER_SANITIZE)
       "attention on CUDA devices will be many times slower")
   endif()
 endif()
+
+# masformer_header_version(VARIABLE FILE PREFIX PATCH): "9.13.0", from the lines of a header that define
+# PREFIX_MAJOR, PREFIX_MINOR and PREFIX_PATCH, whatever the header calls the last.
+function(masformer_header_version variable file prefix patch)
+  set(version)
+  foreach(part MAJOR MINOR ${patch})
+    file(STRINGS ${file} line REGEX "^#define ${prefix}_${part} +[0-9]+" LIMIT_COUNT 1)
+    string(REGEX MATCH "[0-9]+$" number "${line}")
+    list(APPEND version ${number})
+  endforeach()
+  list(JOIN version . version)
+  set(${variable} ${version} PARENT_SCOPE)
+endfunction()
+
+# What the plugins are built against, for `masformer --version`.
+set(MASFORMER_CUDA_VERSIONS "CUDA ${CUDAToolkit_VERSION}")
+set(MASFORMER_NCCL_VERSION "")
+if(MASFORMER_HAS_CUDNN)
+  masformer_header_version(cudnn_version ${CUDNN_INCLUDE_DIR}/cudnn_version.h CUDNN PATCHLEVEL)
+  string(APPEND MASFORMER_CUDA_VERSIONS ", cuDNN ${cudnn_version}")
+endif()
+if(MASFORMER_HAS_NCCL)
+  masformer_header_version(MASFORMER_NCCL_VERSION ${NCCL_INCLUDE_DIR}/nccl.h NCCL PATCH)
+endif()
 message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}, NCCL: ${MASFORMER_HAS_NCCL}, cuDNN with its frontend: ${MASFORMER_HAS_CUDNN}")
 
 # All of them.

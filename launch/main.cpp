@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "launch/commands.h"
+#include "launch/commit.h"
 #include "launch/output/standard_streams.h"
+#include "launch/version.h"
 
 namespace masformer {
 namespace {
@@ -33,7 +35,7 @@ ExitCode dispatch(const Arguments& words) {
     return ExitCode::done;
   }
   if (words[0] == "--version") {
-    write_result("masformer " MASFORMER_VERSION "\n");
+    write_result(version_text(build_commit));
     return ExitCode::done;
   }
   const Command* const command = find_command(words[0]);

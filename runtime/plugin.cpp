@@ -87,6 +87,10 @@ void* open(const std::string& path, std::set<std::string>& tried) {
 
 }  // namespace
 
+bool has_plugin(const std::string& library) {
+  return find_plugin(library).has_value();
+}
+
 void* plugin_symbol(const std::string& library, const std::string& symbol) {
   const auto path = find_plugin(library);
   if (!path) {

@@ -6,6 +6,9 @@
 
 namespace masformer {
 
+// Whether `library` is in one of the folders that plugin_symbol() searches. Opens nothing.
+bool has_plugin(const std::string& library);
+
 // The address of `symbol` in `library`, "libmasformer_cuda.so", which stays open. It is looked for
 // in the folder that MASFORMER_PLUGINS names, or else beside the program and in ../lib/masformer
 // from there; libraries that it needs and the loader doesn't find, in the CUDA toolkit (CUDA_HOME,

@@ -29,6 +29,10 @@ void require_on_device(const MatrixProduct& p) {
 
 using namespace fake_cuda;
 
+std::size_t cublasLtGetVersion() {
+  return CUBLAS_VERSION;
+}
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = new cublasLtContext;
   return CUBLAS_STATUS_SUCCESS;

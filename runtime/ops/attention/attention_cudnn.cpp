@@ -81,4 +81,8 @@ bool cudnn_attention_backward(const Stream& stream, const AttentionBackward& arg
   return take(stream, cudnn_call(args, stream.deterministic()));
 }
 
+std::size_t cudnn_version() {
+  return cudnnGetVersion();
+}
+
 }  // namespace masformer::cuda

@@ -11,4 +11,7 @@ namespace masformer::cuda {
 bool cudnn_attention(const Stream& stream, const AttentionForward& args);
 bool cudnn_attention_backward(const Stream& stream, const AttentionBackward& args);
 
+// The version of the library in use, 91300 for 9.13.0; 0 if the program is built without it.
+std::size_t cudnn_version();
+
 }  // namespace masformer::cuda

@@ -9,5 +9,8 @@ bool cudnn_attention(const Stream&, const AttentionForward&) {
 bool cudnn_attention_backward(const Stream&, const AttentionBackward&) {
   return false;
 }
+std::size_t cudnn_version() {
+  return 0;
+}
 
 }  // namespace masformer::cuda
