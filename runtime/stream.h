@@ -108,8 +108,9 @@ class Stream {
   OpTimer* timer_ = nullptr;
 };
 
-// Ends what other ranks keep a stream's device waiting for when an exception destroys it: the last
-// member of what has memory there, which is given back only when the device is done.
+// Aborts what other ranks keep a stream's device waiting for where an exception ends its scope.
+// Memory of a device is released only when the device is done, so the scope ends before the
+// memory's owners.
 class AbortOnFailure {
  public:
   explicit AbortOnFailure(const Stream& stream) : stream_(stream) {}

@@ -36,15 +36,14 @@ void Checkpointer::save(std::int64_t step) {
 
 void Checkpointer::check_finite(std::int64_t step) const {
   const ParameterSet& parameters = job_.stage.parameters();
-  const Tensor sum = parameters.squared_norm();  // the gradients' is no longer needed
+  const Tensor sum = parameters.squared_norm();  // free after the update
   for (const Parameter& parameter : parameters) {
     fill_zero(job_.stream, sum);
     add_sum_of_squares(job_.stream, {parameter.master}, sum);
     if (std::isfinite(scalar(job_.stream, sum))) continue;
     fail(
-        "{} is not finite after step {}, so no checkpoint was saved; resume from an older one with "
-        "a "
-        "lower train.lr",
+        "{} is not finite after step {}, so no checkpoint was saved; resume from an older one "
+        "with a lower train.lr",
         parameter.declaration.tensors.front().name, step);
   }
 }

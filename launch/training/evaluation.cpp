@@ -29,8 +29,7 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   if (end == 0) {
     throw AgreedUsageError(
         fmt::format("the split has {} tokens, too few for a window of train.sequence={} and the "
-                    "token after it: "
-                    "use --eval.split all, or hold out more (data.held_out)",
+                    "token after it: use --eval.split all, or hold out more (data.held_out)",
                     split.tokens(), sequence));
   }
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;

@@ -31,8 +31,7 @@ void Trainer::report_nothing_to_do() const {
   training_.output.log(
       done_ == steps
           ? fmt::format("the run is complete: {} of train.steps={} are done", steps, steps)
-          : fmt::format("nothing to do: the run is at step {}, beyond train.steps={}; raise it to "
-                        "continue",
+          : fmt::format("nothing to do: the run is at step {}, beyond train.steps={}; raise it",
                         done_, steps));
 }
 

@@ -123,6 +123,9 @@ TEST_P(OnDeviceUnder, DoesNotWaitForTheDeviceWithinAStep) {
   EXPECT_LT(waits_for_ends(scratch_, training, 2 + more_steps), waited);
   EXPECT_GE(waits_for_ends(scratch_, with(training, {"--eval.every", "1"}), 3 + more_steps),
             waited);
+  // Timing a step waits for nothing either: its events are read when the next step was issued.
+  EXPECT_LT(waits_for_ends(scratch_, with(training, {"--train.profile_step", "5"}), 4 + more_steps),
+            waited + 2);
 }
 
 // The checkpoint that a signal causes is of the last step in the metrics, though another step was

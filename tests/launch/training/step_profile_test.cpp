@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "model/cost.h"
+#include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/op_timer.h"
 #include "tests/support/single_rank.h"
 #include "tests/support/tensors.h"
@@ -54,18 +55,16 @@ TEST(StepProfile, PrintsRatesAndSharesOfThePeak) {
 
 // What a model computes is what model/cost.h counts, where nothing is padded or computed twice.
 TEST(StepProfile, HasAllOperationsOfAStep) {
-  const ModelConfig config{.layers = 3,
-                           .hidden = 32,
-                           .heads = 4,
-                           .ffn = 64,
+  const ModelConfig config{.hidden = 32,
                            .vocab = 48,
                            .positions = 24,
-                           .spans = parse_spans("full,window:5,block:8")};
+                           .blocks = blocks_of_spans(parse_spans("full,window:5,block:8"),
+                                                     {.heads = 4}, GeluMlpSpec{64})};
   constexpr int micro_batches = 3;
   const std::int64_t sequence = config.positions;
   Stream stream(device());
   const ProcessGroups groups = alone();
-  StageUnderTest model(config, {}, {}, even_partition(config.layers, 1), {.shape = {1, sequence}},
+  StageUnderTest model(config, {}, {}, even_partition(config.layers(), 1), {.shape = {1, sequence}},
                        make_schedule("1f1b", 1, micro_batches), stream, groups);
   const std::vector<std::int32_t> ids = positions(1, sequence);
   for (int i = 0; i < micro_batches; ++i) {

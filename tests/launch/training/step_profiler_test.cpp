@@ -26,7 +26,7 @@ Training profiled(Training layout, int step) {
   return layout;
 }
 
-// A table's rows, as ms by name; "" holds the line above them.
+// A table's rows, as ms by name.
 using Table = std::map<std::string, double>;
 
 // The number before the first share.
@@ -100,6 +100,15 @@ TEST(StepProfiler, ChangesNoBitOfTheRun) {
   EXPECT_EQ(timeless_metrics(scratch, "profiled"), timeless_metrics(scratch, "plain"));
   EXPECT_EQ(worst_difference(checkpoint(scratch, "profiled", 4), checkpoint(scratch, "plain", 4)),
             0);
+}
+
+TEST(StepProfiler, RefusesAStepAfterTheLast) {
+  const Scratch scratch;
+  const Finished finished = train(scratch, "run", profiled({}, 5));
+  EXPECT_EQ(finished.status, 2);
+  EXPECT_NE(finished.output.find("train.profile_step=5 is after the last step, train.steps=4"),
+            std::string::npos)
+      << finished.output;
 }
 
 TEST(StepProfiler, SaysThatAPastStepCannotBeProfiled) {
