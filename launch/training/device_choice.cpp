@@ -99,12 +99,13 @@ Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DTy
   });
 }
 
-ProcessGroups open_groups(const MpiSession& session, const Mesh& mesh, const Stream& stream,
+ProcessGroups open_groups(const MpiSession& session, const RunPlan& plan, const Stream& stream,
                           const RuntimeOptions& runtime) {
   auto world = session.world();
-  if (stream.device() == Device::cpu) return make_process_groups(std::move(world), mesh);
+  if (stream.device() == Device::cpu) return make_process_groups(std::move(world), plan.mesh);
   const Transport transport = choose_transport(*world, stream, runtime.transport);
-  return make_process_groups(std::move(world), mesh, {&stream, transport});
+  return make_process_groups(std::move(world), plan.mesh, {&stream, transport},
+                             links_of(plan.training.placement));
 }
 
 }  // namespace masformer

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "launch/options/options.h"
+#include "launch/plan/run_plan.h"
 #include "parallel/comm/mpi/communicator.h"
 #include "parallel/comm/process_groups.h"
 
@@ -18,9 +19,9 @@ int host_cores();
 // multiply matrices of `dtype`. Collective.
 Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype);
 
-// The groups of `mesh`, whose device tensors travel as runtime.transport says. `stream` outlives
-// them. Collective.
-ProcessGroups open_groups(const MpiSession& session, const Mesh& mesh, const Stream& stream,
+// The groups of the plan's mesh, whose device tensors travel as runtime.transport says. `stream`
+// outlives them. Collective.
+ProcessGroups open_groups(const MpiSession& session, const RunPlan& plan, const Stream& stream,
                           const RuntimeOptions& runtime);
 
 }  // namespace masformer

@@ -12,7 +12,7 @@ namespace masformer {
 Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const RuntimeOptions& runtime)
     : plan(std::move(plan_)),
       stream(open_stream(session, runtime, plan.policy.dtype)),
-      groups(open_groups(session, plan.mesh, stream, runtime)),
+      groups(open_groups(session, plan, stream, runtime)),
       stage(make_stage(purpose)),
       rank_peak_flops(peak_of_rank(stream, plan.policy.dtype, session.ranks_on_this_host())),
       peak_flops(sum_over(world(), rank_peak_flops)) {}

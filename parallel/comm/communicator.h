@@ -20,6 +20,14 @@ namespace masformer {
 
 enum class Reduction { sum, max };
 
+// What a group can do with tensors on the rank's device; with host tensors it can do everything.
+struct GroupTraits {
+  bool collectives = true;
+  bool messages = true;  // between the ranks that it was linked for
+  // Whether an operation moves on only while this rank waits for one, or calls Request::done().
+  bool needs_polling = false;
+};
+
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -46,6 +54,7 @@ class Communicator {
   virtual std::vector<std::string> all_gather(const std::string& text) = 0;
   virtual void barrier() = 0;
 
+  virtual GroupTraits traits() const = 0;
   // What this rank has handed to the transport since the start: the tensor's size for a
   // send, and for the root of a broadcast to others; the other ranks' rows for a reduce-scatter,
   // its own rows once for each other rank for an all-gather; 2 (size - 1) / size of the tensor,

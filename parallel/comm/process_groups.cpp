@@ -1,5 +1,6 @@
 #include "parallel/comm/process_groups.h"
 
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -24,22 +25,37 @@ std::vector<int> first_and_last(const std::vector<int>& stages, int rank) {
   return {stages.front(), stages.back()};
 }
 
+// What each group does with tensors on devices. Sends take few of the device's blocks, since they keep
+// them until their receiver comes; so do the sums of single numbers over the world.
+struct GroupUse {
+  const char* name;
+  std::unique_ptr<Communicator> ProcessGroups::*group;
+  bool collectives;
+  bool messages;
+  int max_ctas;  // 0: as many as NCCL likes
+};
+
+constexpr std::array group_uses{
+    GroupUse{"tensor", &ProcessGroups::tensor, true, false, 0},
+    GroupUse{"context", &ProcessGroups::context, true, true, 0},
+    GroupUse{"data", &ProcessGroups::data, true, false, 0},
+    GroupUse{"pipeline", &ProcessGroups::pipe, false, true, 8},
+    GroupUse{"embedding", &ProcessGroups::embedding, true, false, 8},
+    GroupUse{"world", &ProcessGroups::world, true, false, 1},
+};
+
 // Has the group move tensors on devices, too. Collective over the group.
-void equip(std::unique_ptr<Communicator>& group, std::string_view name,
-           const DeviceTransport& devices) {
+void add_device_transport(std::unique_ptr<Communicator>& group, const GroupUse& use,
+                          std::vector<Link> links, const DeviceTransport& devices) {
   if (group->size() == 1 || devices.transport == Transport::mpi) {
     group = make_staged_communicator(std::move(group), *devices.stream);
     return;
   }
-  const bool messages = name == name_of(Axis::pipe);
-  int max_ctas = 0;
-  if (name == "world") max_ctas = 1;                  // for single numbers
-  if (messages || name == "embedding") max_ctas = 8;  // a send keeps them until its receiver comes
   group = make_nccl_communicator(std::move(group), *devices.stream,
-                                 {.name = std::string(name),
-                                  .collectives = !messages,
-                                  .messages = messages,
-                                  .max_ctas = max_ctas,
+                                 {.name = use.name,
+                                  .collectives = use.collectives,
+                                  .links = std::move(links),
+                                  .max_ctas = use.max_ctas,
                                   .timeout = devices.timeout});
 }
 
@@ -61,14 +77,18 @@ Communicator& ProcessGroups::along(Axis axis) const {
 
 std::int64_t ProcessGroups::working_memory() const {
   std::int64_t bytes = 0;
-  for (const auto* const group : {&world, &tensor, &context, &data, &pipe, &embedding}) {
-    bytes += (*group)->working_memory();
-  }
+  for (const GroupUse& use : group_uses) bytes += (this->*use.group)->working_memory();
   return bytes;
 }
 
 ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
                                   const DeviceTransport& devices) {
+  return make_process_groups(std::move(world), mesh, devices, ring_links(mesh.pipe));
+}
+
+ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
+                                  const DeviceTransport& devices,
+                                  const std::vector<Link>& pipe_links) {
   require(world->size() == mesh.size(), "the mesh {} is for {} ranks, and the job has {}",
           mesh.to_string(), mesh.size(), world->size());
   const int rank = world->rank();
@@ -87,12 +107,13 @@ ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mes
   made.world = std::move(world);
   if (devices.stream == nullptr || devices.stream->device() == Device::cpu) return made;
   made.staged = devices.transport == Transport::mpi;
-  equip(made.tensor, name_of(Axis::tensor), devices);
-  equip(made.context, name_of(Axis::context), devices);
-  equip(made.data, name_of(Axis::data), devices);
-  equip(made.pipe, name_of(Axis::pipe), devices);
-  equip(made.embedding, "embedding", devices);
-  equip(made.world, "world", devices);
+  for (const GroupUse& use : group_uses) {
+    std::unique_ptr<Communicator>& own = made.*use.group;
+    const bool along_pipe = use.group == &ProcessGroups::pipe;
+    std::vector<Link> links;
+    if (use.messages) links = along_pipe ? pipe_links : all_links(own->size());
+    add_device_transport(own, use, std::move(links), devices);
+  }
   return made;
 }
 

@@ -1,19 +1,24 @@
-// The groups that one rank of a mesh belongs to, one for each axis.
+// The groups that one rank of a mesh belongs to: all ranks, one group for each axis, and the two stages
+// that share a tied embedding.
 #pragma once
 
 #include <chrono>
 #include <memory>
+#include <vector>
 
 #include "parallel/comm/communicator.h"
+#include "parallel/comm/link.h"
 #include "parallel/mesh.h"
+#include "runtime/enum_names.h"
 #include "runtime/stream.h"
 
 namespace masformer {
 
-enum class Transport {
-  mpi,   // through host memory (staged_communicator.h)
-  nccl,  // one rank a device (nccl_communicator.h)
-};
+#define MASFORMER_TRANSPORTS(VALUE)                                       \
+  VALUE(mpi, "mpi")   /* through host memory (staged/communicator.h) */   \
+  VALUE(nccl, "nccl") /* one rank per device (nccl/communicator.h) */
+MASFORMER_NAMED_ENUM(Transport, MASFORMER_TRANSPORTS);
+#undef MASFORMER_TRANSPORTS
 
 // How tensors on devices travel. Host tensors and the control plane always go by MPI.
 struct DeviceTransport {
@@ -23,7 +28,7 @@ struct DeviceTransport {
 };
 
 struct ProcessGroups {
-  Coordinate at;        // where this rank stands
+  Coordinate at;        // of this rank
   bool staged = false;  // whether tensors on devices travel through host memory
   std::unique_ptr<Communicator> world;
   std::unique_ptr<Communicator> tensor;
@@ -39,9 +44,13 @@ struct ProcessGroups {
   std::int64_t working_memory() const;
 };
 
-// Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size. By
-// NCCL, messages go along the pipe axis alone, between neighbours in its ring, and collectives
-// along the others.
+// Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size. Which
+// groups get collectives and which messages of device tensors is one table in the source: messages go
+// along the pipe axis, by `pipe_links`, and along the context axis, between all ranks.
+ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
+                                  const DeviceTransport& devices,
+                                  const std::vector<Link>& pipe_links);
+// Where stages are linked in a ring.
 ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
                                   const DeviceTransport& devices = {});
 

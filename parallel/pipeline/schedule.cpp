@@ -1,6 +1,7 @@
 #include "parallel/pipeline/schedule.h"
 
 #include <algorithm>
+#include <set>
 
 #include "runtime/error.h"
 
@@ -81,6 +82,17 @@ std::optional<Action> hands_over_to(const Schedule& schedule, int stage, const A
 
 std::optional<Action> takes_over_from(const Schedule& schedule, int stage, const Action& action) {
   return same_stage(neighbour(schedule, stage, action, -direction(action.kind)), stage, action);
+}
+
+std::vector<Link> links_of(const Placement& placement) {
+  std::set<Link> links;
+  for (int part = 1; part < placement.parts(); ++part) {
+    const int from = placement.place(part - 1).stage, to = placement.place(part).stage;
+    if (from == to) continue;
+    links.insert({from, to});  // outputs
+    links.insert({to, from});  // gradients
+  }
+  return {links.begin(), links.end()};
 }
 
 std::string to_string(const Action& action) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "parallel/comm/link.h"
 #include "parallel/pipeline/placement.h"
 
 namespace masformer {
@@ -60,6 +61,9 @@ std::optional<int> sends_to(const Schedule& schedule, int stage, const Action& a
 // input comes from; none where that part is on another stage, or there is none.
 std::optional<Action> hands_over_to(const Schedule& schedule, int stage, const Action& action);
 std::optional<Action> takes_over_from(const Schedule& schedule, int stage, const Action& action);
+
+// Which stages send to which, in either direction: what the pipe axis must be linked for.
+std::vector<Link> links_of(const Placement& placement);
 
 std::string to_string(const Action& action);  // "forward of micro-batch 3 on chunk 1"
 

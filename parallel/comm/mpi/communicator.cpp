@@ -28,6 +28,7 @@ class MpiCommunicator final : public Communicator {
   Request receive(Tensor x, int from) override;
   std::vector<std::string> all_gather(const std::string& text) override;
   void barrier() override;
+  GroupTraits traits() const override { return {.needs_polling = true}; }
   SentBytes sent_bytes() const override { return sent_; }
   std::int64_t working_memory() const override { return reduce_scatters_.working_memory(); }
 

@@ -1,4 +1,4 @@
-// Messages under way; private to the mpi_*.cpp files.
+// Messages under way; private to this folder.
 #pragma once
 
 #include <vector>

@@ -38,7 +38,12 @@ class NcclCommunicator final : public DeviceCommunicator {
                    const NcclGroup& description)
       : DeviceCommunicator(std::move(on_hosts), stream),
         name_(description.name),
-        connections_(nccl::make_channels(inner(), stream, description)) {}
+        connections_(nccl::make_connections(inner(), stream, description)) {}
+
+  GroupTraits traits() const override {
+    return {.collectives = connections_.everyone != nullptr,
+            .messages = !connections_.links.empty()};
+  }
 
  private:
   Request start_all_reduce(const Tensor& x, Reduction reduction) override;
@@ -49,7 +54,7 @@ class NcclCommunicator final : public DeviceCommunicator {
   Request start_receive(const Tensor& x, int from) override;
 
   NcclConnection& everyone() const {
-    require(connections_.everyone != nullptr, "the {} group was made for messages alone", name_);
+    require(connections_.everyone != nullptr, "the {} group was made for messages only", name_);
     return *connections_.everyone;
   }
   NcclConnection& link(int from, int to) const {

@@ -9,18 +9,20 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "parallel/comm/communicator.h"
+#include "parallel/comm/link.h"
 #include "runtime/stream.h"
 
 namespace masformer {
 
 struct NcclGroup {
-  std::string name;  // for messages: "tensor"
+  std::string name;  // for error messages: "tensor"
   bool collectives = true;
-  // Between neighbours in a ring of the group's ranks. In either direction each pair has a
-  // connection, so that a send waits for nothing but its own receiver, as the executor needs it.
-  bool messages = false;
+  // Which ranks send to which. Each link has a connection of its own, so that a send waits for
+  // nothing but its own receiver, as the executor needs it.
+  std::vector<Link> links{};
   // How many thread blocks an operation takes of the device at most, also while it waits for a
   // peer; 0: as many as NCCL likes.
   int max_ctas = 0;

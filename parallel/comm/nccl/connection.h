@@ -1,4 +1,4 @@
-// One NCCL communicator; private to the nccl_*.cpp files.
+// One NCCL communicator; private to this folder.
 #pragma once
 
 #include <chrono>
@@ -50,7 +50,7 @@ class NcclConnection final : public std::enable_shared_from_this<NcclConnection>
   // the stream are given up then. One that waits for another connection's is not at work: whoever
   // waits checks them all.
   void check();
-  // Ends what is under way, with no result. Within a group of NCCL's, see nccl_live_channels.h.
+  // Ends what is under way, with no result. Within a group of NCCL's, see live_connections.h.
   void abort() noexcept;
 
  private:

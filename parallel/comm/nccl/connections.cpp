@@ -18,22 +18,15 @@ struct Plan {
   bool link;
 };
 
-// Links to and from each neighbour in the ring. All ranks go through the plans in one order, so
-// they never wait in a circle; every second pair comes first, for these share no rank.
-void add_links(int size, std::vector<Plan>& plans) {
-  const int pairs = size == 2 ? 1 : size;
+// All ranks go through the plans in one order, so they never wait in a circle. Every second rank's
+// links come first: in a ring these share no rank, and so are made at the same time.
+std::vector<Plan> plan_connections(int size, const NcclGroup& description) {
+  std::vector<Plan> plans;
   for (const int parity : {0, 1}) {
-    for (int rank = parity; rank < pairs; rank += 2) {
-      const int next = (rank + 1) % size;
-      plans.push_back({{rank, next}, true});
-      plans.push_back({{next, rank}, true});
+    for (const Link& link : description.links) {
+      if (std::min(link.from, link.to) % 2 == parity) plans.push_back({{link.from, link.to}, true});
     }
   }
-}
-
-std::vector<Plan> plan_channels(int size, const NcclGroup& description) {
-  std::vector<Plan> plans;
-  if (description.messages) add_links(size, plans);
   if (description.collectives) {
     Plan& everyone = plans.emplace_back();
     for (int rank = 0; rank < size; ++rank) everyone.members.push_back(rank);
@@ -76,13 +69,13 @@ void run_once(NcclConnection& connection, const Plan& plan, int rank, float* num
 
 }  // namespace
 
-NcclConnections make_channels(Communicator& group, const Stream& stream,
+NcclConnections make_connections(Communicator& group, const Stream& stream,
                               const NcclGroup& description) {
   // All connections now, before it is asked whether the device has memory for the rest.
   setenv("NCCL_RUNTIME_CONNECT", "0", 0);
   // A switch that sums (NVLink SHARP) may take another order the next time.
   if (stream.deterministic()) setenv("NCCL_NVLS_ENABLE", "0", 0);
-  const std::vector<Plan> plans = plan_channels(group.size(), description);
+  const std::vector<Plan> plans = plan_connections(group.size(), description);
   const std::vector<ncclUniqueId> ids = exchange_ids(group, plans);
   const std::string name = fmt::format("rank {} of the {} group", group.rank(), description.name);
   Arena arena(stream.device(), Arena::footprint({1}, DType::f32));

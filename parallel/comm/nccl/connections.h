@@ -1,4 +1,4 @@
-// The connections of a group of ranks; private to the nccl_*.cpp files.
+// The connections of a group of ranks; private to this folder.
 #pragma once
 
 #include <map>
@@ -17,7 +17,7 @@ struct NcclConnections {
 
 // Connects the ranks of `group`, which carries the ids, and has each connection run once:
 // transports connect when they are first used, and wait for their peers then. Collective.
-NcclConnections make_channels(Communicator& group, const Stream& stream,
+NcclConnections make_connections(Communicator& group, const Stream& stream,
                               const NcclGroup& description);
 
 }  // namespace masformer::nccl

@@ -1,5 +1,5 @@
-// All NCCL connections of a rank's stream, whatever group they serve; private to the nccl_*.cpp
-// files.
+// All NCCL connections of a rank's stream, whatever group they serve; private to this
+// folder.
 #pragma once
 
 #include <vector>

@@ -65,6 +65,7 @@ class StagedCommunicator final : public DeviceCommunicator {
   StagedCommunicator(std::unique_ptr<Communicator> inner, const Stream& stream)
       : DeviceCommunicator(std::move(inner), stream), staging_(stream) {}
 
+  GroupTraits traits() const override { return {.needs_polling = true}; }
   std::int64_t working_memory() const override {
     return DeviceCommunicator::working_memory() + staging_.bytes();
   }

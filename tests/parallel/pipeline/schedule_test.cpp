@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -188,6 +189,25 @@ TEST(Schedule, WhatAStageHandsOverToItselfComesInOrder) {
                  std::ranges::find(actions, Action{ActionKind::forward, 0, 1}));
   expect_words(refusal(bad), {"does not run to its end", "stage 1 waits before the forward",
                               "on chunk 1 for its input from stage 1"});
+}
+
+TEST(Schedule, LinksWhateverItsActionsSendAlong) {
+  for (int stages = 1; stages <= 5; ++stages) {
+    std::vector<Placement> placements = test::chunked_placements(stages);
+    placements.push_back(Placement::round_robin(stages));
+    for (const Placement& placement : placements) {
+      const Schedule schedule = test::split_backwards(placement, 2);
+      std::set<Link> used;
+      for (int stage = 0; stage < stages; ++stage) {
+        for (const Action& action : schedule.actions[static_cast<std::size_t>(stage)]) {
+          if (const auto to = sends_to(schedule, stage, action)) used.insert({stage, *to});
+          if (const auto from = receives_from(schedule, stage, action)) used.insert({*from, stage});
+        }
+      }
+      const std::vector<Link> links = links_of(placement);
+      EXPECT_EQ(std::set<Link>(links.begin(), links.end()), used);
+    }
+  }
 }
 
 TEST(Schedule, SplitBackwardsAreCheckedAsPairs) {
