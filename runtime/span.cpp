@@ -1,12 +1,47 @@
 #include "runtime/span.h"
 
 #include <algorithm>
-#include <optional>
+#include <iterator>
+
+#include <fmt/ranges.h>
 
 #include "runtime/error.h"
 #include "runtime/repeated_list.h"
 
 namespace masformer {
+namespace {
+
+// How a kind of span is written.
+struct Form {
+  SpanKind kind;
+  std::string_view name, size;
+};
+
+#define MASFORMER_FORM(kind, name, size) {SpanKind::kind, name, size},
+constexpr Form forms[] = {MASFORMER_SPANS(MASFORMER_FORM)};
+#undef MASFORMER_FORM
+
+// Names all forms: "full, window:w or block:b, with w, b at least 1".
+[[noreturn]] void refuse_text(std::string_view text) {
+  std::string ways;
+  std::vector<std::string_view> sizes;
+  for (const Form& form : forms) {
+    if (!ways.empty()) ways += &form == &forms[std::size(forms) - 1] ? " or " : ", ";
+    ways += form.name;
+    if (form.size.empty()) continue;
+    ways.append(":").append(form.size);
+    sizes.push_back(form.size);
+  }
+  refuse("\"{}\" is not an attention span: write {}, with {} at least 1", text, ways,
+         fmt::join(sizes, ", "));
+}
+
+}  // namespace
+
+bool has_size(SpanKind kind) {
+  return !std::ranges::find(forms, kind, &Form::kind)->size.empty();
+}
+
 Visibility visibility(const Span& span, PositionRange queries, PositionRange keys) {
   const PositionRange visible = visible_keys(span, queries);
   if (keys.size() <= 0 || visible.size() <= 0) return Visibility::none;
@@ -25,27 +60,18 @@ std::int64_t visible_pairs(const Span& span, std::int64_t sequence) {
 }
 
 Span parse_span(std::string_view text) {
-  const auto size_after = [&](std::string_view prefix) -> std::optional<std::int64_t> {
-    if (text.substr(0, prefix.size()) != prefix) return std::nullopt;
-    return parse_count(text.substr(prefix.size()));
-  };
-  if (text == "full") return {};
-  if (const auto size = size_after("window:")) return {Span::Kind::window, *size};
-  if (const auto size = size_after("block:")) return {Span::Kind::block, *size};
-  refuse("\"{}\" is no attention span: write full, window:w or block:b, with w, b at least 1",
-         text);
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  const auto kind = find_enum<SpanKind>(text.substr(0, colon));
+  if (kind && !has_size(*kind) && colon == text.size()) return {*kind};
+  if (kind && has_size(*kind) && colon < text.size()) {
+    if (const auto size = parse_count(text.substr(colon + 1))) return {*kind, *size};
+  }
+  refuse_text(text);
 }
 
 std::string to_string(const Span& span) {
-  switch (span.kind) {
-    case Span::Kind::full:
-      return "full";
-    case Span::Kind::window:
-      return fmt::format("window:{}", span.size);
-    case Span::Kind::block:
-      return fmt::format("block:{}", span.size);
-  }
-  fail("unknown kind of span {}", static_cast<int>(span.kind));
+  const std::string_view name = name_of(span.kind);
+  return has_size(span.kind) ? fmt::format("{}:{}", name, span.size) : std::string(name);
 }
 
 std::vector<Span> parse_spans(std::string_view text) {

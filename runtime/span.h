@@ -1,16 +1,16 @@
 // A layer's attention span, and the mask that it stands for (MASFormer, arXiv 2310.12442).
 //
 // A span answers one question: which keys does a query see? Everything else about a mask is
-// derived from that answer: what the kernels skip and what the FLOP count is; the balancer's
-// costs and the keys that a context rank must fetch are to come from it, too. A new span is one
-// more case in first_visible().
+// derived from that answer: what the kernels skip, the FLOP count, and what the balancer and the
+// context exchange will need. A new kind of span is a row in MASFORMER_SPANS and a function in
+// first_key.
 //
 //   full       keys [0, i]                    causal attention
 //   window:w   keys (i - w, i]                w keys, the query's own among them
 //   block:b    keys [b (floor(i/b) - 1), i]   the own block up to itself, the whole block before
 //
 // Positions count from 0 within a sequence. The geometry is constexpr, so that kernels on any
-// device ask it, too.
+// device can use it.
 #pragma once
 
 #include <algorithm>
@@ -19,15 +19,41 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/enum_names.h"
+
 namespace masformer {
 
+// The kinds of span: value, name, and what stands for the size in messages; "" for a kind that has
+// no size. Texts are "name" or "name:size".
+#define MASFORMER_SPANS(SPAN) \
+  SPAN(full, "full", "")      \
+  SPAN(window, "window", "w") \
+  SPAN(block, "block", "b")
+MASFORMER_NAMED_ENUM(SpanKind, MASFORMER_SPANS);
+
 struct Span {
-  enum class Kind : std::uint8_t { full, window, block };
+  using Kind = SpanKind;
   Kind kind = Kind::full;
   std::int64_t size = 0;  // keys of a window, or positions of a block; 0 for full
 
   bool operator==(const Span&) const = default;
 };
+
+// For each kind, the first key that the query at position `query` sees, or less than 0 for the
+// sequence's first. Never decreases with `query`.
+namespace first_key {
+
+constexpr std::int64_t full(std::int64_t /*query*/, std::int64_t /*size*/) {
+  return 0;
+}
+constexpr std::int64_t window(std::int64_t query, std::int64_t size) {
+  return query - size + 1;
+}
+constexpr std::int64_t block(std::int64_t query, std::int64_t size) {
+  return (query / size - 1) * size;
+}
+
+}  // namespace first_key
 
 // Positions [begin, end).
 struct PositionRange {
@@ -38,18 +64,15 @@ struct PositionRange {
   bool operator==(const PositionRange&) const = default;
 };
 
-// The first key that the query at position `query` sees. It sees all from there to itself. Never
-// decreases with `query`.
+// The first key that the query at position `query` sees. It sees all keys from there to itself.
+// Never decreases with `query`.
 constexpr std::int64_t first_visible(const Span& span, std::int64_t query) {
-  switch (span.kind) {
-    case Span::Kind::full:
-      return 0;
-    case Span::Kind::window:
-      return std::max<std::int64_t>(0, query - span.size + 1);
-    case Span::Kind::block:
-      break;
-  }
-  return std::max<std::int64_t>(0, (query / span.size - 1) * span.size);
+#define MASFORMER_FIRST_KEY(kind, ...) \
+  case SpanKind::kind:                 \
+    return std::max<std::int64_t>(0, first_key::kind(query, span.size));
+  switch (span.kind) { MASFORMER_SPANS(MASFORMER_FIRST_KEY) }
+#undef MASFORMER_FIRST_KEY
+  return query;  // not reached
 }
 
 // The keys that at least one of `queries` sees.
@@ -82,6 +105,9 @@ Visibility visibility(const Span& span, PositionRange queries, PositionRange key
 
 // How many (query, key) pairs of a sequence are visible.
 std::int64_t visible_pairs(const Span& span, std::int64_t sequence);
+
+// Whether spans of a kind have a size.
+bool has_size(SpanKind kind);
 
 // "full", "window:256", "block:64". Throws UsageError that quotes the text and names the forms.
 Span parse_span(std::string_view text);

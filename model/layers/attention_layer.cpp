@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "runtime/ops/attention/attention.h"
+#include "runtime/ops/attention/attention_cudnn.h"
 #include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/linear.h"
 
@@ -19,20 +20,6 @@ ParameterId declare_qkv(LayerSetup& setup, int index) {
   return setup.parameters.split_rows(
       {name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight"}, {hidden, hidden},
       Initial::normal);
-}
-
-// Whether cuDNN may take this attention's backward (attention_cudnn_graph.h), which needs memory of
-// its own; the built-in kernels, which take the rest, need none.
-bool may_use_cudnn(const Span& span, DType dtype, std::int64_t head_dim) {
-  if (dtype != DType::bf16 || (head_dim != 64 && head_dim != 128)) return false;
-  switch (span.kind) {
-    case Span::Kind::full:
-    case Span::Kind::window:
-      return true;
-    case Span::Kind::block:
-      return false;
-  }
-  return false;
 }
 
 }  // namespace
@@ -64,7 +51,8 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, int 
         buffers.add_fp32("q gradient sum", {tokens, local}, backward_input, backward_input);
   }
   qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * local}, backward_input, backward_weight);
-  if (may_use_cudnn(span_, buffers.dtype(), head_dim_)) {
+  // Own kernels need no working memory.
+  if (cuda::cudnn_may_take(buffers.dtype(), head_dim_, span_)) {
     setup.need_workspace(cuda_workspace::attention_backward(
         {setup.shape.samples, setup.shape.sequence, heads_, head_dim_}, setup.deterministic));
   }

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
+#include "tests/support/spans.h"
 
 namespace masformer {
 namespace {
@@ -17,15 +18,22 @@ using std::int64_t;
 // The definitions in span.h, word for word.
 bool sees(const Span& span, int64_t query, int64_t key) {
   if (key > query) return false;
-  if (span.kind == Span::Kind::window) return key > query - span.size;
-  if (span.kind == Span::Kind::block) return key / span.size + 1 >= query / span.size;
-  return true;
+  switch (span.kind) {
+    case SpanKind::full:
+      return true;
+    case SpanKind::window:
+      return key > query - span.size;
+    case SpanKind::block:
+      return key / span.size + 1 >= query / span.size;
+  }
+  ADD_FAILURE() << "no definition of " << to_string(span);
+  return false;
 }
 
-class SpanTest : public testing::TestWithParam<const char*> {
+class SpanTest : public testing::TestWithParam<Span> {
  protected:
   static constexpr int64_t sequence = 41;
-  Span span_ = parse_span(GetParam());
+  Span span_ = GetParam();
 
   // Whether any pair, and whether every pair, of queries x keys is visible.
   struct Pairs {
@@ -102,14 +110,17 @@ TEST_P(SpanTest, PairsAreCounted) {
 }
 
 TEST_P(SpanTest, TextReadsBack) {
-  EXPECT_EQ(to_string(span_), GetParam());
   EXPECT_EQ(parse_span(to_string(span_)), span_);
 }
 
 INSTANTIATE_TEST_SUITE_P(Spans, SpanTest,
-                         testing::Values("full", "window:1", "window:2", "window:9", "window:40",
-                                         "window:100", "block:1", "block:2", "block:8", "block:13",
-                                         "block:41", "block:1000"));
+                         testing::ValuesIn(test::example_spans({1, 2, 8, 13, 40, 41, 1000})));
+
+TEST(Span, IsWrittenAsItsKindAndSize) {
+  EXPECT_EQ(to_string(Span{}), "full");
+  EXPECT_EQ(to_string(Span{SpanKind::window, 256}), "window:256");
+  EXPECT_EQ(to_string(Span{SpanKind::block, 64}), "block:64");
+}
 
 TEST(SpanList, ExpandsAndIsWrittenShortest) {
   const Span full, window{Span::Kind::window, 256}, block{Span::Kind::block, 64};
@@ -132,7 +143,8 @@ TEST(SpanList, RefusalsQuoteTheTextAndNameTheForms) {
   for (const char* text : {"window:0", "windw:5", "window:", "window:-3", "window:5x", "block",
                            "block:0", "Full", "full:3", "window:99999999999999999999"}) {
     EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;
-    EXPECT_NE(refusal(text).find("full, window:w or block:b"), std::string::npos) << text;
+    EXPECT_NE(refusal(text).find("is not an attention span: write full, window:w or block:b, with "
+                                 "w, b at least 1"), std::string::npos) << text;
   }
   for (const char* text : {"full*0", "full*", "full*-1", "full*2*2", "full*99999999"}) {
     EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;

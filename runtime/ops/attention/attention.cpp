@@ -31,7 +31,7 @@ void check_mask(const AttentionMask& mask) {
   require(mask.query_offset >= 0 && mask.key_offset >= 0,
           "attention: query offset {} and key offset {} are positions, so at least 0",
           mask.query_offset, mask.key_offset);
-  require(mask.span.kind == Span::Kind::full || mask.span.size >= 1,
+  require(!has_size(mask.span.kind) || mask.span.size >= 1,
           "attention: a window or block of {} positions", mask.span.size);
 }
 

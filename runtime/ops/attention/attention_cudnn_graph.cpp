@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/ops/attention/attention_cudnn.h"
 #include "runtime/span.h"
 
 namespace masformer::cuda {
@@ -32,15 +33,15 @@ bool aligned(const Tensor& x) {
 // single query's missing rows did (github.com/NVIDIA/cudnn-frontend: pull request 628, issue 1072).
 constexpr int64_t whole_tile = 128;
 
-// Sets what the mask is in cuDNN's terms. Returns false where it has none.
+// Sets the mask in cuDNN's terms. Returns false if cuDNN has no such mask.
 bool describe(const AttentionMask& mask, int64_t queries, int64_t keys, CudnnCall& call) {
-  if (mask.span.kind == Span::Kind::block) return false;
+  const std::optional<int64_t> window = cudnn_window(mask.span);
+  if (!window) return false;
   const PositionRange of_queries{mask.query_offset, mask.query_offset + queries};
   const PositionRange of_keys{mask.key_offset, mask.key_offset + keys};
   call.causal = visibility(mask.span, of_queries, of_keys) != Visibility::all;
   if (!call.causal) return keys % whole_tile == 0 && queries % whole_tile == 0;
-  const bool is_window = mask.span.kind == Span::Kind::window && mask.span.size < keys;
-  call.window = is_window ? mask.span.size : 0;
+  call.window = *window < keys ? *window : 0;
   return of_queries == of_keys;
 }
 
@@ -49,8 +50,7 @@ std::optional<CudnnCall> describe(const Arguments& args, std::vector<Tensor> ope
   const int64_t dim = args.q.dim(3), queries = args.q.dim(1), keys = args.k.dim(1);
   CudnnCall call{.operands = std::move(operands), .scale = args.scale};
   // cuDNN refuses one query with one key.
-  const bool is_taken = args.q.dtype() == DType::bf16 && (dim == 64 || dim == 128) &&
-                        args.q.dim(0) > 0 && queries > 1 && keys > 1 && args.lse.contiguous() &&
+  const bool is_taken = cudnn_may_take(args.q.dtype(), dim, args.mask.span) && args.q.dim(0) > 0 && queries > 1 && keys > 1 && args.lse.contiguous() &&
                         std::all_of(call.operands.begin(), call.operands.end(), aligned) &&
                         describe(args.mask, queries, keys, call);
   if (!is_taken) return std::nullopt;

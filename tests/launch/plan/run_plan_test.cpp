@@ -123,7 +123,7 @@ TEST(RunPlan, SaysNothingThatNobodyWrote) {
         "parallel.tensor=3 does not divide model.ffn=256: pick one of 1, 2, 4, 8, 16, 32, 64"}},
       {[](Options& o) { o.model.layers = 4, o.model.spans = "full*2,windw:3"; },
        1,
-       {"model.spans: \"windw:3\" is no attention span: write full, window:w or block:b, with "
+       {"model.spans: \"windw:3\" is not an attention span: write full, window:w or block:b, with "
         "w, b at least 1"}},
       {[](Options& o) { o.model.spans = "full,,full"; },
        1,

@@ -15,6 +15,7 @@
 
 #include "runtime/error.h"
 #include "runtime/random.h"
+#include "tests/support/spans.h"
 #include "tests/support/tensors.h"
 
 namespace masformer {
@@ -28,7 +29,7 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 enum class Layout { contiguous, gaps, fused };
 
 struct Case {
-  const char* span;
+  std::string span;
   int64_t batch, queries, keys, heads, kv_heads, dim;
   int64_t query_offset, key_offset;
   Layout layout;
@@ -319,9 +320,20 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"block:64", 1, 290, 290, 2, 2, 64, 0, 0, Layout::fused, 0.125f},
         Case{"block:40", 1, 150, 200, 2, 1, 12, 77, 13, Layout::gaps, 0.3f}));
 
+// Every kind of span: within a tile of keys, of about one tile, and across many.
+INSTANTIATE_TEST_SUITE_P(Spans, AttentionTest, testing::ValuesIn([] {
+                           std::vector<Case> cases;
+                           for (const Span& span : example_spans({1, 5, 64, 113})) {
+                             cases.push_back({to_string(span), 1, 170, 170, 2, 1, 24, 0, 0,
+                                              Layout::fused, 0.25f});
+                           }
+                           return cases;
+                         }()));
+
 // A context rank merges partial results over parts of the keys, and sums their gradients.
 TEST(Attention, PartsOverDisjointKeysMergeToTheWhole) {
-  for (const char* span : {"full", "window:50", "block:33"}) {
+  for (const Span& each : example_spans({33, 50})) {
+    const std::string span = to_string(each);
     const Case whole{span, 1, 150, 150, 2, 1, 32, 0, 0, Layout::contiguous, 0.2f};
     constexpr int64_t cut = 71;
     Call call(whole);
