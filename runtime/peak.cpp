@@ -8,6 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/arena.h"
+#include "runtime/device_event.h"
+#include "runtime/ops/linear.h"
+
 namespace masformer {
 namespace {
 
@@ -28,30 +32,40 @@ constexpr double slice_flops = 2.0 * rounds * chains * (vector_bytes / sizeof(fl
 template <std::size_t... chain>
 float run_slice(std::index_sequence<chain...>) {
   std::array<Vector, chains> sums = {(Vector{} + static_cast<float>(chain))...};
-  // Not known when compiled, so that nothing is worked out ahead.
+  // Volatile, so that the compiler computes nothing ahead.
   const volatile float factor = 0.999f, summand = 0.001f;
   const Vector a = Vector{} + factor, b = Vector{} + summand;
   for (int round = 0; round < rounds; ++round) ((sums[chain] = sums[chain] * a + b), ...);
   return (sums[chain][0] + ...);
 }
 
-// The rate of the median slice: a core that another program takes for a while doesn't count.
-double measure_one_thread(double seconds) {
-  using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  };
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The median of what `run` returns, called for about `seconds` and at least `least` times. A core
+// that another program takes for a while hardly changes a median.
+template <class Run>
+double median_of_runs(double seconds, std::size_t least, const Run& run) {
   const Clock::time_point start = Clock::now();
-  std::vector<double> slices;
+  std::vector<double> times;
   do {
-    const Clock::time_point slice_start = Clock::now();
-    const volatile float kept = run_slice(std::make_index_sequence<chains>());
-    static_cast<void>(kept);
-    slices.push_back(since(slice_start));
-  } while (since(start) < seconds);
-  const auto middle = slices.begin() + static_cast<std::ptrdiff_t>(slices.size() / 2);
-  std::ranges::nth_element(slices, middle);
-  return slice_flops / *middle;
+    times.push_back(run());
+  } while (times.size() < least || seconds_since(start) < seconds);
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::ranges::nth_element(times, middle);
+  return *middle;
+}
+
+double measure_one_thread(double seconds) {
+  return slice_flops / median_of_runs(seconds, 1, [] {
+           const Clock::time_point start = Clock::now();
+           const volatile float kept = run_slice(std::make_index_sequence<chains>());
+           static_cast<void>(kept);
+           return seconds_since(start);
+         });
 }
 
 }  // namespace
@@ -63,6 +77,23 @@ double measure_peak_flops(int threads, double seconds) {
     rates[static_cast<std::size_t>(thread)] = measure_one_thread(seconds);
   }
   return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+double measure_matmul_flops(const Stream& stream, DType dtype, double seconds) {
+  constexpr std::int64_t tokens = 256, width = 1024;
+  constexpr double flops = 2.0 * tokens * width * width;
+  Arena arena(stream.device(), 2 * Arena::footprint({tokens, width}, dtype) +
+                                   Arena::footprint({width, width}, dtype));
+  const Tensor x = arena.take({tokens, width}, dtype);
+  const Tensor y = arena.take({tokens, width}, dtype);
+  const Tensor weight = arena.take({width, width}, dtype);
+  const auto run = [&] {
+    const DeviceEvent start(stream);
+    linear(stream, x, weight, {}, y);
+    return DeviceEvent(stream).seconds_since(start);
+  };
+  run();  // chooses a kernel and starts threads
+  return flops / median_of_runs(seconds, 3, run);
 }
 
 }  // namespace masformer

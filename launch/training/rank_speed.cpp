@@ -1,13 +1,10 @@
 #include "launch/training/rank_speed.h"
 
 #include <algorithm>
-#include <chrono>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "launch/training/device_choice.h"
-#include "runtime/arena.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
 
@@ -22,37 +19,11 @@ double peak_of_rank(const Stream& stream, DType dtype, int ranks_on_this_host) {
   return share * measure_peak_flops(1, seconds) * stream.threads();
 }
 
-namespace {
-
-// The rate of the median of some products, after one that prepares the kernel: one that another
-// program delays doesn't count.
-double time_products(const Stream& stream, DType dtype) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::int64_t n = 512;  // large enough for a kernel's full rate
-  constexpr std::chrono::milliseconds limit(40);
-  const Shape shape{n, n};
-  Arena memory(stream.device(), 3 * Arena::footprint(shape, dtype));
-  const Tensor x = memory.take(shape, dtype), weight = memory.take(shape, dtype);
-  const Tensor y = memory.take(shape, dtype);
-  linear(stream, x, weight, {}, y);
-  std::vector<double> seconds;
-  const Clock::time_point start = Clock::now();
-  do {
-    const Clock::time_point before = Clock::now();
-    linear(stream, x, weight, {}, y);
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - before).count());
-  } while (Clock::now() - start < limit);
-  const auto median = seconds.begin() + std::ssize(seconds) / 2;
-  std::ranges::nth_element(seconds, median);
-  return 2.0 * n * n * n / *median;
-}
-
-}  // namespace
-
 MatmulSpeed measure_matmul_speed(const Stream& stream, Communicator& world) {
   const auto mean = [&](DType dtype) {
+    constexpr double seconds = 0.04;
     world.barrier();
-    return sum_over(world, time_products(stream, dtype)) / world.size();
+    return sum_over(world, measure_matmul_flops(stream, dtype, seconds)) / world.size();
   };
   MatmulSpeed speed{.fp32 = mean(DType::f32), .bf16 = {}};
   const double without_bf16 = supports_matmul(stream, DType::bf16) ? 0 : 1;
