@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "runtime/rounding.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
@@ -33,7 +34,7 @@ class Arena {
   Device device() const { return device_; }
 
   static constexpr std::int64_t round_up(std::int64_t bytes) {
-    return (bytes + alignment - 1) / alignment * alignment;
+    return masformer::round_up(bytes, alignment);
   }
   // Bytes that a tensor takes in an arena: its own, rounded up to the alignment.
   static std::int64_t footprint(const Shape& shape, DType dtype);

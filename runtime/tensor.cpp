@@ -60,6 +60,17 @@ bool Tensor::contiguous() const {
   return elements() == 0 || runs_of(shape_, strides_).size() == 1;
 }
 
+bool Tensor::aligned(std::int64_t bytes) const {
+  return reinterpret_cast<std::uintptr_t>(data_) % static_cast<std::uintptr_t>(bytes) == 0;
+}
+
+bool Tensor::rows_aligned(std::int64_t bytes) const {
+  for (int dim = 0; dim + 1 < dims(); ++dim) {
+    if (stride(dim) * size_of(dtype_) % bytes != 0) return false;
+  }
+  return aligned(bytes);
+}
+
 Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t count) const {
   require(dim >= 0 && dim < dims() && begin >= 0 && count >= 0 && begin + count <= shape_[dim],
           "slice [{}, {}) of dimension {} does not lie in {}", begin, begin + count, dim,

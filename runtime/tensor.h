@@ -35,6 +35,13 @@ constexpr DType dtype_of();
 MASFORMER_DTYPES(MASFORMER_DTYPE_OF)
 #undef MASFORMER_DTYPE_OF
 
+// Calls work(T()) with the element type of fp32 or bf16.
+template <class Work>
+void with_float_type(DType dtype, const Work& work) {
+  if (dtype == DType::bf16) return work(bfloat16());
+  work(float());
+}
+
 class Tensor {
  public:
   Tensor() = default;  // empty: no data, no dimensions
@@ -59,6 +66,10 @@ class Tensor {
   DType dtype() const { return dtype_; }
   Device device() const { return device_; }
   bool contiguous() const;
+  // Whether the address of the first element, or that of every row, is a multiple of `bytes`. True
+  // for an empty tensor.
+  bool aligned(std::int64_t bytes) const;
+  bool rows_aligned(std::int64_t bytes) const;
 
   // [begin, begin + count) of dimension `dim`; other dimensions stay whole.
   Tensor slice(int dim, std::int64_t begin, std::int64_t count) const;

@@ -3,18 +3,10 @@
 
 #include <cstdint>
 
+#include "runtime/ops/factor.h"
 #include "runtime/tensor.h"
 
 namespace masformer::cuda {
-
-// A matrix as a factor: as it stands, or transposed.
-struct Factor {
-  Tensor matrix;
-  bool transposed = false;
-
-  std::int64_t rows() const { return matrix.dim(transposed ? 1 : 0); }
-  std::int64_t columns() const { return matrix.dim(transposed ? 0 : 1); }
-};
 
 // What becomes of the sums before they are rounded and stored.
 enum class Epilogue : std::uint8_t {

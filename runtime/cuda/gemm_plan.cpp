@@ -89,7 +89,7 @@ GemmPlan::GemmPlan(cublasLtHandle_t library, const Gemm& product) {
   describe(product);
   // cuBLASLt reads alignments off these two pointers, which it does not follow here.
   void* const aligned =
-      reinterpret_cast<void*>(epilogue_border);  // NOLINT(performance-no-int-to-ptr)
+      reinterpret_cast<void*>(epilogue_alignment);  // NOLINT(performance-no-int-to-ptr)
   point_at(product, aligned, aligned);
   choose(library, GemmKey(product));
 }

@@ -12,8 +12,8 @@ namespace masformer::cuda {
 // Throws Error that names the call and cuBLASLt's own words.
 void check(cublasStatus_t status, const char* what);
 
-// Bytes that a product's bias and `before` stand on a multiple of.
-constexpr std::int64_t epilogue_border = 16;
+// Bytes: the alignment of a product's bias and `before`.
+constexpr std::int64_t epilogue_alignment = 16;
 
 // What cuBLASLt's choice of a kernel depends on. An alignment is what a pointer is a multiple of,
 // in bytes up to Arena::alignment.

@@ -8,12 +8,6 @@ namespace {
 // The rows of the matrix beside the result stand a multiple of so many elements apart.
 constexpr std::int64_t before_stride = 8;
 
-// Kernels may read what an epilogue takes by 16 bytes, whatever alignment they were chosen for. An
-// empty tensor is on every border.
-bool on_border(const Tensor& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.raw()) % epilogue_border == 0;
-}
-
 std::string words(const Factor& factor) {
   return fmt::format("{} {}{}", name_of(factor.matrix.dtype()), factor.matrix.shape().to_string(),
                      factor.transposed ? "^T" : "");
@@ -44,7 +38,11 @@ void GemmRunner::multiply(const Gemm& product) {
 
 bool GemmRunner::try_multiply(const Gemm& product) {
   if (product.bias && product.bias.dtype() != product.c.dtype()) return false;
-  if (!on_border(product.bias) || !on_border(product.before)) return false;
+  // Kernels may read the operands of an epilogue 16 bytes at a time, whatever alignment they were
+  // chosen for.
+  if (!product.bias.aligned(epilogue_alignment) || !product.before.aligned(epilogue_alignment)) {
+    return false;
+  }
   // Before Hopper, GELU in the product was slower than two kernels (llm.c leaves it off there too).
   if (product.epilogue != Epilogue::none &&
       (stream_.properties().major < 9 || product.c.dtype() != DType::bf16 ||

@@ -8,6 +8,7 @@
 
 #include "runtime/cuda/error.h"
 #include "runtime/cuda/stream.h"
+#include "runtime/rounding.h"
 
 namespace masformer::cuda {
 
@@ -32,16 +33,11 @@ void launch(const Stream& stream, void (*kernel)(Parameters...), const Shape3& g
         "starting a kernel");
 }
 
-// Blocks of `size` that cover `count`.
-constexpr std::int64_t blocks(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
-
 constexpr int warp_size = 32;
 
 // Threads for `count` things to do: whole warps, at least one and no more than `most` threads.
 constexpr int threads_for(std::int64_t count, int most = 256) {
-  const std::int64_t wanted = std::max<std::int64_t>(1, blocks(count, warp_size)) * warp_size;
+  const std::int64_t wanted = std::max<std::int64_t>(1, ceil_div(count, warp_size)) * warp_size;
   return static_cast<int>(std::min<std::int64_t>(wanted, most));
 }
 

@@ -46,7 +46,7 @@ void map(const Stream& stream, const Function& function, const Tensor& to, const
   constexpr int threads = 256;
   with_pack<Narrowest>(aligned(to) && (aligned(from) && ...), [&](auto n) {
     launch(stream, detail::map_kernel<n.value, Function, To, From...>,
-           {blocks(to.elements(), threads * n.value)}, threads, to.elements(), function,
+           {ceil_div(to.elements(), threads * n.value)}, threads, to.elements(), function,
            to.data<To>(), from.template data<From>()...);
   });
 }

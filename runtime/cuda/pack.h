@@ -1,4 +1,4 @@
-// Elements that a thread moves at once: memory is fastest by 16 bytes a thread.
+// Elements that a thread moves at once: memory is fastest when each thread moves 16 bytes.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 #include <type_traits>
 
+#include "runtime/ops/rows.h"
 #include "runtime/tensor.h"
 
 namespace masformer::cuda {
@@ -19,27 +20,15 @@ constexpr int pack_bytes = 16;
 template <class T>
 constexpr int pack_size = pack_bytes / static_cast<int>(sizeof(T));
 
-// Whether a tensor's memory starts on a border of 16 bytes. An empty tensor's does.
+// Whether a tensor, or each row of it, can be moved in packs: it starts at a multiple of 16 bytes,
+// and the last dimension of rows is a multiple of 16 bytes long. An empty tensor can.
 inline bool aligned(const Tensor& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.raw()) % pack_bytes == 0;
+  return tensor.aligned(pack_bytes);
 }
-
-// Whether all rows of a tensor can be moved in packs of 16 bytes: each starts on such a border, and
-// its `columns` (the last dimension) are so many times 16 bytes. An empty tensor can.
 inline bool packs(const Tensor& tensor) {
   if (!tensor) return true;
-  const std::int64_t bytes = size_of(tensor.dtype());
-  for (int dim = 0; dim + 1 < tensor.dims(); ++dim) {
-    if (tensor.stride(dim) * bytes % pack_bytes != 0) return false;
-  }
-  return aligned(tensor) && tensor.dim(tensor.dims() - 1) * bytes % pack_bytes == 0;
-}
-
-// Calls work(T()) with the element type of fp32 or bf16.
-template <class Work>
-void with_float_type(DType dtype, const Work& work) {
-  if (dtype == DType::bf16) return work(bfloat16());
-  work(float());
+  const std::int64_t row_bytes = tensor.dim(tensor.dims() - 1) * size_of(tensor.dtype());
+  return tensor.rows_aligned(pack_bytes) && row_bytes % pack_bytes == 0;
 }
 
 // Calls work(std::integral_constant<int, n>) with n elements of T: 16 bytes where `all_pack`,
@@ -71,8 +60,8 @@ template <class T, int count>
 constexpr int at_once = count < pack_size<T> ? count : pack_size<T>;
 }
 
-// The floats of `count` neighbours from `x`, which stands on a border of so many elements or of 16
-// bytes; and back, rounded once.
+// The floats of `count` neighbours from `x`, which is aligned to that many elements or to 16 bytes;
+// and back, rounded once.
 template <int count, class T>
 __device__ void load(const T* x, float (&values)[count]) {
   constexpr int step = detail::at_once<T, count>;
@@ -111,19 +100,6 @@ __device__ void store_part(const float (&values)[count], T* x, std::int64_t left
   for (int i = 0; i < count; ++i) {
     if (i < left) x[i] = rounded<T>(values[i]);
   }
-}
-
-// The rows of a matrix, which may lie apart.
-template <class T>
-struct Rows {
-  T* data;
-  std::int64_t stride;  // elements
-  __device__ T* operator[](std::int64_t row) const { return data + row * stride; }
-};
-
-template <class T>
-Rows<T> rows_of(const Tensor& matrix) {
-  return {matrix.data<std::remove_const_t<T>>(), matrix.stride(0)};
 }
 
 }  // namespace masformer::cuda

@@ -22,7 +22,7 @@ class TensorBatch {
     tensors_[count_] = tensor;
     elements_[count_] = elements;
     first_share_[count_] = shares_;
-    shares_ += static_cast<int>(blocks(elements, share));
+    shares_ += static_cast<int>(ceil_div(elements, share));
     ++count_;
   }
   bool full() const { return count_ == most; }

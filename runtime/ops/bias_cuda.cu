@@ -74,24 +74,24 @@ void add_row(const Stream& stream, float beta, Tensor row, Tensor y) {
   with_float_type(y.dtype(), [&]<class T>(T) {
     with_float_type(row.dtype(), [&]<class Row>(Row) {
       const Row* const added = row ? row.data<Row>() : nullptr;
-      launch(stream, add_row_kernel<T, Row>, {blocks(count, threads)}, threads, count, width, beta,
-             added, rows_of<T>(y));
+      launch(stream, add_row_kernel<T, Row>, {ceil_div(count, threads)}, threads, count, width,
+             beta, added, rows_of<T>(y));
     });
   });
 }
 
 void add_column_sums(const Stream& stream, Tensor dy, Tensor sums) {
-  const std::int64_t rows = dy.dim(0), width = dy.dim(1), parts = blocks(rows, part_rows);
+  const std::int64_t rows = dy.dim(0), width = dy.dim(1), parts = ceil_div(rows, part_rows);
   if (dy.elements() == 0) return;
   auto* const of_parts =
       static_cast<float*>(cuda_stream_of(stream).scratch(cuda_workspace::column_sums(rows, width)));
   with_float_type(dy.dtype(), [&]<class T>(T) {
     with_pack<T>(packs(dy), [&](auto n) {
-      launch(stream, sum_part_kernel<T, n.value>, {blocks(width, part_columns<n.value>), parts},
+      launch(stream, sum_part_kernel<T, n.value>, {ceil_div(width, part_columns<n.value>), parts},
              threads, rows, width, rows_of<const T>(dy), of_parts);
     });
   });
-  launch(stream, add_parts_kernel, {blocks(width, threads)}, threads, parts, width, of_parts,
+  launch(stream, add_parts_kernel, {ceil_div(width, threads)}, threads, parts, width, of_parts,
          sums.data<float>());
 }
 

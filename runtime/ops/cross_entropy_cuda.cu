@@ -165,8 +165,8 @@ void cross_entropy_backward(const Stream& stream, Tensor logits, VocabularyShard
                            .lse = lse.data<float>(),
                            .scale = scale};
     with_pack<T>(packs(logits) && packs(dlogits), [&](auto n) {
-      launch(stream, softmax_less_label<n.value, T>, {logits.dim(0), blocks(columns, threads * n)},
-             threads, args);
+      launch(stream, softmax_less_label<n.value, T>,
+             {logits.dim(0), ceil_div(columns, threads * n)}, threads, args);
     });
   });
 }

@@ -6,11 +6,9 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace masformer::cuda_workspace {
+#include "runtime/rounding.h"
 
-constexpr std::int64_t parts(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
+namespace masformer::cuda_workspace {
 
 // Of a product, at most: what NVIDIA recommends for Hopper.
 constexpr std::int64_t gemm = 32 << 20;
@@ -18,17 +16,17 @@ constexpr std::int64_t gemm = 32 << 20;
 // The sum over rows of a matrix, for gradients of biases: partial sums of so many rows.
 constexpr std::int64_t rows_of_column_sum = 256;
 constexpr std::int64_t column_sums(std::int64_t rows, std::int64_t columns) {
-  return parts(rows, rows_of_column_sum) * columns * std::int64_t{sizeof(float)};
+  return ceil_div(rows, rows_of_column_sum) * columns * std::int64_t{sizeof(float)};
 }
 
 // Rows that one block of layer_norm_backward() sums for the gradients of weight and bias: enough
 // that the blocks' sums are little beside the inputs, few enough that all of a device works and
 // that fp32 adds them without loss.
 constexpr std::int64_t rows_of_norm_sum(std::int64_t rows) {
-  return std::clamp<std::int64_t>(parts(rows, 512), 4, 32);
+  return std::clamp<std::int64_t>(ceil_div(rows, 512), 4, 32);
 }
 constexpr std::int64_t layer_norm_backward(std::int64_t rows, std::int64_t features) {
-  return parts(rows, rows_of_norm_sum(rows)) * 2 * features * std::int64_t{sizeof(float)};
+  return ceil_div(rows, rows_of_norm_sum(rows)) * 2 * features * std::int64_t{sizeof(float)};
 }
 
 // Tokens and their places, sorted.
@@ -43,7 +41,7 @@ struct AttentionSize {
 // cuDNN's attention: dq summed in fp32, or, where the sum has an order, dS in bf16 for each pair of
 // query and key; rows in tiles of 128, and their statistics.
 constexpr std::int64_t attention_backward(const AttentionSize& size, bool deterministic) {
-  const std::int64_t rows = parts(size.sequence, 128) * 128;
+  const std::int64_t rows = round_up(size.sequence, 128);
   const std::int64_t all_rows = size.samples * size.heads * rows;
   return all_rows * (deterministic ? 2 * rows : 4 * size.head_dim) + 8 * all_rows;
 }

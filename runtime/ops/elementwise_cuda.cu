@@ -35,7 +35,7 @@ void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Ten
   with_float_type(x.dtype(), [&]<class T>(T) {
     with_pack<T>(packs(x) && packs(bias) && packs(added) && packs(y), [&](auto n) {
       const std::int64_t features = x.dim(1);
-      launch(stream, add_residual_row<n.value, T>, {x.dim(0)}, threads_for(blocks(features, n)),
+      launch(stream, add_residual_row<n.value, T>, {x.dim(0)}, threads_for(ceil_div(features, n)),
              features, rows_of<const T>(x), bias ? bias.data<T>() : nullptr,
              rows_of<const T>(added), rows_of<T>(y));
     });

@@ -43,7 +43,7 @@ void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t firs
   const Shard shard{first, table.dim(0), static_cast<int>(table.dim(1))};
   with_float_type(y.dtype(), [&]<class T>(T) {
     with_pack<T>(packs(table) && packs(y), [&](auto n) {
-      launch(stream, pick_row<n.value, T>, {ids.dim(0)}, threads_for(blocks(shard.features, n)),
+      launch(stream, pick_row<n.value, T>, {ids.dim(0)}, threads_for(ceil_div(shard.features, n)),
              ids.data<std::int32_t>(), table.data<T>(), shard, accumulate, y.data<T>());
     });
   });
@@ -77,7 +77,7 @@ __global__ void sort_tokens(const std::int32_t* ids, SortedTokens sorted) {
     token[i] = min(first + i * warp_size + lane, sorted.count - 1);
     id[i] = ids[token[i]];
   }
-  const auto share = static_cast<int>(blocks(sorted.count, sort_parts));
+  const int share = ceil_div(sorted.count, sort_parts);
   const int begin = part * share, end = min(sorted.count, begin + share);
   const auto count = [&](int from, int to, auto is_before) {
     for (int other = max(from, begin); other < min(to, end); ++other) {
@@ -154,13 +154,13 @@ void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_
   auto* const places = static_cast<std::int32_t*>(
       cuda_stream_of(stream).scratch(cuda_workspace::embedding_backward(count)));
   const SortedTokens sorted{static_cast<int>(count), places, places + count};
-  launch(stream, sort_tokens, {blocks(count, tokens_a_thread * warp_size)}, sort_parts * warp_size,
-         ids.data<std::int32_t>(), sorted);
+  launch(stream, sort_tokens, {ceil_div(count, tokens_a_thread * warp_size)},
+         sort_parts * warp_size, ids.data<std::int32_t>(), sorted);
   with_float_type(dy.dtype(), [&]<class T>(T) {
     with_pack<T>(packs(dy) && packs(dtable), [&](auto n) {
-      const int threads = threads_for(blocks(shard.features, n), gather_threads);
-      launch(stream, add_to_row<n.value, T>, {count, blocks(shard.features, threads * n)}, threads,
-             sorted, dy.data<T>(), shard, dtable.data<float>());
+      const int threads = threads_for(ceil_div(shard.features, n), gather_threads);
+      launch(stream, add_to_row<n.value, T>, {count, ceil_div(shard.features, threads * n)},
+             threads, sorted, dy.data<T>(), shard, dtable.data<float>());
     });
   });
 }

@@ -6,6 +6,7 @@
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/parallel_cpu.h"
 #include "runtime/ops/vector_loop_cpu.h"
+#include "runtime/rounding.h"
 
 namespace masformer::cpu {
 namespace {
@@ -147,7 +148,7 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   // As many parts as the tokens ask for, however many threads there are: copies of a norm on ranks
   // with different numbers of threads stay equal.
   constexpr std::int64_t max_parts = 64;
-  const std::int64_t blocks = (args.x.dim(0) + ParameterSums::block - 1) / ParameterSums::block;
+  const std::int64_t blocks = ceil_div(args.x.dim(0), ParameterSums::block);
   const auto parts = static_cast<int>(std::min(blocks, max_parts));
   std::vector<ParameterSums> sums(static_cast<std::size_t>(parts), ParameterSums(args.x.dim(1)));
   for_each_part_of(stream, parts, args.x.dim(0), ParameterSums::block, [&](Part tokens, int part) {

@@ -17,7 +17,7 @@ constexpr int kept_packs = 2;
 constexpr int max_threads = 512;
 
 int threads_of_row(std::int64_t features, int n) {
-  return threads_for(blocks(features, n * kept_packs), max_threads);
+  return threads_for(ceil_div(features, n * kept_packs), max_threads);
 }
 
 // Calls visit(pack, first column, whether the pack is kept) for each pack of this thread.
@@ -229,7 +229,7 @@ __global__ void __launch_bounds__(sum_parts* warp_size, 4)
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   const std::int64_t tokens = args.x.dim(0), features = args.x.dim(1);
   const std::int64_t tokens_of_block = cuda_workspace::rows_of_norm_sum(tokens);
-  const std::int64_t sum_blocks = blocks(tokens, tokens_of_block);
+  const std::int64_t sum_blocks = ceil_div(tokens, tokens_of_block);
   auto* const sums = static_cast<float*>(
       cuda_stream_of(stream).scratch(cuda_workspace::layer_norm_backward(tokens, features)));
   with_float_type(args.x.dtype(), [&]<class T>(T) {
@@ -250,7 +250,7 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
              tokens_of_block);
     });
   });
-  launch(stream, add_sums, {blocks(2 * features, warp_size)}, sum_parts * warp_size, sums,
+  launch(stream, add_sums, {ceil_div(2 * features, warp_size)}, sum_parts * warp_size, sums,
          sum_blocks, features, args.dweight.data<float>(), args.dbias.data<float>());
 }
 

@@ -8,6 +8,7 @@
 
 #include "runtime/error.h"
 #include "runtime/ops/backend_cpu.h"
+#include "runtime/ops/factor.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/parallel_cpu.h"
 #include "runtime/ops/vector_loop_cpu.h"
@@ -29,21 +30,15 @@ class ThreadsOfStream {
   int before_;
 };
 
-// A matrix as a factor: as it stands, or transposed.
-struct Factor {
-  Tensor matrix;
-  bool transposed = false;
-
-  char letter() const { return transposed ? 'T' : 'N'; }
-  std::int64_t rows() const { return matrix.dim(transposed ? 1 : 0); }
-  std::int64_t columns() const { return matrix.dim(transposed ? 0 : 1); }
-};
+char letter_of(const Factor& factor) {
+  return factor.transposed ? 'T' : 'N';
+}
 
 // c = a b + beta c in fp32. oneDNN's plain product beat its matmul primitive in the mean over the
 // shapes of a 768-wide model, and takes any row strides and a beta.
 void multiply_fp32(const Factor& a, const Factor& b, float beta, const Tensor& c) {
   const dnnl_status_t status =
-      dnnl_sgemm(a.letter(), b.letter(), c.dim(0), c.dim(1), a.columns(), 1.0f,
+      dnnl_sgemm(letter_of(a), letter_of(b), c.dim(0), c.dim(1), a.columns(), 1.0f,
                  a.matrix.data<float>(), a.matrix.stride(0), b.matrix.data<float>(),
                  b.matrix.stride(0), beta, c.data<float>(), c.stride(0));
   require(status == dnnl_success, "oneDNN refused a product into {}: {}", c.shape().to_string(),

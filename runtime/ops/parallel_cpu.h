@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "runtime/rounding.h"
 #include "runtime/stream.h"
 
 namespace masformer::cpu {
@@ -17,7 +18,7 @@ struct Part {
 
 // Share `part` of [0, size) cut into `parts`; borders are multiples of `grain`.
 inline Part part_of(std::int64_t size, std::int64_t parts, std::int64_t part, std::int64_t grain) {
-  const std::int64_t grains = (size + grain - 1) / grain;
+  const std::int64_t grains = ceil_div(size, grain);
   return {std::min(size, grains * part / parts * grain),
           std::min(size, grains * (part + 1) / parts * grain)};
 }

@@ -10,13 +10,6 @@
 
 namespace masformer::cpu {
 
-// Calls work(T()) with the element type of fp32 or bf16.
-template <class Work>
-void with_float_type(DType dtype, const Work& work) {
-  if (dtype == DType::bf16) return work(bfloat16());
-  work(float());
-}
-
 // to[i] = function(from[i]...) for each i of the part; `to` may be one of `from`.
 template <class Function, class To, class... From>
 void map_vectors(Part part, const Function& function, To* to, const From*... from) {

@@ -7,10 +7,13 @@
 #include <sys/mman.h>
 #include <utility>
 
+#include "runtime/rounding.h"
 #include "tests/fake_cuda/report.h"
 
 namespace fake_cuda {
 namespace {
+
+using masformer::round_up;
 
 constexpr std::size_t unit = 512;    // of allocations, as on a device
 constexpr std::size_t margin = 512;  // poisoned bytes behind each, which belong to nobody
@@ -18,18 +21,14 @@ constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = 2 << 20;  // which make the many calls of mprotect quick
 constexpr std::byte poison{0xff};
 
-std::size_t rounded_up(std::size_t bytes, std::size_t to) {
-  return (bytes + to - 1) / to * to;
-}
-
 // What an allocation takes, of the addresses.
 std::size_t extent(std::size_t bytes) {
-  return rounded_up(bytes, unit) + margin;
+  return round_up(bytes, unit) + margin;
 }
 
 // Those that lie between the two wholly: the system may have their memory back.
 void drop_pages(std::byte* from, std::byte* to) {
-  const auto first = rounded_up(reinterpret_cast<std::uintptr_t>(from), page);
+  const auto first = round_up(reinterpret_cast<std::uintptr_t>(from), page);
   const auto last = reinterpret_cast<std::uintptr_t>(to) / page * page;
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
@@ -47,22 +46,22 @@ DeviceMemory& device_memory() {
 }
 
 DeviceMemory::DeviceMemory(std::size_t bytes) : total_(bytes) {
-  const std::size_t addresses = rounded_up(2 * bytes, huge_page);
+  const std::size_t addresses = round_up(2 * bytes, huge_page);
   void* start = mmap(nullptr, addresses + huge_page, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (start == MAP_FAILED) report("no room for {} bytes of addresses", addresses);
   start_ =
-      reinterpret_cast<std::byte*>(rounded_up(reinterpret_cast<std::uintptr_t>(start), huge_page));
+      reinterpret_cast<std::byte*>(round_up(reinterpret_cast<std::uintptr_t>(start), huge_page));
   end_ = start_ + addresses;
   madvise(start_, addresses, MADV_HUGEPAGE);  // where there are none, it is slower
 }
 
 void* DeviceMemory::take(std::size_t bytes) {
-  if (rounded_up(bytes, unit) > free()) return nullptr;
+  if (round_up(bytes, unit) > free()) return nullptr;
   std::byte* start = find_gap(extent(bytes));
   if (!start) return nullptr;
   taken_at_[start] = bytes;
-  taken_ += rounded_up(bytes, unit);
+  taken_ += round_up(bytes, unit);
   open();
   std::memset(start, static_cast<int>(poison), extent(bytes));
   close();
@@ -91,7 +90,7 @@ bool DeviceMemory::give_back(void* start) {
     report("{} bytes of device memory were written at byte {}", bytes, written - first);
   close();
   drop_pages(first, first + extent(bytes));
-  taken_ -= rounded_up(bytes, unit);
+  taken_ -= round_up(bytes, unit);
   taken_at_.erase(found);
   return true;
 }
@@ -119,7 +118,7 @@ void DeviceMemory::protect(int protection) const {
   if (taken_at_.empty()) return;
   const auto& [last, bytes] = *std::prev(taken_at_.end());
   const std::size_t used = static_cast<std::size_t>(last - start_) + extent(bytes);
-  if (mprotect(start_, rounded_up(used, huge_page), protection) != 0) report("mprotect failed");
+  if (mprotect(start_, round_up(used, huge_page), protection) != 0) report("mprotect failed");
 }
 
 }  // namespace fake_cuda

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 
+#include "runtime/rounding.h"
 #include "tests/fake_cuda/device_memory.h"
 #include "tests/fake_cuda/error.h"
 #include "tests/fake_cuda/include/fake_cuda/launch.h"
@@ -82,7 +83,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned) {
   constexpr std::size_t page = 4096;
-  *pointer = std::aligned_alloc(page, (bytes + page - 1) / page * page);
+  *pointer = std::aligned_alloc(page, masformer::round_up(bytes, page));
   if (!*pointer) return remembered(cudaErrorMemoryAllocation);
   std::memset(*pointer, 0xff, bytes);
   pinned_memory[static_cast<std::byte*>(*pointer)] = bytes;

@@ -35,11 +35,10 @@ void check_mask(const AttentionMask& mask) {
           "attention: a window or block of {} positions", mask.span.size);
 }
 
-}  // namespace
-
-void attention(const Stream& stream, const AttentionForward& args) {
-  const AttentionShapes shapes(args.q, args.k);
-  const OperandCheck check(Op::attention, stream);
+// The operands that the forward and the backward share. Returns their dtype.
+template <class Arguments>
+DType check_forward(const OperandCheck& check, const AttentionShapes& shapes,
+                    const Arguments& args) {
   check_mask(args.mask);
   const DType dtype = check.float_type("q", args.q);
   check.rows("q", args.q, shapes.of_queries, dtype);
@@ -47,19 +46,20 @@ void attention(const Stream& stream, const AttentionForward& args) {
   check.rows("v", args.v, shapes.of_keys, dtype);
   check.rows("out", args.out, shapes.of_queries, dtype);
   check.rows("lse", args.lse, shapes.of_rows);
+  return dtype;
+}
+
+}  // namespace
+
+void attention(const Stream& stream, const AttentionForward& args) {
+  check_forward(OperandCheck(Op::attention, stream), AttentionShapes(args.q, args.k), args);
   dispatch<Op::attention>(stream, args);
 }
 
 void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const AttentionShapes shapes(args.q, args.k);
   const OperandCheck check(Op::attention_backward, stream);
-  check_mask(args.mask);
-  const DType dtype = check.float_type("q", args.q);
-  check.rows("q", args.q, shapes.of_queries, dtype);
-  check.rows("k", args.k, shapes.of_keys, dtype);
-  check.rows("v", args.v, shapes.of_keys, dtype);
-  check.rows("out", args.out, shapes.of_queries, dtype);
-  check.rows("lse", args.lse, shapes.of_rows);
+  const DType dtype = check_forward(check, shapes, args);
   check.rows("dout", args.dout, shapes.of_queries, dtype);
   check.rows("delta", args.delta, shapes.of_rows);
   if (dtype != DType::f32) check.contiguous("dq_sum", args.dq_sum, shapes.of_queries);

@@ -159,7 +159,7 @@ struct Item {
   float* lse;
   PositionRange queries;
 
-  int64_t groups() const { return (queries.size() + tile_lanes - 1) / tile_lanes; }
+  int64_t groups() const { return ceil_div(queries.size(), tile_lanes); }
   PositionRange group(int64_t g) const {
     const int64_t begin = queries.begin + g * tile_lanes;
     return {begin, std::min(begin + tile_lanes, queries.end)};
@@ -222,7 +222,7 @@ void attend(const AttentionForward& args, const IndexMask& mask, const Item& ite
 void attention(const Stream& stream, const AttentionForward& args) {
   const int64_t batches = args.q.dim(0), queries = args.q.dim(1), heads = args.q.dim(2);
   const IndexMask mask(args.mask, queries, args.k.dim(1));
-  const int64_t blocks = (queries + query_block - 1) / query_block;
+  const int64_t blocks = ceil_div(queries, query_block);
   std::vector<Workspace> work(static_cast<std::size_t>(stream.threads()), Workspace(args.q.dim(3)));
   // Head by head, so that keys stay in the caches; last queries first, as they see the most keys.
 #pragma omp parallel for num_threads(stream.threads()) schedule(dynamic, 1)

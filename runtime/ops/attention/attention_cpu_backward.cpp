@@ -51,7 +51,7 @@ struct Group {
 struct Workspace {
   explicit Workspace(int64_t head_dim)
       : dim(head_dim),
-        padded_dim((dim + tile_lanes - 1) / tile_lanes * tile_lanes),
+        padded_dim(round_up(dim, tile_lanes)),
         groups(group_count, Group(dim)),
         k_memory(key_block * padded_dim),
         q_memory(query_block * dim),
@@ -136,7 +136,7 @@ PositionRange seeing_rows(const Workspace& work, const IndexMask& mask, Position
   PositionRange rows = clamped(mask.queries_of(keys.begin, keys.end), work.queries);
   if (rows.size() <= 0) return {0, 0};
   rows = {rows.begin - work.queries.begin, rows.end - work.queries.begin};
-  const int64_t end = (rows.end + tile_rows - 1) / tile_rows * tile_rows;
+  const int64_t end = round_up(rows.end, tile_rows);
   return {rows.begin / tile_rows * tile_rows, std::min(end, work.queries.size())};
 }
 
@@ -244,7 +244,7 @@ void forward_backward(const AttentionBackward& args, const IndexMask& mask, int6
                       Workspace& work, Relay& relay) {
   const PositionRange queries{0, args.q.dim(1)}, keys{0, args.k.dim(1)};
   const int64_t kv_heads = args.k.dim(2), group_heads = args.q.dim(2) / kv_heads;
-  const int64_t key_blocks = (keys.end + key_block - 1) / key_block;
+  const int64_t key_blocks = ceil_div(keys.end, key_block);
   const int64_t batch = item / key_blocks / kv_heads, kv_head = item / key_blocks % kv_heads;
   const int64_t first_key = item % key_blocks * key_block;
   take_keys(work, head_rows(args.k, batch, kv_head), head_rows(args.v, batch, kv_head),
@@ -302,7 +302,7 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const int64_t batches = args.q.dim(0), queries = args.q.dim(1), keys = args.k.dim(1);
   const IndexMask mask(args.mask, queries, keys);
   const int64_t heads = batches * args.k.dim(2);
-  const int64_t blocks = (keys + key_block - 1) / key_block;
+  const int64_t blocks = ceil_div(keys, key_block);
   Relay relay(blocks, heads);
   std::vector<Workspace> work(static_cast<std::size_t>(stream.threads()), Workspace(args.q.dim(3)));
 #pragma omp parallel num_threads(stream.threads())

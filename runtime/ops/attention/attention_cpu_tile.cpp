@@ -63,7 +63,7 @@ constexpr auto tiles = []<int... i>(std::integer_sequence<int, i...>) {
 // Calls work(begin, size) for `rows` rows cut into tiles of nearly equal size.
 template <class Work>
 void for_each_tile(int64_t rows, const Work& work) {
-  const int64_t count = (rows + tile_rows - 1) / tile_rows;
+  const int64_t count = ceil_div(rows, tile_rows);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t begin = rows * i / count;
     work(begin, rows * (i + 1) / count - begin);

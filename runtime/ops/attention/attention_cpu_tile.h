@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/ops/rows.h"
 #include "runtime/ops/vector_math.h"
+#include "runtime/rounding.h"
 #include "runtime/tensor.h"
 
 namespace masformer::cpu {
@@ -16,17 +18,6 @@ namespace masformer::cpu {
 inline constexpr int tile_vectors = 2;
 inline constexpr int tile_rows = accumulators / tile_vectors;
 inline constexpr int tile_lanes = tile_vectors * lanes;
-
-// Rows of floats, `stride` apart.
-template <class Float>
-struct Rows {
-  Float* data = nullptr;
-  std::int64_t stride = 0;
-
-  Float* operator[](std::int64_t row) const { return data + row * stride; }
-  Rows from(std::int64_t row) const { return {data + row * stride, stride}; }
-  operator Rows<const Float>() const { return {data, stride}; }
-};
 
 // Rows of a tensor's elements, fp32 or bf16, `stride` elements apart.
 struct StoredRows {
@@ -88,7 +79,7 @@ void unpack_from_lanes(Rows<const float> from, std::int64_t rows, std::int64_t c
 class AlignedFloats {
  public:
   explicit AlignedFloats(std::int64_t size)
-      : lines_(static_cast<std::size_t>((size + line_size - 1) / line_size)) {}
+      : lines_(static_cast<std::size_t>(ceil_div(size, line_size))) {}
   float* data() { return lines_.data()->values; }
 
  private:

@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(tile_threads) forward(Forward<T> args) {
 void attention(const Stream& stream, const AttentionForward& args) {
   if (cudnn_attention(stream, args)) return;
   with_float_type(args.q.dtype(), [&]<class T>(T) {
-    launch(stream, forward<T>, {blocks(args.q.dim(1), tile_size), args.q.dim(2), args.q.dim(0)},
+    launch(stream, forward<T>, {ceil_div(args.q.dim(1), tile_size), args.q.dim(2), args.q.dim(0)},
            tile_threads,
            Forward<T>{problem_of(args), heads_of<const T>(args.q), heads_of<const T>(args.k),
                       heads_of<const T>(args.v), heads_of<T>(args.out), query_values(args.lse)});

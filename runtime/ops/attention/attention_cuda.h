@@ -12,6 +12,7 @@
 #include "runtime/ops/attention/attention.h"
 #include "runtime/ops/attention/attention_cuda_tile.h"
 #include "runtime/ops/attention/attention_mask.h"
+#include "runtime/rounding.h"
 #include "runtime/tensor.h"
 
 namespace masformer::cuda {
@@ -76,7 +77,7 @@ struct Problem {
 // Of the forward's and of the backward's arguments. Throws Error for heads that are too wide.
 template <class Arguments>
 Problem problem_of(const Arguments& args) {
-  const std::int64_t dim = args.q.dim(3), chunks = (dim + tile_size - 1) / tile_size;
+  const std::int64_t dim = args.q.dim(3), chunks = ceil_div(dim, tile_size);
   require(chunks <= max_chunks, "attention on a CUDA device: head dim {} is above {}", dim,
           max_chunks * tile_size);
   return {IndexMask(args.mask, args.q.dim(1), args.k.dim(1)),
@@ -112,7 +113,7 @@ __device__ void add_scores(const Part<T>& a, const Part<T>& b, Tile& left, Tile&
   read(a, left);
   read(b, right);
   __syncthreads();
-  add_scores(left, right, in_fours(a.columns), piece);
+  add_scores(left, right, round_up(a.columns, 4), piece);
 }
 
 // piece += a b for a tile `a` that all threads wrote last, and a part that passes through `right`.
@@ -121,7 +122,7 @@ __device__ void add_product(const Tile& a, const Part<T>& b, Tile& right, Piece&
   __syncthreads();
   read(b, right);
   __syncthreads();
-  add_product(a, right, in_fours(b.rows), piece);
+  add_product(a, right, round_up(b.rows, 4), piece);
 }
 
 }  // namespace masformer::cuda

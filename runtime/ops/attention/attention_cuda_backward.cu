@@ -56,10 +56,11 @@ struct QueryTile {
     delta[row] = args.delta.of(batch, head)[begin + row];
   }
 
-  // p = 2^(score - lse) and ds / scale = p (dp - delta), for one pair of a query and a key.
-  __device__ void forward_backward(int row, int key, float scale, float& score, float& dp) const {
+  // In place, for one pair of a query and a key: the score becomes p = 2^(score - lse), dp becomes
+  // ds / scale = p (dp - delta).
+  __device__ void softmax(const Problem& problem, int row, int key, float& score, float& dp) const {
     const bool is_seen = seen.has(row, key);
-    score = is_seen ? exp2f(score * scale - lse[row]) : 0;
+    score = is_seen ? exp2f(score * (problem.scale * log2_e) - lse[row]) : 0;
     dp = is_seen ? score * (dp - delta[row]) : 0;
   }
 };
@@ -89,8 +90,8 @@ __global__ void __launch_bounds__(tile_threads) find_dk_dv(Backward<T> args) {
       for (int i = 0; i < piece_size; ++i) {
 #pragma unroll
         for (int j = 0; j < piece_size; ++j) {
-          tile.forward_backward(tile_column() + piece_step * j, key + tile_row() + piece_step * i,
-                                problem.scale * log2_e, p.x[i][j], ds.x[i][j]);
+          tile.softmax(problem, tile_column() + piece_step * j, key + tile_row() + piece_step * i,
+                       p.x[i][j], ds.x[i][j]);
         }
       }
       __syncthreads();
@@ -137,8 +138,8 @@ __global__ void __launch_bounds__(tile_threads) find_dq(Backward<T> args) {
     for (int i = 0; i < piece_size; ++i) {
 #pragma unroll
       for (int j = 0; j < piece_size; ++j) {
-        tile.forward_backward(tile_row() + piece_step * i, key + tile_column() + piece_step * j,
-                              problem.scale * log2_e, p.x[i][j], ds.x[i][j]);
+        tile.softmax(problem, tile_row() + piece_step * i, key + tile_column() + piece_step * j,
+                     p.x[i][j], ds.x[i][j]);
       }
     }
     __syncthreads();
@@ -163,11 +164,11 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
         heads_of<const T>(args.v), heads_of<const T>(args.out), heads_of<const T>(args.dout),
         query_values(args.lse),    query_values(args.delta),    heads_of<T>(args.dq),
         heads_of<T>(args.dk),      heads_of<T>(args.dv)};
-    launch(stream, find_delta<T>, {blocks(queries, delta_rows), heads, batches}, delta_threads,
+    launch(stream, find_delta<T>, {ceil_div(queries, delta_rows), heads, batches}, delta_threads,
            with);
-    launch(stream, find_dk_dv<T>, {blocks(args.k.dim(1), tile_size), args.k.dim(2), batches},
+    launch(stream, find_dk_dv<T>, {ceil_div(args.k.dim(1), tile_size), args.k.dim(2), batches},
            tile_threads, with);
-    launch(stream, find_dq<T>, {blocks(queries, tile_size), heads, batches}, tile_threads, with);
+    launch(stream, find_dq<T>, {ceil_div(queries, tile_size), heads, batches}, tile_threads, with);
   });
 }
 

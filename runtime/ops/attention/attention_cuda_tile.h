@@ -136,9 +136,4 @@ __device__ inline void multiply_rows(const float (&factor)[piece_size], Piece& p
   }
 }
 
-// The least multiple of 4 that is not below `count`.
-__device__ inline int in_fours(int count) {
-  return (count + 3) / 4 * 4;
-}
-
 }  // namespace masformer::cuda

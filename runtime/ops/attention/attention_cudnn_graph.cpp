@@ -19,13 +19,10 @@ using std::int64_t;
 // The positions in CudnnCall::operands; a tensor's number in its graph is one more.
 enum Index { q, k, v, out, lse, dout, dq, dk, dv };
 
-// Rows of heads are moved by 16 bytes, unasked whether they stand on such borders.
+// cuDNN moves the rows of heads 16 bytes at a time, and does not check that they are aligned.
 bool aligned(const Tensor& x) {
   constexpr int64_t bytes = 16;
-  for (int dim = 0; x.dims() == 4 && dim + 1 < x.dims(); ++dim) {
-    if (x.stride(dim) * size_of(x.dtype()) % bytes != 0) return false;
-  }
-  return reinterpret_cast<std::uintptr_t>(x.raw()) % bytes == 0;
+  return x.dims() == 4 ? x.rows_aligned(bytes) : x.aligned(bytes);
 }
 
 // Keys, and queries, that cuDNN's backward takes at once on sm_90. Without a mask it counts a last
@@ -50,7 +47,8 @@ std::optional<CudnnCall> describe(const Arguments& args, std::vector<Tensor> ope
   const int64_t dim = args.q.dim(3), queries = args.q.dim(1), keys = args.k.dim(1);
   CudnnCall call{.operands = std::move(operands), .scale = args.scale};
   // cuDNN refuses one query with one key.
-  const bool is_taken = cudnn_may_take(args.q.dtype(), dim, args.mask.span) && args.q.dim(0) > 0 && queries > 1 && keys > 1 && args.lse.contiguous() &&
+  const bool is_taken = cudnn_may_take(args.q.dtype(), dim, args.mask.span) && args.q.dim(0) > 0 &&
+                        queries > 1 && keys > 1 && args.lse.contiguous() &&
                         std::all_of(call.operands.begin(), call.operands.end(), aligned) &&
                         describe(args.mask, queries, keys, call);
   if (!is_taken) return std::nullopt;
