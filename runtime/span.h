@@ -75,6 +75,14 @@ constexpr std::int64_t first_visible(const Span& span, std::int64_t query) {
   return query;  // not reached
 }
 
+// Whether each of `queries` sees its own key and no other.
+constexpr bool sees_only_itself(const Span& span, PositionRange queries) {
+  for (std::int64_t query = queries.begin; query < queries.end; ++query) {
+    if (first_visible(span, query) != query) return false;
+  }
+  return true;
+}
+
 // The keys that at least one of `queries` sees.
 constexpr PositionRange visible_keys(const Span& span, PositionRange queries) {
   if (queries.size() <= 0) return {queries.begin, queries.begin};

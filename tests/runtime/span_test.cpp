@@ -101,6 +101,16 @@ TEST_P(SpanTest, VisibilityTellsNonePartlyAndAll) {
   });
 }
 
+TEST_P(SpanTest, TellsWhetherQueriesSeeThemselvesAlone) {
+  for_each_range([&](PositionRange queries) {
+    bool others = false;
+    for (int64_t query = queries.begin; query < queries.end; ++query) {
+      for (int64_t key = 0; key < query; ++key) others |= sees(span_, query, key);
+    }
+    EXPECT_EQ(sees_only_itself(span_, queries), !others) << queries.begin << ".." << queries.end;
+  });
+}
+
 TEST_P(SpanTest, PairsAreCounted) {
   int64_t count = 0;
   for (int64_t query = 0; query < sequence; ++query) {
@@ -144,7 +154,9 @@ TEST(SpanList, RefusalsQuoteTheTextAndNameTheForms) {
                            "block:0", "Full", "full:3", "window:99999999999999999999"}) {
     EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;
     EXPECT_NE(refusal(text).find("is not an attention span: write full, window:w or block:b, with "
-                                 "w, b at least 1"), std::string::npos) << text;
+                                 "w, b at least 1"),
+              std::string::npos)
+        << text;
   }
   for (const char* text : {"full*0", "full*", "full*-1", "full*2*2", "full*99999999"}) {
     EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;

@@ -53,6 +53,7 @@ struct AttentionBackward {
 
 // With p = exp(scale q.k - lse), ds = p (dout.v - delta):
 //   dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dv_j = sum_i p_ij dout_i.
+// If the mask lets every query see one key alone (window:1, or a sequence of 1), ds is exactly 0.
 // Bits do not depend on the number of threads.
 void attention_backward(const Stream& stream, const AttentionBackward& args);
 

@@ -141,9 +141,10 @@ PositionRange seeing_rows(const Workspace& work, const IndexMask& mask, Position
 }
 
 // In place: scores become p = 2^(score - lse), dp becomes ds = p (dp - delta); both 0 where the
-// query does not see the key. The lanes are the keys from first_key on.
-void softmax(const Workspace& work, PositionRange rows, int64_t first_key, Rows<float> p,
-             Rows<float> ds) {
+// query does not see the key, and ds for masks of one key each. The lanes are the keys from
+// first_key on.
+void softmax(const Workspace& work, PositionRange rows, int64_t first_key, bool one_key_each,
+             Rows<float> p, Rows<float> ds) {
   IntVec lane_index;
   for (int lane = 0; lane < lanes; ++lane) lane_index[lane] = lane;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -158,7 +159,8 @@ void softmax(const Workspace& work, PositionRange rows, int64_t first_key, Rows<
         weight = visible ? weight : Vec{};
       }
       store(p[row] + lane, weight);
-      store(ds[row] + lane, weight * (load(ds[row] + lane) - work.delta[row]));
+      const Vec difference = weight * (load(ds[row] + lane) - work.delta[row]);
+      store(ds[row] + lane, one_key_each ? Vec{} : difference);
     }
   }
 }
@@ -176,7 +178,7 @@ void gather_keys(Workspace& work, const IndexMask& mask, int64_t g) {
   const Rows<float> q = work.q().from(rows.begin), dout = work.dout().from(rows.begin);
   multiply(q, group.k(), rows.size(), work.dim, p.from(rows.begin));
   multiply(dout, group.v(), rows.size(), work.dim, ds.from(rows.begin));
-  softmax(work, rows, begin, p, ds);
+  softmax(work, rows, begin, mask.one_key_each(), p, ds);
   multiply_add(dout, p.from(rows.begin), work.dim, rows.size(), nullptr, group.dv());
   multiply_add(q, ds.from(rows.begin), work.dim, rows.size(), nullptr, group.dk());
 }

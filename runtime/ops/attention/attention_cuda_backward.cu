@@ -61,7 +61,7 @@ struct QueryTile {
   __device__ void softmax(const Problem& problem, int row, int key, float& score, float& dp) const {
     const bool is_seen = seen.has(row, key);
     score = is_seen ? exp2f(score * (problem.scale * log2_e) - lse[row]) : 0;
-    dp = is_seen ? score * (dp - delta[row]) : 0;
+    dp = is_seen && !problem.mask.one_key_each() ? score * (dp - delta[row]) : 0;
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include "runtime/error.h"
 #include "runtime/ops/attention/attention_cudnn.h"
+#include "runtime/ops/attention/attention_mask.h"
 #include "runtime/span.h"
 
 namespace masformer::cuda {
@@ -136,6 +137,8 @@ std::optional<CudnnCall> cudnn_call(const AttentionForward& args) {
 }
 
 std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool deterministic) {
+  // Own kernels give q and k gradients of exactly 0 there (IndexMask::one_key_each()).
+  if (IndexMask(args.mask, args.q.dim(1), args.k.dim(1)).one_key_each()) return std::nullopt;
   // The frontend puts the engine's workspace right behind this many floats of its own.
   if (args.lse.elements() * size_of(DType::f32) % 16 != 0) return std::nullopt;
   auto call = describe(

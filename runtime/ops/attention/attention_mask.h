@@ -19,7 +19,11 @@ constexpr PositionRange clamped(PositionRange range, PositionRange whole) {
 class IndexMask {
  public:
   constexpr IndexMask(const AttentionMask& mask, std::int64_t queries, std::int64_t keys)
-      : mask_(mask), queries_(queries), keys_(keys) {}
+      : mask_(mask),
+        queries_(queries),
+        keys_(keys),
+        one_key_each_(
+            sees_only_itself(mask.span, {mask.query_offset, mask.query_offset + queries})) {}
 
   // The keys that at least one of the queries [begin, end) sees.
   constexpr PositionRange keys_of(std::int64_t begin, std::int64_t end) const {
@@ -38,10 +42,16 @@ class IndexMask {
                    {0, queries_});
   }
 
+  // Whether every query sees one key of its sequence alone. Its weight is 1 whatever the score is,
+  // so that q and k have no gradients. The general formula would give them rounding noise, by which
+  // AdamW, which divides by the gradient's own size, moves the weights at full speed.
+  constexpr bool one_key_each() const { return one_key_each_; }
+
  private:
   AttentionMask mask_;
   std::int64_t queries_;
   std::int64_t keys_;
+  bool one_key_each_;
 };
 
 }  // namespace masformer

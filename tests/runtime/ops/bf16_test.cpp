@@ -19,6 +19,7 @@
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
 #include "tests/support/has_bf16.h"
+#include "tests/support/spans.h"
 #include "tests/support/tensors.h"
 
 namespace masformer {
@@ -129,7 +130,7 @@ std::vector<Output> run_linear_gelu_backward(const Stream& stream, DType dtype,
 }
 
 struct AttentionCase {
-  const char* name;
+  std::string name;
   Span span;
   std::int64_t batch, sequence, heads, kv_heads, dim;
 };
@@ -318,17 +319,20 @@ TEST_P(AttentionInBf16, CostsRoundingAndNoMore) {
   expect_rounding_alone(run_attention(stream, DType::bf16, GetParam()), expected);
 }
 
-// On a CUDA device cuDNN takes those with a head dim in their name.
-INSTANTIATE_TEST_SUITE_P(
-    Spans, AttentionInBf16,
-    testing::Values(AttentionCase{"full", {}, 2, 150, 3, 3, 40},
-                    AttentionCase{"window", {Span::Kind::window, 33}, 2, 150, 3, 1, 40},
-                    AttentionCase{"block", {Span::Kind::block, 96}, 1, 500, 1, 1, 128},
-                    AttentionCase{"full_64", {}, 1, 512, 2, 1, 64},
-                    AttentionCase{"full_128", {}, 1, 1000, 1, 1, 128},
-                    AttentionCase{"window_64", {Span::Kind::window, 130}, 2, 1024, 1, 1, 64},
-                    AttentionCase{"window_128", {Span::Kind::window, 256}, 1, 2048, 1, 1, 128}),
-    [](const auto& attention) { return std::string(attention.param.name); });
+// Every kind of span at a head dim that own kernels take and at those that cuDNN takes.
+std::vector<AttentionCase> attention_cases() {
+  std::vector<AttentionCase> cases;
+  for (const Span& span : example_spans({130})) {
+    const std::string kind(name_of(span.kind));
+    cases.push_back({kind + "_40", span, 2, 150, 3, 1, 40});
+    cases.push_back({kind + "_64", span, 2, 512, 2, 1, 64});
+    cases.push_back({kind + "_128", span, 1, 1000, 1, 1, 128});
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Spans, AttentionInBf16, testing::ValuesIn(attention_cases()),
+                         [](const auto& attention) { return attention.param.name; });
 
 TEST(Bfloat16, RoundsToTheNearestTiesToEven) {
   const auto bits = [](std::uint32_t x) { return bfloat16(std::bit_cast<float>(x)).bits; };

@@ -9,7 +9,9 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/ops/attention/attention_cudnn.h"
 #include "runtime/span.h"
+#include "tests/support/spans.h"
 
 namespace masformer::cuda {
 namespace {
@@ -64,15 +66,18 @@ TEST(AttentionCudnnGraph, TakesTheCasesOfTrainingAndNoOthers) {
     change(args);
     return cudnn_call(args).has_value();
   };
-  const auto span = [](const char* text) {
+  const auto span = [](const std::string& text) {
     return [=](AttentionForward& args) { args.mask.span = parse_span(text); };
   };
   const auto positions = [](int64_t query, int64_t key) {
     return [=](AttentionForward& args) { args.mask = {{}, query, key}; };
   };
   EXPECT_TRUE(takes([](auto&) {}));
-  EXPECT_TRUE(takes(span("window:100")));
-  EXPECT_FALSE(takes(span("block:100")));
+  for (const Span& each : test::example_spans({100})) {
+    const bool has_mask = each.kind == SpanKind::full || each.kind == SpanKind::window;
+    EXPECT_EQ(takes(span(to_string(each))), has_mask) << to_string(each);
+    EXPECT_EQ(cudnn_may_take(DType::bf16, 64, each), has_mask) << to_string(each);
+  }
   EXPECT_TRUE(takes(positions(512, 512)));   // one shard's queries and its own keys
   EXPECT_TRUE(takes(positions(1024, 512)));  // keys before all queries
   EXPECT_FALSE(takes([](auto& args) {        // whose last tile is not whole
@@ -104,6 +109,14 @@ TEST(AttentionCudnnGraph, TakesABackwardWhoseWorkspaceIsAligned) {
   EXPECT_TRUE(takes({.queries = 333, .heads = 4}));
   EXPECT_TRUE(takes({.queries = 334, .heads = 2, .kv_heads = 2}));
   EXPECT_FALSE(takes({.queries = 333, .heads = 2, .kv_heads = 2}));
+}
+
+TEST(AttentionCudnnGraph, LeavesABackwardOfOneKeyEachToOwnKernels) {
+  const auto takes = [](const char* span) {
+    return cudnn_call(backward(forward({}, {parse_span(span)})), false).has_value();
+  };
+  EXPECT_FALSE(takes("window:1"));
+  EXPECT_TRUE(takes("window:2"));
 }
 
 TEST(AttentionCudnnGraph, AKeyTellsWhatAGraphDependsOn) {
@@ -166,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudnnGraphTest,
                                          Case{"window:1024", {1, 8192, 16, 16, 128}},
                                          Case{"window:256", {2, 2048, 12, 12, 64}},
                                          Case{"full", {1, 1000, 8, 2, 64}},
-                                         Case{"window:1", {1, 333, 4, 1, 128}}));
+                                         Case{"window:2", {1, 333, 4, 1, 128}}));
 
 TEST(CudnnGraph, SaysWhyItIsRefused) {
   bool planned = true;
