@@ -1,4 +1,4 @@
-# The CUDA toolkit, where there is one, and NCCL. Sets MASFORMER_HAS_CUDA and MASFORMER_HAS_NCCL, and
+# The CUDA toolkit, if there is one, and NCCL. Sets MASFORMER_HAS_CUDA and MASFORMER_HAS_NCCL, and
 # makes plugins: libraries that the program opens when it needs them (runtime/plugin.h).
 set(MASFORMER_CUDA AUTO CACHE STRING "Build the CUDA backend: ON, OFF, or AUTO (where the toolkit is)")
 set(MASFORMER_HAS_CUDA OFF)
@@ -8,14 +8,14 @@ if(MASFORMER_CUDA)
   if(MASFORMER_NVCC)
     set(CMAKE_CUDA_COMPILER ${MASFORMER_NVCC})
     if(NOT CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES 80-real 90)  # Ampere's and Hopper's code, and PTX for what follows
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 90)  # code for Ampere and Hopper, and PTX for later devices
     endif()
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
-    # What CMake 3.25 doesn't know: how nvcc is asked for C++20, which targets take from C++.
+    # CMake 3.25 does not know nvcc's option for C++20, which targets take over from C++.
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
-    # fmt 9 doesn't trust nvcc with constexpr, but checks its format strings by it.
+    # fmt 9 turns constexpr off for nvcc, but needs it to check format strings.
     string(APPEND CMAKE_CUDA_FLAGS
       " --expt-relaxed-constexpr -DFMT_USE_CONSTEXPR=1 -Xcompiler=-Wall,-Wextra")
     set(MASFORMER_HAS_CUDA ON)
@@ -25,8 +25,8 @@ if(MASFORMER_CUDA)
     message(FATAL_ERROR "MASFORMER_CUDA is ${MASFORMER_CUDA} and no nvcc was found: set CUDA_HOME")
   endif()
 endif()
-# cuDNN and the headers of its C++ frontend, which names NVRTC: the target cudnn_frontend. JSON serves its
-# log and its files alone. Where they are not there, own kernels take all of attention.
+# cuDNN and the headers of its C++ frontend, which uses NVRTC: the target cudnn_frontend. The frontend
+# needs JSON only for its log and files. Without cuDNN, own kernels take all of attention.
 set(MASFORMER_CUDNN_FRONTEND ${CMAKE_SOURCE_DIR}/build/cudnn-frontend/include CACHE PATH
   "Where cudnn_frontend.h is, as scripts/cudnn-frontend.sh fetches it")
 set(MASFORMER_HAS_CUDNN OFF)
@@ -71,12 +71,12 @@ if(MASFORMER_HAS_NCCL)
 endif()
 message(STATUS "CUDA backend: ${MASFORMER_HAS_CUDA}, NCCL: ${MASFORMER_HAS_NCCL}, cuDNN with its frontend: ${MASFORMER_HAS_CUDNN}")
 
-# All of them.
+# Builds all plugins.
 add_custom_target(plugins)
 
 # masformer_plugin(NAME SOURCES files... LINK targets...): libmasformer_NAME.so beside the program;
-# files relative to the project's root. None with sanitizers, which know no device code: there the
-# sources run on their test double alone.
+# files are relative to the project's root. Not with sanitizers, which do not support device code: there,
+# the sources run only on the fake of CUDA.
 function(masformer_plugin name)
   if(NOT MASFORMER_HAS_CUDA OR MASFORMER_SANITIZE)
     return()

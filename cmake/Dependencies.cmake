@@ -1,4 +1,4 @@
-# The libraries that the program stands on; docs/dependencies.md says what each is for.
+# The libraries that the program needs; docs/dependencies.md says what each is for.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(MPI REQUIRED COMPONENTS C)
 set(HDF5_PREFER_PARALLEL OFF)

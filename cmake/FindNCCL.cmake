@@ -1,4 +1,4 @@
-# NCCL, which ships no CMake config; it often stands in the CUDA toolkit's folders.
+# NCCL, which ships no CMake config; it is often in the CUDA toolkit's folders.
 find_path(NCCL_INCLUDE_DIR NAMES nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(NCCL_LIBRARY NAMES nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
 include(FindPackageHandleStandardArgs)

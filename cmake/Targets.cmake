@@ -1,4 +1,4 @@
-# What every target of the project is compiled with, and the two ways to make one.
+# The options that every target of the project is compiled with, and functions that make targets.
 add_library(masformer_flags INTERFACE)
 set(warnings -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Woverloaded-virtual -Wsuggest-override
@@ -11,7 +11,7 @@ target_include_directories(masformer_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(MASFORMER_SANITIZE)
   target_compile_options(masformer_flags INTERFACE
     -fsanitize=${MASFORMER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-    # Instrumented loops don't become vectors, as `omp simd` asks for.
+    # `omp simd` asks for vectors, which instrumented loops cannot become.
     $<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>)
   target_link_options(masformer_flags INTERFACE -fsanitize=${MASFORMER_SANITIZE})
 endif()
@@ -24,10 +24,10 @@ function(masformer_library name)
   target_link_libraries(masformer_${name} PUBLIC masformer_flags fmt::fmt ${arg_LINK})
 endfunction()
 
-# Of tests that start ranks of their own, which share the cores with another test's.
+# For tests that start ranks themselves, since those share the cores with other tests.
 set(ranks_that_yield OMPI_MCA_mpi_yield_when_idle=1)
 
-# masformer_cores(VARIABLE RANKS): of the two that CTest deals out, how many so many ranks keep busy.
+# masformer_cores(VARIABLE RANKS): how many of CTest's two cores a test with that many ranks takes.
 function(masformer_cores variable ranks)
   set(cores 1)
   if(ranks GREATER 1)
@@ -36,8 +36,8 @@ function(masformer_cores variable ranks)
   set(${variable} ${cores} PARENT_SCOPE)
 endfunction()
 
-# masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS
-# it is started by mpirun once for each number of ranks; every rank runs every test in it.
+# masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS,
+# mpirun starts it once for each number of ranks, and every rank runs every test in it.
 function(masformer_test file)
   cmake_parse_arguments(arg "" "TIMEOUT" "LINK;RANKS" ${ARGN})
   string(REGEX REPLACE "[/.]" "_" name ${file})
@@ -47,7 +47,7 @@ function(masformer_test file)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${file})
-  # Tests' own code is compiled once and runs for moments: -O2 takes the compiler a third longer.
+  # -O1, since the code of tests runs only briefly: -O2 takes the compiler a third longer.
   target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
   if(arg_RANKS)
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)
@@ -66,9 +66,9 @@ function(masformer_test file)
   endif()
 endfunction()
 
-# masformer_device_test(NAME [RANKS n...] [ENVIRONMENT assignments...]): a test that masformer_test
-# made, once more on a CUDA device: on the double of one where it is built (NAME.fake), and on the
-# machine's own (NAME.gpu, with the label gpu), which is skipped where there is none.
+# masformer_device_test(NAME [RANKS n...] [ENVIRONMENT assignments...]): runs a test that masformer_test
+# made on CUDA devices, too: on the fake of CUDA if that is built (NAME.fake), and on the machine's own
+# device (NAME.gpu, with the label gpu), where it is skipped if there is none.
 function(masformer_device_test name)
   cmake_parse_arguments(arg "" "" "RANKS;ENVIRONMENT" ${ARGN})
   if(TARGET masformer_cuda_on_fake)
@@ -80,7 +80,7 @@ function(masformer_device_test name)
   endif()
 endfunction()
 
-# Of the plugins in `folder`, for each number of ranks; without mpirun where there is none.
+# Adds the test with the plugins in `folder` for each number of ranks; without mpirun if there is none.
 function(masformer_add_device_tests name folder all_ranks environment)
   string(REGEX REPLACE "[.][a-z]*$" "" program ${name})
   string(REGEX REPLACE ".*[.]" "" kind ${name})
@@ -113,9 +113,8 @@ function(masformer_add_device_tests name folder all_ranks environment)
   endforeach()
 endfunction()
 
-# masformer_rendezvous_test(NAME RANKS n... [FILTER tests]): a test that masformer_test made, once
-# more without eager messages (OpenMPI's smallest limit is 56 bytes): a send that nobody asks for
-# stays with its sender.
+# masformer_rendezvous_test(NAME RANKS n... [FILTER tests]): runs a test that masformer_test made without
+# eager messages, too (OpenMPI's smallest limit is 56 bytes): a send does not end before its receive.
 function(masformer_rendezvous_test name)
   cmake_parse_arguments(arg "" "FILTER" "RANKS" ${ARGN})
   set(no_eager_messages MASFORMER_TEST_RENDEZVOUS=1 OMPI_MCA_pml=ob1

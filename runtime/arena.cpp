@@ -19,7 +19,7 @@ Arena::Arena(Arena&& other) noexcept
       device_(other.device_) {}
 
 Arena& Arena::operator=(Arena&& other) noexcept {
-  Arena taken(std::move(other));  // what stood here goes with it
+  Arena taken(std::move(other));  // frees what this arena held
   std::swap(memory_, taken.memory_);
   std::swap(capacity_, taken.capacity_);
   std::swap(used_, taken.used_);

@@ -1,5 +1,5 @@
-// One block of device memory, taken once at start-up and handed out as tensors, so that a rank's
-// peak is known before it trains. An arena owns its memory; tensors taken from it are views.
+// One block of device memory, allocated once at start-up and handed out as tensors, so that a
+// rank's peak is known before it trains. An arena owns its memory; tensors taken from it are views.
 #pragma once
 
 #include <cstddef>
@@ -12,11 +12,11 @@ namespace masformer {
 
 class Arena {
  public:
-  static constexpr std::int64_t alignment = 64;  // bytes; every tensor starts on it
+  static constexpr std::int64_t alignment = 64;  // bytes; every tensor is aligned to it
 
   Arena() = default;  // holds nothing
-  // Takes `capacity` bytes on `device`, zero-filled. Throws Error where the
-  // system refuses them; one that overcommits kills the process instead.
+  // Allocates `capacity` zero-filled bytes on `device`. Throws Error if the system refuses; a
+  // system that overcommits kills the process instead.
   Arena(Device device, std::int64_t capacity);
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&& other) noexcept;
@@ -24,8 +24,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
   ~Arena();
 
-  // The next free tensor, or one at `offset` bytes (a multiple of `alignment`) for plans that
-  // place buffers themselves. Throws Error past the capacity.
+  // take() returns the next free tensor, at() one at `offset` bytes (a multiple of `alignment`) for
+  // plans that place buffers themselves. Both throw Error past the capacity.
   Tensor take(const Shape& shape, DType dtype);
   Tensor at(std::int64_t offset, const Shape& shape, DType dtype) const;
 
@@ -36,7 +36,7 @@ class Arena {
   static constexpr std::int64_t round_up(std::int64_t bytes) {
     return masformer::round_up(bytes, alignment);
   }
-  // Bytes that a tensor takes in an arena: its own, rounded up to the alignment.
+  // Bytes that a tensor takes in an arena: its size, rounded up to the alignment.
   static std::int64_t footprint(const Shape& shape, DType dtype);
 
  private:

@@ -1,5 +1,5 @@
-// The upper half of an fp32: 8 bits of exponent, 8 of precision. Storage alone: it turns into float
-// to be computed with, and is rounded to the nearest, ties to even, when a float is put into it.
+// The upper half of an fp32: 8 bits of exponent, 8 of precision. A type for storage only:
+// arithmetic converts it to float, and a conversion from float rounds to the nearest, ties to even.
 #pragma once
 
 #include <bit>

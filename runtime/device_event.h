@@ -1,4 +1,4 @@
-// A point in the order of a stream's work: to wait for, and to take times between.
+// A point in the order of a stream's work, to wait for and to measure time between.
 #pragma once
 
 #include <chrono>
@@ -8,22 +8,21 @@
 
 namespace masformer {
 
-// Movable; empty, it lies before all work.
+// Movable. An empty one is before all work.
 class DeviceEvent {
  public:
   DeviceEvent() = default;
-  // At the end of what `stream` has been given so far; the stream outlives it.
+  // Records the end of the work that `stream` has been given so far. The stream must outlive it.
   explicit DeviceEvent(const Stream& stream);
 
-  // Returns when the stream has come here.
+  // Returns when the stream has reached this point.
   void wait() const;
-  // From when the stream came to `earlier` until it came here. Waits for the stream. Neither is
-  // empty.
+  // Seconds from `earlier` to this point. Waits for the stream. Neither may be empty.
   double seconds_since(const DeviceEvent& earlier) const;
 
  private:
-  std::chrono::steady_clock::time_point time_;  // on the CPU, where all is done when it is issued
-  std::unique_ptr<BackendEvent> event_;         // elsewhere
+  std::chrono::steady_clock::time_point time_;  // on the CPU, where work is done when it is issued
+  std::unique_ptr<BackendEvent> event_;         // on other devices
 };
 
 }  // namespace masformer

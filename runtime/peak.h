@@ -8,7 +8,7 @@
 namespace masformer {
 
 // fp32 operations per second (a fused multiply-add counts as 2) of `threads` cores that work at
-// once, in registers alone. Takes about `seconds`.
+// once, in registers only. Takes about `seconds`.
 double measure_peak_flops(int threads, double seconds);
 
 // Operations per second of linear() (ops/linear.h) in fp32 or bf16, of 256 tokens with 1,024 inputs

@@ -1,6 +1,6 @@
-// Host memory that a device copies from and to by itself: faster than by way of the driver's own,
-// and while the host goes on. A copy (ops/elementwise.h) from it to the device reads it when the
-// stream comes to the copy; until then it must not change.
+// Page-locked host memory. A device copies from and to it directly, without the driver's bounce
+// buffer, while the host continues. A copy (ops/elementwise.h) from it to the device reads it when
+// the stream reaches the copy; until then it must not change.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 namespace masformer {
 
-// Owns its memory; empty after a move.
+// Owns its memory. Empty after a move.
 class PinnedMemory {
  public:
-  // `bytes`: above 0, a multiple of Arena::alignment. Throws Error where the system refuses.
+  // `bytes`: above 0, and a multiple of Arena::alignment. Throws Error if the system refuses.
   PinnedMemory(Device device, std::int64_t bytes);
 
   void* data() const { return data_.get(); }

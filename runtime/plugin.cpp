@@ -29,7 +29,7 @@ std::optional<fs::path> find_plugin(const std::string& library) {
   return std::nullopt;
 }
 
-// Where a file of this name may lie, as patterns of glob().
+// Where a file of this name may be, as patterns for glob().
 std::vector<std::string> patterns(const std::string& name) {
   std::vector<std::string> all;
   for (const char* const variable : {"CUDA_HOME", "CUDA_PATH"}) {
@@ -59,19 +59,19 @@ std::optional<std::string> find_library(const std::string& name) {
   return std::nullopt;
 }
 
-constexpr const char* where_looked_for =
-    "; it was looked for by the loader, in lib64 of CUDA_HOME and CUDA_PATH, in /usr/local/cuda "
-    "and "
-    "in nvidia/*/lib of the Python environments on PATH";
+constexpr const char* searched_folders =
+    "; searched: the loader's folders, lib64 of CUDA_HOME, CUDA_PATH and /usr/local/cuda, and "
+    "nvidia/*/lib of the Python environments on PATH";
 
-// The library that a message of dlopen misses, as in "libX.so.1: cannot open shared object file".
+// The library that is missing according to a message of dlopen(), such as "libX.so.1: cannot open
+// shared object file".
 std::string missing_library(const std::string& message) {
   const auto end = message.find(": cannot open shared object file");
   return end == std::string::npos ? "" : message.substr(0, end);
 }
 
-// Opens a library after those that it needs: what is loaded already is found by its name, wherever
-// it lies.
+// Opens a library, and first those that it needs and the loader does not find: the loader finds a
+// library that is already open by its name, wherever its file is.
 void* open(const std::string& path, std::set<std::string>& tried) {
   for (;;) {
     if (void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
@@ -79,7 +79,7 @@ void* open(const std::string& path, std::set<std::string>& tried) {
     const std::string missing = missing_library(message);
     const auto found = missing.empty() ? std::nullopt : find_library(missing);
     if (!found || !tried.insert(missing).second) {
-      refuse("{} can't be opened: {}{}", path, message, missing.empty() ? "" : where_looked_for);
+      refuse("{} can't be opened: {}{}", path, message, missing.empty() ? "" : searched_folders);
     }
     open(*found, tried);
   }
@@ -95,7 +95,7 @@ void* plugin_symbol(const std::string& library, const std::string& symbol) {
   const auto path = find_plugin(library);
   if (!path) {
     refuse(
-        "this build has no {}: build all of it where the CUDA toolkit is (docs/gpu.md), or use "
+        "this build has no {}: build it where the CUDA toolkit is installed (docs/gpu.md), or use "
         "runtime.device=cpu",
         library);
   }

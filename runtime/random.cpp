@@ -37,7 +37,7 @@ double normal(std::uint64_t stream, std::uint64_t index) {
 }
 
 std::uint64_t permute(std::uint64_t index, std::uint64_t size, std::uint64_t key) {
-  require(index < size, "index {} lies outside a permutation of {}", index, size);
+  require(index < size, "index {} is outside a permutation of {}", index, size);
   constexpr int rounds = 6;
   const int half = (static_cast<int>(std::bit_width(size - 1)) + 1) / 2;
   const std::uint64_t mask = (std::uint64_t{1} << half) - 1;

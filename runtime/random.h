@@ -1,5 +1,5 @@
-// Random numbers as pure functions of what they are for, so that no layout and no order of
-// drawing changes them.
+// Random numbers as pure functions of a key and an index, so that neither the layout nor the order
+// of drawing changes them.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,9 @@ std::uint64_t mix(std::uint64_t a, std::string_view text);
 // Element `index` of a stream of standard normal numbers (Box-Muller over mix()).
 double normal(std::uint64_t stream, std::uint64_t index);
 
-// The position of `index` in a random permutation of [0, size) named by `key`: a Feistel network
-// with cycle walking. A bijection for every key; needs no memory. Requires index < size.
+// The position of `index` in the random permutation of [0, size) that `key` selects: a Feistel
+// network with cycle walking. It is a bijection for every key, and needs no table. Requires
+// index < size.
 std::uint64_t permute(std::uint64_t index, std::uint64_t size, std::uint64_t key);
 
 }  // namespace masformer

@@ -1,4 +1,4 @@
-// A number of a device on its way to the host, while the device's stream works on.
+// Copies a number from a device to the host while the device's stream continues.
 #pragma once
 
 #include <optional>
@@ -11,13 +11,13 @@ namespace masformer {
 
 class Readback {
  public:
-  // The stream outlives this object.
+  // The stream must outlive this object.
   explicit Readback(const Stream& stream);
 
-  // Takes the element of `x`, [1] fp64 on the stream's device, as it is when the stream comes here.
-  // What was taken before is gone.
+  // Issues a copy of the element of `x`, [1] fp64 on the stream's device. It replaces the value of
+  // the call before.
   void start(Tensor x);
-  // What was taken. Waits until the stream has come to start().
+  // Returns the value that the last start() copied. Waits until the stream has reached that copy.
   double wait() const;
 
  private:

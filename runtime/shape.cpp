@@ -10,7 +10,7 @@ Shape::Shape(std::initializer_list<std::int64_t> extents)
     : Shape(std::vector<std::int64_t>(extents)) {}
 
 Shape::Shape(const std::vector<std::int64_t>& extents) : dims_(static_cast<int>(extents.size())) {
-  require(dims_ <= max_dims, "a shape has {} dimensions, at most {} are held", dims_, max_dims);
+  require(dims_ <= max_dims, "a shape has {} dimensions, more than {}", dims_, max_dims);
   for (int dim = 0; dim < dims_; ++dim) {
     require(extents[static_cast<std::size_t>(dim)] >= 0, "negative extent in shape [{}]",
             fmt::join(extents, ", "));

@@ -1,4 +1,4 @@
-// The extents of a tensor: up to four dimensions, held in place.
+// The extents of a tensor: up to four dimensions, stored in place.
 #pragma once
 
 #include <array>

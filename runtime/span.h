@@ -1,4 +1,4 @@
-// A layer's attention span, and the mask that it stands for (MASFormer, arXiv 2310.12442).
+// A layer's attention span, and the mask that it defines (MASFormer, arXiv 2310.12442).
 //
 // A span answers one question: which keys does a query see? Everything else about a mask is
 // derived from that answer: what the kernels skip, the FLOP count, and what the balancer and the
@@ -93,9 +93,9 @@ constexpr PositionRange visible_keys(const Span& span, PositionRange queries) {
 constexpr PositionRange seeing_queries(const Span& span, PositionRange keys,
                                        std::int64_t sequence) {
   if (keys.size() <= 0 || keys.begin >= sequence) return {keys.begin, keys.begin};
-  std::int64_t low = keys.begin + 1;  // query keys.begin sees its own key
+  std::int64_t low = keys.begin + 1;  // the query at keys.begin sees its own key
   std::int64_t high = sequence;
-  while (low < high) {  // first_visible never decreases: bisect for the first that sees none
+  while (low < high) {  // first_visible never decreases: bisect for the first query that sees none
     const std::int64_t middle = low + (high - low) / 2;
     if (first_visible(span, middle) < keys.end) {
       low = middle + 1;
@@ -108,7 +108,7 @@ constexpr PositionRange seeing_queries(const Span& span, PositionRange keys,
 
 enum class Visibility : std::uint8_t { none, partly, all };
 
-// Which of the pairs in queries x keys are visible.
+// How many of the pairs in queries x keys are visible.
 Visibility visibility(const Span& span, PositionRange queries, PositionRange keys);
 
 // How many (query, key) pairs of a sequence are visible.
@@ -121,7 +121,7 @@ bool has_size(SpanKind kind);
 Span parse_span(std::string_view text);
 std::string to_string(const Span& span);
 
-// A comma-separated list, where `*n` repeats: "full*8,window:256*16". Throws UsageError.
+// A comma-separated list, where `*n` repeats an entry: "full*8,window:256*16". Throws UsageError.
 std::vector<Span> parse_spans(std::string_view text);
 // The shortest list that parse_spans() reads back.
 std::string to_string(const std::vector<Span>& spans);

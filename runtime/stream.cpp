@@ -16,7 +16,7 @@ Stream::Stream(Device device, int threads, int index, bool deterministic)
 }
 
 void require_same_device(const Stream& stream, const Tensor& tensor) {
-  require(stream.device() == tensor.device(), "a tensor on {} meets a stream on {}",
+  require(stream.device() == tensor.device(), "a tensor on {} is used with a stream on {}",
           name_of(tensor.device()), name_of(stream.device()));
 }
 

@@ -1,5 +1,5 @@
-// An order of work on a device. Ops are issued to a stream and run in the order of issue; on the
-// CPU each is done when its call returns.
+// A stream is an order of work on a device. Ops are issued to a stream and run in the order of
+// issue; on the CPU each is done when its call returns.
 #pragma once
 
 #include <cstdint>
@@ -12,56 +12,57 @@
 
 namespace masformer {
 
-// What other ranks may keep a device waiting for.
+// Work on a device that waits for other ranks, such as a collective.
 class Watched {
  public:
   virtual ~Watched() = default;
-  // Throws Error where waiting longer is of no use.
+  // Throws Error if the wait can no longer succeed.
   virtual void check() = 0;
-  // Ends it, with no result.
+  // Ends the work without a result.
   virtual void abort_all() noexcept = 0;
 };
 
-// A point in a queue's work.
+// A point in the work of a device's stream.
 class BackendEvent {
  public:
   virtual ~BackendEvent() = default;
-  // Returns when the device has come to it; checks what the queue watches meanwhile.
+  // Returns when the device has reached it. Checks what the stream watches meanwhile.
   virtual void wait() = 0;
-  // From when the device came to `earlier`, of the same queue, until it came here, which it has.
+  // Seconds from `earlier`, a point of the same stream, to this one. The device must have reached
+  // it.
   virtual double seconds_since(const BackendEvent& earlier) const = 0;
 };
 
-// What a device keeps for a stream: its own queue, and the handles of its libraries. The backend
-// that made it knows what it is.
+// What a device keeps for a Stream: its own stream, and the handles of its libraries. Only the
+// backend that made it knows its class.
 class DeviceStream {
  public:
   virtual ~DeviceStream() = default;
-  // Checks what is watched again and again while it waits.
+  // Returns when all issued work is done. Checks what is watched repeatedly while it waits.
   virtual void synchronize() = 0;
-  // At the end of what the queue has been given so far.
+  // Returns an event at the end of the work that was issued so far.
   virtual std::unique_ptr<BackendEvent> record() = 0;
-  // Fills pinned memory of the host with a contiguous tensor's elements when the device comes to
-  // it.
+  // Issues a copy of a contiguous tensor's elements to pinned memory of the host.
   virtual void download(const Tensor& from, void* pinned) = 0;
-  // "NVIDIA H100 80GB HBM3 GPU-1f0c2a9e", as nvidia-smi -L begins its UUID: no other device has it.
-  // Indices don't tell devices apart, since each rank may be shown another one.
+  // "NVIDIA H100 80GB HBM3 GPU-1f0c2a9e", with the first digits of the UUID that nvidia-smi -L
+  // prints. It is unique; an index is not, since CUDA_VISIBLE_DEVICES may show each rank another
+  // device.
   virtual std::string name() const = 0;
-  // "0000:1b:00": where on its machine's PCI buses it is. Parts of a device (MIG) have names of
-  // their own, and this in common.
+  // "0000:1b:00", its place on the machine's PCI buses. Parts of one device (MIG) have different
+  // names and the same bus id.
   virtual std::string bus_id() const = 0;
   virtual std::int64_t available_memory() const = 0;  // bytes
-  // Operations a second of dense matrix products of `dtype` at best, by the data sheet; fp32
+  // Operations per second of dense matrix products of `dtype` at best, by the data sheet; fp32
   // without TF32.
   virtual double peak_flops(DType dtype) const = 0;
-  // Of working memory that was taken on the device for the ops so far; they take more where they
-  // need it, by waiting for what was issued.
+  // The working memory of ops that is allocated so far. An op that needs more waits for all issued
+  // work and allocates it anew.
   virtual std::int64_t scratch_bytes() const = 0;
   virtual void reserve_scratch(std::int64_t bytes) = 0;
 
-  // `what` outlives the queue's last wait.
+  // `what` must outlive the stream's last wait.
   void watch(Watched& what) { watched_.push_back(&what); }
-  // Ends all that is watched.
+  // Ends all watched work.
   void abort_all() noexcept {
     for (Watched* const each : watched_) each->abort_all();
   }
@@ -73,8 +74,8 @@ class DeviceStream {
   std::vector<Watched*> watched_;
 };
 
-// Where the devices that this process is shown are on the machine's buses, by their index; of the
-// CPU, none. Throws UsageError where there is none to be had.
+// The bus ids of the devices that are visible to this process, by index; empty for the CPU. Throws
+// UsageError if there is no such device.
 std::vector<std::string> visible_devices(Device device);
 
 class OpTimer;
@@ -82,15 +83,15 @@ class OpTimer;
 class Stream {
  public:
   // `threads`: how many the CPU backend may use in each op; at least 1. `index`: which of the
-  // machine's devices; a rank has one, which this thread's memory is on from now on. Throws
-  // UsageError where the device is not to be had. `deterministic`: ops give the same bits every
-  // time, even where a device has something faster that doesn't; the CPU's always do.
+  // visible devices; a rank uses one, and the calling thread allocates on it from now on.
+  // `deterministic`: ops give the same bits every time, even if the device has faster ones that do
+  // not; the CPU's ops always do. Throws UsageError if there is no such device.
   explicit Stream(Device device, int threads = 1, int index = 0, bool deterministic = false);
 
   Device device() const { return device_; }
   int threads() const { return threads_; }
   bool deterministic() const { return deterministic_; }
-  // Returns when everything issued so far is done.
+  // Returns when all work issued so far is done.
   void synchronize() const {
     if (device_stream_) device_stream_->synchronize();
   }
@@ -126,7 +127,7 @@ class AbortOnFailure {
   Unwinding unwinding_;
 };
 
-// Throws Error unless `stream` is on the device of `tensor`; ops call it once.
+// Throws Error unless `stream` is on the device of `tensor`.
 void require_same_device(const Stream& stream, const Tensor& tensor);
 
 }  // namespace masformer

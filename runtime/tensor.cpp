@@ -22,8 +22,8 @@ struct Run {
   std::int64_t extent, stride;
 };
 
-// What the dimensions of a view come to in memory, from the last one outwards: neighbours that
-// continue each other are one run, and dimensions of extent 1 are none.
+// The runs of a view in memory, from the last dimension outwards. Dimensions that continue each
+// other are one run, and dimensions of extent 1 are left out.
 std::vector<Run> runs_of(const Shape& shape, const Shape& strides) {
   std::vector<Run> runs = {{1, 1}};
   for (int dim = shape.dims() - 1; dim >= 0; --dim) {
@@ -73,7 +73,7 @@ bool Tensor::rows_aligned(std::int64_t bytes) const {
 
 Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t count) const {
   require(dim >= 0 && dim < dims() && begin >= 0 && count >= 0 && begin + count <= shape_[dim],
-          "slice [{}, {}) of dimension {} does not lie in {}", begin, begin + count, dim,
+          "slice [{}, {}) of dimension {} is not within {}", begin, begin + count, dim,
           shape_.to_string());
   Tensor part = *this;
   part.data_ = static_cast<char*>(data_) + begin * strides_[dim] * size_of(dtype_);
@@ -82,13 +82,13 @@ Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t count) const {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  require(shape.elements() == elements(), "{} can't be seen as {}", shape_.to_string(),
+  require(shape.elements() == elements(), "{} cannot be viewed as {}", shape_.to_string(),
           shape.to_string());
   Tensor view = *this;
   view.shape_ = shape;
   view.strides_ = row_major_strides(shape);
   if (elements() == 0) return view;
-  // Each new dimension, from the last, takes its share of the innermost run that is left.
+  // Each new dimension, from the last, takes its part of the innermost run that is left.
   const std::vector<Run> runs = runs_of(shape_, strides_);
   auto next = runs.begin();
   Run left = *next++;
@@ -96,7 +96,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
     const std::int64_t extent = shape[dim];
     if (left.extent == 1 && extent > 1 && next != runs.end()) left = *next++;
     const bool dense = dim < shape.dims() - 1 || left.stride == 1;
-    require(left.extent % extent == 0 && dense, "{} with gaps can't be seen as {}",
+    require(left.extent % extent == 0 && dense, "{} with gaps cannot be viewed as {}",
             shape_.to_string(), shape.to_string());
     view.strides_[dim] = left.stride;
     left = {left.extent / extent, left.stride * extent};

@@ -1,5 +1,5 @@
-// A tensor is a view: where the numbers are, of which type, on which device, in which shape.
-// It owns nothing; an Arena (arena.h) owns the memory and outlives its views.
+// A tensor is a view: the address of its elements, their type, device, shape and strides. It owns
+// nothing; an Arena (arena.h) owns the memory and must outlive its views.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,7 @@ class Tensor {
   const Shape& shape() const { return shape_; }
   int dims() const { return shape_.dims(); }
   std::int64_t dim(int i) const { return shape_[i]; }
-  // Distance between neighbours along dimension `i`, in elements. The last one is always 1.
+  // Distance between neighbours along dimension `i`, in elements. The last stride is always 1.
   std::int64_t stride(int i) const { return strides_[i]; }
   std::int64_t elements() const { return shape_.elements(); }
   std::int64_t bytes() const { return elements() * size_of(dtype_); }
@@ -71,10 +71,10 @@ class Tensor {
   bool aligned(std::int64_t bytes) const;
   bool rows_aligned(std::int64_t bytes) const;
 
-  // [begin, begin + count) of dimension `dim`; other dimensions stay whole.
+  // The part [begin, begin + count) of dimension `dim`, and all of the others.
   Tensor slice(int dim, std::int64_t begin, std::int64_t count) const;
-  // The same elements in another shape. Splitting or joining dimensions is allowed wherever the
-  // strides permit a view; throws Error elsewhere.
+  // The same elements in another shape. Throws Error if the strides do not permit a view with
+  // dimensions split or joined in this way.
   Tensor reshape(const Shape& shape) const;
 
  private:

@@ -1,4 +1,4 @@
-// Whether an object is destroyed because an exception passes: then it waits for nobody.
+// Whether an object is destroyed by stack unwinding: then its destructor must not wait for others.
 #pragma once
 
 #include <exception>
@@ -8,7 +8,7 @@ namespace masformer {
 // A member of the object, or a local variable.
 class Unwinding {
  public:
-  // An exception passes that was not under way when this was made.
+  // Whether an exception is in flight that was not when this object was made.
   bool now() const { return std::uncaught_exceptions() > before_; }
 
  private:

@@ -1,4 +1,5 @@
-// Numbers of the host on their way to a device, again and again, while its stream works on.
+// Copies numbers from the host to a tensor on a device, repeatedly, while the device's stream
+// continues.
 #pragma once
 
 #include <optional>
@@ -11,12 +12,13 @@ namespace masformer {
 
 class Upload {
  public:
-  // For a contiguous tensor on the stream's device; the stream outlives this object.
+  // For a contiguous tensor on the stream's device. The stream must outlive this object.
   Upload(const Stream& stream, Tensor to);
 
-  // Where the host writes what the tensor shall hold. Waits until what was sent before has left.
+  // Returns where the host writes the next contents of the tensor. Waits until the copy that was
+  // sent before has been read.
   Tensor host();
-  // The tensor holds it for all that is issued to the stream from now on.
+  // Issues the copy. Work that is issued to the stream afterwards sees the new contents.
   void send();
 
  private:

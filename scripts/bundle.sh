@@ -155,7 +155,7 @@ make_bare_root() {
 }
 
 # What the program says without NVIDIA's libraries, or without a plugin for them.
-readonly without_device='it was looked for by the loader|this build has no libmasformer_cuda.so'
+readonly without_device='searched: the loader|this build has no libmasformer_cuda.so'
 
 check() {
   local bare=$root/build/bare-root said

@@ -1,4 +1,4 @@
-// What libmasformer_cuda.so gives to the program.
+// The table that libmasformer_cuda.so gives to the program.
 #include "runtime/backend.h"
 
 #include "runtime/cuda/memory.h"

@@ -1,4 +1,4 @@
-// CUDA's errors as the project's.
+// CUDA's errors as Error.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -1,4 +1,4 @@
-// A point in the work of a CUDA stream that others wait for.
+// Owns a CUDA event: a point in the work of a CUDA stream that the host or other streams wait for.
 #pragma once
 
 #include "runtime/cuda/error.h"
@@ -7,7 +7,7 @@ namespace masformer::cuda {
 
 class Event {
  public:
-  // `timed`: for seconds_since().
+  // Only `timed` events have seconds_since(); they cost more.
   explicit Event(bool timed = false) {
     check(cudaEventCreateWithFlags(&handle_, timed ? cudaEventDefault : cudaEventDisableTiming),
           "cudaEventCreateWithFlags");
@@ -16,13 +16,13 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { cudaEventDestroy(handle_); }
 
-  // The point is the end of what `stream` has been given so far.
+  // Sets the point: the end of the work that `stream` has been given so far.
   void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
-  // What `stream` is given from now on runs after the point.
+  // Work that `stream` is given from now on runs after the point.
   void stream_wait(cudaStream_t stream) const {
     check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent");
   }
-  // From the point of `earlier` to this one; both are timed and done.
+  // Seconds from `earlier` to this point. Requires that both are timed and done.
   double seconds_since(const Event& earlier) const {
     float milliseconds = 0;
     check(cudaEventElapsedTime(&milliseconds, earlier.handle_, handle_), "cudaEventElapsedTime");
@@ -31,7 +31,7 @@ class Event {
   bool done() const {
     const cudaError_t status = cudaEventQuery(handle_);
     if (status == cudaErrorNotReady) {
-      cudaGetLastError();  // is not kept for the next call
+      cudaGetLastError();  // clears it, so that the next call does not report it
       return false;
     }
     check(status, "cudaEventQuery");

@@ -9,7 +9,8 @@
 namespace masformer::cuda {
 namespace {
 
-// Up to what every tensor of an arena has: at which of its borders one stands changes no bits.
+// Capped at Arena::alignment, which every tensor of an arena has. So the place of a tensor in its
+// arena does not change the choice of a kernel, and with it bits.
 std::int64_t alignment(const Tensor& tensor) {
   const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
   return std::min(Arena::alignment, static_cast<std::int64_t>(address & (~address + 1)));
@@ -19,7 +20,7 @@ cudaDataType_t type_of(const Tensor& tensor) {
   return tensor.dtype() == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-// A row-major matrix is, read column by column, its transpose.
+// A row-major matrix, read column by column, is its transpose.
 void lay_out(const Tensor& matrix, cublasLtMatrixLayoutOpaque_t& layout) {
   check(
       cublasLtMatrixLayoutInit(&layout, type_of(matrix), static_cast<std::uint64_t>(matrix.dim(1)),
@@ -87,21 +88,20 @@ GemmKey::GemmKey(const Gemm& p)
 
 GemmPlan::GemmPlan(cublasLtHandle_t library, const Gemm& product) {
   describe(product);
-  // cuBLASLt reads alignments off these two pointers, which it does not follow here.
+  // cuBLASLt takes alignments from these two pointers, and does not read what they point to here.
   void* const aligned =
       reinterpret_cast<void*>(epilogue_alignment);  // NOLINT(performance-no-int-to-ptr)
   point_at(product, aligned, aligned);
   choose(library, GemmKey(product));
 }
 
-// cuBLASLt's matrices are column-major, so that it is handed the transpose of everything:
-// c^T = b^T a^T.
+// cuBLASLt's matrices are column-major, so that it gets the transpose of everything: c^T = b^T a^T.
 void GemmPlan::describe(const Gemm& product) {
   lay_out(product.b.matrix, first_);
   lay_out(product.a.matrix, second_);
   lay_out(product.addend ? product.addend : product.c, addend_);
   lay_out(product.c, result_);
-  // In full fp32 where the factors are fp32: TF32 would be another compute type.
+  // fp32 factors are multiplied in full fp32: TF32 would be another compute type.
   check(cublasLtMatmulDescInit(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
         "cublasLtMatmulDescInit");
   set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, transposition(product.b));
@@ -121,8 +121,8 @@ void GemmPlan::choose(cublasLtHandle_t library, const GemmKey& key) {
   cublasLtMatmulPreferenceOpaque_t wish;
   check(cublasLtMatmulPreferenceInit(&wish), "cublasLtMatmulPreferenceInit");
   set(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{cuda_workspace::gemm});
-  // Sums over parts of K go through fp32 in the workspace, in a fixed order: the other schemes
-  // round them to c's dtype on the way.
+  // If K is split, the partial sums are added in fp32 in the workspace, in a fixed order. The other
+  // schemes round them to c's dtype.
   set(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, std::uint32_t(key.b_alignment));
@@ -139,16 +139,16 @@ void GemmPlan::choose(cublasLtHandle_t library, const GemmKey& key) {
   workspace_bytes_ = best.workspaceSize;
 }
 
-void GemmPlan::run(cublasLtHandle_t library, const Gemm& product, CudaStream& queue) {
+void GemmPlan::run(cublasLtHandle_t library, const Gemm& product, CudaStream& stream) {
   point_at(product, product.bias.raw(), product.before.raw());
   const float alpha = 1, beta = product.addend ? 1.0f : 0.0f;
   const void* const addend = product.addend ? product.addend.raw() : product.c.raw();
-  check(
-      cublasLtMatmul(library, &operation_, &alpha, product.b.matrix.raw(), &first_,
-                     product.a.matrix.raw(), &second_, &beta, addend, &addend_, product.c.raw(),
-                     &result_, &kernel_, queue.scratch(static_cast<std::int64_t>(workspace_bytes_)),
-                     workspace_bytes_, queue.handle()),
-      "cublasLtMatmul");
+  check(cublasLtMatmul(library, &operation_, &alpha, product.b.matrix.raw(), &first_,
+                       product.a.matrix.raw(), &second_, &beta, addend, &addend_, product.c.raw(),
+                       &result_, &kernel_,
+                       stream.scratch(static_cast<std::int64_t>(workspace_bytes_)),
+                       workspace_bytes_, stream.handle()),
+        "cublasLtMatmul");
 }
 
 }  // namespace masformer::cuda

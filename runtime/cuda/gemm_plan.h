@@ -1,4 +1,5 @@
-// How cuBLASLt computes a product: its descriptors, and the kernel that it chose, once.
+// How cuBLASLt computes a product: its descriptors, and the kernel that it chose. Both are made
+// once for each kind of product, since the choice takes longer than a small product.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +10,14 @@
 
 namespace masformer::cuda {
 
-// Throws Error that names the call and cuBLASLt's own words.
+// Throws Error with the name of the call and cuBLASLt's own words.
 void check(cublasStatus_t status, const char* what);
 
 // Bytes: the alignment of a product's bias and `before`.
 constexpr std::int64_t epilogue_alignment = 16;
 
-// What cuBLASLt's choice of a kernel depends on. An alignment is what a pointer is a multiple of,
-// in bytes up to Arena::alignment.
+// All that cuBLASLt's choice of a kernel depends on. Alignments of pointers are in bytes, up to
+// Arena::alignment.
 struct GemmKey {
   explicit GemmKey(const Gemm& product);
   auto operator<=>(const GemmKey&) const = default;
@@ -31,16 +32,16 @@ struct GemmKey {
 
 class GemmPlan {
  public:
-  // Asks cuBLASLt for the best kernel among those that give the same bits each time.
+  // Asks cuBLASLt for the best kernel among those that give the same bits every time.
   GemmPlan(cublasLtHandle_t library, const Gemm& product);
   GemmPlan(const GemmPlan&) = delete;
   GemmPlan& operator=(const GemmPlan&) = delete;
   ~GemmPlan() = default;
 
-  // Not CUBLAS_STATUS_SUCCESS where there is no such kernel.
+  // Not CUBLAS_STATUS_SUCCESS if there is no such kernel.
   cublasStatus_t status() const { return status_; }
-  // Issues the product that the plan was made for, or another of the same key.
-  void run(cublasLtHandle_t library, const Gemm& product, CudaStream& queue);
+  // Issues the product that the plan was made for, or another one with the same key.
+  void run(cublasLtHandle_t library, const Gemm& product, CudaStream& stream);
 
  private:
   void describe(const Gemm& product);

@@ -5,7 +5,7 @@
 namespace masformer::cuda {
 namespace {
 
-// The rows of the matrix beside the result stand a multiple of so many elements apart.
+// The stride of Gemm::before must be a multiple of this many elements.
 constexpr std::int64_t before_stride = 8;
 
 std::string words(const Factor& factor) {
@@ -15,7 +15,7 @@ std::string words(const Factor& factor) {
 
 }  // namespace
 
-GemmRunner::GemmRunner(CudaStream& queue) : stream_(queue) {
+GemmRunner::GemmRunner(CudaStream& stream) : stream_(stream) {
   check(cublasLtCreate(&library_), "cublasLtCreate");
 }
 
@@ -43,7 +43,7 @@ bool GemmRunner::try_multiply(const Gemm& product) {
   if (!product.bias.aligned(epilogue_alignment) || !product.before.aligned(epilogue_alignment)) {
     return false;
   }
-  // Before Hopper, GELU in the product was slower than two kernels (llm.c leaves it off there too).
+  // Before Hopper, two kernels are faster than GELU as an epilogue; llm.c leaves it off there, too.
   if (product.epilogue != Epilogue::none &&
       (stream_.properties().major < 9 || product.c.dtype() != DType::bf16 ||
        product.before.stride(0) % before_stride != 0)) {

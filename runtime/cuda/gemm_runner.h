@@ -1,5 +1,5 @@
-// Matrix products by cuBLASLt on one queue. It is asked for a kernel once for each kind of product,
-// and the same product on the same device gives the same bits.
+// Matrix products by cuBLASLt on one stream. cuBLASLt is asked for a kernel once for each kind of
+// product, and the same product on the same device gives the same bits.
 #pragma once
 
 #include <map>
@@ -10,17 +10,17 @@ namespace masformer::cuda {
 
 class GemmRunner final : public LibraryState {
  public:
-  explicit GemmRunner(CudaStream& queue);
+  explicit GemmRunner(CudaStream& stream);
   GemmRunner(const GemmRunner&) = delete;
   GemmRunner& operator=(const GemmRunner&) = delete;
   ~GemmRunner() override;
 
-  // Of factors of `dtype`.
+  // Whether there are products of factors of `dtype`.
   bool has(DType dtype) const;
-  // Throws Error that names the shapes where there is no kernel for the product.
+  // Throws Error that names the shapes if there is no kernel for the product.
   void multiply(const Gemm& product);
-  // Returns whether there is one, and issues nothing where not: a bias or an epilogue doesn't go
-  // with every shape, dtype and address.
+  // Returns false and issues nothing if there is no kernel: not every shape, dtype and alignment
+  // can have a bias or an epilogue.
   bool try_multiply(const Gemm& product);
 
  private:

@@ -1,4 +1,5 @@
-// Starts a kernel. A function instead of <<<>>>, so that any C++ compiler reads the sources.
+// Starts a kernel. It is a function, in place of <<<>>>, so that any C++ compiler can read the
+// sources.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 
 namespace masformer::cuda {
 
-// What a kernel runs on: `grid` blocks of `block` threads. Nothing runs where a count is 0.
+// A kernel runs on `grid` blocks of `block` threads. Nothing is started if a count is 0.
 struct Shape3 {
   std::int64_t x = 1, y = 1, z = 1;
 };
@@ -22,7 +23,7 @@ void launch(const Stream& stream, void (*kernel)(Parameters...), const Shape3& g
             Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   require(grid.x < (std::int64_t{1} << 31) && grid.y < 65536 && grid.z < 65536,
-          "a kernel on {} x {} x {} blocks", grid.x, grid.y, grid.z);
+          "a kernel on {} x {} x {} blocks is beyond what CUDA allows", grid.x, grid.y, grid.z);
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
                         static_cast<unsigned>(grid.z));
@@ -35,7 +36,7 @@ void launch(const Stream& stream, void (*kernel)(Parameters...), const Shape3& g
 
 constexpr int warp_size = 32;
 
-// Threads for `count` things to do: whole warps, at least one and no more than `most` threads.
+// Threads for `count` pieces of work: whole warps, at least one and at most `most` threads.
 constexpr int threads_for(std::int64_t count, int most = 256) {
   const std::int64_t wanted = std::max<std::int64_t>(1, ceil_div(count, warp_size)) * warp_size;
   return static_cast<int>(std::min<std::int64_t>(wanted, most));

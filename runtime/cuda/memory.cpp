@@ -12,7 +12,7 @@
 namespace masformer::cuda {
 namespace {
 
-// "13.0", of 13000.
+// "13.0" for 13000.
 std::string version(int number) {
   return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
 }
@@ -21,17 +21,18 @@ std::string version(int number) {
   refuse("this machine has no CUDA device: {}; use runtime.device=cpu", why);
 }
 
-// How many the machine has; at least one. Devices that are there and can't be used are a failure.
+// How many devices are visible; at least one. Throws UsageError if there is none, Error if there
+// are devices that cannot be used.
 int count_devices() {
-  // CUDA reads it once, at first: streams that share a hardware queue would wait for each other,
-  // and a rank has more of them than the usual 8.
+  // CUDA reads it once, at its first call. Streams that share a hardware queue wait for each other,
+  // and a rank has more streams than the default of 8 queues.
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   int devices = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
   if (status == cudaSuccess && devices > 0) return devices;
-  check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");  // 0 where there is no driver
-  if (driver == 0) refuse_device("libcuda.so.1, of NVIDIA's driver, is not found");
-  if (status == cudaSuccess) refuse_device("none is there");
+  check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");  // 0 if there is no driver
+  if (driver == 0) refuse_device("libcuda.so.1 of NVIDIA's driver is not found");
+  if (status == cudaSuccess) refuse_device("the driver finds none");
   if (status == cudaErrorNoDevice) refuse_device(cudaGetErrorString(status));
   fail(
       "this machine's CUDA devices can't be used: {} ({}); its driver is for CUDA {} or earlier, "
@@ -48,15 +49,15 @@ void* allocate(std::int64_t bytes) {
   const auto size = static_cast<std::size_t>(bytes);
   const cudaError_t status = cudaMalloc(&memory, size);
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // is not kept for the next call
+    cudaGetLastError();  // clears it, so that the next call does not report it
     std::size_t left = 0, all = 0;
     check(cudaMemGetInfo(&left, &all), "cudaMemGetInfo");
-    fail("no {:.2f} GiB of device memory to be had: {:.2f} of {:.2f} GiB are left",
+    fail("cannot allocate {:.2f} GiB of device memory: {:.2f} of {:.2f} GiB are left",
          double(bytes) / (1 << 30), double(left) / (1 << 30), double(all) / (1 << 30));
   }
   check(status, "cudaMalloc");
   check(cudaMemset(memory, 0, size), "cudaMemset");
-  // A stream that blocks on no other would not wait for it.
+  // Streams made with cudaStreamNonBlocking do not wait for the memset.
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   return memory;
 }
@@ -101,11 +102,13 @@ bool is_pinned(const void* memory) {
 
 }  // namespace
 
-// CUDA promises nothing of pageable memory until the copy has run.
+// Waits for the stream if host memory is pageable: CUDA reads it at any time until the copy has
+// run.
 void copy_across(const Stream& stream, Tensor from, Tensor to) {
   if (from.elements() == 0) return;
   const bool to_host = to.device() == Device::cpu;
-  // The copy to pageable memory may wait for the stream, too, but looks after nothing meanwhile.
+  // A copy to pageable memory may wait for the stream inside CUDA, where nothing checks what is
+  // watched. So wait for the stream first.
   if (to_host) stream.synchronize();
   check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
                         cudaMemcpyDefault, cuda_stream_of(stream).handle()),

@@ -47,7 +47,7 @@ template <class T>
 __device__ T rounded(float x) {
   return x;
 }
-// By the device's own instruction: in bfloat16's arithmetic it takes seven.
+// The device has an instruction for it; the arithmetic of bfloat16.h takes seven.
 template <>
 __device__ inline bfloat16 rounded(float x) {
   bfloat16 nearest;

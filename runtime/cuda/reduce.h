@@ -1,5 +1,5 @@
-// Sums and maxima over the threads of a warp and of a block, in an order that depends on the size
-// of the block alone. All threads take part, and all get the result.
+// Sums and maxima over the threads of a warp and of a block. The order depends only on the size of
+// the block. All threads must take part, and all get the result.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -17,7 +17,7 @@ struct Add {
   }
 };
 
-// Of a number and a NaN, the number.
+// For a number and a NaN, the number.
 struct Larger {
   template <class T>
   __device__ T operator()(T a, T b) const {
@@ -34,7 +34,8 @@ __device__ T over_warp(T value, Combine combine = {}) {
   return value;
 }
 
-// Of several values at once; blocks are whole warps. May be called again at once.
+// Reduces several values at once. Blocks must be whole warps. May be called again without a barrier
+// in between.
 template <class T, int count, class Combine = Add>
 __device__ void over_block(T (&values)[count], Combine combine = {}) {
   constexpr int max_warps = 32;
@@ -44,7 +45,7 @@ __device__ void over_block(T (&values)[count], Combine combine = {}) {
 #pragma unroll
   for (int i = 0; i < count; ++i) values[i] = over_warp(values[i], combine);
   if (warps == 1) return;
-  __syncthreads();  // the last call's results have been read
+  __syncthreads();  // the results of the last call have been read
   if (thread % warp_size == 0) {
     for (int i = 0; i < count; ++i) of_warp[i][thread / warp_size] = values[i];
   }

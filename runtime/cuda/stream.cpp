@@ -41,15 +41,17 @@ void CudaStream::synchronize() {
   wait_until([&] { return end.done(); });
 }
 
-class CudaStream::Mark final : public BackendEvent {
+class CudaStream::RecordedEvent final : public BackendEvent {
  public:
-  explicit Mark(const CudaStream& queue) : stream_(queue) { event_.record(queue.handle_); }
+  explicit RecordedEvent(const CudaStream& stream) : stream_(stream) {
+    event_.record(stream.handle_);
+  }
 
   void wait() override {
     stream_.wait_until([&] { return event_.done(); });
   }
   double seconds_since(const BackendEvent& earlier) const override {
-    return event_.seconds_since(static_cast<const Mark&>(earlier).event_);
+    return event_.seconds_since(static_cast<const RecordedEvent&>(earlier).event_);
   }
 
  private:
@@ -58,7 +60,7 @@ class CudaStream::Mark final : public BackendEvent {
 };
 
 std::unique_ptr<BackendEvent> CudaStream::record() {
-  return std::make_unique<Mark>(*this);
+  return std::make_unique<RecordedEvent>(*this);
 }
 
 void CudaStream::download(const Tensor& from, void* pinned) {
@@ -88,7 +90,7 @@ std::int64_t CudaStream::available_memory() const {
   return static_cast<std::int64_t>(left);
 }
 
-// By the data sheets of A100 SXM (108 multiprocessors) and H100 SXM (132).
+// From the data sheets of A100 SXM (108 multiprocessors) and H100 SXM (132), per multiprocessor.
 double CudaStream::peak_flops(DType dtype) const {
   constexpr double tera = 1e12;
   const bool hopper = properties_.major >= 9;

@@ -1,5 +1,5 @@
-// What the CUDA backend keeps for a Stream: its stream on the device, and scratch memory that the
-// stream's ops use one after the other.
+// What the CUDA backend keeps for a Stream: a CUDA stream, and working memory that the stream's ops
+// use one after the other.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace masformer::cuda {
 
-// What a library keeps for a queue: a handle, a cache of plans.
+// What a library keeps for a stream: a handle, a cache of plans.
 class LibraryState {
  public:
   virtual ~LibraryState() = default;
@@ -23,7 +23,7 @@ std::string bus_id(const cudaDeviceProp& properties);
 
 class CudaStream final : public DeviceStream {
  public:
-  // On device `index`, which becomes the calling thread's.
+  // On device `index`, which becomes the calling thread's current device.
   explicit CudaStream(int index);
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
@@ -39,25 +39,25 @@ class CudaStream final : public DeviceStream {
   double peak_flops(DType dtype) const override;
   const cudaDeviceProp& properties() const { return properties_; }
 
-  // At least `bytes`, on a border of 256 bytes, for the op that asks until the next op asks. Grows
-  // by waiting for the stream and taking memory anew.
+  // At least `bytes` of working memory, aligned to 256 bytes. It belongs to the calling op until
+  // the next op asks. To grow, waits for the stream and allocates anew.
   void* scratch(std::int64_t bytes);
   std::int64_t scratch_bytes() const override { return scratch_bytes_; }
   void reserve_scratch(std::int64_t bytes) override { scratch(bytes); }
 
-  // The one State of this queue, made from the queue when it is first asked for.
+  // The stream's one State, constructed from the stream on the first call.
   template <class State>
   State& library() {
-    static const char key = 0;  // one address a type
+    static const char key = 0;  // its address is different for each type
     std::unique_ptr<LibraryState>& state = libraries_[&key];
     if (!state) state = std::make_unique<State>(*this);
     return static_cast<State&>(*state);
   }
 
  private:
-  class Mark;
+  class RecordedEvent;
 
-  // Returns when `done` gives true; checks what is watched again and again.
+  // Returns when `done` returns true. Checks what is watched every few milliseconds.
   template <class Done>
   void wait_until(const Done& done) const;
 
@@ -68,7 +68,7 @@ class CudaStream final : public DeviceStream {
   std::map<const void*, std::unique_ptr<LibraryState>> libraries_;
 };
 
-// Of a stream that is on a CUDA device.
+// Requires a stream on a CUDA device.
 inline CudaStream& cuda_stream_of(const Stream& stream) {
   return static_cast<CudaStream&>(*stream.device_stream());
 }

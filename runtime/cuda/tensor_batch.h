@@ -1,4 +1,5 @@
-// Tensors that one kernel goes through: a launch costs the same for many small ones as for one.
+// Many tensors for one launch: a launch costs the same for many small tensors as for one, and a
+// model has hundreds of parameters.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,9 @@
 
 namespace masformer::cuda {
 
-// Up to `most` tensors, each cut into shares of `share` elements, of which its last may be shorter;
-// shares are counted over all of them. `Entry` is what the kernel knows of a tensor.
+// Up to `most` tensors, each cut into shares of `share` elements; its last share may be shorter.
+// Shares are numbered over all tensors, one for each block. `Entry` is what the kernel knows about
+// a tensor.
 template <class Entry, int most, std::int64_t share>
 class TensorBatch {
  public:
@@ -42,11 +44,11 @@ class TensorBatch {
   Entry tensors_[most];
 };
 
-// Calls add(batch, item) for every item, and start(batch) for each batch once it has all of its
-// own; the last may have none.
+// Calls add(batch, item) for every item, and start(batch) for each batch when it is full or the
+// items end. A batch may be empty if there are no items.
 template <class Batch, class Items, class Add, class Start>
 void in_batches(const Items& items, const Add& add, const Start& start) {
-  static_assert(sizeof(Batch) <= 3840, "it travels in a kernel's parameters, of 4 KB in all");
+  static_assert(sizeof(Batch) <= 3840, "a batch is a kernel parameter; those have 4 KB in all");
   Batch batch;
   for (const auto& item : items) {
     if (batch.full()) {

@@ -1,4 +1,4 @@
-// XXH3-128 in 32 lower-case hexadecimal digits, the high 64 bits first.
+// XXH3-128 digests as 32 lower-case hexadecimal digits, the high 64 bits first.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace masformer::io {
 
-// Of bytes that come in pieces.
+// The digest of bytes that arrive in pieces.
 class Digest {
  public:
   Digest();
@@ -28,6 +28,6 @@ class Digest {
 };
 
 std::string digest_of(std::string_view bytes);
-std::string digest_of(const File& file);  // streamed; where read_next() stands does not matter
+std::string digest_of(const File& file);  // read in blocks; independent of read_next()
 
 }  // namespace masformer::io

@@ -29,13 +29,13 @@ std::string_view remedy_for(std::string_view action, int error) {
       return reads ? ": let this user read it" : ": choose a folder that this user can write";
     case ENOTDIR:
     case EEXIST:
-      return ": choose another folder, or move the file away that stands in its path";
+      return ": choose another folder, or move away the file that is in its path";
     default:
       return "";
   }
 }
 
-// What a failure to open a file with these flags kept from being done.
+// The action that failed if a file cannot be opened with these flags.
 std::string_view action_of(int flags) {
   if ((flags & O_CREAT) != 0) return "create";
   return (flags & O_ACCMODE) == O_RDONLY ? "open" : "write";
@@ -113,7 +113,7 @@ void File::start_sync() const {
 
 void File::sync() const {
   if (uninterrupted([&] { return ::fsync(descriptor_); }) == 0) return;
-  // Some network file systems can't sync folders, and make their entries durable at once.
+  // Some network file systems cannot sync folders; their entries are durable at once.
   const int error = errno;
   if (error != EINVAL || !fs::is_directory(path_)) fail_for_errno("write", path_, error);
 }
@@ -149,7 +149,7 @@ void create_folder(const fs::path& folder) {
   const fs::path parent = folder.parent_path();
   if (!parent.empty()) create_folder(parent);
   const int error = ::mkdir(folder.c_str(), 0777) == 0 ? 0 : errno;
-  // "a/" and "a/.." are there once "a" is.
+  // "a/" and "a/.." exist once "a" does.
   if (error != 0 && !fs::is_directory(folder, ignored)) fail_for_errno("create", folder, error);
   sync_folder(parent);
 }

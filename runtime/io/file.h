@@ -1,4 +1,5 @@
-// Files that must be whole and durable: a descriptor with one owner, fsync, messages with a remedy.
+// Files that must be complete and durable: a descriptor with one owner, fsync, errors with a
+// remedy.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,7 @@ class SystemError : public Error {
 class File {
  public:
   File() = default;  // holds nothing
-  // `flags` as open(2) takes them; a new file has the rights that the umask leaves.
+  // `flags` as for open(2). A new file has the permissions that the umask leaves.
   File(std::filesystem::path path, int flags);
   ~File() { close(); }
   File(File&& other) noexcept;
@@ -38,13 +39,14 @@ class File {
   int descriptor() const { return descriptor_; }
   std::int64_t bytes() const;  // the file's size
 
-  // Bytes [offset, offset + out.size()); may be called from several threads. Throws Error where
-  // the file ends before.
+  // Reads bytes [offset, offset + out.size()). Several threads may call it at once. Throws Error if
+  // the file ends earlier.
   void read_at(std::int64_t offset, std::span<std::byte> out) const;
-  // Up to out.size() bytes from where the last read_next() ended, of pipes, too; 0 at the end.
+  // Reads up to out.size() bytes from where the last read_next() ended, from pipes, too. Returns
+  // how many; 0 at the end.
   std::size_t read_next(std::span<std::byte> out);
   void write_at(std::int64_t offset, std::span<const std::byte> bytes);
-  void start_sync() const;  // a hint: the system begins to write what it holds back
+  void start_sync() const;  // a hint: the system begins to write dirty pages
   void sync() const;        // returns when the contents are durable
 
  private:
@@ -54,19 +56,21 @@ class File {
   int descriptor_ = -1;
 };
 
-// The same for a path that the user gave: where it can't be opened, throws UsageError.
+// Opens a path that the user gave. Throws UsageError if that fails.
 File open_or_refuse(std::filesystem::path path, int flags);
 
 std::string read_text(const std::filesystem::path& path);
-// Returns when the text and the file's length are durable; the folder's entry is not yet.
+// Returns when the text and the file's length are durable. The folder's entry is not:
+// sync_folder().
 void write_text_durably(const std::filesystem::path& path, std::string_view text);
 
-// Makes entries of a folder (empty: the working one) durable: files created, renamed, removed.
+// Makes a folder's entries durable: files created, renamed, removed. An empty path is the working
+// folder.
 void sync_folder(const std::filesystem::path& folder);
 // Creates a folder and those above it, durably.
 void create_folder(const std::filesystem::path& folder);
 
-// Throws SystemError: "can't <action> <path>: <errno's text><detail>: <remedy>".
+// Throws SystemError: "can't <action> <path>: <text of the errno><detail>: <remedy>".
 [[noreturn]] void fail_for_errno(std::string_view action, const std::filesystem::path& path,
                                  int error, std::string_view detail = "");
 

@@ -27,7 +27,7 @@ Hdf5Quiet::~Hdf5Quiet() {
 
 std::string hdf5_reason() {
   std::string text = "HDF5 gives no reason";
-  // Downward: from the call that was made to where it failed, which comes last.
+  // Downward: from the function that was called to the one that failed, which comes last.
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_description, &text);
   return text;
 }

@@ -1,5 +1,5 @@
-// HDF5's identifiers with owners, and its errors as texts. HDF5 is not thread-safe: one thread of a
-// rank enters it.
+// Owners of HDF5's identifiers, and its errors as text. HDF5 is not thread-safe: one thread per
+// rank calls it.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace masformer::io {
 
-// Owns an identifier that `closer` gives back. Empty (negative) where HDF5 made none.
+// Owns an identifier, which `closer` closes. Empty (negative) if HDF5 failed to make one.
 template <herr_t (*closer)(hid_t)>
 class Hdf5Handle {
  public:
@@ -29,7 +29,7 @@ class Hdf5Handle {
 
   hid_t id() const { return id_; }
   explicit operator bool() const { return id_ >= 0; }
-  // Closes early. False where HDF5 could not: for a file, what it held back was not written.
+  // Closes early. Returns false if HDF5 failed: buffered data of a file was not written.
   bool close() noexcept { return id_ < 0 || closer(std::exchange(id_, -1)) >= 0; }
 
  private:
@@ -44,11 +44,11 @@ using Hdf5Type = Hdf5Handle<H5Tclose>;
 using Hdf5Attribute = Hdf5Handle<H5Aclose>;
 using Hdf5Properties = Hdf5Handle<H5Pclose>;
 
-// How files are opened for reading: without locks, which a file that never changes does not need,
-// and which not every file system offers.
+// Access properties for reading without file locks: a file that never changes needs none, and not
+// every file system has them.
 Hdf5Properties unlocked_access();
 
-// While it lives, HDF5 prints nothing itself.
+// While it exists, HDF5 prints no errors itself.
 class Hdf5Quiet {
  public:
   Hdf5Quiet();
@@ -61,7 +61,7 @@ class Hdf5Quiet {
   void* printer_data_ = nullptr;
 };
 
-// The innermost cause of HDF5's last failure, in its own words. Closing a handle forgets it.
+// The innermost cause of HDF5's last failure, in its own words. Closing a handle discards it.
 std::string hdf5_reason();
 
 }  // namespace masformer::io

@@ -18,23 +18,23 @@ struct AdamWStep {
   std::int64_t step = 1;  // counts from 1, for the bias correction
 };
 
-// 1 / (1 - beta^step): m and v start at zero and are too small at first.
+// 1 / (1 - beta^step): m and v start at zero, so that they are too small at first.
 inline float bias_correction(float beta, std::int64_t step) {
   return static_cast<float>(1.0 / (1.0 - std::pow(double(beta), double(step))));
 }
 
-// One parameter's, all fp32, contiguous, of equal shape.
+// The tensors of one parameter: fp32, contiguous, of equal shape.
 struct AdamWTensors {
-  Tensor gradient;  // left as it is
+  Tensor gradient;  // not changed
   Tensor master, m, v;
   float weight_decay = 0;  // 0 for norms and biases
 };
 
-// With g = gradient_scale gradient, the scale being a tensor [1] fp32, the clip factor:
+// With g = gradient_scale gradient; the scale, a tensor [1] fp32, is the clip factor:
 //   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
 //   master -= lr (m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon)
 //                 + weight_decay master)
-// Nothing is changed where the scale is not finite.
+// Changes nothing if the scale is not finite.
 void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
            const std::vector<AdamWTensors>& parameters);
 

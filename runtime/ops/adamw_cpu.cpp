@@ -1,3 +1,5 @@
+// AdamW on the CPU. Each element is read and written once, so memory limits it: parameters are
+// updated one after the other, each split between the threads at cache lines.
 #include <cmath>
 
 #include "runtime/ops/adamw.h"

@@ -1,3 +1,6 @@
+// AdamW on a CUDA device. A model has hundreds of parameters, many of them small, so one launch
+// takes up to 32 of them (tensor_batch.h) instead of one launch for each. The clip factor is read
+// on the device, so that the host does not wait for the gradients' norm.
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
 #include "runtime/cuda/tensor_batch.h"
@@ -19,7 +22,7 @@ struct Updated {
 };
 
 constexpr int threads = 256;
-constexpr std::int64_t share = threads * 16;  // elements of a block, all of one parameter
+constexpr std::int64_t share = threads * 16;  // elements per block, all of one parameter
 using Batch = TensorBatch<Updated, 32, share>;
 
 template <int n>
@@ -35,7 +38,8 @@ __device__ void update_share(const Rule& rule, float scale, const Updated& tenso
 #pragma unroll
     for (int i = 0; i < n; ++i) {
       const float scaled = scale * g[i];
-      // Which product a compiler would round is not left to it: bits are the same for any n.
+      // fmaf() fixes which product is rounded: a compiler's choice could depend on n, and so could
+      // bits.
       m[i] = fmaf(rule.beta1, m[i], (1.0f - rule.beta1) * scaled);
       v[i] = fmaf(rule.beta2, v[i], (1.0f - rule.beta2) * scaled * scaled);
       const float change =

@@ -1,3 +1,10 @@
+// Biases of products on a CUDA device.
+//
+// Adding a bias is an epilogue of cuBLASLt's products; add_row() is for the rare shapes and
+// alignments that have no such kernel, so it is simple and not fast. The bias's gradient has its
+// own kernels: cuBLASLt can sum the columns beside a product, but overwrites what was summed
+// before. Two kernels add in an order that depends on the sizes alone, without atomics: first
+// blocks of rows, then the blocks' sums.
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
 #include "runtime/ops/bias_cuda.h"
@@ -8,7 +15,7 @@ namespace {
 
 constexpr int threads = 256, warps = threads / warp_size;
 
-// One thread an element: it stands in for an epilogue, at sizes that no model has.
+// One thread per element.
 template <class T, class Row>
 __global__ void add_row_kernel(std::int64_t count, std::int64_t width, float beta, const Row* row,
                                Rows<T> y) {
@@ -20,7 +27,7 @@ __global__ void add_row_kernel(std::int64_t count, std::int64_t width, float bet
   element = rounded<T>(kept + (row == nullptr ? 0 : static_cast<float>(row[o])));
 }
 
-// What a block sums: so many rows, each warp every eighth of them, of n columns for each lane.
+// A block sums this many rows, of which each warp takes every eighth, and n columns for each lane.
 constexpr int part_rows = cuda_workspace::rows_of_column_sum;
 template <int n>
 constexpr int part_columns = warp_size* n;
@@ -36,7 +43,7 @@ __device__ void sum_rows(std::int64_t first, std::int64_t end, std::int64_t colu
   }
 }
 
-// sums [parts, width]: of the block's rows, for its columns.
+// sums [parts, width]: the sums of each block's rows, for its columns.
 template <class T, int n>
 __global__ void sum_part_kernel(std::int64_t rows, std::int64_t width, Rows<const T> dy,
                                 float* sums) {

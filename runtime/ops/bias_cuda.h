@@ -1,4 +1,4 @@
-// What products leave to other kernels: rows added to a matrix, and sums of its columns.
+// The parts of linear() beside its product: a row added to a matrix, and the sums of its columns.
 #pragma once
 
 #include "runtime/stream.h"
@@ -6,8 +6,8 @@
 
 namespace masformer::cuda {
 
-// y [T, O] = beta y + row [O]; y, row fp32 or bf16. An empty `row` is none. Where beta is 0, y is
-// not read.
+// y [T, O] = beta y + row [O]; y, row fp32 or bf16. `row` may be empty. If beta is 0, y is not
+// read.
 void add_row(const Stream& stream, float beta, Tensor row, Tensor y);
 
 // sums [O] fp32 += the sum of dy [T, O] over T, in an order that depends on T alone.

@@ -1,4 +1,4 @@
-// What every op asks of its operands before a backend sees them.
+// Checks of an op's operands, before a backend gets them.
 #pragma once
 
 #include <string_view>
@@ -15,7 +15,7 @@ class OperandCheck {
   // Messages begin with the name of `op`.
   OperandCheck(Op op, const Stream& stream) : op_(name_of(op)), stream_(stream) {}
 
-  // The dtype of an operand that may be fp32 or bf16.
+  // Returns the dtype of an operand that may be fp32 or bf16.
   DType float_type(std::string_view name, const Tensor& tensor) const {
     const DType dtype = tensor.dtype();
     require(dtype == DType::f32 || dtype == DType::bf16, "{}: {} is {}, not fp32 or bf16", op_,
@@ -23,7 +23,7 @@ class OperandCheck {
     return dtype;
   }
 
-  // `tensor` is of `dtype` and `shape`; its rows may lie apart, as in a slice of wider ones.
+  // `tensor` has `dtype` and `shape`; its rows may lie apart, as in a slice of wider rows.
   void rows(std::string_view name, const Tensor& tensor, const Shape& shape,
             DType dtype = DType::f32) const {
     require_same_device(stream_, tensor);
@@ -32,7 +32,7 @@ class OperandCheck {
             shape.to_string());
   }
 
-  // The same, in one piece.
+  // The same, without gaps between rows.
   void contiguous(std::string_view name, const Tensor& tensor, const Shape& shape,
                   DType dtype = DType::f32) const {
     rows(name, tensor, shape, dtype);

@@ -1,3 +1,7 @@
+// Softmax cross-entropy on the CPU. Threads share the tokens, and a row of logits is read in
+// vectors. A vocabulary has some 50,000 words: exponentials are summed in fp32 over blocks of
+// columns and in double over the blocks, which costs nothing beside the exponentials and keeps the
+// sum's digits.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -16,7 +20,7 @@ float* row_of(const Tensor& logits, std::int64_t t) {
   return logits.data<float>() + t * logits.stride(0);
 }
 
-// The column of `label` in the shard; -1 where it lies elsewhere or predicts nothing.
+// The column of `label` in the shard; -1 if it is in another shard or predicts nothing.
 std::int64_t column_of(std::int32_t label, VocabularyShard shard) {
   const std::int64_t column = label - shard.first;
   return label >= 0 && column >= 0 && column < shard.valid ? column : -1;
@@ -29,7 +33,6 @@ float largest(const float* row, std::int64_t columns) {
   return result;
 }
 
-// Summed in fp32 over a block of columns, and in double over the blocks.
 float sum_of_exp(const float* row, std::int64_t columns, float max) {
   constexpr std::int64_t block = 2048;
   const auto add = [max](Vec total, Vec logit) { return total + exp(logit - max); };

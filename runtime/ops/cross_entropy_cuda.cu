@@ -1,3 +1,7 @@
+// Softmax cross-entropy on a CUDA device. Memory limits it: a row of logits is read once by each
+// step, by one block of many threads with several packs in flight, since a chunk of tokens has few
+// rows and each is long. Each thread sums its exponentials in fp32; the threads' sums are added in
+// double.
 #include <cmath>
 
 #include "runtime/cuda/launch.h"
@@ -9,16 +13,16 @@
 namespace masformer::cuda {
 namespace {
 
-constexpr int row_threads = 512;  // of a block, which reads one row of logits
+constexpr int row_threads = 512;  // per block, which reads one row of logits
 
-// The column of `label` in the shard; -1 where it lies elsewhere or predicts nothing.
+// The column of `label` in the shard; -1 if it is in another shard or predicts nothing.
 __device__ int column_of(std::int32_t label, VocabularyShard shard) {
   const std::int64_t column = label - shard.first;
   return label >= 0 && column >= 0 && column < shard.valid ? static_cast<int>(column) : -1;
 }
 
-// Calls visit(logit) for each of this thread's share of the first `words` of a row. Several packs
-// are under way at once.
+// Calls visit(logit) for this thread's share of the first `words` logits of a row. Several packs
+// are loaded at once.
 template <int n, class Visit>
 __device__ void for_each_word(const float* row, int words, const Visit& visit) {
   constexpr int batch = 4, step = row_threads * n;
@@ -51,14 +55,14 @@ __global__ void __launch_bounds__(row_threads, 2)
   if (threadIdx.x == 0) max[blockIdx.x] = largest;
 }
 
-// What the tokens have, [T] each.
+// One number per token, [T] each.
 struct Tokens {
   const std::int32_t* labels;
   const float* max;
   float *sum, *target;
 };
 
-// A thread adds its share in fp32, and the block those of its threads in double.
+// One block per token.
 template <int n>
 __global__ void __launch_bounds__(row_threads, 2)
     sum_exp(Rows<const float> logits, VocabularyShard shard, Tokens tokens) {
@@ -130,7 +134,7 @@ struct Gradient {
   float scale;
 };
 
-// A block has a row and some of its columns.
+// A block takes some of the columns of one row.
 template <int n, class T>
 __global__ void softmax_less_label(Gradient<T> a) {
   const std::int64_t t = blockIdx.x;

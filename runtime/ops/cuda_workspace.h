@@ -1,5 +1,5 @@
-// Working memory that ops take on a CUDA device besides their operands, in bytes. One op's is the
-// next one's, so that a rank needs the most that any of its ops takes. Known without a device, for
+// Working memory that ops need on a CUDA device beside their operands, in bytes. Ops use it one
+// after the other, so that a rank needs the maximum over its ops. Computed without a device, for
 // plans.
 #pragma once
 
@@ -10,17 +10,17 @@
 
 namespace masformer::cuda_workspace {
 
-// Of a product, at most: what NVIDIA recommends for Hopper.
+// The most that a product may use: what NVIDIA recommends for Hopper.
 constexpr std::int64_t gemm = 32 << 20;
 
-// The sum over rows of a matrix, for gradients of biases: partial sums of so many rows.
+// The sum over rows of a matrix, for gradients of biases: one partial sum for this many rows.
 constexpr std::int64_t rows_of_column_sum = 256;
 constexpr std::int64_t column_sums(std::int64_t rows, std::int64_t columns) {
   return ceil_div(rows, rows_of_column_sum) * columns * std::int64_t{sizeof(float)};
 }
 
 // Rows that one block of layer_norm_backward() sums for the gradients of weight and bias: enough
-// that the blocks' sums are little beside the inputs, few enough that all of a device works and
+// that the blocks' sums are small beside the inputs, few enough that the whole device has work and
 // that fp32 adds them without loss.
 constexpr std::int64_t rows_of_norm_sum(std::int64_t rows) {
   return std::clamp<std::int64_t>(ceil_div(rows, 512), 4, 32);
@@ -29,7 +29,7 @@ constexpr std::int64_t layer_norm_backward(std::int64_t rows, std::int64_t featu
   return ceil_div(rows, rows_of_norm_sum(rows)) * 2 * features * std::int64_t{sizeof(float)};
 }
 
-// Tokens and their places, sorted.
+// The sorted tokens: their numbers and their ids.
 constexpr std::int64_t embedding_backward(std::int64_t tokens) {
   return 2 * tokens * std::int64_t{sizeof(std::int32_t)};
 }
@@ -38,8 +38,8 @@ struct AttentionSize {
   std::int64_t samples = 1, sequence = 1, heads = 1, head_dim = 1;
 };
 
-// cuDNN's attention: dq summed in fp32, or, where the sum has an order, dS in bf16 for each pair of
-// query and key; rows in tiles of 128, and their statistics.
+// cuDNN's attention: dq summed in fp32, or, if it is deterministic, dS in bf16 for each pair of
+// query and key; rows in tiles of 128; and the rows' statistics.
 constexpr std::int64_t attention_backward(const AttentionSize& size, bool deterministic) {
   const std::int64_t rows = round_up(size.sequence, 128);
   const std::int64_t all_rows = size.samples * size.heads * rows;

@@ -1,3 +1,7 @@
+// Elementwise ops on a CUDA device. Memory limits all of them, so a thread moves packs of 16 bytes
+// where the rows allow it. The squares of all gradients are summed in a few launches
+// (tensor_batch.h) and without atomics: every block adds its share, one block adds the blocks' sums
+// in their order.
 #include <algorithm>
 #include <cmath>
 
@@ -11,7 +15,7 @@
 namespace masformer::cuda {
 namespace {
 
-// A block a row.
+// One block per row.
 template <int n, class T>
 __global__ void add_residual_row(int features, Rows<const T> x, const T* bias, Rows<const T> added,
                                  Rows<T> y) {
@@ -64,7 +68,7 @@ __device__ double squares(const float* x, std::int64_t begin, std::int64_t end) 
   return total;
 }
 
-// sums[block], to be added to or written, of the squares that fall to a block.
+// sums[block] = the squares of the block's shares, plus sums[block] if `add`.
 __global__ void sum_squares(Batch batch, double* sums, bool add) {
   double total = 0;
   for (int share = static_cast<int>(blockIdx.x); share < batch.shares(); share += gridDim.x) {
@@ -87,7 +91,7 @@ __global__ void add_sums(const double* sums, int count, double* sum) {
 void add_squares(const Stream& stream, const Batch& batch, double* sum) {
   constexpr int max_blocks = 1024;
   const int parts = std::min(batch.shares(), max_blocks);
-  // What one block can do needs no second.
+  // A single block adds to the result itself.
   if (parts <= 1) return launch(stream, sum_squares, {parts}, threads, batch, sum, true);
   auto* const sums =
       static_cast<double*>(cuda_stream_of(stream).scratch(parts * size_of(DType::f64)));

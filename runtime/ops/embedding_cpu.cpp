@@ -1,3 +1,6 @@
+// The embedding on the CPU. The forward shares the tokens between threads. The backward shares the
+// columns, since two tokens may have the same id and add to the same row: so rows need no locks,
+// and tokens are added in their order.
 #include <algorithm>
 
 #include "runtime/ops/backend_cpu.h"
@@ -8,7 +11,7 @@
 namespace masformer::cpu {
 namespace {
 
-// The row that `id` picks in a table that starts with row `first`; null outside.
+// The row of `id` in a table that starts with row `first`; null if it is not in the table.
 template <class T>
 T* row_of(const Tensor& table, std::int32_t id, std::int64_t first) {
   const std::int64_t row = id - first;
@@ -40,7 +43,6 @@ void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t firs
   });
 }
 
-// Threads share the columns, not the tokens: two tokens may pick the same row.
 void embedding_backward(const Stream& stream, Tensor ids, Tensor dy, std::int64_t first,
                         Tensor dtable) {
   with_float_type(dy.dtype(), [&]<class T>(T) {

@@ -1,3 +1,6 @@
+// The embedding on a CUDA device. The forward copies rows. The backward must add all tokens of one
+// id to the same row. Atomics would add them in any order; instead, tokens are sorted by id, and
+// one block adds the tokens of a row in their order, which gives the CPU's bits.
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
 #include "runtime/ops/backend_cuda.h"
@@ -12,14 +15,14 @@ struct Shard {
   std::int64_t first, rows;
   int features;
 
-  // Where the row that `id` picks begins; -1 outside.
+  // Where the row of `id` begins; -1 if it is not in the shard.
   __device__ std::int64_t offset_of(std::int32_t id) const {
     const std::int64_t row = id - first;
     return row < 0 || row >= rows ? -1 : row * features;
   }
 };
 
-// A block a token.
+// One block per token.
 template <int n, class T>
 __global__ void pick_row(const std::int32_t* ids, const T* table, Shard shard, bool accumulate,
                          T* y) {
@@ -51,7 +54,7 @@ void embedding(const Stream& stream, Tensor ids, Tensor table, std::int64_t firs
 
 namespace {
 
-// The tokens in the order of their ids, those of one id in their own, so that all that add to a row
+// The tokens sorted by id, and those of one id by position, so that all tokens that add to one row
 // of the table are neighbours: `token` and `id` [count].
 struct SortedTokens {
   int count;
@@ -59,11 +62,11 @@ struct SortedTokens {
   std::int32_t* id;
 };
 
-constexpr int sort_parts = 16;      // warps of a block, each of which looks at as many of the ids
-constexpr int tokens_a_thread = 4;  // one id is read for so many comparisons
+constexpr int sort_parts = 16;      // warps per block; each compares with an equal share of the ids
+constexpr int tokens_a_thread = 4;  // comparisons for each id that is read
 
-// Each token's place is the number of tokens before it: T^2 comparisons, which take less time
-// than the gradient's memory up to some 30000 tokens, and no passes over buckets.
+// Each token's place is the number of tokens before it. These are T^2 comparisons, but no passes
+// over buckets; up to some 30,000 tokens they take less time than the gradient's memory traffic.
 __global__ void sort_tokens(const std::int32_t* ids, SortedTokens sorted) {
   __shared__ int before[sort_parts][tokens_a_thread][warp_size];
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
@@ -103,10 +106,10 @@ __global__ void sort_tokens(const std::int32_t* ids, SortedTokens sorted) {
 }
 
 constexpr int gather_threads = 128;
-constexpr int gather_batch = 8;  // rows that are under way at once
+constexpr int gather_batch = 8;  // rows that are loaded at once
 
-// dtable[row] += dy of the tokens that picked it, in their order: a block for the first place of
-// each id and a slice of the columns; those of other places have nothing to do.
+// dtable[row] += dy of the tokens with its id, in their order. There is a block for each place and
+// slice of the columns; only those at the first place of an id have work.
 template <int n, class T>
 __global__ void __launch_bounds__(gather_threads, 8)
     add_to_row(SortedTokens sorted, const T* dy, Shard shard, float* dtable) {

@@ -8,7 +8,7 @@
 
 namespace masformer {
 
-// y = gelu(x), element by element; fp32, contiguous, equal shapes.
+// y = gelu(x), element by element; all fp32 or all bf16, contiguous, of equal shape.
 void gelu(const Stream& stream, Tensor x, Tensor y);
 
 // dx = dy gelu'(x). `dx` may be the same tensor as `dy`.

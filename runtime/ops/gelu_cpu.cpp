@@ -1,3 +1,5 @@
+// GELU on the CPU, a vector at a time. It is computed with exp() in place of tanh(): one division
+// and one exponential for each element, and full relative accuracy for negative x.
 #include "runtime/ops/backend_cpu.h"
 #include "runtime/ops/gelu.h"
 #include "runtime/ops/parallel_cpu.h"

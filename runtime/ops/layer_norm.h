@@ -28,7 +28,7 @@ struct LayerNormBackward {
 
 // With g = dy weight:  dx = residual + rstd (g - mean(g) - xhat mean(g xhat)),
 // dweight += sum over tokens of dy xhat,  dbias += sum over tokens of dy.
-// The sums run in an order that depends on the number of tokens alone.
+// The order of the sums depends only on the number of tokens.
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args);
 
 }  // namespace masformer

@@ -1,3 +1,7 @@
+// Layer norm on the CPU. A row fits the caches, so it is read several times: mean, variance and
+// result are three simple loops, and the variance is that of the differences, which loses no digits
+// where the mean is large. In the backward each part of the tokens sums the weights' gradients for
+// itself, and the parts are added in their order: bits do not depend on the number of threads.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -26,8 +30,8 @@ Moments moments(const float* x, std::int64_t features, float epsilon) {
   return {mean, 1.0f / std::sqrt(squares / static_cast<float>(features) + epsilon)};
 }
 
-// The sums over one part of the tokens, [2, H]: dy xhat, then dy. Tokens are summed in fp32 over a
-// block and blocks in double, so that long sequences lose nothing.
+// The sums over one part of the tokens, [2, H]: of dy xhat, then of dy. Tokens of a block are added
+// in fp32 and blocks in double, so that long sequences lose no digits.
 class ParameterSums {
  public:
   static constexpr std::int64_t block = 32;  // tokens
@@ -48,7 +52,7 @@ class ParameterSums {
   std::vector<double> total_;
 };
 
-// Rows of one token as floats, and the norm's weight.
+// The rows of one token, and the norm's weight, as floats.
 class FloatRows {
  public:
   explicit FloatRows(std::int64_t features)
@@ -145,8 +149,8 @@ void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, floa
 }
 
 void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
-  // As many parts as the tokens ask for, however many threads there are: copies of a norm on ranks
-  // with different numbers of threads stay equal.
+  // The number of parts depends on the tokens, not on the threads, so that copies of a norm stay
+  // equal on ranks with different numbers of threads.
   constexpr std::int64_t max_parts = 64;
   const std::int64_t blocks = ceil_div(args.x.dim(0), ParameterSums::block);
   const auto parts = static_cast<int>(std::min(blocks, max_parts));

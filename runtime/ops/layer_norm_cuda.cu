@@ -1,3 +1,10 @@
+// Layer norm on a CUDA device. Memory limits it, so a row is read once: a block takes one row at a
+// time, and each thread keeps its columns of the row in registers, two packs of 16 bytes. The rest
+// of a longer row is read from memory (or its caches) each time that it is needed.
+//
+// The backward takes several rows per block, so that the weights' gradients stay in registers too:
+// only one sum per block goes to memory. A second kernel adds the blocks' sums in double, in their
+// order.
 #include <algorithm>
 
 #include "runtime/cuda/launch.h"
@@ -7,13 +14,10 @@
 #include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/layer_norm.h"
 
-// A block has a row at a time, and each thread the same columns of every row: packs of n, so many
-// of them in registers. What is left of a row that is longer is read from memory as often as it is
-// asked for.
 namespace masformer::cuda {
 namespace {
 
-constexpr int kept_packs = 2;
+constexpr int kept_packs = 2;  // per thread, in registers
 constexpr int max_threads = 512;
 
 int threads_of_row(std::int64_t features, int n) {
@@ -32,7 +36,7 @@ __device__ void for_each_pack(int features, const Visit& visit) {
   for (int pack = kept_packs; h < features; ++pack, h += step) visit(pack, h, std::false_type());
 }
 
-// This thread's part of a row; of none where `row` is null.
+// This thread's part of a row. Empty if `row` is null.
 template <int n, class T>
 class RowPart {
  public:
@@ -124,7 +128,7 @@ struct Backward {
   const float *mean, *rstd;
   const T* residual;
   T* dx;
-  float* sums;  // [blocks, 2, features]: of dy xhat and of dy over a block's tokens
+  float* sums;  // [blocks, 2, features]: the sums of dy xhat and of dy over each block's tokens
   std::int64_t tokens;
   int features;
 };
@@ -199,7 +203,7 @@ __global__ void __launch_bounds__(max_threads) backward_rows(Backward<T> a, int 
   });
 }
 
-constexpr int sum_parts = 8;  // warps of a block, each of which adds as many of the blocks' sums
+constexpr int sum_parts = 8;  // warps per block; each adds an equal share of the blocks' sums
 
 // dweight, dbias [features] += sums [blocks, 2, features], in double.
 __global__ void __launch_bounds__(sum_parts* warp_size, 4)

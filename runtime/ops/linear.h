@@ -10,22 +10,21 @@
 
 namespace masformer {
 
-// Whether the stream's device has products of `dtype`: those of bf16 take AVX-512 on a CPU.
+// Whether the stream's device has products of `dtype`. A CPU needs AVX-512 for those of bf16.
 bool supports_matmul(const Stream& stream, DType dtype);
 
-// y [T, O] = x [T, I] weight^T [O, I] + bias [O]. An empty `bias` is none. y may be fp32 where the
-// factors are bf16.
-//
-// y = that + residual [T, O], of the dtype of all others, where `residual` is given: y is none of
-// them. Devices whose products can start from another matrix read it there, so that y passes
-// through memory once; elsewhere the sum is add_residual()'s.
+// y [T, O] = x [T, I] weight^T [O, I] + bias [O] + residual [T, O]. `bias` and `residual` may be
+// empty. Without a residual, y may be fp32 while the factors are bf16. With one, all tensors have
+// the same dtype, and y is not the residual. Devices whose products can start their sums from
+// another matrix do so with the residual, so that y passes through memory once; others use
+// add_residual() (elementwise.h).
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y,
             Tensor residual = {});
 
 // dx [T, I] = dy [T, O] weight [O, I].
 void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tensor dx);
 
-// dweight [O, I] += dy^T x; dbias [O] += the sum of dy over tokens. An empty `dbias` is none.
+// dweight [O, I] += dy^T x; dbias [O] += the sum of dy over tokens. `dbias` may be empty.
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
                             Tensor dbias);
 

@@ -1,3 +1,7 @@
+// Products on the CPU, by oneDNN. fp32 goes through its sgemm, which needs no descriptors and was
+// faster in the mean than its matmul primitive; the bias is written to y first, and the product
+// accumulates on it. bf16 goes through the matmul primitive, which has the bias and the sum as
+// attributes. The bias's gradient is a pass of its own over dy, summed in double.
 #include <algorithm>
 #include <array>
 #include <unordered_map>
@@ -16,7 +20,8 @@
 namespace masformer::cpu {
 namespace {
 
-// oneDNN takes its number of threads from OpenMP's setting for the calling thread.
+// Sets OpenMP's number of threads to the stream's while it exists: oneDNN uses that setting of the
+// calling thread.
 class ThreadsOfStream {
  public:
   explicit ThreadsOfStream(const Stream& stream) : before_(omp_get_max_threads()) {
@@ -34,8 +39,8 @@ char letter_of(const Factor& factor) {
   return factor.transposed ? 'T' : 'N';
 }
 
-// c = a b + beta c in fp32. oneDNN's plain product beat its matmul primitive in the mean over the
-// shapes of a 768-wide model, and takes any row strides and a beta.
+// c = a b + beta c in fp32. sgemm was faster than the matmul primitive in the mean over the shapes
+// of a 768-wide model, and takes any row strides and a beta.
 void multiply_fp32(const Factor& a, const Factor& b, float beta, const Tensor& c) {
   const dnnl_status_t status =
       dnnl_sgemm(letter_of(a), letter_of(b), c.dim(0), c.dim(1), a.columns(), 1.0f,
@@ -59,12 +64,12 @@ dnnl::memory as_memory(const Factor& factor, const dnnl::engine& engine) {
       factor.transposed ? dnnl::memory::dims{1, stride} : dnnl::memory::dims{stride, 1}, engine);
 }
 
-// c = a b + row + beta c for bf16 factors, beta 0 or 1, and a row or none; c is bf16 or fp32.
-// oneDNN caches the primitives that it makes.
+// c = a b + row + beta c for bf16 factors and beta 0 or 1; c is bf16 or fp32, and `row` may be
+// empty. oneDNN caches the primitives that it makes.
 void multiply_bf16(const Factor& a, const Factor& b, const Tensor& row, float beta,
                    const Tensor& c) {
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  dnnl::stream queue(engine);
+  dnnl::stream stream(engine);
   dnnl::primitive_attr attributes;
   if (beta != 0) {
     dnnl::post_ops add;
@@ -84,14 +89,14 @@ void multiply_bf16(const Factor& a, const Factor& b, const Tensor& row, float be
   }
   const dnnl::matmul::desc description(left.get_desc(), right.get_desc(), bias, result.get_desc());
   try {
-    dnnl::matmul({description, attributes, engine}).execute(queue, arguments);
-    queue.wait();
+    dnnl::matmul({description, attributes, engine}).execute(stream, arguments);
+    stream.wait();
   } catch (const dnnl::error& error) {
     fail("oneDNN refused a product into {}: {}", c.shape().to_string(), error.what());
   }
 }
 
-// Every row of y = row; zeros for an empty row.
+// Sets every row of y to `row`, or to zeros if that is empty.
 void fill_rows(const Stream& stream, Tensor row, Tensor y) {
   const std::int64_t width = y.dim(1);
   with_float_type(y.dtype(), [&]<class T>(T) {
@@ -145,7 +150,7 @@ void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y
     cpu::linear(stream, x, weight, {}, y, {});
     return cpu::add_residual(stream, residual, bias, y, y);
   }
-  // A product over nothing is not left to oneDNN.
+  // A product over no inputs is 0; oneDNN is not asked for it.
   if (x.dim(1) == 0) return fill_rows(stream, bias, y);
   if (y.elements() == 0) return;
   const ThreadsOfStream threads(stream);

@@ -1,3 +1,6 @@
+// Products on a CUDA device, by cuBLASLt (runtime/cuda/gemm_runner.h). Bias and residual are part
+// of the product where cuBLASLt has a kernel for that, so that y passes through memory once. If
+// not, the product comes first and a kernel adds them.
 #include "runtime/cuda/gemm_runner.h"
 #include "runtime/ops/backend_cuda.h"
 #include "runtime/ops/bias_cuda.h"
@@ -10,12 +13,12 @@ bool supports_matmul(const Stream& stream, DType dtype) {
 
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y, Tensor residual) {
   if (y.elements() == 0) return;
-  GemmRunner& products = gemms_of(stream);
-  Gemm product{.a = {x}, .b = {weight, true}, .c = y, .addend = residual, .bias = bias};
-  if (x.dim(1) > 0 && products.try_multiply(product)) return;
-  product.addend = product.bias = {};
+  GemmRunner& gemms = gemms_of(stream);
+  Gemm gemm{.a = {x}, .b = {weight, true}, .c = y, .addend = residual, .bias = bias};
+  if (x.dim(1) > 0 && gemms.try_multiply(gemm)) return;
+  gemm.addend = gemm.bias = {};
   if (x.dim(1) > 0) {
-    products.multiply(product);
+    gemms.multiply(gemm);
   } else {
     add_row(stream, 0, {}, y);
   }
@@ -29,7 +32,7 @@ void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tenso
   gemms_of(stream).multiply({.a = {dy}, .b = {weight}, .c = dx});
 }
 
-// The bias's gradient has its own kernel: cuBLASLt can sum dy's columns beside the product
+// The bias's gradient has its own kernels: cuBLASLt can sum dy's columns beside the product
 // (BGRADB), but overwrites what was summed before.
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
                             Tensor dbias) {

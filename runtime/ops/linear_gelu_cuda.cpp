@@ -1,13 +1,16 @@
+// GELU as an epilogue of cuBLASLt's products where it has such kernels
+// (GemmRunner::try_multiply()), which saves a pass through memory; otherwise the two ops, one after
+// the other.
 #include "runtime/cuda/gemm_runner.h"
 #include "runtime/ops/backend_cuda.h"
 
 namespace masformer::cuda {
 namespace {
 
-// Whether the product has something to sum.
-bool multiply(const Stream& stream, const Gemm& product) {
-  return product.c.elements() > 0 && product.a.columns() > 0 &&
-         gemms_of(stream).try_multiply(product);
+// Issues the product and its epilogue as one. Returns false if there is no such kernel, or nothing
+// to sum.
+bool multiply(const Stream& stream, const Gemm& gemm) {
+  return gemm.c.elements() > 0 && gemm.a.columns() > 0 && gemms_of(stream).try_multiply(gemm);
 }
 
 }  // namespace
@@ -26,7 +29,8 @@ void linear_gelu(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Ten
   cuda::gelu(stream, before, after);
 }
 
-// The bias's gradient is not summed on the way (DGELU_BGRAD): it would be rounded to bf16.
+// The bias's gradient is not summed in the same epilogue (DGELU_BGRAD), which would round it to
+// bf16.
 void linear_backward_input_gelu(const Stream& stream, Tensor dy, Tensor weight, Tensor before,
                                 Tensor dbefore) {
   if (multiply(stream, {.a = {dy},

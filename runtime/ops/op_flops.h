@@ -1,33 +1,33 @@
-// How much arithmetic a call of an op is, from its operands: a multiply-add counts as 2, matrix
-// products and attention alone count, as in model/cost.h. Attention counts the pairs that its mask
-// lets through, and its backward twice its forward, whatever a kernel computes again.
+// The operations of a call of an op, computed from its operands. A multiply-add counts as 2, and
+// only matrix products and attention count, as in model/cost.h. Attention counts the visible pairs,
+// and its backward twice its forward, whatever a kernel recomputes.
 #pragma once
 
 #include "runtime/ops/op_list.h"
 
 namespace masformer {
 
-// The pairs of a query and a key of `keys` that the mask lets through; of one head and sequence.
+// The visible pairs of a query and a key, for one head and sequence.
 std::int64_t visible_pairs(const AttentionMask& mask, std::int64_t queries, std::int64_t keys);
 
 namespace detail {
 
-// Of two products: queries by keys, and their probabilities by values.
+// Two products: queries with keys, and probabilities with values.
 double attention_flops(const Tensor& q, const Tensor& k, const AttentionMask& mask);
 
-// Of [T, I] by [I, O].
+// The product of [T, I] and [I, O].
 inline double matmul_flops(std::int64_t tokens, std::int64_t inputs, std::int64_t outputs) {
   return 2.0 * static_cast<double>(tokens) * static_cast<double>(inputs) *
          static_cast<double>(outputs);
 }
 
-// Of x [T, I] and weight [O, I], or of dy [T, O] and weight [O, I].
+// x [T, I] with weight [O, I], or dy [T, O] with weight [O, I].
 template <class... Others>
 double linear_flops(const Tensor& rows, const Tensor& weight, const Others&...) {
   return matmul_flops(rows.dim(0), weight.dim(0), weight.dim(1));
 }
 
-// Of dy [T, O] and x [T, I].
+// dy [T, O] with x [T, I].
 template <class... Others>
 double linear_weight_flops(const Tensor& dy, const Tensor& x, const Others&...) {
   return matmul_flops(dy.dim(0), dy.dim(1), x.dim(1));
@@ -40,8 +40,8 @@ double attention_flops(const Args& args) {
 
 }  // namespace detail
 
-// Of a call of `op` with these operands, which are those of its function after the stream. 0 where
-// it isn't counted.
+// The operations of a call of `op`. `operands` are the arguments of its function after the stream.
+// 0 for ops that are not counted.
 template <Op op, class... Operands>
 double op_flops(const Operands&... operands) {
   if constexpr (op == Op::linear || op == Op::linear_gelu || op == Op::linear_backward_input ||

@@ -1,5 +1,5 @@
-// Work split between the threads of a CPU stream, so that who does what depends on their number
-// alone and results come out the same every time.
+// Work split between the threads of a CPU stream. Which thread does what depends only on their
+// number, so that results are the same every time.
 #pragma once
 
 #include <algorithm>
@@ -10,24 +10,25 @@
 
 namespace masformer::cpu {
 
-// Elements [begin, end), the share of thread `part` of a stream.
+// Elements [begin, end): the share of one thread.
 struct Part {
   std::int64_t begin = 0;
   std::int64_t end = 0;
 };
 
-// Share `part` of [0, size) cut into `parts`; borders are multiples of `grain`.
+// Share `part` of [0, size), cut into `parts` shares at multiples of `grain`.
 inline Part part_of(std::int64_t size, std::int64_t parts, std::int64_t part, std::int64_t grain) {
   const std::int64_t grains = ceil_div(size, grain);
   return {std::min(size, grains * part / parts * grain),
           std::min(size, grains * (part + 1) / parts * grain)};
 }
 
-// Elements in a cache line, of 2 bytes at least: neighbours cut at a multiple of it don't write to
-// one line.
+// Elements in a cache line, for elements of at least 2 bytes: threads whose shares are cut at its
+// multiples do not write to the same line.
 constexpr std::int64_t line_elements = 32;
 
-// Calls work(Part, index) for each of `parts` parts on the stream's threads. `work` must not throw.
+// Calls work(Part, index) for each of `parts` parts, on the stream's threads. `work` must not
+// throw.
 template <class Work>
 void for_each_part_of(const Stream& stream, int parts, std::int64_t size, std::int64_t grain,
                       const Work& work) {
@@ -35,7 +36,7 @@ void for_each_part_of(const Stream& stream, int parts, std::int64_t size, std::i
   for (int part = 0; part < parts; ++part) work(part_of(size, parts, part, grain), part);
 }
 
-// The same with a part for each thread.
+// The same with one part per thread.
 template <class Work>
 void for_each_part(const Stream& stream, std::int64_t size, std::int64_t grain, const Work& work) {
   for_each_part_of(stream, stream.threads(), size, grain, work);

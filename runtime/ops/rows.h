@@ -15,10 +15,10 @@ struct Rows {
 
   constexpr T* operator[](std::int64_t row) const { return data + row * stride; }
   constexpr Rows from(std::int64_t row) const { return {data + row * stride, stride}; }
-  constexpr operator Rows<const T>() const { return {data, stride}; }
+  constexpr operator Rows<const T>() const requires(!std::is_const_v<T>) { return {data, stride}; }
 };
 
-// Of a tensor of two dimensions.
+// The rows of a tensor of two dimensions.
 template <class T>
 Rows<T> rows_of(const Tensor& matrix) {
   return {matrix.data<std::remove_const_t<T>>(), matrix.stride(0)};

@@ -1,4 +1,4 @@
-// Loops over fp32 or bf16, a vector of floats at a time, the last one perhaps not full.
+// Loops over fp32 or bf16 elements, a vector of floats at a time. The last vector may be partial.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ void map_vectors(Part part, const Function& function, To* to, const From*... fro
   if (rest > 0) store_part(to + i, function(load_part(from + i, rest)...), rest);
 }
 
-// state = function(state, from[i]...) for each vector of the part; the missing elements of the
-// last one read as `filler`.
+// state = function(state, from[i]...) for each vector of the part; the missing elements of the last
+// vector read as `filler`.
 template <class Function>
 Vec fold_vectors(Part part, Vec state, const Function& function, const float* from, float filler) {
   std::int64_t i = part.begin;
@@ -31,8 +31,8 @@ Vec fold_vectors(Part part, Vec state, const Function& function, const float* fr
   return function(state, last);
 }
 
-// Elements [begin, begin + count) of a tensor's memory as floats: where they stand, or widened into
-// `scratch` [count].
+// Elements [begin, begin + count) of a tensor's memory as floats: in place if they are fp32, else
+// widened into `scratch` [count].
 inline const float* widened(const Tensor& x, std::int64_t begin, std::int64_t count,
                             float* scratch) {
   if (x.dtype() != DType::bf16) return x.data<float>() + begin;
@@ -41,7 +41,7 @@ inline const float* widened(const Tensor& x, std::int64_t begin, std::int64_t co
   return scratch;
 }
 
-// Where to write such elements as floats, before narrow() puts them into the tensor.
+// Where to write such elements as floats, before narrow() rounds them into the tensor.
 inline float* unrounded(const Tensor& y, std::int64_t begin, float* scratch) {
   return y.dtype() == DType::bf16 ? scratch : y.data<float>() + begin;
 }

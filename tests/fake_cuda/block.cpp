@@ -23,7 +23,7 @@ T take_last(std::vector<T>& values) {
 }  // namespace
 
 Block& block() {
-  static Block& one = *new Block;  // kept to the end: its fibers are never done
+  static Block& one = *new Block;  // never destroyed: its fibers do not end
   return one;
 }
 
@@ -97,7 +97,7 @@ void Block::switch_away() {
   if (fiber_ != &from) from.switch_to(*fiber_);
 }
 
-// The program's goes on where all threads are done, or wait for ever.
+// The program's own fiber continues when all threads are done or wait forever.
 Fiber& Block::next() {
   if (!ready_.empty()) {
     enter(take_last(ready_));
@@ -108,7 +108,7 @@ Fiber& Block::next() {
 
 Fiber& Block::idle_fiber() {
   if (!idle_.empty()) return *take_last(idle_);
-  constexpr std::size_t in_use = 512;  // about as many bytes of each stack
+  constexpr std::size_t in_use = 512;  // about the bytes of each stack that are in use
   return fibers_.emplace_back(run_threads, fibers_.size() % 8 * in_use);
 }
 
@@ -150,7 +150,7 @@ void Block::report_stall() const {
         waits += fmt::format("\n  lane {} of warp {} at {} with mask {:#x}", lane, i,
                              to_string(call.site), call.mask);
       }
-  report("block {}: threads wait for each other for ever:{}", to_string(blockIdx), waits);
+  report("block {}: threads wait for each other forever:{}", to_string(blockIdx), waits);
 }
 
 void meet_block(Site site) {

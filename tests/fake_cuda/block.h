@@ -1,6 +1,6 @@
-// Runs the threads of a block in turns that end where a thread waits. A fiber runs threads one
-// after the other; one that waits keeps the fiber, and another fiber goes on. So threads that never
-// wait cost no switch.
+// Runs the threads of a block, one at a time, on fibers. A fiber runs threads one after the other;
+// a thread that waits keeps its fiber, and another fiber continues with the next threads. So
+// threads that never wait cost no switch.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,15 +13,15 @@
 
 namespace fake_cuda {
 
-constexpr int max_threads = 1024;  // of a block
+constexpr int max_threads = 1024;  // per block
 
 class Block {
  public:
-  // Runs a block of `shape` to its end; each thread calls `body`. Sets the built-in variables but
-  // for the grid's. Fibers are kept for the next block.
+  // Runs a block of `shape` to its end; each thread calls `body`. Sets the built-in variables
+  // except the grid's. Fibers are kept for the next block.
   void run(const dim3& shape, const uint3& index, const std::function<void()>& body);
 
-  // Called by the threads.
+  // Threads call these.
   void meet_block(Site site);
   std::uint64_t meet_warp(const Warp::Call& call);
   int running() const { return running_; }
@@ -29,13 +29,13 @@ class Block {
  private:
   struct Thread {
     uint3 index;
-    Fiber* fiber;  // once it has started
+    Fiber* fiber;  // null until it starts
   };
 
   static void run_threads();  // what a fiber does
   void start(const dim3& shape);
   void set_indices(const dim3& shape);
-  // Appends all threads: warps in a drawn order, and the lanes of each.
+  // Appends all threads: warps in a random order, and the lanes of each warp in one.
   void append_all(std::vector<int>& threads) const;
   void enter(int thread);
   void leave();
@@ -49,19 +49,19 @@ class Block {
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   int size_ = 0, running_ = 0;
-  int left_ = 0;        // threads that returned from the kernel
+  int left_ = 0;        // threads that have returned from the kernel
   int at_barrier_ = 0;  // threads that wait at `barrier_`
   Site barrier_{};
-  // Of both the last goes on first: a warp whose lanes have met stays in the caches.
+  // The last of each runs first: a warp whose lanes have just met is still in the caches.
   std::vector<int> unstarted_, ready_;
 
   Fiber program_;
   std::deque<Fiber> fibers_;
   std::vector<Fiber*> idle_;
-  Fiber* fiber_ = &program_;  // that runs
+  Fiber* fiber_ = &program_;  // the running one
 };
 
-// The one block that runs.
+// The running block; there is only one.
 Block& block();
 
 }  // namespace fake_cuda

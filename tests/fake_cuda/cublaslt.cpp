@@ -1,4 +1,4 @@
-// cuBLASLt's products, on the double's streams.
+// cuBLASLt's products, on the fake's streams.
 #include "tests/fake_cuda/cublaslt_rules.h"
 #include "tests/fake_cuda/device_memory.h"
 #include "tests/fake_cuda/report.h"
@@ -11,7 +11,7 @@ namespace {
 
 void require_on_device(const char* name, const Matrix& matrix) {
   if (device_memory().holds(matrix.data, static_cast<std::size_t>(matrix.bytes()))) return;
-  report("a product's {} [{}, {}] at {} isn't in the device's memory", name, matrix.rows,
+  report("a product's {} [{}, {}] at {} is not in the device's memory", name, matrix.rows,
          matrix.columns, matrix.data);
 }
 
@@ -86,7 +86,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   enqueue(stream, [issued, workspace, bytes = chosen->workspace_bytes] {
-    if (bytes > 0) std::memset(workspace, 0xff, bytes);  // what stood there is gone
+    if (bytes > 0) std::memset(workspace, 0xff, bytes);  // the old contents are lost
     multiply(issued);
     return true;
   });

@@ -21,7 +21,7 @@ Matrix matrix(const LayoutState& layout, const void* data) {
 }
 
 bool well_formed(const LayoutState& layout) {
-  if (layout.order != CUBLASLT_ORDER_COL) report("this double's matrices are column-major");
+  if (layout.order != CUBLASLT_ORDER_COL) report("this fake knows only column-major matrices");
   return layout.rows > 0 && layout.columns > 0 &&
          layout.ld >= static_cast<std::int64_t>(layout.rows);
 }
@@ -64,7 +64,7 @@ cublasStatus_t check_epilogue(const OperationState& operation, const MatrixProdu
     case CUBLASLT_EPILOGUE_DGELU:
       break;
     default:
-      report("this double knows no epilogue {}", operation.epilogue);
+      report("this fake knows no epilogue {}", operation.epilogue);
   }
   const bool bias = operation.epilogue & with_bias, aux = operation.epilogue & with_aux;
   if (bias && operation.bias == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
@@ -79,7 +79,7 @@ cublasStatus_t check_epilogue(const OperationState& operation, const MatrixProdu
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// FNV-1a, of all that a kernel is chosen for.
+// FNV-1a of everything that a kernel is chosen for.
 std::uint64_t digest(const Description& given) {
   std::uint64_t hash = 0xcbf29ce484222325;
   const auto add = [&hash](auto value) { hash = (hash ^ std::uint64_t(value)) * 0x100000001b3; };
@@ -97,7 +97,7 @@ std::uint64_t digest(const Description& given) {
   return hash;
 }
 
-// What of a promised alignment the kernel makes use of.
+// The part of a promised alignment that the kernel uses.
 std::uint16_t used(const Matrix& matrix, std::uint64_t promised) {
   return static_cast<std::uint16_t>(on_borders(matrix, promised) ? vector_bytes
                                                                  : size_of(matrix.type));

@@ -1,9 +1,9 @@
-// Which products the double of cuBLASLt takes, and what its kernels ask of pointers.
+// Which products the fake of cuBLASLt accepts, and the alignment that its kernels require.
 //
-// Refused is what the real one's documentation says that it refuses, and three things that differ
-// from kernel to kernel there and are settled here so that callers meet them: an epilogue on bf16
-// takes matrices whose columns all start on borders of 16 bytes; long sums take a workspace; a
-// kernel takes pointers as aligned as was promised.
+// It refuses what cuBLASLt's documentation says is refused. Three things differ there from kernel
+// to kernel; here they are always required, so that tests exercise them: an epilogue on bf16 needs
+// matrices whose columns all start at multiples of 16 bytes; long sums need a workspace; pointers
+// must be as aligned as was promised when the kernel was chosen.
 #pragma once
 
 #include "tests/fake_cuda/cublaslt_state.h"
@@ -16,7 +16,7 @@ struct Description {
   LayoutState a, b, c, d;
 };
 
-// None where a descriptor was not initialised.
+// Nothing if a descriptor was not initialised.
 std::optional<Description> described(cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a,
                                      cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
                                      cublasLtMatrixLayout_t d);
@@ -24,7 +24,7 @@ std::optional<Description> described(cublasLtMatmulDesc_t operation, cublasLtMat
 MatrixProduct product(const Description& given, const void* a, const void* b, const void* c,
                       void* d);
 
-// A kernel for such products, or why there is none.
+// A kernel for such products, or the status that says why there is none.
 cublasStatus_t choose(const Description& given, const PreferenceState& wish, KernelState& chosen);
 
 // Whether the kernel was chosen for such products.

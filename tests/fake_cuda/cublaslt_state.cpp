@@ -32,7 +32,7 @@ cublasStatus_t set(OperationState& state, cublasLtMatmulDescAttributes_t attribu
     case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE:
       return assign(state.aux_type, value, bytes);
     default:
-      report("this double knows no attribute {} of a product", static_cast<int>(attribute));
+      report("this fake knows no attribute {} of a product", static_cast<int>(attribute));
   }
 }
 
@@ -52,7 +52,7 @@ cublasStatus_t set(PreferenceState& state, cublasLtMatmulPreferenceAttributes_t 
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
       return assign(state.d_alignment, value, bytes);
     default:
-      report("this double knows no attribute {} of a preference", static_cast<int>(attribute));
+      report("this fake knows no attribute {} of a preference", static_cast<int>(attribute));
   }
 }
 

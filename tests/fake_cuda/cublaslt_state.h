@@ -1,4 +1,4 @@
-// What the double keeps in cuBLASLt's opaque descriptors.
+// The contents of cuBLASLt's opaque descriptors in the fake.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace fake_cuda {
 
-// Each begins with a number of its kind, which memory that was not initialised doesn't hold.
+// Each begins with a number that identifies its kind and is not found in uninitialised memory.
 struct LayoutState {
   std::uint32_t mark = 0xb1a50001;
   std::int32_t order = CUBLASLT_ORDER_COL;
@@ -35,7 +35,7 @@ struct PreferenceState {
   std::uint32_t a_alignment = 256, b_alignment = 256, c_alignment = 256, d_alignment = 256;
 };
 
-// A kernel: which products it computes, and what it asks of pointers and workspace.
+// A kernel: the products that it computes, and the alignment and workspace that it requires.
 struct KernelState {
   std::uint32_t mark = 0xb1a50004;
   std::uint16_t a_alignment = 0, b_alignment = 0, c_alignment = 0, d_alignment = 0;
@@ -50,7 +50,7 @@ void write(const State& state, Opaque* opaque) {
   std::memcpy(opaque, &state, sizeof state);
 }
 
-// None where there is no such state.
+// Nothing if there is no such state.
 template <class State, class Opaque>
 std::optional<State> read(const Opaque* opaque) {
   if (opaque == nullptr) return std::nullopt;

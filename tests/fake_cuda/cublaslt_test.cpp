@@ -1,4 +1,4 @@
-// The double's products against their definition, and what it refuses.
+// The fake's products against their definition, and what it refuses.
 #include <cmath>
 #include <cublasLt.h>
 
@@ -82,7 +82,7 @@ class Planned {
   cublasLtHandle_t handle_ = nullptr;
 };
 
-// Small integers, which bf16 and all sums here hold.
+// Small integers, which bf16 and all sums here represent exactly.
 template <class T>
 std::vector<T> integers(std::size_t count, int seed) {
   std::vector<T> values;
@@ -130,7 +130,7 @@ TEST_P(Products, EqualTheirDefinition) {
 INSTANTIATE_TEST_SUITE_P(Transposes, Products, testing::Combine(testing::Bool(), testing::Bool()));
 
 // With a 1 x 1 product of x and 1 for each element: gelu and its slope at x.
-TEST(Epilogues, AreGeluAndItsSlope) {
+TEST(Epilogues, ComputeGeluAndItsSlope) {
   const Problem forward{.m = 8, .n = 1, .k = 8, .epilogue = CUBLASLT_EPILOGUE_GELU_AUX_BIAS};
   Problem backward = forward;
   backward.epilogue = CUBLASLT_EPILOGUE_DGELU;
@@ -158,7 +158,7 @@ TEST(Epilogues, AreGeluAndItsSlope) {
   }
 }
 
-TEST(Refusals, OfWhatTheRealOneRefuses) {
+TEST(CublasLt, RefusesWhatTheRealLibraryRefuses) {
   constexpr auto invalid = CUBLAS_STATUS_INVALID_VALUE, unsupported = CUBLAS_STATUS_NOT_SUPPORTED;
   constexpr auto gelu = CUBLASLT_EPILOGUE_GELU_AUX;
   const DeviceArray<float> memory(256);
@@ -192,7 +192,7 @@ TEST(Refusals, OfWhatTheRealOneRefuses) {
   EXPECT_EQ(blank.choose(), invalid) << "a layout that was not initialised";
 }
 
-TEST(Refusals, OfCallsThatTheKernelIsNotFor) {
+TEST(CublasLt, RefusesCallsThatAKernelWasNotChosenFor) {
   const DeviceArray<float> memory(1 << 20), workspace(1 << 14);
   float* const data = memory.data();
   const TestStream stream;

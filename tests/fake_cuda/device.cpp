@@ -1,9 +1,9 @@
-// The pretend device: what a Hopper GPU would say of itself, but for its size. All ranks have the
-// same one, or each its own, as the only one that it is shown, where MASFORMER_CUDA_DOUBLE_OWN is
-// "device", and its own part of one (MIG) where that is "part"; where it is "socket", even ranks
-// are shown two devices and odd ranks two others; where it is "more", rank 0 is shown one device
-// and the others that and another. MASFORMER_CUDA_DOUBLE_BROKEN is the error that stands between
-// the program and the device.
+// The fake device, with the properties of a Hopper GPU except its size. MASFORMER_FAKE_CUDA_OWN
+// says which devices are visible to a rank. By default, all ranks see the same one. "device": each
+// sees only its own. "part": each sees its own part (MIG) of one device. "socket": even ranks see
+// two devices, and odd ranks see two others. "more": rank 0 sees one device, and the others see
+// that one and another. MASFORMER_FAKE_CUDA_BROKEN is an error that keeps the program from using
+// the device.
 #include <cstdlib>
 #include <cstring>
 
@@ -14,14 +14,14 @@ namespace {
 
 using fake_cuda::remembered;
 
-// This process's among mpirun's.
+// This process's rank under mpirun.
 int rank() {
   const char* const rank = std::getenv("OMPI_COMM_WORLD_RANK");
   return rank ? std::atoi(rank) : 0;
 }
 
 bool ranks_own(const char* what) {
-  const char* const own = std::getenv("MASFORMER_CUDA_DOUBLE_OWN");
+  const char* const own = std::getenv("MASFORMER_FAKE_CUDA_OWN");
   return own != nullptr && std::strcmp(own, what) == 0;
 }
 
@@ -29,7 +29,7 @@ int devices_shown() {
   return ranks_own("socket") || (ranks_own("more") && rank() > 0) ? 2 : 1;
 }
 
-// Among all of the machine's.
+// The index among all of the machine's devices.
 int number_of(int index) {
   if (ranks_own("socket")) return 2 * (rank() % 2) + index;
   if (ranks_own("more")) return index;
@@ -46,7 +46,7 @@ cudaDeviceProp properties(int index) {
   cudaDeviceProp device{};
   device.uuid.bytes[0] = static_cast<char>(number_of(index));
   device.pciBusID = ranks_own("part") ? 0 : number_of(index);
-  std::strcpy(device.name, "double");
+  std::strcpy(device.name, "fake");
   device.major = 9;
   device.minor = 0;
   device.totalGlobalMem = fake_cuda::device_memory().total();
@@ -69,7 +69,7 @@ cudaDeviceProp properties(int index) {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = devices_shown();
-  const char* const broken = std::getenv("MASFORMER_CUDA_DOUBLE_BROKEN");
+  const char* const broken = std::getenv("MASFORMER_FAKE_CUDA_BROKEN");
   return remembered(broken ? static_cast<cudaError_t>(std::atoi(broken)) : cudaSuccess);
 }
 

@@ -15,18 +15,19 @@ namespace {
 
 using masformer::round_up;
 
-constexpr std::size_t unit = 512;    // of allocations, as on a device
-constexpr std::size_t margin = 512;  // poisoned bytes behind each, which belong to nobody
+constexpr std::size_t unit = 512;    // allocations are multiples of it, as on a device
+constexpr std::size_t margin = 512;  // poisoned bytes behind each allocation, for overruns
 constexpr std::size_t page = 4096;
-constexpr std::size_t huge_page = 2 << 20;  // which make the many calls of mprotect quick
+constexpr std::size_t huge_page =
+    2 << 20;  // fewer pages make mprotect(), which is called often, faster
 constexpr std::byte poison{0xff};
 
-// What an allocation takes, of the addresses.
+// The bytes of the address range that an allocation takes.
 std::size_t extent(std::size_t bytes) {
   return round_up(bytes, unit) + margin;
 }
 
-// Those that lie between the two wholly: the system may have their memory back.
+// Gives the memory of whole pages between the two back to the system.
 void drop_pages(std::byte* from, std::byte* to) {
   const auto first = round_up(reinterpret_cast<std::uintptr_t>(from), page);
   const auto last = reinterpret_cast<std::uintptr_t>(to) / page * page;
@@ -34,7 +35,7 @@ void drop_pages(std::byte* from, std::byte* to) {
 }
 
 std::size_t configured_bytes() {
-  const char* bytes = std::getenv("MASFORMER_CUDA_DOUBLE_MEMORY");
+  const char* bytes = std::getenv("MASFORMER_FAKE_CUDA_MEMORY");
   return bytes ? std::strtoull(bytes, nullptr, 10) : std::size_t{4} << 30;
 }
 
@@ -53,7 +54,7 @@ DeviceMemory::DeviceMemory(std::size_t bytes) : total_(bytes) {
   start_ =
       reinterpret_cast<std::byte*>(round_up(reinterpret_cast<std::uintptr_t>(start), huge_page));
   end_ = start_ + addresses;
-  madvise(start_, addresses, MADV_HUGEPAGE);  // where there are none, it is slower
+  madvise(start_, addresses, MADV_HUGEPAGE);  // without huge pages it is slower
 }
 
 void* DeviceMemory::take(std::size_t bytes) {
@@ -68,7 +69,7 @@ void* DeviceMemory::take(std::size_t bytes) {
   return start;
 }
 
-// The first that is large enough.
+// The first gap that is large enough.
 std::byte* DeviceMemory::find_gap(std::size_t bytes) const {
   std::byte* gap = start_;
   for (const auto& [start, taken] : taken_at_) {
@@ -113,7 +114,7 @@ void DeviceMemory::close() {
   protect(PROT_NONE);
 }
 
-// Up to the end of what is taken.
+// Up to the end of the last allocation.
 void DeviceMemory::protect(int protection) const {
   if (taken_at_.empty()) return;
   const auto& [last, bytes] = *std::prev(taken_at_.end());

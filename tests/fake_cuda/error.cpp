@@ -12,7 +12,7 @@ struct Description {
   const char *name, *text;
 };
 
-// Those that the double returns, or is told to.
+// Those that the fake returns, by itself or on demand.
 constexpr Description descriptions[] = {
     {cudaSuccess, "cudaSuccess", "no error"},
     {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
@@ -24,7 +24,7 @@ constexpr Description descriptions[] = {
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     {cudaErrorSystemNotReady, "cudaErrorSystemNotReady", "system not yet initialized"},
-    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported by the double"},
+    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported by the fake"},
 };
 
 const Description* described(cudaError_t error) {
@@ -45,11 +45,11 @@ cudaError_t remembered(cudaError_t error) {
 using fake_cuda::described;
 
 const char* cudaGetErrorName(cudaError_t error) {
-  return described(error) ? described(error)->name : "an error unknown to the double";
+  return described(error) ? described(error)->name : "an error unknown to the fake";
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
-  return described(error) ? described(error)->text : "an error unknown to the double";
+  return described(error) ? described(error)->text : "an error unknown to the fake";
 }
 
 cudaError_t cudaGetLastError() {

@@ -1,4 +1,4 @@
-// Events. What waits for one waits for the record that was its last when the wait was issued.
+// Events. A wait is for the event's last record when the wait was issued.
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -11,12 +11,12 @@ namespace {
 
 struct Record {
   bool done = false;
-  bool waited_for = false;  // counted
+  bool waited_for = false;  // and counted
   std::chrono::steady_clock::time_point when;
   cudaStream_t stream = nullptr;
-  std::uint64_t number = 0;  // of the pieces issued to the stream
+  std::uint64_t number = 0;  // of pieces issued to the stream
 
-  // Counts that the host waits for it, if that is all that the stream has to do but a few pieces.
+  // Counts a wait of the host, if the stream has at most a few more pieces of work.
   void note_wait() {
     constexpr int few = 8;
     if (waited_for || done || fake_cuda::issued(stream) >= number + few) return;
@@ -25,10 +25,11 @@ struct Record {
   }
 };
 
-// A host that asks for the same event again and again, and issues nothing, waits for it.
+// A host that repeatedly asks for the same event, and issues nothing in between, waits for it.
 void note_query(const std::shared_ptr<Record>& record) {
   constexpr int often = 8;
-  static auto& last = *new std::shared_ptr<Record>;  // asked for when others are destroyed, too
+  static auto& last =
+      *new std::shared_ptr<Record>;  // never destroyed: used while other objects are
   static std::uint64_t issued_then;
   static int times;
   const std::uint64_t issued = fake_cuda::issued_in_all();

@@ -1,4 +1,4 @@
-// Stacks between which one host thread switches.
+// Fibers: stacks between which one host thread switches.
 #pragma once
 
 #include <boost/context/fiber.hpp>
@@ -6,8 +6,8 @@
 
 namespace fake_cuda {
 
-// A stack with a guard page below it that begins `shift` bytes lower than its first page allows:
-// fibers that all began at the same place of a page would share a few sets of the caches.
+// A stack with a guard page below it. It begins `shift` bytes below the top of its first page:
+// fibers that all began at the same offset in a page would compete for a few sets of the caches.
 class ShiftedStack {
  public:
   explicit ShiftedStack(std::size_t shift) : shift_(shift) {}
@@ -23,7 +23,7 @@ class ShiftedStack {
   }
 
  private:
-  static constexpr std::size_t bytes = 128 << 10;  // touched pages alone are taken
+  static constexpr std::size_t bytes = 128 << 10;  // only pages that are touched take memory
 
   static void move(boost::context::stack_context& stack, std::size_t down) {
     stack.sp = static_cast<char*>(stack.sp) - down;
@@ -36,9 +36,9 @@ class ShiftedStack {
 
 class Fiber {
  public:
-  // The stack on which the program runs anyway.
+  // The program's own stack.
   Fiber() = default;
-  // One on which `body` is called again and again. It stays until the program ends.
+  // A fiber that calls `body` repeatedly. It exists until the program ends.
   Fiber(void (*body)(), std::size_t stack_shift)
       : rest_(std::allocator_arg, ShiftedStack(stack_shift),
               [body](boost::context::fiber&&) -> boost::context::fiber {
@@ -47,7 +47,7 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Called on this one, goes on with `other`; returns when another one switches to this.
+  // Called on this fiber, continues with `other`. Returns when another fiber switches to this one.
   void switch_to(Fiber& other) {
     std::move(other.rest_).resume_with([this](boost::context::fiber&& rest) {
       rest_ = std::move(rest);
@@ -56,7 +56,7 @@ class Fiber {
   }
 
  private:
-  boost::context::fiber rest_;  // of what it does; empty while it runs
+  boost::context::fiber rest_;  // its continuation; empty while it runs
 };
 
 }  // namespace fake_cuda

@@ -1,4 +1,4 @@
-// Grids of blocks, one after the other in a drawn order.
+// Grids: their blocks run one after the other, in a random order.
 #include <algorithm>
 
 #include "tests/fake_cuda/block.h"
@@ -11,7 +11,7 @@
 namespace fake_cuda {
 namespace {
 
-// As on a device of compute capability 9.0.
+// The limits of compute capability 9.0.
 bool is_possible(const dim3& grid, const dim3& shape) {
   const auto within = [](unsigned size, unsigned most) { return size >= 1 && size <= most; };
   return within(grid.x, 0x7fffffff) && within(grid.y, 65535) && within(grid.z, 65535) &&

@@ -1,4 +1,4 @@
-// Kernels that do what CUDA defines: the emulator gives what their definition says, for any order.
+// Kernels whose behaviour CUDA defines: the fake gives the defined results, whatever the order.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -26,7 +26,7 @@ __global__ void sum_blocks(const int* values, int* sums) {
   sums[blockIdx.x] = sum;
 }
 
-TEST(KernelTest, ABlockAddsByShufflesAndSharedMemory) {
+TEST(KernelTest, BlockAddsByShufflesAndSharedMemory) {
   constexpr int blocks = 7;
   for (const int threads : {32, 96, 256, 1024}) {
     std::vector<int> values(blocks * threads), expected(blocks, 0);
@@ -61,7 +61,7 @@ TEST(KernelTest, EachThreadOfEachBlockRunsOnce) {
   }
 }
 
-// out [4, blockDim.x]: what each kind of shuffle gives where lane i gives i.
+// out [4, blockDim.x]: the result of each kind of shuffle if lane i gives i.
 template <class T>
 __global__ void shuffle_all(T* out, int operand, int width) {
   const int lane = static_cast<int>(threadIdx.x) % warpSize;
@@ -101,14 +101,14 @@ void expect_defined_shuffles() {
     }
 }
 
-TEST(KernelTest, ShufflesOfFourAndEightBytes) {
+TEST(KernelTest, ShufflesMoveFourAndEightBytes) {
   expect_defined_shuffles<int>();
   expect_defined_shuffles<float>();
   expect_defined_shuffles<double>();
   expect_defined_shuffles<unsigned long long>();
 }
 
-// Halves of a warp vote apart, about whether the lane's number divides by 3. out [blockDim.x, 3]
+// Each half of a warp votes on whether the lane's number is a multiple of 3. out [blockDim.x, 3]
 __global__ void vote(unsigned* out) {
   const unsigned lane = threadIdx.x, mask = lane < 16 ? 0xffff : 0xffff0000;
   const int multiple = lane % 3 == 0;
@@ -117,7 +117,7 @@ __global__ void vote(unsigned* out) {
   out[3 * lane + 2] = static_cast<unsigned>(__all_sync(mask, lane >= 16));
 }
 
-TEST(KernelTest, VotesAmongTheLanesOfAMask) {
+TEST(KernelTest, VotesCountOnlyTheLanesOfTheMask) {
   const DeviceArray<unsigned> out(96);
   ASSERT_EQ(start(1, 32, nullptr, vote, out.data()), cudaSuccess);
   const std::vector<unsigned> votes = out.values();
@@ -130,7 +130,7 @@ TEST(KernelTest, VotesAmongTheLanesOfAMask) {
   }
 }
 
-// Writes what a shared variable holds before the block has written it.
+// Writes the contents of a shared variable that the block has not written.
 template <int size>
 __global__ void read_unset(float* out) {
   __shared__ float values[size];
@@ -145,7 +145,7 @@ TEST(KernelTest, SharedMemoryIsPoisonedForEachBlock) {
   EXPECT_TRUE(std::ranges::all_of(values, [](float x) { return std::isnan(x); }));
 }
 
-// Each thread reads what its neighbour wrote, having waited for it or not.
+// Each thread reads what its neighbour wrote, with or without a barrier in between.
 __global__ void rotate(int* out, bool wait) {
   __shared__ int values[128];
   const unsigned i = threadIdx.x;
@@ -154,7 +154,7 @@ __global__ void rotate(int* out, bool wait) {
   out[i] = values[(i + 1) % blockDim.x];
 }
 
-TEST(KernelTest, AMissingBarrierShows) {
+TEST(KernelTest, MissingBarrierGivesWrongResults) {
   std::vector<int> expected(128);
   for (int i = 0; i < 128; ++i) expected[i] = (i + 1) % 128;
   int wrong = 0;
@@ -169,12 +169,12 @@ TEST(KernelTest, AMissingBarrierShows) {
   EXPECT_EQ(wrong, seeds);
 }
 
-// Blocks note the order in which they ran.
+// Blocks record the order in which they run.
 __global__ void note_order(int* next, int* order) {
   order[(*next)++] = static_cast<int>(blockIdx.x);
 }
 
-TEST(KernelTest, TheOrderOfBlocksDependsOnTheSeed) {
+TEST(KernelTest, OrderOfBlocksDependsOnTheSeed) {
   constexpr int blocks = 20;
   std::vector<std::vector<int>> orders;
   for (const int seed : {1, 1, 2}) {

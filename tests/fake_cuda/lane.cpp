@@ -8,7 +8,7 @@ namespace {
 // The first lane of the group.
 int group(int width) {
   if (width < 1 || width > warpSize || !std::has_single_bit(static_cast<unsigned>(width)))
-    report("a shuffle among {} lanes: the width is a power of two up to {}", width, warpSize);
+    report("a shuffle among {} lanes: the width must be a power of two up to {}", width, warpSize);
   return lane() & ~(width - 1);
 }
 
@@ -32,7 +32,7 @@ int lane_below(unsigned distance, int width) {
   return distance <= static_cast<unsigned>(room) ? lane() - static_cast<int>(distance) : lane();
 }
 
-// Lanes of an earlier group may be read, those of a later one not.
+// Lanes of an earlier group may be read, those of a later group may not.
 int crossed_lane(int mask, int width) {
   const int source = lane() ^ mask;
   return source >= 0 && source < group(width) + width ? source : lane();

@@ -51,7 +51,7 @@ class Floats {
   Matrix matrix_;
 };
 
-// oneDNN's product is row-major: of the transposes, then, which is b^T a^T.
+// oneDNN's product is row-major, so it computes the transpose: b^T a^T.
 void sum(const MatrixProduct& p, const Matrix& sums) {
   const Floats a(p.a), b(p.b);
   const dnnl_status_t status = dnnl_sgemm(p.b_transposed ? 'T' : 'N', p.a_transposed ? 'T' : 'N',
@@ -72,7 +72,7 @@ float gelu_slope(float x) {
   return (1 + t) / 2 + x / 2 * (1 - t * t) * root * (1 + 3 * cubic * x * x);
 }
 
-// The element that is stored, and what goes beside it.
+// The element that is stored, and its value for the auxiliary matrix.
 float finished(const MatrixProduct& p, float value, std::int64_t i, std::int64_t j) {
   if (p.beta != 0) value += p.beta * load(p.c, i, j);
   if (p.epilogue & with_bias) value += load(p.bias, i, 0);

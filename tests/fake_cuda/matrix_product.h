@@ -12,7 +12,7 @@ struct Matrix {
   cudaDataType_t type = CUDA_R_32F;
   std::int64_t rows = 0, columns = 0, ld = 0;
 
-  // From the first element to the last.
+  // From the first element to the last, with gaps.
   std::int64_t bytes() const;
 };
 
@@ -22,7 +22,7 @@ std::int64_t size_of(cudaDataType_t type);
 struct MatrixProduct {
   Matrix a, b, c, d;
   bool a_transposed = false, b_transposed = false;
-  float alpha = 1, beta = 0;  // c is not read where beta is 0
+  float alpha = 1, beta = 0;  // c is not read if beta is 0
   std::uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   Matrix bias;  // [m, 1]
   Matrix aux;   // [m, n]

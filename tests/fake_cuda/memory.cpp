@@ -15,7 +15,7 @@ namespace {
 using fake_cuda::device_memory;
 using fake_cuda::remembered;
 
-// Where, and how many bytes. Kept to the end, as plugins free theirs late.
+// Bytes by address. Never destroyed, since plugins free theirs late.
 std::map<const std::byte*, std::size_t>& pinned_memory =
     *new std::map<const std::byte*, std::size_t>;
 
@@ -36,7 +36,7 @@ Place place_of(const void* start, std::size_t bytes) {
   return is_pinned(start, bytes) ? Place::pinned : Place::pageable;
 }
 
-// Whether the operands are where the kind of copy says.
+// Whether the operands are where the kind of copy says that they are.
 bool throw_collectively(Place to, Place from, cudaMemcpyKind kind) {
   if (to == Place::nowhere || from == Place::nowhere) return false;
   const bool to_device = to == Place::device, from_device = from == Place::device;
@@ -115,7 +115,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return cudaSuccess;
 }
 
-// CUDA may be done with pageable memory when this returns; here it never is.
+// CUDA may or may not be done with pageable memory when this returns; the fake never is.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   if (!fake_cuda::is_stream(stream)) return remembered(cudaErrorInvalidResourceHandle);

@@ -1,4 +1,4 @@
-// What CUDA leaves undefined or answers with an error is found.
+// The fake finds what CUDA leaves undefined or answers with an error.
 #include <string>
 
 #include "tests/fake_cuda/test_support.h"
@@ -97,7 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 __global__ void do_nothing() {}
 
-TEST(LaunchTest, ImpossibleShapesAreRefused) {
+TEST(LaunchTest, RefusesImpossibleShapes) {
   struct Shape {
     dim3 grid, block;
     cudaError_t error;
@@ -123,12 +123,12 @@ __global__ void write(int* out) {
   out[threadIdx.x] = 1;
 }
 
-TEST(MemoryTest, PointersOfTheHostReachNoKernel) {
+TEST(MemoryTest, RefusesHostPointersAsKernelArguments) {
   int value = 0;
   EXPECT_DEATH(start(1, 1, nullptr, write, &value), "neither to the device nor to pinned");
 }
 
-TEST(MemoryTest, TheHostReachesNoDeviceMemory) {
+TEST(MemoryTest, HostAccessToDeviceMemoryCrashes) {
   const DeviceArray<int> values(4);
   const volatile int* first = values.data();
   EXPECT_DEATH(static_cast<void>(*first), "");
@@ -141,7 +141,7 @@ void write_behind() {
   cudaFree(values);
 }
 
-TEST(MemoryTest, WhatIsWrittenBehindAnAllocationIsFound) {
+TEST(MemoryTest, ReportsWritesBehindAnAllocation) {
   EXPECT_DEATH(write_behind(), "16 bytes of device memory were written at byte 16");
 }
 

@@ -1,5 +1,5 @@
-// What becomes of a job where a rank's NCCL fails or stands still: whoever waits for it throws, in
-// seconds, and nothing that is destroyed afterwards waits. Run by several ranks on the doubles.
+// A job in which one rank's NCCL fails or hangs: ranks that wait for it throw within seconds, and
+// nothing that is destroyed afterwards waits. Run by several ranks on the fakes.
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -17,23 +17,23 @@ using test::world;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds timeout(1);
-constexpr int broken = 1;  // the rank
+constexpr int broken = 1;  // a rank
 const test::Way nccl{"nccl", Device::cuda, Transport::nccl};
 
-// The broken rank's next connection or launch after its making goes wrong, while it lives.
+// While it exists, the broken rank's next connection or launch goes wrong.
 class Fault {
  public:
   explicit Fault(const std::string& what) {
-    setenv("MASFORMER_NCCL_DOUBLE_FAULT", fmt::format("{} {} 0", what, broken).c_str(), 1);
+    setenv("MASFORMER_FAKE_NCCL_FAULT", fmt::format("{} {} 0", what, broken).c_str(), 1);
   }
   Fault(const Fault&) = delete;
   Fault& operator=(const Fault&) = delete;
-  ~Fault() { unsetenv("MASFORMER_NCCL_DOUBLE_FAULT"); }
+  ~Fault() { unsetenv("MASFORMER_FAKE_NCCL_FAULT"); }
 };
 
 class NcclFailure : public testing::Test {
  protected:
-  // This rank's groups, and memory that is given back before they are closed, as in the program.
+  // This rank's groups, and memory that is freed before they are closed, as in the program.
   struct Job {
     ProcessGroups groups;
     Cargo<float> x{nccl, std::vector<float>(1000)}, y{nccl, std::vector<float>(1000)};
@@ -46,7 +46,7 @@ class NcclFailure : public testing::Test {
     EXPECT_LT(Clock::now() - begin_, seconds);
   }
 
-  // What `act` throws of a job on this mesh; its own part is undone while the exception passes.
+  // The message of what `act` throws on a job of this mesh; its job is destroyed by the unwinding.
   template <class Act>
   std::string failure(const Mesh& mesh, const Act& act, std::chrono::seconds wait = timeout) {
     try {
@@ -68,9 +68,9 @@ std::string own_words(const std::string& group, const std::string& what) {
 }
 
 const std::string remote_error =
-    "failed: remote process exited or there was a network error; this is a double";
+    "failed: remote process exited or there was a network error; this is a fake";
 
-TEST_F(NcclFailure, OfAnOperationIsFoundOutWhereverARankWaits) {
+TEST_F(NcclFailure, OfAnOperationIsReportedWhereverARankWaits) {
   using Wait = void(Request&, Communicator&, Cargo<float>&);
   Wait* const reading = [](Request& event, Communicator&, Cargo<float>& x) {
     event.wait();
@@ -87,7 +87,7 @@ TEST_F(NcclFailure, OfAnOperationIsFoundOutWhereverARankWaits) {
       const Fault fault("fail launch");
       Communicator& data = *job.groups.data;
       Request event = data.all_reduce(job.x, Reduction::sum);
-      // The others hear of it by their timeout alone.
+      // The others notice only by their timeout.
       (world().rank() == broken ? wait : reading)(event, data, job.x);
     });
     EXPECT_EQ(message, own_words("data", world().rank() == broken
@@ -97,8 +97,8 @@ TEST_F(NcclFailure, OfAnOperationIsFoundOutWhereverARankWaits) {
   }
 }
 
-// A rank that is late each time keeps the host waiting for longer than any of the operations.
-TEST_F(NcclFailure, IsNoneWhereOperationsTakeTheirTime) {
+// A rank that is late every time makes the host wait longer than any single operation takes.
+TEST_F(NcclFailure, IsNotReportedForSlowOperations) {
   const std::chrono::milliseconds late(800);
   const std::string message = failure(
       {.data = world().size()},
@@ -107,7 +107,7 @@ TEST_F(NcclFailure, IsNoneWhereOperationsTakeTheirTime) {
           for (int time = 0; time < 2; ++time) {
             if (world().rank() == broken) std::this_thread::sleep_for(late);
             group->all_reduce(job.x, Reduction::sum).wait();
-            // The double runs nothing that its own process does not wait for.
+            // The fake runs only work that its own process waits for.
             if (world().rank() == broken) job.x.values();
           }
         }
@@ -117,7 +117,7 @@ TEST_F(NcclFailure, IsNoneWhereOperationsTakeTheirTime) {
   EXPECT_EQ(message, "");
 }
 
-TEST_F(NcclFailure, OfAMessageIsFoundOutByItsTwoRanks) {
+TEST_F(NcclFailure, OfAMessageIsReportedByItsTwoRanks) {
   const int rank = world().rank(), ranks = world().size();
   const std::string message = failure({.pipe = ranks}, [&](Job& job) {
     const Fault fault("hang launch");
@@ -136,7 +136,7 @@ TEST_F(NcclFailure, OfAMessageIsFoundOutByItsTwoRanks) {
   }
 }
 
-TEST_F(NcclFailure, OfAConnectionIsFoundOutByAllRanks) {
+TEST_F(NcclFailure, OfAConnectionIsReportedByAllRanks) {
   for (const std::string how : {"hang", "fail"}) {
     const Fault fault(how + " connect");
     const std::string message = failure({.tensor = world().size()}, [](Job&) {});
@@ -146,7 +146,7 @@ TEST_F(NcclFailure, OfAConnectionIsFoundOutByAllRanks) {
   }
 }
 
-TEST_F(NcclFailure, OfThisRankAloneGivesBackMemoryThatOperationsHold) {
+TEST_F(NcclFailure, OfOneRankFreesTheMemoryOfItsOperations) {
   const std::string message = failure({.data = world().size()}, [&](Job& job) {
     if (world().rank() == broken) fail("no more disk");
     Request event = job.groups.data->all_reduce(job.x, Reduction::sum);
@@ -158,7 +158,7 @@ TEST_F(NcclFailure, OfThisRankAloneGivesBackMemoryThatOperationsHold) {
 TEST_F(NcclFailure, EndsOperationsOfSeveralGroupsTogether) {
   const std::string message = failure({.pipe = world().size()}, [&](Job& job) {
     const int last = (world().rank() + world().size() - 1) % world().size();
-    const Request never = job.groups.pipe->receive(job.y, last);  // nobody sends
+    const Request never = job.groups.pipe->receive(job.y, last);  // no rank sends
     const Fault fault("hang launch");
     Request event = job.groups.world->all_reduce(job.x, Reduction::sum);
     while (!event.done()) continue;
@@ -168,11 +168,11 @@ TEST_F(NcclFailure, EndsOperationsOfSeveralGroupsTogether) {
                                "network is down"));
 }
 
-// What the compute stream waits for is another channel's, which nobody asks after.
-TEST_F(NcclFailure, OfAMessageIsFoundOutBehindIt) {
+// The compute stream waits for another connection's operation, which the host does not wait for.
+TEST_F(NcclFailure, OfAMessageIsReportedByWorkAfterIt) {
   const int last = (world().rank() + world().size() - 1) % world().size();
   const std::string message = failure({.pipe = world().size()}, [&](Job& job) {
-    job.groups.pipe->receive(job.y, last).wait();  // nobody sends
+    job.groups.pipe->receive(job.y, last).wait();  // no rank sends
     Request event = job.groups.world->all_reduce(job.x, Reduction::sum);
     while (!event.done()) continue;
   });
@@ -181,12 +181,13 @@ TEST_F(NcclFailure, OfAMessageIsFoundOutBehindIt) {
                                "down"));
 }
 
-// The pipeline's channels are older than the world's.
+// The pipeline's connections are older than the world's.
 TEST_F(NcclFailure, EndsALaunchThatWaitsForAnotherGroupsOperation) {
   const int next = (world().rank() + 1) % world().size();
   const std::string message = failure({.pipe = world().size()}, [&](Job& job) {
     if (world().rank() != broken) return;
-    const Request never = job.groups.world->all_reduce(job.x, Reduction::sum);  // alone
+    const Request never =
+        job.groups.world->all_reduce(job.x, Reduction::sum);  // no other rank calls
     const Fault fault("stall launch");
     job.groups.pipe->send(job.y, next).wait();
   });

@@ -1,5 +1,4 @@
-// What NCCL would answer with wrong results or a hang, its double refuses. By one rank, since that
-// takes no peers.
+// The fake of NCCL refuses what NCCL would answer with wrong results or a hang. One rank is enough.
 #include <nccl.h>
 
 #include "tests/fake_cuda/test_support.h"
@@ -41,14 +40,14 @@ class NcclMisuse : public testing::Test {
   DeviceArray<float> x_{10};
 };
 
-TEST_F(NcclMisuse, NothingIsDoneBeforeItIsReady) {
+TEST_F(NcclMisuse, RefusesCallsBeforeTheCommunicatorIsReady) {
   EXPECT_EQ(sum(x_.data(), x_.data(), 10), ncclInvalidArgument);
   EXPECT_EQ(settled(comm_), ncclSuccess);
   EXPECT_NE(sum(x_.data(), x_.data(), 10), ncclInvalidArgument);
 }
 
-// Its operations come to the stream some time after the call.
-TEST_F(NcclMisuse, OneOperationAfterTheOther) {
+// Its operations reach the stream some time after the call.
+TEST_F(NcclMisuse, RefusesACallWhileAnotherIsLaunched) {
   int refused = 0, taken = 0;
   for (int time = 0; time < 50; ++time) {
     EXPECT_EQ(settled(comm_), ncclSuccess);
@@ -60,33 +59,33 @@ TEST_F(NcclMisuse, OneOperationAfterTheOther) {
   EXPECT_EQ(refused, taken);
 }
 
-TEST_F(NcclMisuse, OperandsAreOnTheDeviceAndInPlaceOrApart) {
+TEST_F(NcclMisuse, RefusesOperandsOnTheHostAndOverlaps) {
   EXPECT_EQ(settled(comm_), ncclSuccess);
   float on_host[10] = {};
-  EXPECT_DEATH(sum(on_host, x_.data(), 10), "what it reads is not on the device");
-  EXPECT_DEATH(sum(x_.data(), on_host, 10), "what it writes is not on the device");
+  EXPECT_DEATH(sum(on_host, x_.data(), 10), "its input is not on the device");
+  EXPECT_DEATH(sum(x_.data(), on_host, 10), "its output is not on the device");
   EXPECT_DEATH(sum(x_.data(), x_.data(), 11), "not on the device");
-  EXPECT_DEATH(sum(x_.data(), x_.data() + 1, 9), "overlap, and not in place");
+  EXPECT_DEATH(sum(x_.data(), x_.data() + 1, 9), "overlap other than in place");
   EXPECT_NE(sum(x_.data(), x_.data() + 5, 5), ncclInvalidArgument);
 }
 
-TEST_F(NcclMisuse, ArgumentsAreChecked) {
+TEST_F(NcclMisuse, RefusesWrongArguments) {
   EXPECT_EQ(settled(comm_), ncclSuccess);
   float* const x = x_.data();
   EXPECT_EQ(ncclAllReduce(x, x, 10, ncclFloat16, ncclSum, comm_, stream_), ncclInvalidArgument);
   EXPECT_EQ(ncclAllReduce(x, x, 10, ncclFloat32, ncclAvg, comm_, stream_), ncclInvalidArgument);
   EXPECT_EQ(ncclBroadcast(x, x, 10, ncclFloat32, 1, comm_, stream_), ncclInvalidArgument);
-  EXPECT_DEATH(ncclSend(x, 10, ncclFloat32, 0, comm_, stream_), "a message to its own sender");
+  EXPECT_DEATH(ncclSend(x, 10, ncclFloat32, 0, comm_, stream_), "a rank sends a message to itself");
   EXPECT_EQ(ncclGroupEnd(), ncclInvalidUsage);
 }
 
-TEST_F(NcclMisuse, ACommunicatorIsFinalizedFirstAndGoneAfterwards) {
+TEST_F(NcclMisuse, RefusesACommunicatorNotFinalizedOrDestroyed) {
   EXPECT_EQ(settled(comm_), ncclSuccess);
   EXPECT_DEATH(ncclCommDestroy(comm_), "destroyed before it is finalized");
   const ncclComm_t other = begin_alone();
   EXPECT_EQ(ncclCommAbort(other), ncclSuccess);
   ncclResult_t state;
-  EXPECT_DEATH(ncclCommGetAsyncError(other, &state), "asked that is none");
+  EXPECT_DEATH(ncclCommGetAsyncError(other, &state), "asked that does not exist");
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 
 std::mt19937_64& sequence() {
   static std::mt19937_64 numbers = [] {
-    const char* seed = std::getenv("MASFORMER_CUDA_DOUBLE_SEED");
+    const char* seed = std::getenv("MASFORMER_FAKE_CUDA_SEED");
     return std::mt19937_64(seed ? std::strtoull(seed, nullptr, 10) : 1);
   }();
   return numbers;

@@ -6,7 +6,7 @@
 namespace fake_cuda {
 
 void stop_program(const std::string& message) {
-  std::fprintf(stderr, "cuda double: %s\n", message.c_str());
+  std::fprintf(stderr, "fake CUDA: %s\n", message.c_str());
   std::abort();
 }
 

@@ -1,4 +1,4 @@
-// What a program did wrong that a device would have punished with wrong results, a hang or nothing.
+// Reports misuse of CUDA that a device would answer with wrong results, a hang, or not at all.
 #pragma once
 
 #include <utility>

@@ -35,7 +35,7 @@ int look_into(dl_phdr_info* library, std::size_t, void* search) {
     const auto& segment = library->dlpi_phdr[i];
     if (segment.p_type != PT_TLS) continue;
     TlsIndex start{library->dlpi_tls_modid, 0};
-    // Variables with initial values, which come first, are nobody's shared ones.
+    // Variables with initial values come first; they are not shared variables.
     found = std::span(static_cast<std::byte*>(__tls_get_addr(&start)), segment.p_memsz)
                 .subspan(segment.p_filesz);
   }

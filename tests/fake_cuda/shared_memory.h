@@ -1,5 +1,5 @@
-// The shared variables of a library's kernels: the zero-initialised part of its thread-local
-// storage, which the keyword __shared__ puts them into.
+// The shared variables of a library's kernels: the fake defines __shared__ as thread_local, so they
+// are the zero-initialised part of the library's thread-local storage.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace fake_cuda {
 
-// Those of the library, or program, that holds the function at `kernel`, for the calling thread.
+// The calling thread's shared variables of the library or program with the function at `kernel`.
 std::span<std::byte> shared_memory(const void* kernel);
 
 }  // namespace fake_cuda

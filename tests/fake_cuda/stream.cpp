@@ -15,13 +15,13 @@
 struct CUstream_st {
   std::deque<std::function<bool()>> work;
   std::uint64_t issued = 0;
-  bool destroyed = false;  // gone for the program; ends with its work
+  bool destroyed = false;  // by the program; the stream ends after its work
 };
 
 namespace fake_cuda {
 namespace {
 
-// The null stream is the first. Kept to the end, as plugins destroy theirs late.
+// The null stream is the first. Never destroyed, since plugins destroy their streams late.
 std::vector<std::unique_ptr<CUstream_st>>& streams() {
   static auto& all = *[] {
     auto* only_null = new std::vector<std::unique_ptr<CUstream_st>>;
@@ -42,7 +42,7 @@ CUstream_st* find(cudaStream_t stream) {
 
 void require_one_thread() {
   static const std::thread::id first = std::this_thread::get_id();
-  if (std::this_thread::get_id() != first) report("a second host thread uses it");
+  if (std::this_thread::get_id() != first) report("a second host thread uses CUDA");
 }
 
 bool try_first(CUstream_st& stream) {
@@ -58,7 +58,7 @@ std::vector<CUstream_st*> busy_streams() {
   return busy;
 }
 
-// Device memory is open while one lives. Work that waits for work would turn in a circle.
+// Device memory is accessible while one exists. Work must not wait for work, which would never end.
 class Turn {
  public:
   Turn() {
@@ -79,10 +79,10 @@ class Turn {
   static inline bool working_ = false;
 };
 
-// Returns whether a piece of work could be finished.
+// Returns whether a piece of work was finished.
 bool run_one() {
   const std::vector<CUstream_st*> busy = busy_streams();
-  if (busy.empty()) report("the host waits for what was never issued");
+  if (busy.empty()) report("the host waits for work that was never issued");
   const Order order(busy.size());
   for (std::size_t i = 0; i < busy.size(); ++i)
     if (try_first(*busy[order[i]])) return true;
@@ -94,7 +94,7 @@ bool run_one() {
 void enqueue(cudaStream_t stream, std::function<bool()> try_run) {
   require_one_thread();
   CUstream_st* queue = find(stream);
-  if (!queue) report("work is issued to a stream that is none");
+  if (!queue) report("work is issued to a stream that does not exist");
   queue->work.push_back(std::move(try_run));
   ++queue->issued;
   ++all_issued;
@@ -117,7 +117,7 @@ void run_until(const std::function<bool()>& done) {
   if (done()) return;
   const Turn turn;
   while (!done())
-    if (!run_one()) std::this_thread::yield();  // to the process that has to act
+    if (!run_one()) std::this_thread::yield();  // to the process that must act
 }
 
 void try_each_once() {
@@ -143,7 +143,7 @@ void run_device() {
 
 using fake_cuda::remembered;
 
-// A stream that waited for the null stream would hide missing waits.
+// Only non-blocking streams: one that waited for the null stream would hide missing waits.
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   if (flags != cudaStreamNonBlocking) return remembered(cudaErrorNotSupported);
   *stream = fake_cuda::streams().emplace_back(std::make_unique<CUstream_st>()).get();

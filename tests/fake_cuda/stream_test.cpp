@@ -1,4 +1,4 @@
-// Streams, events and memory: what is not waited for has not happened, and what is has.
+// Streams, events and memory: work that was waited for is done, and other work is not.
 #include "tests/fake_cuda/stream.h"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ class TestEvent {
   cudaEvent_t event_ = nullptr;
 };
 
-// One stream writes 1 and the next one reads it, having waited for an event or not.
+// One stream writes 1 and the next one reads it, with or without waiting for an event.
 int passed_on(bool wait) {
   const TestStream writes, reads;
   const TestEvent written;
@@ -47,7 +47,7 @@ int passed_on(bool wait) {
   return to.values()[0];
 }
 
-TEST(StreamTest, AMissingEventShowsForSomeSeed) {
+TEST(StreamTest, MissingEventGivesAWrongOrderForSomeSeed) {
   int right = 0;
   for (int seed = 0; seed < seeds; ++seed) {
     set_seed(seed);
@@ -58,7 +58,7 @@ TEST(StreamTest, AMissingEventShowsForSomeSeed) {
   EXPECT_LT(right, seeds);
 }
 
-TEST(StreamTest, NothingRunsBeforeItIsWaitedFor) {
+TEST(StreamTest, WorkRunsOnlyWhenItIsWaitedFor) {
   const TestStream stream;
   const DeviceArray<int> value(1);
   int* pinned = nullptr;
@@ -90,14 +90,14 @@ TEST(StreamTest, HostMemoryIsReadAndWrittenWhenTheCopyRuns) {
   EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
 }
 
-TEST(StreamTest, ADestroyedStreamEndsItsWork) {
+TEST(StreamTest, DestroyedStreamFinishesItsWork) {
   const DeviceArray<int> value(1);
   value.set({0});
   start(1, 1, TestStream(), set, value.data(), 1);
   EXPECT_EQ(value.values()[0], 1);
 }
 
-TEST(EventTest, IsDoneWhenTheWorkBeforeItIs) {
+TEST(EventTest, IsDoneWhenTheWorkBeforeItIsDone) {
   const TestStream stream;
   const TestEvent first, second;
   EXPECT_EQ(cudaEventQuery(first), cudaSuccess) << "it was never recorded";
@@ -117,8 +117,8 @@ TEST(EventTest, IsDoneWhenTheWorkBeforeItIs) {
   EXPECT_EQ(cudaEventElapsedTime(&milliseconds, first, untimed), cudaErrorInvalidResourceHandle);
 }
 
-// A wait means the record that was the last when it was issued.
-TEST(EventTest, AWaitKeepsItsRecord) {
+// A wait is for the event's last record when the wait was issued.
+TEST(EventTest, WaitKeepsTheRecordItWasIssuedFor) {
   const TestStream stream, other, waits;
   const TestEvent event;
   bool may_end = false;
@@ -132,8 +132,8 @@ TEST(EventTest, AWaitKeepsItsRecord) {
   EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess);
 }
 
-// As messages between processes do: neither ends before the other has been tried.
-TEST(QueueTest, WorkOfTwoStreamsThatNeedsEachOtherEnds) {
+// As with messages between processes, neither ends before the other has been tried.
+TEST(StreamTest, WorkOfTwoStreamsThatNeedEachOtherEnds) {
   const TestStream one, two;
   bool first_came = false, second_came = false;
   enqueue(one, [&] {
@@ -148,7 +148,7 @@ TEST(QueueTest, WorkOfTwoStreamsThatNeedsEachOtherEnds) {
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
 
-TEST(QueueTest, AQueryTriesOnce) {
+TEST(StreamTest, QueryTriesOnce) {
   const TestStream stream;
   int tries = 0;
   enqueue(stream, [&] { return ++tries == 3; });
@@ -159,7 +159,7 @@ TEST(QueueTest, AQueryTriesOnce) {
   EXPECT_EQ(cudaStreamQuery(stream), cudaSuccess);
 }
 
-TEST(QueueTest, WorkMustNotCallCuda) {
+TEST(StreamTest, WorkThatCallsCudaStopsTheProgram) {
   const auto run = [] {
     cudaLaunchHostFunc(
         nullptr, [](void*) { cudaDeviceSynchronize(); }, nullptr);
@@ -168,7 +168,7 @@ TEST(QueueTest, WorkMustNotCallCuda) {
   EXPECT_DEATH(run(), "work on a stream calls CUDA");
 }
 
-TEST(MemoryTest, EndsWhereTheDeviceDoes) {
+TEST(MemoryTest, AllocationsEndWithTheDeviceMemory) {
   std::size_t free = 0, total = 0, left = 0;
   ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
   EXPECT_EQ(free, total);
@@ -184,7 +184,7 @@ TEST(MemoryTest, EndsWhereTheDeviceDoes) {
   EXPECT_EQ(left, free);
 }
 
-TEST(MemoryTest, IsPoisonedAgainAndAgain) {
+TEST(MemoryTest, IsPoisonedAtEachAllocation) {
   for (int round = 0; round < 2; ++round) {
     const DeviceArray<float> values(1000);
     EXPECT_TRUE(std::ranges::all_of(values.values(), [](float x) { return std::isnan(x); }));
@@ -192,7 +192,7 @@ TEST(MemoryTest, IsPoisonedAgainAndAgain) {
   }
 }
 
-TEST(MemoryTest, CopiesAreWhatTheirKindSays) {
+TEST(MemoryTest, RefusesCopiesOfTheWrongKind) {
   const DeviceArray<int> values(2);
   int host[3] = {};
   EXPECT_EQ(cudaMemcpy(host, values.data(), 8, cudaMemcpyHostToDevice), cudaErrorInvalidValue);

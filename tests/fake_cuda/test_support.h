@@ -1,4 +1,4 @@
-// What the double's own tests share.
+// What tests of the fake share.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace fake_cuda {
 
-// Values on the device, for a test's length.
+// Values on the device.
 template <class T>
 class DeviceArray {
  public:

@@ -1,8 +1,8 @@
-// How often the host waited until a stream had next to nothing left to do: then the device is idle
-// until the host has issued more, which is what a training step must not do. Waits for an event
-// that has much work behind it don't count.
+// Counts how often the host waited until a stream had almost nothing left to do. Then the device is
+// idle until the host issues more work, which must not happen within a training step. Waits for an
+// event with much work behind it do not count.
 //
-// Where the environment's FAKE_CUDA_WAITS names a file, the number is appended to it as a line
+// If the environment variable FAKE_CUDA_WAITS names a file, the count is appended to it as a line
 // when the program ends.
 #pragma once
 

@@ -22,8 +22,8 @@ class Warp {
   // A warp of a new block, whose first `threads` lanes exist.
   explicit Warp(int threads) : present_(0xffffffffu >> (warpSize - threads)) {}
 
-  // The lane calls, and then waits unless this returns true: all lanes of its mask have come, none
-  // of them waits any more, and each has its result.
+  // The lane calls an intrinsic. Returns true if all lanes of its mask have now called: none of
+  // them waits any longer, and each has its result. Otherwise the lane waits.
   bool arrive(int lane, const Call& call);
   // The lane's thread returns from the kernel.
   void leave(int lane);

@@ -26,7 +26,7 @@ TEST(Arena, HandsOutAlignedDisjointZeroedTensors) {
   EXPECT_EQ(arena.at(64, {17}, DType::i32).raw(), c.raw());
 }
 
-TEST(Arena, RefusesWhatDoesNotFit) {
+TEST(Arena, RefusesTensorsThatDoNotFit) {
   Arena arena(Device::cpu, 256);
   EXPECT_THROW(arena.take({65}, DType::f32), Error);
   EXPECT_EQ(arena.used(), 0) << "a refused tensor took something";
@@ -38,7 +38,7 @@ TEST(Arena, RefusesWhatDoesNotFit) {
   EXPECT_THROW(Arena(Device::cuda, 64), Error);
 }
 
-TEST(Arena, MovesItsMemoryAndLeavesNothing) {
+TEST(Arena, IsEmptyAfterAMove) {
   Arena first(Device::cpu, 128);
   const Tensor a = first.take({4}, DType::f32);
   a.data<float>()[0] = 7;
@@ -53,7 +53,8 @@ TEST(Arena, MovesItsMemoryAndLeavesNothing) {
   EXPECT_EQ(second.used(), 0);      // NOLINT
 }
 
-// Against a map of what is taken: no overlap, lowest place that fits, peak the highest end.
+// Against a map of allocated ranges: no overlap, the lowest place that fits, the peak is the
+// highest end.
 TEST(OffsetAllocator, PlacesFirstFitWithoutOverlap) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     OffsetAllocator allocator;

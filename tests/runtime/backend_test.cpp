@@ -11,7 +11,7 @@
 namespace masformer::test {
 namespace {
 
-// On the CPU, and on CUDA devices as a plugin gives it.
+// The CPU's table, and the one of the CUDA plugin.
 TEST(Backend, HasAFunctionForEachOp) {
   const Backend& table = backend(device());
 #define MASFORMER_EXPECT_OP(op) EXPECT_NE(table.op, nullptr) << #op;

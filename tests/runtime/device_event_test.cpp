@@ -1,4 +1,4 @@
-// Points in a stream's work, and what goes between host and device while the stream works on.
+// Events in a stream's work, and copies between host and device while the stream continues.
 #include "runtime/device_event.h"
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 namespace masformer::test {
 namespace {
 
-TEST(StreamPointTest, LiesBetweenWhatWasIssuedBeforeAndAfter) {
+TEST(DeviceEvent, IsBetweenTheWorkIssuedBeforeAndAfterIt) {
   const Stream stream(device());
   DeviceEvent().wait();
   const DeviceEvent begin(stream);
@@ -29,7 +29,7 @@ TEST(StreamPointTest, LiesBetweenWhatWasIssuedBeforeAndAfter) {
               1e-5);
 }
 
-TEST(ReadbackTest, TakesWhatStoodThereWhenItWasAskedFor) {
+TEST(Readback, ReadsTheValueThatTheStreamHasAtStart) {
   const Stream stream(device());
   const OwnedTensor sum({1}, DType::f64), x({3});
   set(x, [](auto) { return 2; });
@@ -40,13 +40,13 @@ TEST(ReadbackTest, TakesWhatStoodThereWhenItWasAskedFor) {
     EXPECT_EQ(readback.wait(), expected);
   }
   readback.start(sum);
-  fill_zero(stream, sum);  // behind it
+  fill_zero(stream, sum);  // after the copy
   EXPECT_EQ(readback.wait(), 24);
   EXPECT_EQ(readback.wait(), 24) << "it may be asked again";
 }
 
-// The host may write at once: what was sent before has left.
-TEST(UploadTest, SendsWhatWasWrittenBefore) {
+// The host may write at once, since the copy that was sent before has been read.
+TEST(Upload, SendsWhatTheHostWroteBeforeSend) {
   const Stream stream(device());
   const OwnedTensor to({5}, DType::i32);
   Upload upload(stream, to);

@@ -9,7 +9,7 @@
 namespace masformer::test {
 namespace {
 
-// Any core of this century, however busy, and no machine of the next decade.
+// Slower than any core, however busy, and faster than any machine.
 constexpr double slowest = 1e6, fastest = 1e17;
 
 TEST(Peak, OneCoreComputesAtAPlausibleRate) {

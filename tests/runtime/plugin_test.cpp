@@ -29,13 +29,13 @@ class Plugin : public testing::Test {
   TemporaryDirectory folder_;
 };
 
-TEST_F(Plugin, ADeviceWithoutABackendIsRefused) {
+TEST_F(Plugin, RefusesADeviceWithoutABackend) {
   EXPECT_EQ(refusal([] { const Stream stream(Device::cuda); }),
-            "this build has no libmasformer_cuda.so: build all of it where the CUDA toolkit is "
+            "this build has no libmasformer_cuda.so: build it where the CUDA toolkit is installed "
             "(docs/gpu.md), or use runtime.device=cpu");
 }
 
-TEST_F(Plugin, AnUnreadableLibraryIsNamed) {
+TEST_F(Plugin, NamesALibraryThatCannotBeOpened) {
   const std::string path = (folder_ / "libbroken.so").string();
   std::ofstream(path) << "no library";
   const std::string message = refusal([] { plugin_symbol("libbroken.so", "symbol"); });

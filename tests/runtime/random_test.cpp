@@ -44,8 +44,8 @@ TEST(Permute, IsABijectionForLargeSizes) {
   EXPECT_THROW(permute(5, 5, 0), Error);
 }
 
-// A shuffle: over keys, each element goes everywhere about equally often.
-TEST(Permute, SpreadsEvenly) {
+// Over many keys, each element goes to each place about equally often.
+TEST(Permute, SpreadsElementsEvenly) {
   constexpr std::uint64_t size = 10, mean = 2000;
   for (std::uint64_t i = 0; i < size; ++i) {
     std::vector<int> count(size);
@@ -72,7 +72,7 @@ TEST(Normal, HasMeanZeroAndVarianceOne) {
   EXPECT_EQ(normal(7, 9), normal(7, 9));
 }
 
-TEST(Mix, TellsItsArgumentsApart) {
+TEST(Mix, DependsOnEachArgumentAndTheirOrder) {
   std::set<std::uint64_t> seen;
   for (std::uint64_t a = 0; a < 100; ++a) {
     for (std::uint64_t b = 0; b < 100; ++b) seen.insert(mix(a, b));

@@ -7,7 +7,7 @@
 namespace masformer {
 namespace {
 
-TEST(Rounding, BlocksCoverACountWithoutOneToSpare) {
+TEST(Rounding, CeilDivGivesTheFewestBlocksThatCoverACount) {
   for (std::int64_t size = 1; size < 20; ++size) {
     for (std::int64_t count = 0; count < 100; ++count) {
       const std::int64_t blocks = ceil_div(count, size);

@@ -1,4 +1,4 @@
-// Every answer about a mask against the definition, pair by pair.
+// Every answer about a mask against its definition, pair by pair.
 #include "runtime/span.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 
 using std::int64_t;
 
-// The definitions in span.h, word for word.
+// The definitions in span.h.
 bool sees(const Span& span, int64_t query, int64_t key) {
   if (key > query) return false;
   switch (span.kind) {
@@ -71,7 +71,7 @@ TEST_P(SpanTest, FirstVisibleIsTheFirstKeySeenAndNeverDecreases) {
   }
 }
 
-TEST_P(SpanTest, RangesHoldExactlyTheKeysSeenAndTheQueriesThatSee) {
+TEST_P(SpanTest, RangesAreExactlyTheKeysSeenAndTheQueriesThatSee) {
   for_each_range([&](PositionRange range) {
     const PositionRange keys = visible_keys(span_, range);
     const PositionRange queries = seeing_queries(span_, range, sequence);
@@ -111,7 +111,7 @@ TEST_P(SpanTest, TellsWhetherQueriesSeeThemselvesAlone) {
   });
 }
 
-TEST_P(SpanTest, PairsAreCounted) {
+TEST_P(SpanTest, CountsVisiblePairs) {
   int64_t count = 0;
   for (int64_t query = 0; query < sequence; ++query) {
     EXPECT_EQ(visible_pairs(span_, query), count);

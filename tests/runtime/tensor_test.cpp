@@ -33,7 +33,7 @@ std::vector<Shape> shapes_of(std::int64_t elements) {
   return shapes;
 }
 
-// Offsets of all elements in row-major order: what a view is, told by brute force.
+// The offsets of all elements in row-major order: the definition of a view.
 std::vector<std::int64_t> offsets(const Tensor& tensor, const void* base) {
   std::vector<std::int64_t> result;
   for_each_element(tensor, [&](const float& x, std::int64_t) {
@@ -42,8 +42,8 @@ std::vector<std::int64_t> offsets(const Tensor& tensor, const void* base) {
   return result;
 }
 
-// Whether a tensor of `shape` with evenly spaced dimensions, the last one dense, can stand at
-// `places`: each dimension's stride follows from its second element.
+// Whether a tensor of `shape` with evenly spaced dimensions, the last one dense, can have its
+// elements at `places`. The stride of each dimension follows from its second element.
 bool is_a_view(const Shape& shape, const std::vector<std::int64_t>& places) {
   std::vector<std::int64_t> strides(static_cast<std::size_t>(shape.dims()));
   std::int64_t step = 1;
@@ -64,8 +64,8 @@ bool is_a_view(const Shape& shape, const std::vector<std::int64_t>& places) {
   return true;
 }
 
-// Every slice of every shape, seen as every other shape: a view exactly where one exists.
-TEST(Tensor, ReshapesWhereverAViewExists) {
+// Every slice of every shape, viewed as every other shape.
+TEST(Tensor, ReshapesExactlyWhereAViewExists) {
   int views = 0, refused = 0;
   for (const Shape& outer : {Shape{4, 6}, Shape{2, 3, 4}, Shape{3, 2, 2, 4}, Shape{1, 4, 6},
                              Shape{4, 1, 6}, Shape{2, 2, 3, 1}, Shape{12}}) {
@@ -97,7 +97,7 @@ TEST(Tensor, ReshapesWhereverAViewExists) {
   EXPECT_GT(refused, 1000);
 }
 
-TEST(Tensor, IsContiguousWhereItsElementsAreOneRun) {
+TEST(Tensor, IsContiguousIfItsElementsAreOneRun) {
   const OwnedTensor base({4, 6});
   EXPECT_TRUE(base->contiguous());
   EXPECT_TRUE(base->slice(0, 1, 2).contiguous());
@@ -116,13 +116,13 @@ TEST(Tensor, SplitsFusedProjectionsIntoHeads) {
   EXPECT_EQ(values(k)[8 * 4 + 5], values(qkv)[24 * 4 + 8 + 5]);
 }
 
-TEST(Tensor, ReshapesNothing) {
+TEST(Tensor, ReshapesEmptyTensors) {
   const OwnedTensor base({4, 6});
   EXPECT_EQ(base->slice(1, 1, 0).reshape({0, 7}).elements(), 0);
   EXPECT_THROW(static_cast<void>(base->reshape({5, 5})), Error);
 }
 
-TEST(Tensor, RefusesSlicesOutsideAndOtherTypes) {
+TEST(Tensor, RefusesSlicesOutsideItAndOtherTypes) {
   const OwnedTensor base({4, 6});
   EXPECT_THROW(static_cast<void>(base->slice(0, 3, 2)), Error);
   EXPECT_THROW(static_cast<void>(base->slice(0, -1, 2)), Error);
@@ -139,7 +139,7 @@ TEST(Shape, ChecksAndPrints) {
   EXPECT_THROW((Shape{2, -1}), Error);
 }
 
-TEST(Stream, NeedsAThreadAndItsOwnDevice) {
+TEST(Stream, RefusesZeroThreadsAndTensorsOfOtherDevices) {
   EXPECT_THROW(Stream(Device::cpu, 0), Error);
   EXPECT_THROW(require_same_device(Stream(Device::cuda), OwnedTensor({1})), Error);
 }

@@ -1,12 +1,12 @@
-// Softmax attention under a span's mask, blocked with online softmax (FlashAttention-2, arXiv
-// 2307.08691): S x S scores are never held, and blocks that the mask hides are never visited, so a
-// windowed layer's time and memory grow with S w.
+// Softmax attention under a span's mask, in blocks with online softmax (FlashAttention-2, arXiv
+// 2307.08691). The S x S scores are never stored, and blocks that the mask hides are never visited,
+// so that the time of a windowed layer grows with S w.
 //
 // Shapes: B batch, S queries, K keys, N query heads, M key/value heads (N a multiple of M; head n
-// reads key/value head n M / N), D head dim. q, k, v, out and their gradients
-// are all fp32 or all bf16, and computed with in fp32; statistics are fp32. q, k, v and their
-// gradients may be slices of wider rows (last dimension contiguous). Query i stands at position
-// query_offset + i of its sequence, key j at key_offset + j; positions decide what is visible.
+// reads key/value head n M / N), D head dim. q, k, v, out and their gradients are all fp32 or all
+// bf16; sums and statistics are fp32. q, k, v and their gradients may be slices of wider rows (last
+// dimension contiguous). Query i is at position query_offset + i of its sequence, key j at
+// key_offset + j; the mask is a function of positions.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +28,12 @@ struct AttentionForward {
   Tensor k, v;  // [B, K, M, D]
   AttentionMask mask;
   float scale = 1;
-  Tensor out;  // [B, S, N, D], written; zeros for a query that sees none of the keys
-  Tensor lse;  // [B, N, S], written: log of the sum of exp(scale q.k); -infinity if none is seen
+  Tensor out;  // [B, S, N, D], written; zeros for a query that sees no key
+  Tensor lse;  // [B, N, S], written: log of the sum of exp(scale q.k); -infinity for no key
 };
 
-// out_i = sum_j softmax_j(scale q_i.k_j) v_j over the visible keys j. Partial results over
-// disjoint sets of keys merge by their lse.
+// out_i = sum_j softmax_j(scale q_i.k_j) v_j over the visible keys j. Results over disjoint sets of
+// keys can be merged with their lse.
 void attention(const Stream& stream, const AttentionForward& args);
 
 struct AttentionBackward {
@@ -48,13 +48,13 @@ struct AttentionBackward {
   Tensor dq;      // [B, S, N, D], written
   Tensor dk;      // [B, K, M, D], written
   Tensor dv;      // [B, K, M, D], written
-  Tensor dq_sum;  // [B, S, N, D] fp32, scratch, contiguous; empty where dq is fp32 itself
+  Tensor dq_sum;  // [B, S, N, D] fp32, scratch, contiguous; may be empty if dq is fp32
 };
 
 // With p = exp(scale q.k - lse), ds = p (dout.v - delta):
 //   dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dv_j = sum_i p_ij dout_i.
-// If the mask lets every query see one key alone (window:1, or a sequence of 1), ds is exactly 0.
-// Bits do not depend on the number of threads.
+// If the mask lets every query see only one key (window:1, or a sequence of 1), ds is exactly 0.
+// The bits do not depend on the number of threads.
 void attention_backward(const Stream& stream, const AttentionBackward& args);
 
 }  // namespace masformer

@@ -1,5 +1,8 @@
-// Attention forward on the CPU. Queries stand in vector lanes, so that the softmax of each runs
-// down its lane without a sum across; see attention_cpu_tile.h for the products.
+// Attention forward on the CPU. Queries are in vector lanes, so that the softmax of each query runs
+// down its lane and never needs a sum across lanes. The price is a transposition of q and out, once
+// per block of queries; see attention_cpu_tile.h for the products. A block of keys is packed once
+// and then used by several groups of queries, while prefetches bring the next block into the
+// caches.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -15,13 +18,13 @@ namespace {
 
 using std::int64_t;
 
-constexpr int64_t group_count = 4;  // groups of tile_lanes queries that share the packed keys
+constexpr int64_t group_count = 4;  // groups of tile_lanes queries that share packed keys
 constexpr int64_t query_block = group_count * tile_lanes;
 constexpr int64_t key_block = 96;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// tile_lanes queries: what the online softmax knows of them so far. Powers are of 2: q is packed
-// with log2(e) in it.
+// The state of the online softmax of tile_lanes queries. Powers are of 2: q is packed with a factor
+// of log2(e).
 struct Group {
   explicit Group(int64_t dim) : q_memory(dim * tile_lanes), out_memory(dim * tile_lanes) {}
 
@@ -29,17 +32,17 @@ struct Group {
   Rows<float> out() { return {out_memory.data(), tile_lanes}; }  // [D, lanes], not yet divided
 
   AlignedFloats q_memory, out_memory;
-  alignas(64) float max[tile_lanes] = {};           // of the scores
+  alignas(64) float max[tile_lanes] = {};           // of the scores so far
   alignas(64) float sum[tile_lanes] = {};           // of 2^(score - max)
   alignas(64) float factor[tile_lanes] = {};        // what the next product multiplies `out` with
   alignas(64) std::int32_t first[tile_lanes] = {};  // the first key that each query sees
   alignas(64) std::int32_t last[tile_lanes] = {};   // and the last
-  int64_t size = 0;                                 // queries, the rest of the lanes being idle
-  PositionRange keys;                               // that at least one query sees
-  PositionRange common_keys;                        // that all queries see
+  int64_t size = 0;                                 // queries; the other lanes are idle
+  PositionRange keys;                               // seen by at least one query
+  PositionRange common_keys;                        // seen by all queries
 };
 
-// What one thread works with.
+// The working memory of one thread.
 struct Workspace {
   explicit Workspace(int64_t head_dim)
       : dim(head_dim),
@@ -57,8 +60,7 @@ struct Workspace {
   std::vector<Group> groups;
 };
 
-// Takes up the queries [begin, end), at most tile_lanes of them. Idle lanes see what the last query
-// sees.
+// Loads `queries`, at most tile_lanes of them. Idle lanes get the mask of the last query.
 void start(Group& group, const AttentionForward& args, const IndexMask& mask, StoredRows q,
            PositionRange queries) {
   const int64_t dim = args.q.dim(3);
@@ -95,8 +97,8 @@ void apply_mask(const Group& group, PositionRange keys, int64_t first, Rows<floa
   }
 }
 
-// The largest of `start` and the column of `rows` rows, in several chains that don't wait for each
-// other.
+// The maximum of `start` and a column of `rows` rows, in several independent chains to hide
+// latency.
 Vec column_max(Rows<const float> column, int64_t rows, Vec start) {
   constexpr int chains = 4;
   Vec max[chains] = {start, start, start, start};
@@ -108,12 +110,12 @@ Vec column_max(Rows<const float> column, int64_t rows, Vec start) {
   return larger(larger(max[0], max[1]), larger(max[2], max[3]));
 }
 
-// Turns `rows` rows of scores into 2^(score - max) under the new maximum, and counts them in.
+// Turns `rows` rows of scores into 2^(score - max) with the new maximum, and adds them to the sum.
 void softmax(Group& group, int64_t rows, Rows<float> scores) {
   for (int lane = 0; lane < tile_lanes; lane += lanes) {
     const Vec old = load(group.max + lane);
     const Vec max = column_max({scores.data + lane, scores.stride}, rows, old);
-    // Where nothing was seen yet, any finite value keeps 2^(-infinity - max) at 0.
+    // For a query that saw no key yet, any finite base makes 2^(-infinity - base) 0.
     const Vec base = max == -infinity ? Vec{} : max;
     const Vec factor = exp2(old - base);
     Vec sum = load(group.sum + lane) * factor;
@@ -128,7 +130,7 @@ void softmax(Group& group, int64_t rows, Rows<float> scores) {
   }
 }
 
-// Lets a group see the part of the packed keys [keys.begin, keys.end) that is visible to it.
+// Processes the keys among the packed ones, [keys.begin, keys.end), that the group sees.
 void process_keys(Group& group, Workspace& work, PositionRange keys) {
   const PositionRange seen = clamped(group.keys, keys);
   if (seen.size() <= 0) return;
@@ -142,7 +144,7 @@ void process_keys(Group& group, Workspace& work, PositionRange keys) {
   multiply_add(work.v().from(row), scores, work.dim, seen.size(), group.factor, group.out());
 }
 
-// out = sum of weights v / sum of weights; lse = log of the latter, with the maximum put back.
+// out = the sum of weights v / the sum of weights; lse = the log of the latter, plus the maximum.
 void finish(Group& group, int64_t dim, StoredRows out, float* lse) {
   for (int64_t i = 0; i < tile_lanes; ++i) {
     const bool fully_masked = group.sum[i] == 0;
@@ -176,8 +178,8 @@ Item item_of(const AttentionForward& args, int64_t batch, int64_t head, Position
           queries};
 }
 
-// Brings rows that are needed after this block of keys into the caches while group `g` computes:
-// its share of the next block, or after the last its rows of the output.
+// Prefetches what is needed after this block of keys, while group `g` computes: the group's share
+// of the next block, or after the last block its rows of the output.
 void fetch_ahead(const Item& item, PositionRange next, int64_t g, int64_t dim) {
   if (next.size() > 0) {
     const int64_t begin = next.begin + next.size() * g / item.groups();
@@ -193,7 +195,8 @@ void attend(const AttentionForward& args, const IndexMask& mask, const Item& ite
             Workspace& work) {
   const int64_t groups = item.groups(), dim = work.dim;
   const PositionRange seen = mask.keys_of(item.queries.begin, item.queries.end);
-  // Blocks start at multiples of their size, so that bits don't depend on the block of queries.
+  // Blocks of keys start at multiples of their size, so that bits do not depend on the block of
+  // queries.
   const int64_t first = seen.begin / key_block * key_block;
   const auto keys_from = [&](int64_t begin) { return clamped({begin, begin + key_block}, seen); };
 
@@ -224,7 +227,8 @@ void attention(const Stream& stream, const AttentionForward& args) {
   const IndexMask mask(args.mask, queries, args.k.dim(1));
   const int64_t blocks = ceil_div(queries, query_block);
   std::vector<Workspace> work(static_cast<std::size_t>(stream.threads()), Workspace(args.q.dim(3)));
-  // Head by head, so that keys stay in the caches; last queries first, as they see the most keys.
+  // Head by head, so that keys stay in the caches. Last queries first: they see the most keys, and
+  // what is left at the end should be short.
 #pragma omp parallel for num_threads(stream.threads()) schedule(dynamic, 1)
   for (int64_t item = 0; item < batches * heads * blocks; ++item) {
     const int64_t begin = (blocks - 1 - item % blocks) * query_block;

@@ -1,7 +1,9 @@
-// Attention backward on the CPU. A block of keys stands in vector lanes and gathers dk and dv in
-// private memory while it passes over the queries that see it; what it owes to their dq it adds in
-// the order of key blocks, whichever thread works on which, so that bits don't depend on threads.
-// As in the forward, powers are of 2: q is packed with scale log2(e) in it.
+// Attention backward on the CPU. Each piece of work is a block of keys, in vector lanes: it passes
+// over the queries that see it and sums dk and dv in the thread's own memory. All blocks add to dq.
+// A pass of its own for dq would compute scores and dp a second time, 7 products in place of 5; so
+// blocks add to it directly, but in the order of key blocks (attention_cpu_relay.h): bits do not
+// depend on which thread has which block. As in the forward, powers are of 2: q is packed with a
+// factor of scale log2(e).
 #include <array>
 #include <cmath>
 #include <limits>
@@ -41,13 +43,13 @@ struct Group {
 
   Rows<float> k() { return {k_memory.data(), tile_lanes}; }  // [D, lanes], as are the others
   Rows<float> v() { return {v_memory.data(), tile_lanes}; }
-  Rows<float> dk() { return {dk_memory.data(), tile_lanes}; }  // summed so far, over ln(2)
-  Rows<float> dv() { return {dv_memory.data(), tile_lanes}; }  // summed so far
+  Rows<float> dk() { return {dk_memory.data(), tile_lanes}; }  // the sum so far, over ln(2)
+  Rows<float> dv() { return {dv_memory.data(), tile_lanes}; }  // the sum so far
 
   AlignedFloats k_memory, v_memory, dk_memory, dv_memory;
 };
 
-// What one thread works with: a block of keys, and the block of queries that meets it.
+// The working memory of one thread: a block of keys, and the current block of queries.
 struct Workspace {
   explicit Workspace(int64_t head_dim)
       : dim(head_dim),
@@ -72,8 +74,8 @@ struct Workspace {
   int64_t dim, padded_dim;
   std::vector<Group> groups;
   AlignedFloats k_memory, q_memory, dout_memory, p_memory, ds_memory, dq_memory;
-  PositionRange keys, queries;  // indices of those at hand
-  float lse[query_block] = {};  // of base 2; infinity for a query that sees nothing
+  PositionRange keys, queries;  // indices of the current blocks
+  float lse[query_block] = {};  // to base 2; infinity for a query that sees no key
   float delta[query_block] = {};
   PositionRange seen[query_block] = {};  // the keys that each query sees
 };
@@ -97,12 +99,12 @@ void take_keys(Workspace& work, StoredRows k, StoredRows v, PositionRange keys) 
   }
 }
 
-// Where the blocks of keys add to dq, in fp32.
+// The fp32 tensor in which the blocks of keys sum dq.
 const Tensor& dq_sum(const AttentionBackward& args) {
   return args.dq.dtype() == DType::f32 ? args.dq : args.dq_sum;
 }
 
-// What one query head brings and gets.
+// The rows of one query head.
 struct Head {
   StoredRows q, dout, dq;
   const float* lse;
@@ -165,8 +167,8 @@ void softmax(const Workspace& work, PositionRange rows, int64_t first_key, bool 
   }
 }
 
-// dv += p^T dout, dk += ds^T q for group `g` of the keys; leaves its ds for dq.
-void gather_keys(Workspace& work, const IndexMask& mask, int64_t g) {
+// dv += p^T dout, dk += ds^T q for group `g` of the keys. Stores its ds for dq.
+void add_to_keys(Workspace& work, const IndexMask& mask, int64_t g) {
   const int64_t begin = work.keys.begin + g * tile_lanes;
   if (begin >= work.keys.end) return;
   const PositionRange rows =
@@ -183,8 +185,8 @@ void gather_keys(Workspace& work, const IndexMask& mask, int64_t g) {
   multiply_add(q, ds.from(rows.begin), work.dim, rows.size(), nullptr, group.dk());
 }
 
-// dq = ds k of this block of keys, for the rows of whole tiles.
-void gather_queries(Workspace& work, const IndexMask& mask, PositionRange rows) {
+// dq = ds k of this block of keys, for whole tiles of rows.
+void compute_queries(Workspace& work, const IndexMask& mask, PositionRange rows) {
   for (int64_t row = rows.begin; row < rows.end; row += tile_rows) {
     const int64_t size = std::min<int64_t>(tile_rows, rows.end - row);
     const int64_t query = work.queries.begin + row;
@@ -223,9 +225,9 @@ void write_keys(Workspace& work, StoredRows dk, StoredRows dv) {
   }
 }
 
-// The gradients that meet at the block of keys and the block of queries at hand, but for dq, which
-// stays with the workspace. Returns the rows of it that there are. `next` is the block of queries
-// that comes after; its rows come into the caches meanwhile.
+// Adds to dk and dv, and computes this block's part of dq, for the current blocks of keys and
+// queries. Returns the rows of dq that it computed. Prefetches the rows of `next`, the next block
+// of queries.
 PositionRange accumulate(Workspace& work, const Head& head, const IndexMask& mask,
                          PositionRange next) {
   for (int64_t g = 0; g < group_count; ++g) {
@@ -233,17 +235,17 @@ PositionRange accumulate(Workspace& work, const Head& head, const IndexMask& mas
     const int64_t end = next.begin + next.size() * (g + 1) / group_count;
     prefetch(head.q.from(begin), end - begin, work.dim);
     prefetch(head.dout.from(begin), end - begin, work.dim);
-    gather_keys(work, mask, g);
+    add_to_keys(work, mask, g);
   }
   const PositionRange rows = seeing_rows(work, mask, work.keys);
   prefetch(head.dq.from(work.queries.begin + rows.begin), rows.size(), work.dim);
-  gather_queries(work, mask, rows);
+  compute_queries(work, mask, rows);
   return rows;
 }
 
-// One block of keys of one key/value head, against all query heads that read it.
-void forward_backward(const AttentionBackward& args, const IndexMask& mask, int64_t item,
-                      Workspace& work, Relay& relay) {
+// One block of keys of one key/value head, with all query heads that read it.
+void process_key_block(const AttentionBackward& args, const IndexMask& mask, int64_t item,
+                       Workspace& work, Relay& relay) {
   const PositionRange queries{0, args.q.dim(1)}, keys{0, args.k.dim(1)};
   const int64_t kv_heads = args.k.dim(2), group_heads = args.q.dim(2) / kv_heads;
   const int64_t key_blocks = ceil_div(keys.end, key_block);
@@ -274,8 +276,7 @@ void forward_backward(const AttentionBackward& args, const IndexMask& mask, int6
   write_keys(work, head_rows(args.dk, batch, kv_head), head_rows(args.dv, batch, kv_head));
 }
 
-// delta = the row sums of dout out, and dq = 0, for one position of one sequence. `scratch`: [2,
-// D].
+// delta = the row sums of dout out, and dq = 0, for one query of each head. `scratch`: [2, D].
 void prepare(const AttentionBackward& args, int64_t batch, int64_t query, Rows<float> scratch) {
   const int64_t dim = args.q.dim(3);
   for (int64_t head = 0; head < args.q.dim(2); ++head) {
@@ -288,7 +289,7 @@ void prepare(const AttentionBackward& args, int64_t batch, int64_t query, Rows<f
   }
 }
 
-// dq of one position of one sequence, rounded.
+// Rounds dq of one query of each head.
 void round_queries(const AttentionBackward& args, int64_t batch, int64_t query) {
   const int64_t dim = args.q.dim(3);
   for (int64_t head = 0; head < args.q.dim(2); ++head) {
@@ -315,7 +316,7 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
       prepare(args, row / queries, row % queries, own.dq());
     }
     for (int64_t item = relay.take(); item < blocks * heads; item = relay.take()) {
-      forward_backward(args, mask, item, own, relay);
+      process_key_block(args, mask, item, own, relay);
     }
     if (args.dq.dtype() != DType::f32) {
 #pragma omp barrier

@@ -1,4 +1,4 @@
-// The order in which the threads of the attention backward add to what they share.
+// The order in which the threads of the attention backward add to dq.
 #pragma once
 
 #include <atomic>
@@ -8,9 +8,10 @@
 
 namespace masformer::cpu {
 
-// Keeps the order in which key blocks add to dq: block b of a head waits, step by step, until block
-// b - 1 has passed. Work is handed out head by head, so that a head's rows stay in the caches, and
-// by ascending block, so that the one waited for is always running.
+// Makes key blocks add to dq in their order: before each step, block b of a head waits until block
+// b - 1 is past that step. Work is handed out head by head, so that a head's rows stay in the
+// caches, and in ascending order of blocks, so that the block that another waits for is always
+// running.
 class Relay {
  public:
   Relay(std::int64_t blocks, std::int64_t heads)

@@ -12,7 +12,7 @@ namespace {
 
 using std::int64_t;
 
-// f(0), f(1), ... f(count - 1) with constants for arguments, so that arrays indexed by them live in
+// f(0), f(1), ... f(count - 1) with constants as arguments, so that arrays indexed by them stay in
 // registers.
 template <int count, class F>
 [[gnu::always_inline]] inline void unrolled(F&& f) {

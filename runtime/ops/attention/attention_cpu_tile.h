@@ -1,5 +1,6 @@
-// The inner loops of the CPU attention: products of small matrices of which one has its columns in
-// vector lanes, and the copies that bring rows into that form.
+// The inner loops of the CPU attention: products of small matrices, of which one has its columns in
+// vector lanes, and the copies that bring rows into that form. The blocks are small enough that
+// scores stay in the caches and never go to memory.
 //
 // A tile is R <= tile_rows rows by tile_lanes columns and stays in registers while it is summed. A
 // matrix "in lanes" is [n, tile_lanes] with rows `stride` floats apart.
@@ -53,9 +54,8 @@ void multiply_add(Rows<const float> a, Rows<const float> b, std::int64_t rows, s
 void pack(StoredRows from, std::int64_t rows, std::int64_t columns, float scale,
           std::int64_t padded, Rows<float> to);
 
-// Asks the caches for [rows, columns]: heads lie strewn over pages, where hardware doesn't
-// prefetch. Also before writing, where asking for ownership at once was measured three times
-// slower.
+// Prefetches [rows, columns]: the rows of a head are on many pages, across which hardware does not
+// prefetch. Also used before writing, since a prefetch for writing was measured three times slower.
 inline void prefetch(StoredRows from, std::int64_t rows, std::int64_t columns) {
   constexpr std::int64_t line = 64;
   for (std::int64_t row = 0; row < rows; ++row) {

@@ -1,5 +1,9 @@
-// Attention forward on a CUDA device. A block takes a tile of queries of one head through the tiles
-// of keys that they see: scores, their online softmax, and what they add to `out`.
+// Attention forward on a CUDA device, for all cases that cuDNN does not take (attention_cudnn.h):
+// fp32, other head dims, spans and offsets. It computes in fp32 without tensor cores, so it is many
+// times slower than cuDNN in bf16; it is kept simple.
+//
+// A block takes a tile of queries of one head through the tiles of keys that they see: it computes
+// the scores and their online softmax, and adds the weighted values to `out`.
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/reduce.h"
 #include "runtime/ops/attention/attention_cuda.h"
@@ -17,7 +21,7 @@ struct Forward {
   QueryValues lse;
 };
 
-// Over the 16 neighbours that hold a row.
+// Reduces over the 16 neighbouring threads that hold a row.
 template <class Combine>
 __device__ float over_row(float value, Combine combine) {
 #pragma unroll
@@ -27,16 +31,16 @@ __device__ float over_row(float value, Combine combine) {
   return value;
 }
 
-// What a thread knows of its 4 rows.
+// A thread's part of the softmax of its 4 rows.
 struct Softmax {
-  float max[piece_size];  // of the row's scores so far; -infinity where none was seen
-  float sum[piece_size];  // of this thread's 2^(score - max)
+  float max[piece_size];  // of the row's scores so far; -infinity if it saw no key
+  float sum[piece_size];  // of 2^(score - max), over this thread's columns
 };
 
-// Turns q.k for the keys from `key` on into 2^(score - max), 0 where not seen. `factor` becomes
-// what earlier sums have to be multiplied with.
-__device__ inline void take_up(const SeenKeys& seen, int key, float scale, Piece& scores,
-                               Softmax& softmax, float (&factor)[piece_size]) {
+// Turns q.k for the keys from `key` on into 2^(score - max), and 0 for keys that are not seen. Sets
+// `factor` to what earlier sums must be multiplied with.
+__device__ inline void softmax_keys(const SeenKeys& seen, int key, float scale, Piece& scores,
+                                    Softmax& softmax, float (&factor)[piece_size]) {
 #pragma unroll
   for (int i = 0; i < piece_size; ++i) {
     const int row = tile_row() + piece_step * i;
@@ -67,7 +71,7 @@ __global__ void __launch_bounds__(tile_threads) forward(Forward<T> args) {
   const Problem& problem = args.problem;
   const int head = static_cast<int>(blockIdx.y), batch = static_cast<int>(blockIdx.z);
   const int kv_head = head / problem.group;
-  // The last queries see most keys, so they start first.
+  // The last queries see the most keys, so they start first.
   const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * tile_size;
   const int end = min(begin + tile_size, problem.queries);
   const PositionRange keys = problem.mask.keys_of(begin, end);
@@ -87,7 +91,7 @@ __global__ void __launch_bounds__(tile_threads) forward(Forward<T> args) {
                  args.k.part(batch, kv_head, key, key_end, chunk), left, right, scores);
     }
     float factor[piece_size];
-    take_up(seen, key, problem.scale * log2_e, scores, softmax, factor);
+    softmax_keys(seen, key, problem.scale * log2_e, scores, softmax, factor);
     __syncthreads();
     keep(scores, left);
     for (int chunk = 0; chunk < problem.chunks; ++chunk) {

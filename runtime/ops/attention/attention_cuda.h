@@ -1,6 +1,6 @@
-// What the CUDA attention's own kernels have in common: how they find their operands, and what a
-// block knows of the queries in its tile. They take every case of the contract in fp32 arithmetic;
-// attention_cudnn.h takes those that train.
+// The common part of the CUDA attention's own kernels: how they address their operands, and the
+// mask of a tile's queries. They take every case of the contract, in fp32 arithmetic;
+// attention_cudnn.h takes the cases that train.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float log2_e = 1.44269504088896340736f;
 constexpr float ln_2 = 0.69314718055994530942f;
 
-// A head lies in so many tiles side by side. What a kernel sums up for each of them, beyond the
-// tile that it works on, waits in the thread's local memory: a twentieth of what it reads.
+// The most tiles that a head's columns take. A kernel keeps a sum for each of them; the sums that
+// it is not working on are in the thread's local memory, which is a twentieth of what it reads.
 constexpr int max_chunks = 4;
 
 // x [B, tokens, heads, D].
@@ -37,7 +37,7 @@ struct Heads {
   __device__ T* row(int batch, int head, int token) const {
     return first + batch * batch_stride + token * token_stride + head * head_stride;
   }
-  // Of one head: the tokens [begin, end), at most a tile of them, by the columns of `chunk`.
+  // The tokens [begin, end) of one head, at most a tile of them, and the columns of `chunk`.
   __device__ Part<T> part(int batch, int head, int begin, int end, int chunk) const {
     const int column = chunk * tile_size;
     return {row(batch, head, begin) + column, token_stride, end - begin,
@@ -51,7 +51,7 @@ Heads<T> heads_of(const Tensor& x) {
           static_cast<int>(x.dim(3)),       packs(x)};
 }
 
-// x [B, N, S], a number for each query.
+// x [B, N, S], one number per query.
 struct QueryValues {
   float* first;
   std::int64_t batch_stride, head_stride;
@@ -69,12 +69,12 @@ inline QueryValues query_values(const Tensor& x) {
 struct Problem {
   IndexMask mask;
   int queries, keys;
-  int group;  // query heads that read the same key/value head
+  int group;  // query heads per key/value head
   int dim, chunks;
   float scale;
 };
 
-// Of the forward's and of the backward's arguments. Throws Error for heads that are too wide.
+// From the arguments of the forward or the backward. Throws Error for heads that are too wide.
 template <class Arguments>
 Problem problem_of(const Arguments& args) {
   const std::int64_t dim = args.q.dim(3), chunks = ceil_div(dim, tile_size);
@@ -89,11 +89,11 @@ Problem problem_of(const Arguments& args) {
           args.scale};
 }
 
-// The keys [first, end) that each query of a tile sees: none beyond the last query.
+// The keys [first, end) that each query of a tile sees; empty beyond the last query.
 struct SeenKeys {
   int first[tile_size], end[tile_size];
 
-  // One thread for each query. The block meets before others ask.
+  // One thread per query. Requires a __syncthreads() before has().
   __device__ void find(const Problem& problem, int begin) {
     const int row = static_cast<int>(threadIdx.x);
     if (row >= tile_size) return;
@@ -105,18 +105,19 @@ struct SeenKeys {
   __device__ bool has(int row, int key) const { return first[row] <= key && key < end[row]; }
 };
 
-// piece += a b^T for two parts of one width, which pass through the tiles `left` and `right`.
+// piece += a b^T for two parts of equal width, which are copied to the tiles `left` and `right`.
 template <class T>
 __device__ void add_scores(const Part<T>& a, const Part<T>& b, Tile& left, Tile& right,
                            Piece& piece) {
-  __syncthreads();  // what stood there has been read
+  __syncthreads();  // the old contents have been read
   read(a, left);
   read(b, right);
   __syncthreads();
   add_scores(left, right, round_up(a.columns, 4), piece);
 }
 
-// piece += a b for a tile `a` that all threads wrote last, and a part that passes through `right`.
+// piece += a b for a tile `a` that all threads have just written, and a part that is copied to
+// `right`.
 template <class T>
 __device__ void add_product(const Tile& a, const Part<T>& b, Tile& right, Piece& piece) {
   __syncthreads();

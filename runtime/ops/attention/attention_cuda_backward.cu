@@ -1,7 +1,8 @@
-// Attention backward on a CUDA device, in three kernels that share nothing but `delta`: its row
-// sums; a block for each tile of keys, which goes through the queries that see them, for dk and dv;
-// a block for each tile of queries, which goes through the keys that they see, for dq. Scores are
-// computed twice so that no sum is shared between blocks: the same bits every time.
+// Attention backward on a CUDA device, for all cases that cuDNN does not take. Three kernels share
+// only `delta`: the first computes it; the second has a block for each tile of keys, which goes
+// through the queries that see them, and computes dk and dv; the third has a block for each tile of
+// queries, which goes through the keys that they see, and computes dq. Scores are computed twice,
+// so that blocks share no sums: there are no atomics, and the bits are the same every time.
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/reduce.h"
 #include "runtime/ops/attention/attention_cuda.h"
@@ -22,7 +23,7 @@ struct Backward {
   Heads<T> dq, dk, dv;
 };
 
-// A warp for each query.
+// One warp per query.
 template <class T>
 __global__ void __launch_bounds__(delta_threads) find_delta(Backward<T> args) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
@@ -40,13 +41,13 @@ __global__ void __launch_bounds__(delta_threads) find_delta(Backward<T> args) {
   if (lane == 0) args.delta.of(batch, head)[query] = sum;
 }
 
-// What a tile's queries bring along.
+// The statistics and masks of a tile's queries.
 struct QueryTile {
   SeenKeys seen;
-  float lse[tile_size];  // in powers of 2
+  float lse[tile_size];  // to base 2
   float delta[tile_size];
 
-  // One thread for each query. The block meets before others read.
+  // One thread per query. Requires a __syncthreads() before others read.
   template <class T>
   __device__ void load(const Backward<T>& args, int batch, int head, int begin) {
     seen.find(args.problem, begin);
@@ -119,7 +120,7 @@ __global__ void __launch_bounds__(tile_threads) find_dq(Backward<T> args) {
   const Problem& problem = args.problem;
   const int head = static_cast<int>(blockIdx.y), batch = static_cast<int>(blockIdx.z);
   const int kv_head = head / problem.group;
-  // The last queries see most keys, so they start first.
+  // The last queries see the most keys, so they start first.
   const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * tile_size;
   const int end = min(begin + tile_size, problem.queries);
   const PositionRange keys = problem.mask.keys_of(begin, end);

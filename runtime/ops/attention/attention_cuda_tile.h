@@ -1,10 +1,10 @@
 // The inner loops of the CUDA attention: squares of 64 x 64 fp32 numbers in shared memory, and
 // their products in the registers of a block of 256 threads.
 //
-// Thread t is in row y = t / 16 and column x = t % 16 of the block. Of a product it holds a piece
-// of 4 x 4: rows y, y + 16, y + 32, y + 48, and columns x, x + 16, ... (add_scores(), where both
-// factors are read along their rows without bank conflicts) or 4x ... 4x + 3 (add_product()). Each
-// sum runs over its terms in ascending order, whatever else is computed.
+// Thread t is in row y = t / 16 and column x = t % 16 of the block. It holds a piece of 4 x 4 of a
+// product: rows y, y + 16, y + 32, y + 48, and columns x, x + 16, ... (add_scores(), where both
+// factors are read along their rows without bank conflicts) or 4x ... 4x + 3 (add_product()). Every
+// sum runs over its terms in ascending order.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ constexpr int tile_threads = 256;
 constexpr int piece_size = 4;
 constexpr int piece_step = tile_size / piece_size;
 
-// Rows are padded by 16 bytes: 8 threads that read packs of neighbouring rows meet no bank twice.
+// Rows are padded by 16 bytes, so that 8 threads that read packs of neighbouring rows use different
+// banks.
 struct alignas(pack_bytes) Tile {
   float x[tile_size][tile_size + 4];
 };
@@ -57,7 +58,7 @@ __device__ void read_packs(const Part<T>& part, Tile& tile) {
   }
 }
 
-// tile = part, and 0 beyond it. The block meets before others read it.
+// tile = part, and 0 beyond it. Requires a __syncthreads() before others read it.
 template <class T>
 __device__ void read(const Part<T>& part, Tile& tile) {
   if (part.packs) {
@@ -67,7 +68,7 @@ __device__ void read(const Part<T>& part, Tile& tile) {
   }
 }
 
-// part = factor piece, of the columns 4x ... 4x + 3.
+// part = factor piece, for columns 4x ... 4x + 3.
 template <class T>
 __device__ void write(const Piece& piece, float factor, const Part<T>& part) {
   const int column = piece_size * tile_column();
@@ -89,7 +90,7 @@ __device__ void write(const Piece& piece, float factor, const Part<T>& part) {
   }
 }
 
-// tile = piece, of the columns x, x + 16, ...
+// tile = piece, for columns x, x + 16, ...
 __device__ inline void keep(const Piece& piece, Tile& tile) {
 #pragma unroll
   for (int i = 0; i < piece_size; ++i) {

@@ -17,14 +17,14 @@ void check_cudnn(cudnnStatus_t status, const char* what) {
   require(status == CUDNN_STATUS_SUCCESS, "{} failed: {}", what, cudnnGetErrorString(status));
 }
 
-// A queue's handle, and a plan for each call that it has seen.
+// A stream's cuDNN handle, and a plan for each kind of call so far.
 class CudnnState final : public LibraryState {
  public:
-  explicit CudnnState(CudaStream& queue)
-      : capability_(10 * queue.properties().major + queue.properties().minor) {
+  explicit CudnnState(CudaStream& stream)
+      : capability_(10 * stream.properties().major + stream.properties().minor) {
     load_nvrtc_builtins();
     check_cudnn(cudnnCreate(&handle_), "cudnnCreate");
-    check_cudnn(cudnnSetStream(handle_, queue.handle()), "cudnnSetStream");
+    check_cudnn(cudnnSetStream(handle_, stream.handle()), "cudnnSetStream");
   }
   CudnnState(const CudnnState&) = delete;
   CudnnState& operator=(const CudnnState&) = delete;
@@ -35,7 +35,7 @@ class CudnnState final : public LibraryState {
 
   cudnnHandle_t handle() const { return handle_; }
 
-  // Null where cuDNN has no plan, which is said once.
+  // Null if cuDNN has no plan; the first such call prints a warning.
   const CudnnGraph* plan(const CudnnCall& call) {
     const auto [found, is_new] = plans_.try_emplace(call.key());
     if (is_new) found->second = build(call);
@@ -48,9 +48,10 @@ class CudnnState final : public LibraryState {
     const std::string refusal = graph->build(handle_);
     if (refusal.empty()) return graph;
     const std::string text = fmt::format(
-        "masformer: slower kernels take the attention {} of {}, since cuDNN {}: {}\n",
-        call.backward() ? "backward" : "forward", call.operands[0].shape().to_string(),
-        cudnnGetVersion(), refusal);
+        "masformer: warning: cuDNN {} cannot run this attention {} of {} ({}); using the slower "
+        "built-in kernel\n",
+        cudnnGetVersion(), call.backward() ? "backward" : "forward",
+        call.operands[0].shape().to_string(), refusal);
     std::fputs(text.c_str(), stderr);  // fmt::print would throw if stderr is closed
     return nullptr;
   }
@@ -60,25 +61,25 @@ class CudnnState final : public LibraryState {
   std::map<std::vector<std::int64_t>, std::unique_ptr<CudnnGraph>> plans_;
 };
 
-bool take(const Stream& stream, const std::optional<CudnnCall>& call) {
-  CudaStream& queue = cuda_stream_of(stream);
+bool run(const Stream& on, const std::optional<CudnnCall>& call) {
+  CudaStream& stream = cuda_stream_of(on);
   constexpr int ampere = 8;
-  if (!call || queue.properties().major < ampere) return false;
-  auto& state = queue.library<CudnnState>();
+  if (!call || stream.properties().major < ampere) return false;
+  auto& state = stream.library<CudnnState>();
   const CudnnGraph* const plan = state.plan(*call);
   if (plan == nullptr) return false;
-  plan->run(state.handle(), *call, queue.scratch(plan->workspace_bytes()));
+  plan->run(state.handle(), *call, stream.scratch(plan->workspace_bytes()));
   return true;
 }
 
 }  // namespace
 
 bool cudnn_attention(const Stream& stream, const AttentionForward& args) {
-  return take(stream, cudnn_call(args));
+  return run(stream, cudnn_call(args));
 }
 
 bool cudnn_attention_backward(const Stream& stream, const AttentionBackward& args) {
-  return take(stream, cudnn_call(args, stream.deterministic()));
+  return run(stream, cudnn_call(args, stream.deterministic()));
 }
 
 std::size_t cudnn_version() {

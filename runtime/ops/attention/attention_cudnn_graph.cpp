@@ -17,7 +17,7 @@ namespace fe = cudnn_frontend;
 using Operand = std::shared_ptr<fe::graph::Tensor_attributes>;
 using std::int64_t;
 
-// The positions in CudnnCall::operands; a tensor's number in its graph is one more.
+// Positions in CudnnCall::operands. A tensor's number in its graph is one higher.
 enum Index { q, k, v, out, lse, dout, dq, dk, dv };
 
 // cuDNN moves the rows of heads 16 bytes at a time, and does not check that they are aligned.
@@ -26,9 +26,10 @@ bool aligned(const Tensor& x) {
   return x.dims() == 4 ? x.rows_aligned(bytes) : x.aligned(bytes);
 }
 
-// Keys, and queries, that cuDNN's backward takes at once on sm_90. Without a mask it counts a last
-// tile's missing keys as zeros, which gives NaN where a row's log-sum-exp is below -88, and a
-// single query's missing rows did (github.com/NVIDIA/cudnn-frontend: pull request 628, issue 1072).
+// Keys, and queries, in a tile of cuDNN's backward on sm_90. Without a mask, it counts the missing
+// keys of a partial tile as zeros, which gives NaN if a row's log-sum-exp is below -88; the missing
+// rows of a single query gave NaN, too (github.com/NVIDIA/cudnn-frontend: pull request 628, issue
+// 1072).
 constexpr int64_t whole_tile = 128;
 
 // Sets the mask in cuDNN's terms. Returns false if cuDNN has no such mask.
@@ -47,7 +48,7 @@ template <class Arguments>
 std::optional<CudnnCall> describe(const Arguments& args, std::vector<Tensor> operands) {
   const int64_t dim = args.q.dim(3), queries = args.q.dim(1), keys = args.k.dim(1);
   CudnnCall call{.operands = std::move(operands), .scale = args.scale};
-  // cuDNN refuses one query with one key.
+  // cuDNN refuses a single query with a single key.
   const bool is_taken = cudnn_may_take(args.q.dtype(), dim, args.mask.span) && args.q.dim(0) > 0 &&
                         queries > 1 && keys > 1 && args.lse.contiguous() &&
                         std::all_of(call.operands.begin(), call.operands.end(), aligned) &&
@@ -82,7 +83,7 @@ void output(const CudnnCall& call, Index index, const Operand& operand) {
   describe(call, index, operand);
 }
 
-// The left bound counts keys as a window does: key j stays where j + bound > i.
+// The left bound counts keys as a window does: key j is visible if j + bound > i.
 template <class Attributes>
 Attributes attributes(const CudnnCall& call) {
   Attributes result;
@@ -112,7 +113,7 @@ void add_backward(fe::graph::Graph& graph, const CudnnCall& call) {
   for (const Index index : {dq, dk, dv}) output(call, index, gradients[index - dq]);
 }
 
-// Empty where nothing was refused.
+// cuDNN's message; empty for success.
 std::string refusal(fe::error_t status) {
   if (status.is_good()) return "";
   const std::string message = status.get_message();
@@ -139,7 +140,8 @@ std::optional<CudnnCall> cudnn_call(const AttentionForward& args) {
 std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool deterministic) {
   // Own kernels give q and k gradients of exactly 0 there (IndexMask::one_key_each()).
   if (IndexMask(args.mask, args.q.dim(1), args.k.dim(1)).one_key_each()) return std::nullopt;
-  // The frontend puts the engine's workspace right behind this many floats of its own.
+  // The frontend puts the engine's workspace right after as many floats of its own; it must be
+  // aligned.
   if (args.lse.elements() * size_of(DType::f32) % 16 != 0) return std::nullopt;
   auto call = describe(
       args, {args.q, args.k, args.v, args.out, args.lse, args.dout, args.dq, args.dk, args.dv});
@@ -191,7 +193,7 @@ std::int64_t CudnnGraph::workspace_bytes() const {
 }
 
 void CudnnGraph::run(cudnnHandle_t handle, const CudnnCall& call, void* workspace) const {
-  // In the order of their numbers.
+  // In the order of the tensors' numbers.
   std::vector<void*> addresses;
   for (const Tensor& x : call.operands) addresses.push_back(x.raw());
   const fe::error_t status = graph_->graph.execute(handle, addresses.data(),

@@ -1,5 +1,5 @@
-// Attention as a graph of cuDNN's: which calls it is asked for, and what it makes of them. Making a
-// graph needs no device; only plans for it do.
+// Attention as a cuDNN graph: which calls cuDNN is asked for, and how they are described to it. A
+// graph needs no device; only its plans do.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,19 @@ namespace masformer::cuda {
 
 // A call that cuDNN may take.
 struct CudnnCall {
-  // q, k, v, out, lse; of a backward also dout, dq, dk, dv.
+  // q, k, v, out, lse; for a backward also dout, dq, dk, dv.
   std::vector<Tensor> operands;
-  bool causal = true;       // else all queries see all keys
-  std::int64_t window = 0;  // keys that a query sees, its own among them; 0 for all before it
+  bool causal = true;       // otherwise all queries see all keys
+  std::int64_t window = 0;  // keys that a query sees, with its own; 0 for all before it
   float scale = 1;
   bool deterministic = false;
 
   bool backward() const { return operands.size() > 5; }
-  // Tells graphs from one another: calls of one key differ in their tensors' addresses alone.
+  // Identifies the graph: calls with the same key differ only in their tensors' addresses.
   std::vector<std::int64_t> key() const;
 };
 
-// Nothing for a call whose dtype, head dim, span, positions or strides are not cuDNN's.
+// Nothing if cuDNN does not support the call's dtype, head dim, span, positions or strides.
 std::optional<CudnnCall> cudnn_call(const AttentionForward& args);
 std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool deterministic);
 
@@ -39,10 +39,10 @@ class CudnnGraph {
   CudnnGraph& operator=(const CudnnGraph&) = delete;
   ~CudnnGraph();
 
-  // Makes a plan for the handle's device. Empty, or why cuDNN has none.
+  // Makes a plan for the handle's device. Returns "", or why cuDNN has none.
   std::string build(cudnnHandle_t handle);
-  // The same for a device that is described in cuDNN's JSON, as far as a machine without it goes:
-  // `planned` says whether cuDNN took the graph.
+  // The same for a device that is described in cuDNN's JSON, as far as that works on a machine
+  // without the device. Sets `planned` to whether cuDNN accepted the graph.
   std::string build_for(const std::string& device, bool& planned);
 
   std::int64_t workspace_bytes() const;

@@ -1,4 +1,4 @@
-// Where there is no cuDNN, as on the double: the own kernels take all cases.
+// For builds without cuDNN, and the fake of CUDA: own kernels take all cases.
 #include "runtime/ops/attention/attention_cudnn.h"
 
 namespace masformer::cuda {

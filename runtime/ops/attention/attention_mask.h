@@ -9,7 +9,8 @@
 
 namespace masformer {
 
-// The range within `whole` that `range` covers, both empty and in order where they don't meet.
+// The part of `range` that is within `whole`; an empty range inside of `whole` if they do not
+// overlap.
 constexpr PositionRange clamped(PositionRange range, PositionRange whole) {
   const std::int64_t begin = std::max(whole.begin, std::min(range.begin, whole.end));
   return {begin, std::max(begin, std::min(range.end, whole.end))};
@@ -42,7 +43,7 @@ class IndexMask {
                    {0, queries_});
   }
 
-  // Whether every query sees one key of its sequence alone. Its weight is 1 whatever the score is,
+  // Whether every query sees only one key of its sequence. Its weight is 1 whatever the score is,
   // so that q and k have no gradients. The general formula would give them rounding noise, by which
   // AdamW, which divides by the gradient's own size, moves the weights at full speed.
   constexpr bool one_key_each() const { return one_key_each_; }

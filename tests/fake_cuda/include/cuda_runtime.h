@@ -1,6 +1,6 @@
-// Stands before the toolkit's header of this name where a CUDA source is compiled by g++ for the
-// double: types and prototypes of the runtime are the toolkit's own, the language is spelled out
-// here. A source may use what this folder defines and no more of CUDA C++.
+// Replaces the toolkit's header of this name where g++ compiles a CUDA source for the fake. The
+// runtime's types and prototypes are the toolkit's own; the language extensions are defined here. A
+// source may use only the part of CUDA C++ that this folder defines.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,8 +9,8 @@
 
 #undef __shared__
 #undef __constant__
-// Zero-initialised thread-local storage holds nothing else in a library with kernels: the emulator
-// finds it by that, and poisons all of it before each block.
+// A library with kernels has no other zero-initialised thread-local storage: so the fake finds
+// shared variables by that, and poisons all of them before each block.
 #define __shared__ static thread_local
 #define __constant__
 #define __launch_bounds__(...)

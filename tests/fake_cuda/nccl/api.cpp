@@ -1,5 +1,5 @@
-// The functions of nccl.h that the program uses, over the CUDA double's streams and MPI.
-// ProcessGroups are non-blocking ones.
+// The functions of nccl.h that the program uses, on the fake's CUDA streams and MPI. Communicators
+// are non-blocking.
 #include <cstring>
 #include <map>
 #include <memory>
@@ -24,13 +24,13 @@ struct Issued {
 
 std::map<ncclComm_t, std::unique_ptr<ncclComm>> communicators;
 int open_groups = 0;
-std::vector<Issued> issued;  // in the group that is open
+std::vector<Issued> issued;  // in the open group
 
 ncclResult_t worst(ncclResult_t a, ncclResult_t b) {
   return a == ncclSuccess ? b : a;
 }
 
-// Launches what each communicator got, in the order of the first calls.
+// Launches the calls of each communicator, in the order of their first calls.
 ncclResult_t launch_all() {
   std::vector<Issued> rest = std::exchange(issued, {});
   ncclResult_t result = ncclSuccess;
@@ -39,7 +39,7 @@ ncclResult_t launch_all() {
     std::vector<Call> calls;
     for (const Issued& each : rest) {
       if (each.comm != comm) continue;
-      if (each.stream != stream) report("a group has one communicator on several streams");
+      if (each.stream != stream) report("a group uses one communicator on several streams");
       calls.push_back(each.call);
     }
     std::erase_if(rest, [comm = comm](const Issued& each) { return each.comm == comm; });
@@ -49,10 +49,10 @@ ncclResult_t launch_all() {
   return result;
 }
 
-// Those that are to be aborted at the end of the group that is open.
+// Communicators to abort at the end of the open group.
 std::vector<ncclComm_t> aborted;
 
-// Gives back memory, which CUDA waits for the whole device with.
+// Frees memory, for which CUDA waits for the whole device.
 void end_aborted() {
   if (aborted.empty()) return;
   fake_cuda::run_device();
@@ -67,11 +67,11 @@ bool is_right(const Call& call, int size) {
 }
 
 ncclResult_t issue(const Call& call, ncclComm_t comm, cudaStream_t stream) {
-  if (!communicators.contains(comm)) report("a communicator is used that is none");
-  if (!comm->idle()) return ncclInvalidArgument;  // NCCL is still at something else
+  if (!communicators.contains(comm)) report("a communicator is used that does not exist");
+  if (!comm->idle()) return ncclInvalidArgument;  // NCCL is still busy
   if (!is_right(call, comm->size()) || !fake_cuda::is_stream(stream)) return ncclInvalidArgument;
   const bool message = call.kind == Kind::send || call.kind == Kind::receive;
-  if (message && call.root == comm->members().rank) report("a message to its own sender");
+  if (message && call.root == comm->members().rank) report("a rank sends a message to itself");
   fake_cuda::nccl::check_operands(call, comm->members().rank, comm->size());
   issued.push_back({comm, stream, call});
   return open_groups > 0 ? ncclSuccess : launch_all();
@@ -79,7 +79,7 @@ ncclResult_t issue(const Call& call, ncclComm_t comm, cudaStream_t stream) {
 
 }  // namespace
 
-// Of the first that lets ranks share a device.
+// The first version that lets ranks share a device.
 ncclResult_t ncclGetVersion(int* version) {
   *version = NCCL_VERSION(2, 30, 0);
   return ncclSuccess;
@@ -96,7 +96,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id, int rank,
                                     ncclConfig_t* config) {
   if (!config || config->magic != 0xcafebeef || config->blocking != 0)
-    report("the double has non-blocking communicators alone");
+    report("the fake has only non-blocking communicators");
   if (size < 1 || rank < 0 || rank >= size) return ncclInvalidArgument;
   Id content{};
   std::memcpy(&content, &id, sizeof content);
@@ -107,7 +107,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
-  if (!communicators.contains(comm)) report("a communicator is asked that is none");
+  if (!communicators.contains(comm)) report("a communicator is asked that does not exist");
   *error = comm->poll();
   return ncclSuccess;
 }
@@ -146,12 +146,12 @@ const char* ncclGetErrorString(ncclResult_t result) {
     case ncclInProgress:
       return "operation in progress";
     default:
-      return "an error unknown to the double";
+      return "an error unknown to the fake";
   }
 }
 
 const char* ncclGetLastError(ncclComm_t) {
-  return "this is a double";
+  return "this is a fake";
 }
 
 ncclResult_t ncclGroupStart() {

@@ -1,5 +1,5 @@
-// A communicator of the NCCL double. It does in its own time what NCCL does in the background, a
-// little at each poll(), so that a program which does not ask never gets anywhere.
+// A communicator of the fake of NCCL. What NCCL does in the background it does step by step, at
+// each poll(): a program that does not poll makes no progress.
 #pragma once
 
 #include <memory>
@@ -11,13 +11,14 @@
 
 namespace fake_cuda::nccl {
 
-// What stands in an ncclUniqueId: where the process that made it is, and how many it made before.
+// The contents of an ncclUniqueId: which process made it, and how many ids that process made
+// before.
 struct Id {
   int root, serial;
 };
 
-// Ranks find each other by the process that made the id: each tells it its world rank, and gets
-// those of all.
+// Ranks find each other through the process that made the id: each sends it its world rank, and
+// receives those of all.
 class Connection {
  public:
   Connection(const Id& id, int size, int rank);
@@ -31,7 +32,7 @@ class Connection {
   Id id_;
   int size_, rank_;
   bool root_;
-  std::vector<int> world_ranks_;  // -1 where not yet known
+  std::vector<int> world_ranks_;  // -1 if not yet known
   int unknown_;
   std::vector<Transfer> sends_;
   std::optional<Transfer> arriving_;
@@ -47,17 +48,17 @@ struct ncclComm {
   const fake_cuda::nccl::Members& members() const { return *members_; }
   int size() const { return size_; }
   bool idle() const { return state_ == ncclSuccess; }
-  // Whether its launch in the background never ends while anything runs on the device.
+  // Whether its launch in the background waits until nothing runs on the device.
   bool stalled() const { return stalled_; }
-  // Runs these on the stream, now or at a later poll().
+  // Runs these calls on the stream, now or at a later poll().
   void launch(std::vector<fake_cuda::nccl::Call> calls, cudaStream_t stream);
   void finalize();
   bool finalized() const { return finalizing_ && state_ == ncclSuccess; }
-  // Ends what is under way.
+  // Ends all pending operations.
   void abort() { work_->aborted = true; }
 
  private:
-  // What outlives an aborted communicator, since streams still hold its work.
+  // Outlives an aborted communicator, since streams still have its work.
   struct Work {
     int unfinished = 0;
     bool aborted = false;
@@ -72,8 +73,8 @@ struct ncclComm {
   ncclResult_t state_ = ncclInProgress;
   bool finalizing_ = false;
   bool stalled_ = false;
-  int polls_to_come_;                         // before the next thing happens
-  std::vector<fake_cuda::nccl::Call> calls_;  // that are not yet on the stream
+  int polls_to_come_;                         // before the next step
+  std::vector<fake_cuda::nccl::Call> calls_;  // not yet on the stream
   cudaStream_t stream_ = nullptr;
   std::shared_ptr<Work> work_;
 };

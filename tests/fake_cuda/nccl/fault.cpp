@@ -27,7 +27,7 @@ Wanted wanted(const std::string& text) {
   words >> fault >> wanted.event >> rank >> wanted.place;
   const auto known = std::ranges::find(faults, fault);
   if (!words || known == faults.end() || (wanted.event != "connect" && wanted.event != "launch"))
-    report("MASFORMER_NCCL_DOUBLE_FAULT={} is no fault", text);
+    report("MASFORMER_FAKE_NCCL_FAULT={} is not a fault", text);
   if (rank == world_rank()) wanted.fault = static_cast<Fault>(known - faults.begin());
   return wanted;
 }
@@ -38,7 +38,7 @@ Fault next_fault(std::string_view event) {
   static std::string text;
   static Wanted chosen;
   static int seen = 0;
-  const char* now = std::getenv("MASFORMER_NCCL_DOUBLE_FAULT");
+  const char* now = std::getenv("MASFORMER_FAKE_NCCL_FAULT");
   if (text != (now ? now : "")) {
     text = now ? now : "";
     chosen = now ? wanted(text) : Wanted{};

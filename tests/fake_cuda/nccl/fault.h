@@ -1,8 +1,8 @@
-// Failures on demand: MASFORMER_NCCL_DOUBLE_FAULT="hang launch 1 30" has the process of world rank
-// 1 never finish its launch number 30, until it is aborted; "fail" has its communicator report
-// ncclRemoteError besides; "stall" has the launch wait in NCCL's own thread for all that is on the
-// device. "connect" in the place of "launch": the first two of its communicators' beginning. They
-// are counted from 0, over all communicators, since the variable was set.
+// Failures on demand. MASFORMER_FAKE_NCCL_FAULT="hang launch 1 30" makes launch number 30 of world
+// rank 1 hang until it is aborted. "fail" in place of "hang" makes its communicator report
+// ncclRemoteError, too; "stall" makes the launch wait, in NCCL's own thread, for everything on the
+// device. "connect" in place of "launch", with the first two, is about making a communicator.
+// Launches and connections are counted from 0, over all communicators, since the variable was set.
 #pragma once
 
 #include <string_view>
@@ -11,7 +11,7 @@ namespace fake_cuda::nccl {
 
 enum class Fault { none, hang, fail, stall };
 
-// What becomes of the next event of this kind, "connect" or "launch".
+// The fault of the next event of this kind, "connect" or "launch".
 Fault next_fault(std::string_view event);
 
 }  // namespace fake_cuda::nccl

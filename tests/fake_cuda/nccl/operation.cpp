@@ -23,7 +23,7 @@ std::string described(const Call& call) {
                      static_cast<int>(call.type));
 }
 
-// What a message begins with. Both ends must say the same.
+// The header of a message. Both ends must agree on it.
 struct Header {
   Kind kind;
   ncclDataType_t type;
@@ -34,7 +34,7 @@ struct Header {
   bool operator==(const Header&) const = default;
 };
 
-// A send and its receive name each other, and are the same otherwise.
+// A send and its receive name each other, and are otherwise equal.
 Header header_of(const Call& call) {
   if (call.kind == Kind::send || call.kind == Kind::receive)
     return {Kind::send, call.type, ncclSum, 0, call.count};
@@ -102,15 +102,15 @@ void check_operands(const Call& call, int rank, int size) {
   const std::size_t to = call.kind == Kind::all_gather ? all : share;
   const bool reads = gives(call, rank), writes = gets(call, rank);
   if (reads && !device_memory().holds(call.from, from))
-    report("{}: what it reads is not on the device", described(call));
+    report("{}: its input is not on the device", described(call));
   if (writes && !device_memory().holds(call.to, to))
-    report("{}: what it writes is not on the device", described(call));
+    report("{}: its output is not on the device", described(call));
   if (!reads || !writes) return;
   const bool apart = at(call.from, from) <= call.to || at(call.to, to) <= call.from;
   const bool in_place = call.kind == Kind::reduce_scatter ? at(call.from, own) == call.to
                         : call.kind == Kind::all_gather   ? at(call.to, own) == call.from
                                                           : call.from == call.to;
-  if (!apart && !in_place) report("{}: its operands overlap, and not in place", described(call));
+  if (!apart && !in_place) report("{}: its operands overlap other than in place", described(call));
 }
 
 Launch::Launch(std::shared_ptr<const Members> members, std::vector<Call> calls)
@@ -155,7 +155,7 @@ void Launch::send(std::size_t call, int to, const void* data, std::size_t count)
       std::move(bytes), members_->world_ranks[static_cast<std::size_t>(to)], members_->tag));
 }
 
-// Messages of a rank come in the order of its calls.
+// Messages of a rank arrive in the order of its calls.
 bool Launch::all_arrived() {
   std::set<int> late;
   bool all = true;

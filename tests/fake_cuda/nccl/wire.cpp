@@ -11,7 +11,7 @@ namespace {
 
 int busy = 0, work = 0;
 
-// What Open MPI calls again and again while one of its functions waits.
+// Open MPI calls this repeatedly while one of its functions waits.
 int go_on() {
   if (busy > 0 || work == 0) return 0;
   const Busy here;
@@ -19,7 +19,7 @@ int go_on() {
   return 0;
 }
 
-// Open MPI's own, and not in its headers: int opal_progress_register(int (*callback)()).
+// A function of Open MPI that is not in its headers: int opal_progress_register(int (*callback)()).
 void let_streams_go_on() {
   using Register = int(int (*)());
   static const auto add =
@@ -43,7 +43,7 @@ void add_work(int pieces) {
 }
 
 void check_mpi(int code, const char* call) {
-  if (code != MPI_SUCCESS) report("{} of the NCCL double failed with code {}", call, code);
+  if (code != MPI_SUCCESS) report("{} of the fake of NCCL failed with code {}", call, code);
 }
 
 int world_rank() {

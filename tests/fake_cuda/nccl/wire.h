@@ -1,5 +1,5 @@
-// Messages between the processes of the NCCL double: by MPI, on MPI_COMM_WORLD, which the program
-// has initialised and has no messages of its own on. Nothing here waits.
+// Messages between the processes of the fake of NCCL: by MPI, on MPI_COMM_WORLD, which the program
+// has initialised and does not use for its own messages. Nothing here waits.
 #pragma once
 
 #include <cstddef>
@@ -13,17 +13,17 @@ namespace fake_cuda::nccl {
 
 using Bytes = std::vector<std::byte>;
 
-// What MPI reports of a call, which must have succeeded.
+// Stops the program unless a call of MPI succeeded.
 void check_mpi(int code, const char* call);
 
 int world_rank();
 
-// A request of MPI's and the bytes that it moves. The bytes stay where they are until it is done.
+// A request of MPI and the bytes that it transfers, which do not move in memory until it is done.
 class Transfer {
  public:
-  // A send that is done when its receiver has asked for it, and no sooner.
+  // A send that is done only when its receiver has asked for it.
   static Transfer send(Bytes bytes, int to, int tag);
-  // Takes in the next message that has come, if one has; from MPI_ANY_SOURCE, too.
+  // Receives the next message if one has arrived; from MPI_ANY_SOURCE, too.
   static std::optional<Transfer> receive(int from, int tag);
 
   bool done();
@@ -36,15 +36,15 @@ class Transfer {
   int peer_ = 0;
 };
 
-// While MPI blocks the program, streams go on, as a device would. Where this MPI is not Open MPI,
-// they do not.
-class Busy {  // ... but not while this lives: a call of MPI's by the double itself
+// While MPI blocks the program, streams continue, as a device would; they do not if this MPI is not
+// Open MPI. They also stop while a Busy exists, which is for calls of MPI by the fake itself.
+class Busy {
  public:
   Busy();
   ~Busy();
   Busy(const Busy&) = delete;
   Busy& operator=(const Busy&) = delete;
 };
-void add_work(int pieces);  // that streams have to do; negative when they have done it
+void add_work(int pieces);  // pending pieces of streams' work; negative when they are done
 
 }  // namespace fake_cuda::nccl

@@ -52,7 +52,7 @@ class OnDevice : public testing::Test {
     }
   }
 
-  static bool is_fake() { return Stream(device()).device_stream()->name().starts_with("double"); }
+  static bool is_fake() { return Stream(device()).device_stream()->name().starts_with("fake"); }
 
   const Scratch scratch_;
 };
@@ -168,8 +168,8 @@ TEST_F(OnDevice, ChoosesNcclOnlyForADevicePerRank) {
     EXPECT_NE(finished.output.find(text), std::string::npos) << finished.output;
   };
   says(run(words), "transport through the host, by MPI\n");
-  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "part"}}), "transport through the host, by MPI\n");
-  says(run(words, {{"MASFORMER_CUDA_DOUBLE_OWN", "device"}}), "transport NCCL\n");
+  says(run(words, {{"MASFORMER_FAKE_CUDA_OWN", "part"}}), "transport through the host, by MPI\n");
+  says(run(words, {{"MASFORMER_FAKE_CUDA_OWN", "device"}}), "transport NCCL\n");
 }
 
 // Slurm may bind devices to the nearer ranks: here even ranks see two devices, and odd ranks two
@@ -179,7 +179,7 @@ TEST_F(OnDevice, UsesADevicePerRankAmongThoseVisibleToIt) {
   for (const auto& [shown, ranks] : {std::pair{"socket", 4}, {"more", 2}}) {
     const Finished finished = run(
         training_words(scratch_, "run", with(on_device({.data = ranks}), {"--train.steps", "1"})),
-        {{"MASFORMER_CUDA_DOUBLE_OWN", shown}});
+        {{"MASFORMER_FAKE_CUDA_OWN", shown}});
     EXPECT_NE(finished.output.find("transport NCCL\n"), std::string::npos) << finished.output;
   }
 }
@@ -201,7 +201,7 @@ TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
   if (!is_fake()) GTEST_SKIP() << "only the fake breaks on request";
   const auto finds = [&](const char* error) {
     return run(training_words(scratch_, "run", on_device({})),
-               {{"MASFORMER_CUDA_DOUBLE_BROKEN", error}});
+               {{"MASFORMER_FAKE_CUDA_BROKEN", error}});
   };
   const Finished none = finds("100");  // cudaErrorNoDevice
   EXPECT_EQ(none.status, 2);

@@ -21,8 +21,8 @@ nvrtcResult compile() {
   return result;
 }
 
-// In a process whose loader knows no folder of CUDA's, as where that is a Python package.
-TEST(NvrtcTest, CompilesWhereverItLies) {
+// In a process whose loader does not know CUDA's folders, as when CUDA is a Python package.
+TEST(Nvrtc, CompilesIfTheLoaderDoesNotKnowItsFolder) {
   if (std::getenv(child) != nullptr) {
     cuda::load_nvrtc_builtins();
     EXPECT_STREQ(nvrtcGetErrorString(compile()), "NVRTC_SUCCESS");

@@ -1,4 +1,4 @@
-// Files, digests and HDF5 handles: what is read and written, who owns what, what a failure says.
+// Files, digests and HDF5 handles: reading and writing, ownership, messages of failures.
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
@@ -38,7 +38,7 @@ bool is_open(int descriptor) {
   return fcntl(descriptor, F_GETFD) >= 0;
 }
 
-// The message of the Error that `call` throws, with its exit status in front.
+// The message of the Error that `call` throws, after its exit status.
 template <class Call>
 std::string message_of(Call call) {
   try {
@@ -75,7 +75,7 @@ TEST(File, ReadsBackWhatWasWrittenInAnyOrder) {
   for (auto& each : same) EXPECT_TRUE(each.get());
 }
 
-TEST(File, TextReplacesWhatWasLonger) {
+TEST(File, ShorterTextReplacesALongerFile) {
   const TemporaryDirectory folder;
   for (const std::size_t size : {5000u, 10u, 0u}) {
     write_text_durably(folder / "text", arbitrary_text(size));
@@ -83,10 +83,10 @@ TEST(File, TextReplacesWhatWasLonger) {
   }
 }
 
-TEST(File, ReadsNextWhatAPipeHas) {
+TEST(File, ReadsNextFromAPipe) {
   const TemporaryDirectory folder;
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
-  File reader(folder / "pipe", O_RDWR);  // a writer, too: opening does not wait for one
+  File reader(folder / "pipe", O_RDWR);  // also a writer, so that opening does not wait for one
   std::byte block[8];
   for (const std::string text : {"abc", "de"}) {
     ASSERT_EQ(write(reader.descriptor(), text.data(), text.size()),
@@ -96,7 +96,7 @@ TEST(File, ReadsNextWhatAPipeHas) {
   }
 }
 
-TEST(File, EndsWithItsOwnerAlone) {
+TEST(File, IsClosedOnceByItsLastOwner) {
   const TemporaryDirectory folder;
   File first(folder / "first", O_RDWR | O_CREAT);
   const int one = first.descriptor();
@@ -129,11 +129,11 @@ TEST(File, FailuresNameTheFileTheReasonAndTheRemedy) {
       {[&] { File(folder / "short/x", O_WRONLY | O_CREAT); },
        "1: can't create " + at +
            "short/x: Not a directory: choose another folder, or move the "
-           "file away that stands in its path"},
+           "away the file that is in its path"},
       {[&] { create_folder(folder / "short"); },
        "1: can't create " + at +
            "short: File exists: choose another folder, or move the file "
-           "away that stands in its path"},
+           "file that is in its path"},
       {[&] { File(folder / "short", O_RDONLY).read_at(2, block); },
        "1: " + at + "short ends at byte 5: it was cut off"},
       {[&] { File(folder / "short", O_WRONLY).read_at(3, block); },
@@ -153,7 +153,7 @@ TEST(File, FailuresNameTheFileTheReasonAndTheRemedy) {
   for (const auto& [call, message] : cases) EXPECT_EQ(message_of(call), message);
 }
 
-TEST(File, CreatesFoldersHoweverTheyAreSpelled) {
+TEST(File, CreatesFoldersForAnySpellingOfThePath) {
   const TemporaryDirectory folder;
   for (const std::string path : {"a/b/c", "a/b/c", "d/", "e//f/../g/", "h/./i"}) {
     create_folder(folder / path);
@@ -166,9 +166,9 @@ TEST(Digest, IsXxh3Of128Bits) {
   EXPECT_EQ(digest_of("abc"), "06b05ab6733a618578af5f94892f3950");
 }
 
-TEST(Digest, OfPiecesAndOfAFileIsThatOfTheWhole) {
+TEST(Digest, PiecesAndAFileGiveTheDigestOfTheWhole) {
   const TemporaryDirectory folder;
-  // Around the borders at which the algorithm and the reading by blocks change.
+  // Around the sizes at which the algorithm and the reading in blocks change.
   for (const std::size_t size : {0, 1, 16, 17, 240, 241, 1024, 1 << 20, (1 << 20) + 1, 3'000'000}) {
     const std::string text = arbitrary_text(size);
     const auto bytes = std::as_bytes(std::span(text));
@@ -185,7 +185,7 @@ TEST(Digest, OfPiecesAndOfAFileIsThatOfTheWhole) {
   }
 }
 
-TEST(Hdf5Handle, EndsWithItsOwnerAlone) {
+TEST(Hdf5Handle, IsClosedOnceByItsLastOwner) {
   Hdf5Space first(H5Screate(H5S_SCALAR));
   const hid_t one = first.id();
   Hdf5Space second(std::move(first));
@@ -202,7 +202,7 @@ TEST(Hdf5Handle, EndsWithItsOwnerAlone) {
   EXPECT_TRUE(second.close()) << "an empty one has nothing to fail";
 }
 
-TEST(Hdf5Handle, FailuresAreTextsAndNothingIsPrinted) {
+TEST(Hdf5Handle, ReportsFailuresAsTextAndPrintsNothing) {
   const TemporaryDirectory folder;
   write_text_durably(folder / "text", "All that glitters is not HDF5.\n");
   testing::internal::CaptureStderr();

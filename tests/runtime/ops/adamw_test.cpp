@@ -36,7 +36,7 @@ TEST_P(AdamW, FollowsTheEquationOverFiveSteps) {
   const Stream stream(device(), threads);
   const Shape shape = {size};
   const OwnedTensor master = normals(shape, 1), m(shape), v(shape);
-  const OwnedTensor rows({3, size + 1});  // the same again, off the borders that devices prefer
+  const OwnedTensor rows({3, size + 1});  // the same again, misaligned
   const auto again = [&](int row) {
     const Tensor from_second = rows->slice(0, row, 1).slice(1, 1, size);
     return Tensor(from_second.raw(), shape, DType::f32, device());
@@ -49,7 +49,7 @@ TEST_P(AdamW, FollowsTheEquationOverFiveSteps) {
   for (step.step = 1; step.step <= 5; ++step.step) {
     const OwnedTensor gradient = normals(shape, 10 + static_cast<std::uint64_t>(step.step), 1e-3);
     const Numbers gradient_before = values(gradient);
-    // Several at once, as the optimizer calls it: each is its own.
+    // Several parameters at once, as the optimizer calls it.
     adamw(stream, step, scale,
           {{gradient, master, m, v, weight_decay},
            {gradient, again(0), again(1), again(2), weight_decay}});
@@ -57,7 +57,7 @@ TEST_P(AdamW, FollowsTheEquationOverFiveSteps) {
     EXPECT_EQ(values(gradient), gradient_before);
     step.learning_rate *= 0.9f;
   }
-  // What was learned, not where it began: the change is a hundredth of the weights.
+  // Compare the change, not the weights: it is a hundredth of them.
   Numbers change = values(master), expected = state.master;
   for (std::size_t i = 0; i < change.size(); ++i) {
     change[i] -= start[i];
@@ -73,8 +73,8 @@ INSTANTIATE_TEST_SUITE_P(Sizes, AdamW,
                          testing::Combine(testing::Values<std::int64_t>(0, 1, 3, 17, 257, 10000),
                                           testing::Values(1, 2, 3)));
 
-// Pieces of any size that start anywhere, as the rows that a rank owns do.
-TEST(AdamWMany, AtOnceAreAsOneByOne) {
+// Parameters of any size and alignment, as the rows that a rank owns are.
+TEST(AdamW, ManyAtOnceGiveTheBitsOfOneByOne) {
   const Stream stream(device(), 2);
   const Shape shape = {41200};
   const OwnedTensor gradient = normals(shape, 1), scale = filled({1}, {gradient_scale});
@@ -100,7 +100,7 @@ TEST(AdamWMany, AtOnceAreAsOneByOne) {
   EXPECT_GT(difference(together[0], values(normals(shape, 2))), 1e-3);
 }
 
-TEST(AdamWNan, AScaleThatIsNotFiniteChangesNothing) {
+TEST(AdamW, ScaleThatIsNotFiniteChangesNothing) {
   const Shape shape = {1000};
   const OwnedTensor gradient = normals(shape, 1), master = normals(shape, 2), m = normals(shape, 3);
   const OwnedTensor v = normals(shape, 4), scale = poisoned({1});
@@ -110,7 +110,7 @@ TEST(AdamWNan, AScaleThatIsNotFiniteChangesNothing) {
   EXPECT_TRUE(same_bits(v, normals(shape, 4)));
 }
 
-TEST(AdamWChecks, StepsCountFromOne) {
+TEST(AdamW, RefusesStepsBelowOne) {
   const OwnedTensor x({3}), scale({1});
   EXPECT_THROW(adamw(Stream(device()), {.step = 0}, scale, {{x, x, x, x}}), Error);
 }

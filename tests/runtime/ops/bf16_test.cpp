@@ -1,6 +1,6 @@
-// Every op in bf16 against itself in fp32 on the same numbers, which other tests hold against
-// double: what comes out as bf16 may be off by at most twice what rounding alone costs, what stays
-// fp32 by the noise of fp32.
+// Every op in bf16 against itself in fp32 on the same numbers; other tests compare fp32 with
+// double. Results in bf16 may be off by at most twice their rounding to bf16, results in fp32 by
+// the noise of fp32.
 #include <cmath>
 #include <functional>
 #include <ostream>
@@ -36,7 +36,7 @@ Numbers rounded(Numbers numbers) {
   return numbers;
 }
 
-// Numbers that bf16 holds, in a tensor of either type.
+// Numbers that bf16 represents exactly, in a tensor of either type.
 OwnedTensor input(const Shape& shape, std::uint64_t seed, DType dtype, double deviation = 1) {
   OwnedTensor tensor(shape, dtype);
   set(tensor, [&](std::int64_t i) {
@@ -139,7 +139,7 @@ std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
   return out << c.name;
 }
 
-// Heads of q, k and v stand side by side, as in the model.
+// The heads of q, k and v are side by side, as in the model.
 struct FusedHeads {
   FusedHeads(const Tensor& rows, const AttentionCase& c) {
     const std::int64_t width = c.heads * c.dim, kv_width = c.kv_heads * c.dim;
@@ -274,7 +274,7 @@ std::vector<Output> run_copy(const Stream& stream, DType dtype, const Sizes& siz
   return {output("narrow", narrow), output("wide", wide)};
 }
 
-// What bf16 gave beside what fp32 gave.
+// Compares results in bf16 with those in fp32.
 void expect_rounding_alone(const std::vector<Output>& actual, const std::vector<Output>& expected) {
   ASSERT_EQ(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
@@ -287,9 +287,9 @@ void expect_rounding_alone(const std::vector<Output>& actual, const std::vector<
 
 class InBf16 : public testing::TestWithParam<Op> {};
 
-TEST_P(InBf16, CostsRoundingAndNoMore) {
+TEST_P(InBf16, DiffersFromFp32ByRoundingOnly) {
   if (GetParam().supports_matmul && !has_bf16()) GTEST_SKIP() << no_bf16;
-  // Multiples of nothing; and rows of whole packs of 16 bytes.
+  // Odd sizes, and rows of whole packs of 16 bytes.
   for (const Sizes& sizes : {Sizes{37, 70, 53}, Sizes{37, 328, 56}}) {
     for (const int threads : {1, 3}) {
       const Stream stream(device(), threads);
@@ -313,7 +313,7 @@ INSTANTIATE_TEST_SUITE_P(Ops, InBf16,
 
 class AttentionInBf16 : public testing::TestWithParam<AttentionCase> {};
 
-TEST_P(AttentionInBf16, CostsRoundingAndNoMore) {
+TEST_P(AttentionInBf16, DiffersFromFp32ByRoundingOnly) {
   const Stream stream(device(), 2);
   const auto expected = run_attention(stream, DType::f32, GetParam());
   expect_rounding_alone(run_attention(stream, DType::bf16, GetParam()), expected);
@@ -348,7 +348,7 @@ TEST(Bfloat16, RoundsToTheNearestTiesToEven) {
   EXPECT_EQ(bits(0x00000001), 0x0000);
 }
 
-// A backend's rounding is the scalar's, for every upper half and what decides between neighbours.
+// Backends round as the scalar does, for every upper half and the lower halves that decide.
 TEST(Bfloat16, BackendsRoundAlike) {
   const OwnedTensor from({5 << 16});
   const OwnedTensor to({5 << 16}, DType::bf16);
@@ -362,7 +362,7 @@ TEST(Bfloat16, BackendsRoundAlike) {
   for_each_element<bfloat16>(to, [&](bfloat16 found, std::int64_t i) {
     const bfloat16 expected(number(i));
     const bool both_nan = std::isnan(float(found)) && std::isnan(float(expected));
-    if (!both_nan && found.bits != expected.bits) ++different;  // a NaN may be any
+    if (!both_nan && found.bits != expected.bits) ++different;  // any NaN will do
   });
   EXPECT_EQ(different, 0);
 }

@@ -16,7 +16,7 @@ using namespace test;
 struct Case {
   std::int64_t tokens, words, shards;
   int threads;
-  bool aligned = false;  // rows on borders of 16 bytes, as the model's are
+  bool aligned = false;  // rows aligned to 16 bytes, as the model's are
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
@@ -58,8 +58,8 @@ class CrossEntropy : public testing::TestWithParam<Case> {
   const Numbers logit = values(logits);
   const OwnedTensor labels =
       integers(c.tokens, [this](std::int64_t t) { return label_of(t, c.words); });
-  // Columns of a shard: all shards are equally wide, the last ones hold padding. It is a slice of
-  // wider rows.
+  // Columns of a shard: all shards are equally wide, and the last ones contain padding. A shard is
+  // a slice of wider rows.
   const std::int64_t border = c.aligned ? 16 : 1;
   const std::int64_t columns = (c.words / c.shards + 3 + border - 1) / border * border;
   const std::int64_t lead = c.aligned ? border : 2, width = lead + columns + border;
@@ -69,12 +69,12 @@ class CrossEntropy : public testing::TestWithParam<Case> {
     return {first, std::clamp(c.words - first, std::int64_t{0}, columns)};
   }
 
-  // As ranks would do it: each its columns, with a reduction after each step by hand.
+  // As ranks do it: each has its columns, and there is a reduction after each step.
   Result run() const {
     std::vector<OwnedTensor> wide;
     std::vector<Tensor> parts;
     for (std::int64_t rank = 0; rank < c.shards; ++rank) {
-      wide.push_back(poisoned({c.tokens, width}));  // padding is poison, too
+      wide.push_back(poisoned({c.tokens, width}));  // the padding too
       parts.push_back(wide.back()->slice(1, lead, columns));
       const VocabularyShard s = shard(rank);
       set(parts.back().slice(1, 0, s.valid), [&](std::int64_t i) {
@@ -130,7 +130,7 @@ TEST_P(CrossEntropy, EqualsTheEquationAndItsSlope) {
   if (c.tokens * c.words <= 1500) {
     EXPECT_LT(difference(result.dlogits, numeric_gradient(at, values(logits))), 5e-6);
   }
-  // Each row of the gradient sums to 0: the probabilities to 1, less the label's 1.
+  // Each row of the gradient sums to 0: the probabilities to 1, minus the label's 1.
   for (std::int64_t t = 0; t < c.tokens; ++t) {
     double row = 0;
     for (std::int64_t v = 0; v < c.words; ++v) {
@@ -149,12 +149,12 @@ TEST_P(CrossEntropy, GivesTheSameBitsTwice) {
 INSTANTIATE_TEST_SUITE_P(Sizes, CrossEntropy,
                          testing::Values(Case{1, 2, 1, 1}, Case{3, 17, 1, 2}, Case{3, 17, 2, 1},
                                          Case{7, 33, 4, 3}, Case{5, 257, 2, 2}, Case{5, 257, 4, 1},
-                                         Case{6, 5, 4, 2},  // the last shard holds padding alone
+                                         Case{6, 5, 4, 2},  // the last shard has only padding
                                          Case{33, 5003, 1, 2}, Case{33, 5003, 4, 3},
                                          Case{7, 33, 4, 3, true}, Case{33, 5003, 1, 2, true},
                                          Case{3, 20011, 2, 1, true}, Case{0, 17, 2, 2}));
 
-TEST(CrossEntropyShard, WithoutWordsYieldsNothing) {
+TEST(CrossEntropy, ShardWithoutWordsAddsNothing) {
   const Stream stream(device(), 2);
   const OwnedTensor logits = poisoned({3, 8}), max = poisoned({3}), sum = poisoned({3});
   const OwnedTensor target = poisoned({3}), global_max = normals({3}, 1);
@@ -169,7 +169,7 @@ TEST(CrossEntropyShard, WithoutWordsYieldsNothing) {
   EXPECT_THROW(softmax_max(stream, logits, {0, 9}, max), Error);
 }
 
-TEST(CrossEntropyLarge, LogitsDoNotOverflow) {
+TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
   const Stream stream(device());
   const OwnedTensor logits = filled({1, 17}, Numbers(17, 3000)), max({1}), sum({1}), target({1});
   const OwnedTensor labels = integers(1, [](std::int64_t) { return 16; }), lse({1});
@@ -180,7 +180,7 @@ TEST(CrossEntropyLarge, LogitsDoNotOverflow) {
   EXPECT_NEAR(scalar(stream, loss), std::log(17.0), 1e-6);
 }
 
-TEST(CrossEntropyNan, IsNotHidden) {
+TEST(CrossEntropy, NanLogitsGiveANanLoss) {
   const Stream stream(device());
   const OwnedTensor logits = normals({1, 40}, 1), max({1}), sum({1}), target({1});
   set(logits->slice(1, 21, 1), [](std::int64_t) { return NAN; });

@@ -18,7 +18,7 @@ class Elementwise : public testing::TestWithParam<std::tuple<std::int64_t, std::
 
 TEST_P(Elementwise, AddsAResidual) {
   const OwnedTensor bias = normals({features}, 1);
-  // Slices that start on a border of 16 bytes or not, with rows that do or not.
+  // Slices that start at a multiple of 16 bytes or do not, with rows that do or do not.
   for (const auto& [lead, gaps] : {std::pair{1, 3}, {1, 8}, {8, 9}, {8, 16}}) {
     const Shape wide{tokens, features + gaps};
     const OwnedTensor wide_x = poisoned(wide), wide_y = poisoned(wide);
@@ -40,7 +40,7 @@ TEST_P(Elementwise, AddsAResidual) {
 }
 
 TEST_P(Elementwise, SumsSquaresInDouble) {
-  // 1e5 beside 1e-5: in fp32 the small ones would vanish.
+  // 1e5 and 1e-5: in fp32 the small ones would vanish.
   const OwnedTensor x = normals({tokens, features}, 4, 1e-5);
   if (x->elements() > 0) set(x->reshape({x->elements()}).slice(0, 0, 1), [](auto) { return 1e5; });
   const OwnedTensor sum({1}, DType::f64), again({1}, DType::f64);
@@ -53,7 +53,7 @@ TEST_P(Elementwise, SumsSquaresInDouble) {
   EXPECT_EQ(scalar(stream, sum), 2 * total);
 }
 
-TEST_P(Elementwise, SumsSquaresFromAnywhere) {
+TEST_P(Elementwise, SumsSquaresAtAnyAlignment) {
   const OwnedTensor x = normals({tokens * features}, 4), sum({1}, DType::f64);
   for (std::int64_t begin = 0; begin < std::min<std::int64_t>(5, x->elements()); ++begin) {
     const Tensor rest = x->slice(0, begin, x->elements() - begin);
@@ -64,8 +64,8 @@ TEST_P(Elementwise, SumsSquaresFromAnywhere) {
   }
 }
 
-// More pieces than one kernel takes, of any size, that start anywhere, as a rank's gradients do.
-TEST(SumOfSquares, OfManyIsTheSumOfEach) {
+// More tensors than one kernel takes, of any size and alignment, as a rank's gradients are.
+TEST(SumOfSquares, ManyTensorsGiveTheSumOfEach) {
   const Stream stream(device(), 2);
   const OwnedTensor x = normals({600'000}, 4), sum({1}, DType::f64), again({1}, DType::f64);
   std::vector<Tensor> pieces;
@@ -85,8 +85,8 @@ TEST(SumOfSquares, OfManyIsTheSumOfEach) {
   EXPECT_TRUE(same_bits(sum, again)) << "of none is nothing";
 }
 
-// More than the device's blocks take at once.
-TEST(SumOfSquares, OfALargeTensor) {
+// More elements than the device's blocks take at once.
+TEST(SumOfSquares, LargeTensorGivesItsSum) {
   const Stream stream(device(), 2);
   const OwnedTensor x({9'000'001}), sum({1}, DType::f64);
   set(x, [](auto) { return 1; });
@@ -107,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Elementwise,
                                           testing::Values<std::int64_t>(1, 17, 257, 1000),
                                           testing::Values(1, 2, 3)));
 
-TEST(ClipFactor, ScalesLongGradientsAlone) {
+TEST(ClipFactor, ScalesOnlyGradientsAboveTheLimit) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const struct {
@@ -129,7 +129,7 @@ TEST(ClipFactor, ScalesLongGradientsAlone) {
   }
 }
 
-TEST(ElementwiseChecks, RefuseGapsAndOtherShapes) {
+TEST(ElementwiseChecks, RefuseGapsAndUnequalShapes) {
   const Stream stream(device());
   const OwnedTensor wide({4, 8}), narrow({4, 3}), numbers({4, 3}, DType::i32);
   const Tensor gaps = wide->slice(1, 0, 3);

@@ -27,7 +27,7 @@ class Embedding : public testing::TestWithParam<Case> {
   const OwnedTensor table = normals({c.rows, c.features}, 1);
   const Shape matrix = {c.tokens, c.features};
 
-  // The share of the table that rank `rank` of three holds; the last rows may be few or none.
+  // The shard of the table of rank `rank` of three; the last shards may have few rows or none.
   Tensor shard(const Tensor& whole, std::int64_t rank) const {
     const std::int64_t begin = std::min(c.rows, first(rank));
     return whole.slice(0, begin, std::min(c.rows, first(rank + 1)) - begin);
@@ -38,7 +38,7 @@ class Embedding : public testing::TestWithParam<Case> {
   }
 };
 
-TEST_P(Embedding, PicksRowsAndAddsThemWhereAsked) {
+TEST_P(Embedding, WritesOrAddsTheRowsOfIds) {
   Numbers expected;
   const Numbers table_ = values(table);
   for (std::int64_t t = 0; t < c.tokens; ++t) {
@@ -78,7 +78,7 @@ TEST_P(Embedding, BackwardAddsEachTokenToItsRow) {
   embedding_backward(stream, ids, dy, 0, dtable);
   EXPECT_LT(difference(dtable, expected), 1e-6);
 
-  // Shard by shard, and with another number of threads: the same bits.
+  // Shards, and another number of threads, give the same bits.
   const OwnedTensor sharded = normals({c.rows, c.features}, 4);
   for (std::int64_t rank = 0; rank < 3; ++rank) {
     embedding_backward(Stream(device(), c.threads + 1), ids, dy, first(rank), shard(sharded, rank));

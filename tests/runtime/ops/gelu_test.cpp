@@ -36,7 +36,7 @@ TEST_P(Gelu, EqualsTheEquationAndItsSlope) {
   EXPECT_LT(difference(y, expected_y), 2e-7);
   EXPECT_LT(difference(dx, expected_dx), 1e-6);
 
-  // From and to anywhere, and no further.
+  // At any alignment, and without writing past the end.
   for (const std::int64_t lead : {1, 4}) {
     const OwnedTensor wide_x = poisoned({size + 8}), wide_y = poisoned({size + 8});
     const OwnedTensor wide_dx = poisoned({size + 8});
@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Gelu,
                          testing::Combine(testing::Values<std::int64_t>(0, 1, 3, 17, 33, 257, 1000),
                                           testing::Values(1, 2, 3)));
 
-TEST(GeluTails, AreIdentityAndZero) {
+TEST(Gelu, TailsAreIdentityAndZero) {
   const Stream stream(device());
   const OwnedTensor x = filled({6}, {-100, -20, -6, 0, 20, 100});
   const OwnedTensor y = poisoned({6}), dx = poisoned({6}), dy = filled({6}, Numbers(6, 1));

@@ -109,9 +109,9 @@ TEST_P(LayerNorm, BackwardEqualsTheEquation) {
   EXPECT_LT(difference(dbias, sum(dbias_before, expected.dbias)), 1e-6);
 }
 
-TEST_P(LayerNorm, BackwardsEquationIsTheSlope) {
+TEST_P(LayerNorm, BackwardEquationIsTheSlope) {
   if (c.tokens * c.features > 800) GTEST_SKIP() << "too large for finite differences";
-  if (c.features == 2) GTEST_SKIP() << "of two numbers nearly nothing but their order is left";
+  if (c.features == 2) GTEST_SKIP() << "the norm of two numbers is almost only their order";
   const Numbers dy_ = values(dy), x_ = values(x), weight_ = values(weight), bias_ = values(bias);
   const auto loss = [&](const Numbers& at_x, const Numbers& at_weight, const Numbers& at_bias) {
     return dot(dy_, reference(c.tokens, c.features, at_x, at_weight, at_bias));
@@ -138,7 +138,7 @@ TEST_P(LayerNorm, WorksInPlaceWithTheSameBits) {
   EXPECT_TRUE(same_bits(dweight, dweight_again));
   EXPECT_TRUE(same_bits(dbias, dbias_again));
 
-  // Without a residual, onto dy.
+  // Without a residual, in place of dy.
   LayerNormBackward args = backward_args(dx, dweight, dbias);
   args.residual = Tensor();
   layer_norm_backward(stream, args);
@@ -152,11 +152,12 @@ INSTANTIATE_TEST_SUITE_P(Sizes, LayerNorm,
                                          Case{5, 33, 3}, Case{17, 33, 2}, Case{3, 257, 3},
                                          Case{65, 7, 1}, Case{70, 11, 3}, Case{257, 129, 2},
                                          Case{9, 768, 2}, Case{0, 33, 2},
-                                         // Longer than a device's block has registers for.
+                                         // Longer rows than a device's block keeps in registers.
                                          Case{6, 1027, 1}, Case{6, 4104, 2}));
 
-// Ranks of a tensor group hold copies of a norm, whatever their numbers of threads.
-TEST(LayerNormLarge, GradientsDoNotDependOnTheThreads) {
+// Ranks of a tensor group have copies of a norm, which must stay equal if their numbers of threads
+// differ.
+TEST(LayerNormLarge, GradientsDoNotDependOnTheNumberOfThreads) {
   const std::int64_t tokens = 3001, features = 24;
   const Shape matrix = {tokens, features};
   const OwnedTensor x = normals(matrix, 1), dy = normals(matrix, 2),
@@ -183,7 +184,7 @@ TEST(LayerNormLarge, GradientsDoNotDependOnTheThreads) {
   for (const int threads : {2, 3, 5}) EXPECT_TRUE(same_bits(gradients(threads), one)) << threads;
 }
 
-TEST(LayerNormLarge, SumsOverManyTokensLoseNothing) {
+TEST(LayerNormLarge, SumsOverManyTokensKeepTheirDigits) {
   const std::int64_t tokens = 20000, features = 8;
   const Stream stream(device(), 2);
   const Shape matrix = {tokens, features};

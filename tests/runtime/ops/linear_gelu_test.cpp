@@ -31,7 +31,7 @@ class LinearGelu : public testing::TestWithParam<std::tuple<Case, int, bool>> {
   const Tensor bias = std::get<2>(GetParam()) ? Tensor(given_bias) : Tensor();
 };
 
-// In fp32 no device joins them; what joins them in bf16 is bf16_test's.
+// In fp32 no device joins the two; bf16_test covers the devices that do in bf16.
 TEST_P(LinearGelu, IsTheTwoOpsBitByBit) {
   const OwnedTensor wide_x = normals({c.tokens, c.inputs + 5}, 1);
   const Tensor x = wide_x->slice(1, 2, c.inputs);
@@ -62,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, LinearGelu,
                                                           Case{5, 0, 3}, Case{5, 3, 0}),
                                           testing::Values(1, 3), testing::Bool()));
 
-TEST(LinearGeluChecks, NameWhatIsWrong) {
+TEST(LinearGelu, RefusesWrongOperandsAndNamesThem) {
   const Stream stream(device());
   const OwnedTensor x({2, 3}), weight({4, 3}), inner({2, 4}), wide({2, 6});
   try {

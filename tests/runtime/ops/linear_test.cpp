@@ -18,7 +18,7 @@ using namespace test;
 struct Case {
   std::int64_t tokens, inputs, outputs;
   int threads;
-  // x, y and their gradients are columns [first, first + width) of rows so much wider.
+  // x, y and their gradients are columns [first, first + width) of rows that are this much wider.
   std::int64_t first = 3, wider = 7;
 };
 
@@ -90,7 +90,7 @@ TEST_P(Linear, EqualsTheEquation) {
 }
 
 TEST_P(Linear, AddsAResidual) {
-  // Its rows lie otherwise than y's.
+  // Its stride is not y's.
   const OwnedTensor wide_y = poisoned({c.tokens, c.outputs + c.wider});
   const OwnedTensor wide_residual = normals({c.tokens, c.outputs + 8}, 7);
   const Tensor y = wide_y->slice(1, c.first, c.outputs);
@@ -114,7 +114,7 @@ TEST_P(Linear, BackwardEqualsTheEquation) {
   EXPECT_LT(difference(dx, expected), 1e-6);
   EXPECT_EQ(poison_left(wide_dx), c.wider * c.tokens);
 
-  // Weight gradients are added to what is there.
+  // Weight gradients are added to the old contents.
   const OwnedTensor dweight = normals({c.outputs, c.inputs}, 5), dbias = normals({c.outputs}, 6);
   const Numbers dweight_before = values(dweight), dbias_before = values(dbias);
   linear_backward_weight(stream, dy, x, dweight, dbias);
@@ -165,8 +165,8 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Linear,
                                          Case{600, 20, 36, 1, 4, 8}, Case{9, 320, 132, 2, 4, 8},
                                          Case{0, 17, 5, 2}, Case{17, 0, 5, 2}, Case{17, 5, 0, 1}));
 
-// Products on one stream that differ in one thing each: in size, in strides, or by where an operand
-// starts.
+// Products on one stream that each differ in one thing: in size, in strides, or in the alignment of
+// an operand.
 struct Kind {
   std::int64_t tokens = 16, inputs = 16, outputs = 16;
   std::int64_t x_wider = 0, x_first = 0, weight_wider = 0, weight_first = 0;
@@ -201,8 +201,8 @@ std::array<Numbers, 5> products(const Stream& stream, const Kind& kind, DType dt
   return {values(dweight), biased, added, unbiased, values(x)};
 }
 
-// A device chooses how to compute a kind of product once, and may not take it for another kind.
-TEST(LinearKinds, ShareAStream) {
+// A device chooses a kernel once for each kind of product, and must not use it for another kind.
+TEST(Linear, KindsOfProductsOnOneStreamDoNotMixUp) {
   const std::vector<Kind> kinds{{},
                                 {.tokens = 8},
                                 {.inputs = 8, .x_wider = 8, .weight_wider = 8},
@@ -225,7 +225,7 @@ TEST(LinearKinds, ShareAStream) {
   }
 }
 
-TEST(LinearChecks, NameWhatIsWrong) {
+TEST(Linear, RefusesWrongOperandsAndNamesThem) {
   const Stream stream(device());
   const OwnedTensor x({2, 3}), weight({4, 3}), y({2, 5}), bias({4});
   try {

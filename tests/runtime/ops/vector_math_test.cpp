@@ -33,7 +33,7 @@ double worst(Vec (*function)(Vec), double (*exact)(double), float low, float hig
   return most;
 }
 
-TEST(VectorMath, StaysWithinItsBounds) {
+TEST(VectorMath, ErrorsStayWithinTheStatedUlps) {
   EXPECT_LE(worst(exp2, std::exp2, -125.9f, 127.4f), 2.0);
   EXPECT_LE(worst(exp2, std::exp2, -1.0f, 1.0f), 2.0);
   EXPECT_LE(worst(exp, std::exp, -87.2f, 88.2f), 2.0);
@@ -43,7 +43,7 @@ TEST(VectorMath, StaysWithinItsBounds) {
   EXPECT_LE(worst(tanh, std::tanh, 1e-20f, 1e-6f), 4.0);
 }
 
-TEST(VectorMath, EndsOfTheRanges) {
+TEST(VectorMath, IsExactAtTheEndsOfItsRanges) {
   EXPECT_EQ(of(exp2, 0.0f), 1.0f);
   EXPECT_EQ(of(exp2, -infinity), 0.0f);
   EXPECT_EQ(of(exp2, -1000.0f), 0.0f);
@@ -58,7 +58,7 @@ TEST(VectorMath, EndsOfTheRanges) {
   for (Vec (*function)(Vec) : {exp2, exp, tanh}) EXPECT_TRUE(std::isnan(of(function, nan)));
 }
 
-TEST(VectorMath, PartsLeaveTheRestAlone) {
+TEST(VectorMath, PartialLoadsAndStoresLeaveTheRestUnchanged) {
   float from[lanes], to[lanes];
   for (int i = 0; i < lanes; ++i) {
     from[i] = static_cast<float>(i + 1);

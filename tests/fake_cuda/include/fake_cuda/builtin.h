@@ -1,8 +1,9 @@
-// What a kernel finds beyond C++: who it is, and the ways in which the threads of a block meet.
+// What kernels have beyond C++: the built-in variables, and the barriers and intrinsics at which
+// the threads of a block or warp meet.
 //
-// Where CUDA leaves what happens undefined, the program is stopped with a message: a barrier or a
-// warp intrinsic that some of its threads reach elsewhere or never, a mask that names threads that
-// left or never were, a lane that reads one outside of its mask.
+// Where CUDA's behaviour is undefined, the program stops with a message: if some threads reach a
+// barrier or warp intrinsic elsewhere or never, if a mask names threads that have returned or do
+// not exist, and if a lane reads a lane outside of its mask.
 #pragma once
 
 #include <bit>
@@ -10,7 +11,7 @@
 #include <type_traits>
 #include <vector_types.h>
 
-// Set by the emulator before a thread goes on; kernels read them.
+// Set by the fake before a thread continues; kernels read them.
 extern uint3 threadIdx;
 extern uint3 blockIdx;
 extern dim3 blockDim;
@@ -19,7 +20,7 @@ constexpr int warpSize = 32;
 
 namespace fake_cuda {
 
-// A call in a kernel's source. Threads that meet must do so at one of them.
+// The place of a call in a kernel's source. Threads must meet at the same place.
 struct Site {
   const char* file;
   int line;
@@ -31,14 +32,15 @@ enum class Meeting { barrier, sync, shuffle, vote };
 // Waits for all threads of the block.
 void meet_block(Site site);
 
-// Waits for the threads of the warp in `mask`. `shuffle` returns what lane `source` has given as
-// its `value`; `vote` a bit for each lane in the mask whose value isn't zero.
+// Waits for the threads of the warp in `mask`. A shuffle returns the `value` of lane `source`; a
+// vote returns a bit for each lane in the mask whose value is not zero.
 std::uint64_t meet_warp(Meeting meeting, unsigned mask, std::uint64_t value, int source, Site site);
 
 // The number of the running thread in its warp.
 int lane();
 
-// The lane that a shuffle reads: its own one where it would leave its group of `width` lanes.
+// The lane that a shuffle reads: the thread's own lane if it would leave its group of `width`
+// lanes.
 int indexed_lane(int source, int width);
 int lane_above(unsigned distance, int width);
 int lane_below(unsigned distance, int width);
@@ -54,7 +56,7 @@ T shuffle(unsigned mask, T value, int source, Site site) {
 
 }  // namespace fake_cuda
 
-// The last two parameters of each are the place of the call, and are never given.
+// The last two parameters of each are the place of the call; callers leave them out.
 
 inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   fake_cuda::meet_block({file, line});

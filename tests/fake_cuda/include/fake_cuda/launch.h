@@ -9,12 +9,12 @@
 
 namespace fake_cuda {
 
-// Issues a grid whose threads call `thread` each. `kernel` is the function that it calls; its
-// library's shared variables are poisoned before each block.
+// Issues a grid in which each thread calls `thread`. `kernel` is the function that this calls; the
+// shared variables of its library are poisoned before each block.
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
                    std::function<void()> thread);
 
-// Stops the program unless `pointer`, a kernel's argument, is null, or on the device, or pinned.
+// Stops the program unless `pointer`, an argument of a kernel, is null, on the device, or pinned.
 void require_reachable(const void* pointer);
 
 template <class T>
@@ -24,8 +24,8 @@ void require_reachable_argument(const T& argument) {
 
 }  // namespace fake_cuda
 
-// Pointers to host memory that no device could read are found where they are arguments themselves,
-// not where they are members of one.
+// Finds pointers to host memory, which a device cannot read, among the arguments, but not among the
+// members of arguments.
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {

@@ -1,12 +1,12 @@
-// The device's scalar functions that C's <math.h> lacks. Those that are approximate on a device are
-// as exact here as fp32 is.
+// The device's scalar functions that C's <math.h> lacks. Functions that are approximate on a device
+// are exact to fp32 here.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 #include <math.h>
 
-// glibc keeps these names for itself.
+// glibc reserves these names.
 #define __expf(x) expf(x)
 #define __logf(x) logf(x)
 #define __log2f(x) log2f(x)
@@ -72,23 +72,23 @@ inline unsigned __umulhi(unsigned x, unsigned y) {
   return static_cast<unsigned>(static_cast<std::uint64_t>(x) * y >> 32);
 }
 
-// CUDA's min and max stand in the global namespace, for two operands of one type.
-#define MASFORMER_CUDA_DOUBLE_MIN_MAX(T) \
-  constexpr T min(T x, T y) {            \
-    return y < x ? y : x;                \
-  }                                      \
-  constexpr T max(T x, T y) {            \
-    return x < y ? y : x;                \
+// CUDA's min and max are in the global namespace, for two operands of one type.
+#define MASFORMER_FAKE_CUDA_MIN_MAX(T) \
+  constexpr T min(T x, T y) {          \
+    return y < x ? y : x;              \
+  }                                    \
+  constexpr T max(T x, T y) {          \
+    return x < y ? y : x;              \
   }
-MASFORMER_CUDA_DOUBLE_MIN_MAX(int)
-MASFORMER_CUDA_DOUBLE_MIN_MAX(unsigned)
-MASFORMER_CUDA_DOUBLE_MIN_MAX(long)
-MASFORMER_CUDA_DOUBLE_MIN_MAX(unsigned long)
-MASFORMER_CUDA_DOUBLE_MIN_MAX(long long)
-MASFORMER_CUDA_DOUBLE_MIN_MAX(unsigned long long)
-#undef MASFORMER_CUDA_DOUBLE_MIN_MAX
+MASFORMER_FAKE_CUDA_MIN_MAX(int)
+MASFORMER_FAKE_CUDA_MIN_MAX(unsigned)
+MASFORMER_FAKE_CUDA_MIN_MAX(long)
+MASFORMER_FAKE_CUDA_MIN_MAX(unsigned long)
+MASFORMER_FAKE_CUDA_MIN_MAX(long long)
+MASFORMER_FAKE_CUDA_MIN_MAX(unsigned long long)
+#undef MASFORMER_FAKE_CUDA_MIN_MAX
 
-// Of a number and a NaN, the number.
+// For a number and a NaN, the number.
 inline float min(float x, float y) {
   return fminf(x, y);
 }

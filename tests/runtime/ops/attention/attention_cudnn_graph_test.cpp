@@ -1,5 +1,5 @@
-// Which calls cuDNN is asked for, and what it says to its graphs of them for a device that isn't
-// there. What they compute, bf16_test proves where a GPU is.
+// Which calls cuDNN is asked for, and whether it accepts their graphs for a device that is not
+// there. bf16_test proves on a GPU what they compute.
 #include "runtime/ops/attention/attention_cudnn_graph.h"
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace {
 
 using std::int64_t;
 
-// Memory that nobody touches.
+// An address that nothing reads.
 constexpr std::uintptr_t somewhere = 1 << 20;
 
 Tensor tensor(const Shape& shape, DType dtype = DType::bf16) {
@@ -80,7 +80,7 @@ TEST(AttentionCudnnGraph, TakesTheCasesOfTrainingAndNoOthers) {
   }
   EXPECT_TRUE(takes(positions(512, 512)));   // one shard's queries and its own keys
   EXPECT_TRUE(takes(positions(1024, 512)));  // keys before all queries
-  EXPECT_FALSE(takes([](auto& args) {        // whose last tile is not whole
+  EXPECT_FALSE(takes([](auto& args) {        // with a partial last tile
     args = forward({.queries = 576}, {{}, 1024, 0});
   }));
   EXPECT_FALSE(takes([](auto& args) {
@@ -119,7 +119,7 @@ TEST(AttentionCudnnGraph, LeavesABackwardOfOneKeyEachToOwnKernels) {
   EXPECT_TRUE(takes("window:2"));
 }
 
-TEST(AttentionCudnnGraph, AKeyTellsWhatAGraphDependsOn) {
+TEST(AttentionCudnnGraph, KeysDifferWhereGraphsDiffer) {
   const AttentionForward args = forward({}, {});
   const auto key = [](const AttentionForward& of) { return cudnn_call(of)->key(); };
   AttentionForward other = args;
@@ -129,15 +129,15 @@ TEST(AttentionCudnnGraph, AKeyTellsWhatAGraphDependsOn) {
   other.mask.span = parse_span("window:7");
   EXPECT_NE(key(other), key(args));
   other = args;
-  other.q = tensor({1, 512, 4, 64});  // of other strides
+  other.q = tensor({1, 512, 4, 64});  // with other strides
   EXPECT_NE(key(other), key(args));
   other = args;
-  other.mask.span = parse_span("window:512");  // no bound at all
+  other.mask.span = parse_span("window:512");  // no bound within 512 keys
   EXPECT_EQ(key(other), key(args));
   EXPECT_NE(cudnn_call(backward(args), true)->key(), cudnn_call(backward(args), false)->key());
 }
 
-// An H100 SXM as cuDNN 9 writes down a device.
+// The description of an H100 SXM that cuDNN 9 writes.
 constexpr const char* h100 = R"({
   "deviceName": "NVIDIA H100 80GB HBM3", "deviceVer": 900, "driverVer": 13000, "cudaDeviceId": 0,
   "multiProcessorCount": 132, "warpSize": 32, "regsPerBlock": 65536, "maxRegistersPerSM": 65536,
@@ -159,7 +159,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
 
 class CudnnGraphTest : public testing::TestWithParam<Case> {};
 
-// cuDNN accepts the graph and has engines for it. Without a driver it gets no further, and says so.
+// cuDNN accepts the graph and has engines for it. Without a driver it stops there, and says so.
 TEST_P(CudnnGraphTest, HasEnginesOnHopper) {
   const AttentionForward args = forward(GetParam().sizes, {parse_span(GetParam().span)});
   for (const auto& call :
@@ -181,7 +181,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudnnGraphTest,
                                          Case{"full", {1, 1000, 8, 2, 64}},
                                          Case{"window:2", {1, 333, 4, 1, 128}}));
 
-TEST(CudnnGraph, SaysWhyItIsRefused) {
+TEST(CudnnGraph, ReportsWhyCudnnRefuses) {
   bool planned = true;
   const std::string refusal = CudnnGraph(*cudnn_call(forward({}, {})), 70).build_for(h100, planned);
   EXPECT_FALSE(planned);

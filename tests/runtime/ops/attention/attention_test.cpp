@@ -46,8 +46,8 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
              << c.dim << " layout " << static_cast<int>(c.layout);
 }
 
-// Memory that starts as NaN throughout, and a tensor [B, tokens, heads, D] that is a part of it in
-// `layout`; not Layout::fused.
+// Memory that is filled with NaN, and a tensor [B, tokens, heads, D] in a part of it, by `layout`,
+// which is not Layout::fused.
 struct Field {
   Field(Layout layout, const Shape& shape)
       : memory(poisoned(layout == Layout::contiguous ? shape : widened(shape))), part(memory) {
@@ -203,7 +203,7 @@ double norm(const Numbers& x) {
   return std::sqrt(sum);
 }
 
-// The norm of the difference over the norm, or over `least` where that is larger: a gradient that
+// The norm of the difference over the norm, or over `least` if that is larger: a gradient that
 // cancels to nothing has no digits of its own.
 double error(const Numbers& got, const Numbers& want, double least = 1e-30) {
   EXPECT_EQ(got.size(), want.size());
@@ -241,7 +241,7 @@ TEST_P(AttentionTest, MatchesTheDefinition) {
   EXPECT_LT(error(values(call.gradient.q), want.dq, least), 1e-6);
   EXPECT_LT(error(values(call.gradient.k), want.dk, least), 1e-6);
   EXPECT_LT(error(values(call.gradient.v), want.dv, least), 1e-6);
-  // What lies between the rows of a view is left alone.
+  // Memory between the rows of a view is not written.
   EXPECT_EQ(call.out_field.memory->elements() - poison_left(call.out_field.memory),
             call.out.elements());
   const Three& gradient = call.gradient;
@@ -305,12 +305,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"full", 2, 37, 37, 3, 3, 16, 0, 0, Layout::fused, 0.25f},
         Case{"full", 1, 259, 259, 2, 1, 64, 0, 0, Layout::fused, 0.125f},
         Case{"full", 1, 130, 230, 2, 2, 33, 100, 0, Layout::gaps, 0.2f},
-        Case{"full", 1, 97, 150, 1, 1, 7, 0, 40, Layout::gaps, 1.0f},     // early queries are blind
-        Case{"full", 1, 40, 60, 2, 2, 8, 0, 100, Layout::contiguous, 1},  // all of them are
+        Case{"full", 1, 97, 150, 1, 1, 7, 0, 40, Layout::gaps, 1.0f},  // early queries see no key
+        Case{"full", 1, 40, 60, 2, 2, 8, 0, 100, Layout::contiguous, 1},  // no query sees a key
         Case{"window:1", 1, 70, 70, 2, 1, 5, 0, 0, Layout::fused, 1.0f},
         Case{"window:13", 2, 200, 200, 4, 2, 20, 0, 0, Layout::fused, 0.3f},
         Case{"window:64", 1, 300, 300, 2, 2, 64, 0, 0, Layout::contiguous, 0.125f},
-        Case{"window:50", 1, 140, 90, 3, 1, 31, 60, 20, Layout::gaps, 0.2f},  // blind at both ends
+        Case{"window:50", 1, 140, 90, 3, 1, 31, 60, 20, Layout::gaps, 0.2f},  // no key at both ends
         Case{"window:1000", 1, 129, 129, 1, 1, 128, 0, 0, Layout::contiguous, 0.09f},
         Case{"window:300", 1, 400, 700, 1, 1, 65, 300, 0, Layout::gaps, 0.12f},
         Case{"full", 1, 70, 75, 2, 2, 200, 5, 0, Layout::gaps, 0.07f},
@@ -366,7 +366,7 @@ TEST(Attention, PartsOverDisjointKeysMergeToTheWhole) {
 
     Numbers dq(merged.size()), dk, dv;
     for (std::size_t p = 0; p < 2; ++p) {
-      part[p].out = call.out;  // merged by now
+      part[p].out = call.out;  // already merged
       part[p].lse = call.lse;
       part[p].backward(parts[p], 2);
       const Numbers part_dq = values(part[p].gradient.q);
@@ -390,8 +390,8 @@ int64_t marked_tokens(const Tensor& x) {
   return poison_left(x.slice(2, 0, 1).slice(3, 0, 1));
 }
 
-// A NaN marks whatever touches it, so the number of marked rows counts visits: they stay within a
-// tile or two of the window, however long the sequence.
+// A NaN spreads to everything that is computed from it, so that the number of NaN rows counts
+// visits. They stay within a tile or two of the window, however long the sequence is.
 TEST(Attention, NeverVisitsBlocksThatTheMaskHides) {
   constexpr int64_t window = 64, slack = 96;
   const Case c{"window:64", 1, 2048, 2048, 1, 1, 16, 0, 0, Layout::contiguous, 0.25f};
@@ -415,7 +415,7 @@ TEST(Attention, NeverVisitsBlocksThatTheMaskHides) {
   }
 }
 
-// Rounding noise would do: AdamW divides a gradient by its own size.
+// Exactly, since AdamW would turn rounding noise into steps of full size.
 TEST(Attention, GradientsOfQAndKAreZeroWhereEachQuerySeesOneKey) {
   for (const Case& c : {Case{"window:1", 2, 300, 300, 4, 2, 33, 0, 0, Layout::fused, 0.3f},
                         Case{"window:1", 1, 70, 40, 2, 2, 16, 30, 50, Layout::gaps, 0.25f},
