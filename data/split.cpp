@@ -16,13 +16,6 @@ bool is_held_out(std::size_t document, double fraction) {
 
 }  // namespace
 
-SplitKind parse_split(std::string_view text) {
-  if (text == "all") return SplitKind::all;
-  if (text == "train") return SplitKind::train;
-  if (text == "held-out") return SplitKind::held_out;
-  refuse("there is no split \"{}\": use all, train or held-out", text);
-}
-
 Split::Split(const TokenStore& store, SplitKind kind, double held_out) : store_(&store) {
   if (!(held_out >= 0 && held_out < 1)) {
     refuse("a held-out share of {} is not in [0, 1): 0.01 holds out one document of a hundred",

@@ -3,17 +3,16 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "data/token_store.h"
+#include "runtime/enum_names.h"
 
 namespace masformer {
 
-enum class SplitKind { all, train, held_out };
-
-// "all", "train", "held-out". Throws UsageError.
-SplitKind parse_split(std::string_view text);
+#define MASFORMER_SPLITS(SPLIT) SPLIT(all, "all") SPLIT(train, "train") SPLIT(held_out, "held-out")
+MASFORMER_NAMED_ENUM(SplitKind, MASFORMER_SPLITS);
+#undef MASFORMER_SPLITS
 
 // The documents of one kind, concatenated to one sequence of tokens. Where the fraction is above 0,
 // document 1 is held out, and after it each document d at which (d - 1) fraction passes a whole

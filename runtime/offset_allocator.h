@@ -1,9 +1,9 @@
 // Places buffers of known lifetimes in one address range, so that the peak of an execution is found
 // without executing it.
 //
-// First fit: the lowest gap that is large enough. It packs the nearly stack-like lifetimes of layers
-// well, and depends on the order of calls only. An allocation takes the logarithm of the number of
-// gaps, times the number of their different sizes, which are few since layers repeat.
+// First fit: the lowest gap that is large enough. It packs the nearly stack-like lifetimes of
+// layers well, and depends on the order of calls only. An allocation takes the logarithm of the
+// number of gaps, times the number of their different sizes, which are few since layers repeat.
 #pragma once
 
 #include <cstdint>

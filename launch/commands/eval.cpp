@@ -1,10 +1,13 @@
 // masformer eval
 #include <fmt/format.h>
 
+#include "data/loader.h"
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
+#include "launch/options/limits.h"
 #include "launch/output/numbers.h"
 #include "launch/output/standard_streams.h"
+#include "launch/plan/split_remedy.h"
 #include "launch/training/evaluation.h"
 #include "model/state/config_json.h"
 #include "model/state/model_state.h"
@@ -17,40 +20,36 @@ namespace {
 struct EvalOptions {
   Options run;
   std::string checkpoint;
-  std::string split = "held-out";
+  SplitKind split = SplitKind::held_out;
   bool json = false;
 };
 
 OptionTable describe(EvalOptions& options) {
   OptionTable table;
-  table.add("checkpoint", options.checkpoint, {.value = "PATH", .help = "A checkpoint's folder."});
-  table.add_flag("json", options.json, "Print one JSON object: loss, tokens.");
+  table.add("checkpoint", options.checkpoint,
+            {.value = "PATH", .help = "Folder of the checkpoint to evaluate."});
+  table.add_flag("json", options.json,
+                 "Print one JSON object with the loss and the number of tokens.");
   describe_data(table, options.run);
-  table.add(
-      "eval.split", options.split,
-      {.value = "NAME", .help = "The documents to take.", .choices = {"all", "train", "held-out"}});
-  table.add("eval.windows", options.run.eval.windows,
-            {.value = "N", .help = "Windows from the split's start; 0: all.", .minimum = 0});
-  table.add(
-      "train.sequence", options.run.train.sequence,
-      {.value = "N", .help = "Tokens of a window. The checkpoint's, if not given.", .minimum = 1});
-  table.add("train.micro_batch", options.run.train.micro_batch,
-            {.value = "N", .help = "Windows that go through a stage at once.", .minimum = 1});
+  table.add("eval.split", options.split,
+            {.value = "NAME", .help = "Documents to take, as training divides them."});
+  table.add("eval.windows", options.run.eval.windows, {0, limits::steps},
+            {.value = "N", .help = "Windows to take from the start of the split. 0: all."});
+  table.add("train.sequence", options.run.train.sequence, {1, limits::tokens},
+            {.value = "N", .help = "Tokens per window."});
+  table.add("train.micro_batch", options.run.train.micro_batch, {1, limits::samples},
+            {.value = "N", .help = "Windows that pass through a stage at once."});
   describe_parallel(table, options.run);
   describe_runtime(table, options.run);
+  table.inherit({"train.sequence", "data.held_out"});
   return table;
 }
 
-// The plan of an evaluation: the checkpoint's model under the layout that was asked for.
+// The checkpoint's model under the layout of the options.
 RunPlan decide(const EvalOptions& options, const CheckpointReader& checkpoint, int ranks) {
   ModelConfig model =
       model_from_json(checkpoint.manifest().attributes.value("model", nlohmann::json()));
-  Options run = options.run;
-  const auto& p = run.parallel;
-  const std::int64_t copies =
-      std::max<std::int64_t>(ranks / (p.tensor * p.pipeline * p.context), 1);
-  run.train.global_batch = run.train.micro_batch * copies * p.pipeline;
-  return make_run_plan(run, ranks, std::move(model));
+  return make_evaluation_plan(options.run, ranks, std::move(model));
 }
 
 TokenStore open_store(const EvalOptions& options, std::int64_t vocab) {
@@ -60,6 +59,18 @@ TokenStore open_store(const EvalOptions& options, std::int64_t vocab) {
            store.largest_id(), vocab);
   }
   return store;
+}
+
+void require_window(const EvalOptions& options, const TokenStore& store, const Split& split) {
+  const std::int64_t sequence = options.run.train.sequence;
+  if (window_count(split.tokens(), sequence) > 0) return;
+  const bool smaller = split.tokens() < store.tokens() && store.tokens() > sequence;
+  refuse(
+      "eval.split={} has {} tokens of {}, too few for a window of train.sequence={} and the token "
+      "after it: {}{}",
+      name_of(options.split), split.tokens(), options.run.data.path, sequence,
+      smaller ? "use --eval.split all, or " : "",
+      short_split_remedy(store, options.split, sequence));
 }
 
 ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable& table) {
@@ -74,20 +85,17 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
   });
   require_undamaged(*world, options.checkpoint, checkpoint.manifest());
   run_collectively(*world, [&] {
-    const auto& attributes = checkpoint.manifest().attributes;
-    auto record = attributes.value("options", std::map<std::string, std::string>());
-    std::erase_if(record, [](const auto& entry) {
-      return entry.first != "train.sequence" && entry.first != "data.held_out";
-    });
-    table.apply_record(record);
+    table.apply_inherited(
+        checkpoint.manifest().attributes.value("options", std::map<std::string, std::string>()));
   });
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, checkpoint, world->size()); });
   const TokenStore store =
       run_collectively(*world, [&] { return open_store(options, plan.model.vocab); });
+  const Split split(store, options.split, options.run.data.held_out);
+  run_collectively(*world, [&] { require_window(options, store, split); });
   Job job(session, std::move(plan), Purpose::evaluation, options.run.runtime);
   run_collectively(*world, [&] { load_weights(job.stream, checkpoint, job.stage.parameters()); });
-  const Split split(store, parse_split(options.split), options.run.data.held_out);
   const Evaluation result = job.run([&] { return evaluate(job, split, options.run.eval.windows); });
   on_first_rank(*world, [&] {
     if (options.json) {
@@ -95,7 +103,7 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
     } else {
       print_result("loss {:.6f} nats per token over {} tokens of {} ({}), in {}\n",
                    without_nan_sign(result.loss), result.tokens, options.run.data.path,
-                   options.split, name_of(job.plan.policy.dtype));
+                   name_of(options.split), name_of(job.plan.policy.dtype));
     }
   });
   return ExitCode::done;

@@ -23,14 +23,16 @@ struct InspectOptions {
 
 OptionTable describe(InspectOptions& options) {
   OptionTable table;
-  table.add_positional("CHECKPOINT", options.checkpoint,
-                       {.help = "A checkpoint's folder: RUN_DIR/checkpoints/step-..."});
+  table.add_positional(
+      "CHECKPOINT", options.checkpoint,
+      {.help = "Folder of a checkpoint, such as RUN_DIR/checkpoints/step-00000100."});
   table.add_flag("json", options.json, "Print one JSON object.");
-  table.add_flag("verify", options.verify, "Read every file and check its digest.");
+  table.add_flag("verify", options.verify,
+                 "Read every file and check its digest. Exit status 1 if one differs.");
   table.add("compare", options.compare,
             {.value = "OTHER",
-             .help = "Another checkpoint: the norm of the difference over its norm, for each "
-                     "tensor."});
+             .help = "Another checkpoint. Prints, for each tensor, the norm of the difference "
+                     "divided by the norm of OTHER's tensor."});
   return table;
 }
 
@@ -62,7 +64,7 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   }
 }
 
-// Says which files are damaged, if any.
+// Prints the damaged files; true if there are none.
 bool verify(const CheckpointReader& checkpoint) {
   SelfCommunicator self;
   const std::string path = checkpoint.directory().string();
@@ -76,7 +78,8 @@ void print_verified(const CheckpointReader& checkpoint) {
                 checkpoint.manifest().files.size());
 }
 
-// Every byte of both is read before HDF5 parses any; by --verify, which tells of it at the end.
+// The digests of both checkpoints are checked before HDF5 parses a file of either. With --verify,
+// damaged files are listed and the number of verified files is printed.
 ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& options) {
   CheckpointReader other(options.compare);
   for (const CheckpointReader* const each : {&checkpoint, &other}) {
@@ -100,7 +103,8 @@ ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& option
     for (const auto& [name, difference] : differences) {
       print_result("  {:<60} {:.3e}\n", name, difference);
     }
-    print_result("{} of {} tensors are equal; worst {:.3e}\n", same, differences.size(), worst);
+    print_result("{} of {} tensors are identical; largest difference {:.3e}\n", same,
+                 differences.size(), worst);
   }
   if (!options.verify) return ExitCode::done;
   for (const CheckpointReader* const each : {&checkpoint, &other}) print_verified(*each);
@@ -117,7 +121,9 @@ ExitCode inspect_command(const Arguments& arguments) {
     return ExitCode::done;
   }
   table.parse(arguments);
-  if (options.checkpoint.size() != 1) refuse("inspect takes one checkpoint's folder");
+  if (options.checkpoint.size() != 1)
+    refuse("inspect takes the folder of one checkpoint, but {} are given",
+           options.checkpoint.size());
   const std::string& path = options.checkpoint[0];
   CheckpointReader checkpoint(path);
   if (!options.compare.empty()) return compare_with(checkpoint, options);

@@ -29,7 +29,8 @@ RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
   RunPlan plan = make_run_plan(options, ranks, store.vocabulary());
   if (store.largest_id() >= plan.model.vocab) {
     refuse("{} holds token {}, beyond model.vocab={}: raise model.vocab to {}", options.data.path,
-           store.largest_id(), plan.model.vocab, store.largest_id() + 1);
+           store.largest_id(), plan.model.vocab,
+           static_cast<std::uint64_t>(store.largest_id()) + 1);
   }
   return plan;
 }

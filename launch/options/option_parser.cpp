@@ -1,15 +1,14 @@
-// The three sources of options, read by Boost.Program_options as texts; the table's entries give
-// them their types.
+// The three sources of options, read as texts: the command line by Boost.Program_options, the
+// environment, and a configuration file. The table's entries give the texts their types.
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
 
 #include <boost/program_options.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launch/options/config_file.h"
 #include "launch/options/option_table.h"
 #include "runtime/error.h"
 
@@ -21,6 +20,7 @@ namespace masformer {
 namespace {
 
 constexpr const char* command_line = "the command line";
+constexpr const char* environment_prefix = "MASFORMER_";
 
 std::string upper_case(std::string text) {
   for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
@@ -28,14 +28,27 @@ std::string upper_case(std::string text) {
 }
 
 std::string environment_name(const std::string& option) {
-  std::string name = "MASFORMER_" + upper_case(option);
+  std::string name = environment_prefix + upper_case(option);
   std::ranges::replace(name, '.', '_');
   return name;
 }
 
-// Levenshtein's distance, for "did you mean"; some number above `most` where it is more than that.
-std::size_t distance(const std::string& a, const std::string& b, std::size_t most) {
-  if (a.size() > b.size() + most || b.size() > a.size() + most) return most + 1;
+bool has_section(const std::string& option) {
+  return option.find('.') != std::string::npos;
+}
+
+// With the dot; "" for an option of no section.
+std::string section_of(const std::string& option) {
+  return has_section(option) ? option.substr(0, option.find('.') + 1) : "";
+}
+
+std::string key_of(const std::string& option) {
+  return option.substr(section_of(option).size());
+}
+
+// Levenshtein's distance, or some number above `limit` where it is more than that.
+std::size_t distance(const std::string& a, const std::string& b, std::size_t limit) {
+  if (a.size() > b.size() + limit || b.size() > a.size() + limit) return limit + 1;
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -49,6 +62,32 @@ std::size_t distance(const std::string& a, const std::string& b, std::size_t mos
   return row.back();
 }
 
+constexpr std::size_t unlike = 100;
+
+// How far `written` is from a name that it may be a slip of the pen for; `unlike` where a third of
+// the letters differs, since then it is another word.
+std::size_t slip_distance(const std::string& name, const std::string& written) {
+  const std::size_t limit = std::max<std::size_t>(std::min(name.size(), written.size()) / 3, 1);
+  const std::size_t away = distance(name, written, limit);
+  return away <= limit ? away : unlike;
+}
+
+// The same for an option's name, which may also be cut off, or in another section or none.
+std::size_t option_distance(const std::string& option, const std::string& written) {
+  if (!written.empty() && (option.starts_with(written) || key_of(option) == key_of(written))) {
+    return 1;
+  }
+  if (section_of(option) != section_of(written)) return slip_distance(option, written);
+  return slip_distance(key_of(option), key_of(written));
+}
+
+// One option as a source gives it.
+struct Given {
+  std::string name;
+  std::vector<std::string> values;
+  std::string where;  // "the command line", "run.ini:3"
+};
+
 }  // namespace
 
 class OptionTable::Parser {
@@ -58,13 +97,14 @@ class OptionTable::Parser {
     if (table.config_allowed_) known_.add_options()("config", po::value<std::string>());
   }
 
+  // An earlier source wins over a later one.
   void run(const std::vector<std::string>& arguments) {
-    collect(command_line, [&] { return read_arguments(arguments); });
-    collect("the environment", [&] { return read_environment(); });
+    collect([&] { return read_arguments(arguments); });
+    collect([&] { return read_environment(); });
     const auto config = texts_.find("config");
     if (config != texts_.end()) {
       const std::string file = config->second.back();
-      collect(file, [&] { return read_file(file); });
+      collect([&] { return read_file(file); });
     }
     for (Entry& entry : table_.entries_) assign(entry);
     if (!violations_.empty()) refuse("{}", fmt::join(violations_, "\n"));
@@ -82,114 +122,158 @@ class OptionTable::Parser {
     if (entry.positional) positional_.add(entry.name.c_str(), -1);
   }
 
-  po::basic_parsed_options<char> read_arguments(const std::vector<std::string>& arguments) const {
+  std::vector<Given> read_arguments(const std::vector<std::string>& arguments) {
     using namespace po::command_line_style;
     po::command_line_parser parser(arguments);
     // Without a place for them, free words come back as options without a name.
     if (positional_.max_total_count() > 0) parser.positional(positional_);
-    return parser.options(known_)
-        .style(allow_long | long_allow_adjacent | long_allow_next)
-        .allow_unregistered()
-        .run();
-  }
-
-  po::basic_parsed_options<char> read_environment() {
-    for (char** variable = environ; *variable != nullptr; ++variable) {
-      check_environment(std::string(*variable).substr(0, std::string(*variable).find('=')));
-    }
-    return po::parse_environment(known_, [this](const std::string& variable) {
-      for (const Entry& entry : table_.entries_) {
-        const bool in_section = entry.name.find('.') != std::string::npos;
-        if (in_section && environment_name(entry.name) == variable) return entry.name;
+    const auto parsed = parser.options(known_)
+                            .style(allow_long | long_allow_adjacent | long_allow_next)
+                            .allow_unregistered()
+                            .run();
+    std::vector<Given> given;
+    bool after_mistake = false;  // a free word after an option without a place is its value
+    for (const auto& option : parsed.options) {
+      const bool free_word = option.string_key.empty();
+      if (free_word && after_mistake) {
+        after_mistake = false;
+      } else if (option.unregistered || free_word) {
+        report_unknown(command_line, free_word ? fmt::format("{}", fmt::join(option.value, " "))
+                                               : option.string_key);
+        after_mistake = !free_word;
+      } else if (took_an_option(option)) {
+        after_mistake = true;
+      } else {
+        given.push_back({option.string_key, option.value, command_line});
+        after_mistake = false;
       }
-      return std::string();
-    });
+    }
+    return given;
   }
 
-  // A variable of one of our sections that names no option, or that nearly names one, is a slip of
-  // the pen.
+  // Whether an option without a value took the next option for one.
+  bool took_an_option(const po::basic_option<char>& option) {
+    const auto& words = option.original_tokens;
+    if (words.size() < 2 || !words[0].starts_with("--") || !words[1].starts_with("--")) {
+      return false;
+    }
+    violations_.push_back(
+        fmt::format("{}: --{} needs a value, but {} follows; write --{}=VALUE for a value that "
+                    "begins with --",
+                    command_line, option.string_key, words[1], option.string_key));
+    return true;
+  }
+
+  std::vector<Given> read_environment() {
+    std::vector<Given> given;
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+      const std::string text = *variable;
+      const std::size_t equals = std::min(text.find('='), text.size());
+      const std::string name = text.substr(0, equals);
+      const auto entry = std::ranges::find_if(table_.entries_, [&](const Entry& each) {
+        return has_section(each.name) && environment_name(each.name) == name;
+      });
+      if (entry == table_.entries_.end()) {
+        check_environment(name);
+      } else {
+        given.push_back(
+            {entry->name, {text.substr(std::min(equals + 1, text.size()))}, "the environment"});
+      }
+    }
+    return given;
+  }
+
+  // A variable that begins with one of our sections, is the key of an option without its section,
+  // or nearly names an option, is a slip of the pen. Other commands may use what one of them lacks,
+  // so only those that read everything complain.
   void check_environment(const std::string& variable) {
-    bool slip = false;
-    for (const Entry& entry : table_.entries_) {
-      const auto dot = entry.name.find('.');
-      if (dot == std::string::npos) continue;
-      const std::string name = environment_name(entry.name);
-      if (name == variable) return;
-      slip |= variable.starts_with(environment_name(entry.name.substr(0, dot + 1))) ||
-              distance(name, upper_case(variable), 2) <= 2;
+    if (!table_.config_allowed_) return;
+    if (variable == environment_name("config")) {
+      violations_.push_back(
+          fmt::format("the environment: {} is not read: give --config FILE", variable));
+      return;
     }
-    if (slip && table_.config_allowed_) {
-      violations_.push_back(fmt::format("the environment: {} names no option{}", variable,
-                                        did_you_mean(upper_case(variable), environment_name)));
-    }
+    const std::string name = upper_case(variable);
+    if (!name.starts_with(environment_prefix)) return;
+    const bool slip = std::ranges::any_of(table_.entries_, [&](const Entry& entry) {
+      if (!has_section(entry.name)) return false;
+      return name.starts_with(environment_name(section_of(entry.name))) ||
+             environment_distance(entry.name, name) != unlike;
+    });
+    if (!slip) return;
+    violations_.push_back(
+        fmt::format("the environment: {} names no option{}", variable,
+                    did_you_mean([&](const auto& each) { return environment_distance(each, name); },
+                                 environment_name)));
   }
 
-  po::basic_parsed_options<char> read_file(const std::string& file) {
-    std::ifstream stream(file);
-    if (!stream || std::filesystem::is_directory(file)) {
-      refuse("{}: no configuration file can be read there", file);
+  static std::size_t environment_distance(const std::string& option, const std::string& variable) {
+    if (environment_name(key_of(option)) == variable) return 1;
+    const std::size_t prefix = std::string(environment_prefix).size();
+    const std::size_t away =
+        slip_distance(environment_name(option).substr(prefix), variable.substr(prefix));
+    return away <= 2 ? away : unlike;  // tools may have variables of their own
+  }
+
+  std::vector<Given> read_file(const std::string& file) {
+    std::vector<Given> given;
+    for (ConfigEntry& entry : read_config_file(file)) {
+      const std::string where = fmt::format("{}:{}", file, entry.line);
+      if (entry.name == "config") {
+        violations_.push_back(where + ": a configuration file can't name another one");
+      } else if (table_.find(entry.name) == nullptr) {
+        report_unknown(where, entry.name);
+      } else {
+        given.push_back({std::move(entry.name), {std::move(entry.value)}, where});
+      }
     }
-    auto parsed = po::parse_config_file(stream, known_, true);
-    const auto nested = std::erase_if(
-        parsed.options, [](const auto& option) { return option.string_key == "config"; });
-    if (nested > 0) violations_.push_back(file + ": a configuration file can't name another one");
-    return parsed;
+    return given;
   }
 
   template <class Read>
-  void collect(const std::string& source, Read read) {
+  void collect(Read read) {
     try {
       std::map<std::string, std::vector<std::string>> found;
-      bool after_unknown = false;
-      for (const auto& option : read().options) {
-        const bool nameless = option.string_key.empty();
-        if (option.unregistered || nameless) {
-          // A word behind an unknown option is its value.
-          if (!nameless || !after_unknown) report_unknown(source, option);
-          after_unknown = !nameless;
-          continue;
-        }
-        after_unknown = false;
-        auto& texts = found[option.string_key];
-        const Entry* const entry = table_.find(option.string_key);
+      for (Given& given : read()) {
+        auto& texts = found[given.name];
+        const Entry* const entry = table_.find(given.name);
         const bool list = entry != nullptr && entry->list;
         // On the command line a later word corrects an earlier one; in a file it is a mistake.
-        if (source == command_line && !list) texts.clear();
+        if (given.where == command_line && !list) texts.clear();
         if (!texts.empty() && !list) {
           violations_.push_back(
-              fmt::format("{}: {} is given more than once", source, option.string_key));
+              fmt::format("{}: {} is given more than once", given.where, given.name));
         }
-        texts.insert(texts.end(), option.value.begin(), option.value.end());
-        if (option.value.empty()) texts.emplace_back();
+        texts.insert(texts.end(), given.values.begin(), given.values.end());
+        if (given.values.empty()) texts.emplace_back();
       }
-      texts_.insert(found.begin(), found.end());  // an earlier source wins
+      texts_.insert(found.begin(), found.end());
     } catch (const po::error& error) {
-      violations_.push_back(fmt::format("{}: {}", source, error.what()));
+      violations_.push_back(fmt::format("{}: {}", command_line, error.what()));
     } catch (const UsageError& error) {
       violations_.emplace_back(error.what());
     }
   }
 
-  // ": did you mean NAME?", where an option's name, as `spelt` there, is near to what was written.
-  template <class Spelt>
-  std::string did_you_mean(const std::string& written, Spelt spelt) const {
-    std::string nearest;
-    std::size_t nearest_away = 4;  // farther is another word
+  // ": did you mean NAME?", for the option that is least far away; empty where all are unlike.
+  template <class Distance, class Spelling>
+  std::string did_you_mean(Distance distance_to, Spelling spelling) const {
+    const Entry* nearest = nullptr;
+    std::size_t least = unlike;
     for (const Entry& entry : table_.entries_) {
-      const std::size_t away = distance(spelt(entry.name), written, nearest_away);
-      if (away >= nearest_away) continue;
-      nearest = spelt(entry.name);
-      nearest_away = away;
+      const std::size_t away = distance_to(entry.name);
+      if (away >= least) continue;
+      nearest = &entry;
+      least = away;
     }
-    return nearest.empty() ? "" : ": did you mean " + nearest + "?";
+    return nearest == nullptr ? "" : ": did you mean " + spelling(nearest->name) + "?";
   }
 
-  void report_unknown(const std::string& source, const po::basic_option<char>& option) {
-    const std::string name = option.string_key.empty()
-                                 ? fmt::format("{}", fmt::join(option.value, " "))
-                                 : option.string_key;
-    violations_.push_back(fmt::format("{}: there is no option {}{}", source, name,
-                                      did_you_mean(name, [](const auto& as) { return as; })));
+  void report_unknown(const std::string& where, const std::string& name) {
+    violations_.push_back(
+        fmt::format("{}: there is no option {}{}", where, name,
+                    did_you_mean([&](const auto& each) { return option_distance(each, name); },
+                                 [](const auto& each) { return each; })));
   }
 
   void assign(Entry& entry) {

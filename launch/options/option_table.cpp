@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
+#include <sstream>
+#include <type_traits>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -13,22 +16,63 @@
 namespace masformer {
 namespace {
 
-template <class T>
-bool read_number(const std::string& text, T& value) {
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end;
+std::string too_small(const std::string& name, const std::string& text, auto minimum) {
+  return fmt::format("{}={} is too small: at least {}", name, text, minimum);
 }
 
-std::string check_range(const std::string& name, const OptionInfo& info, double value) {
-  if (!std::isfinite(value)) return fmt::format("{}={} is not a finite number", name, value);
-  if (value < info.minimum) {
-    return fmt::format("{}={} is too small: at least {}", name, value, info.minimum);
+std::string too_large(const std::string& name, const std::string& text, auto maximum) {
+  return fmt::format("{}={} is too large: at most {}", name, text, maximum);
+}
+
+// What is wrong with the text of a number that its type can't hold.
+std::string out_of_range(const std::string& name, const std::string& text,
+                         Bounds<std::int64_t> bounds) {
+  return text.starts_with('-') ? too_small(name, text, bounds.minimum)
+                               : too_large(name, text, bounds.maximum);
+}
+
+std::string out_of_range(const std::string& name, const std::string& text, Bounds<double> bounds) {
+  const double nearest = std::strtod(text.c_str(), nullptr);
+  if (std::isfinite(nearest)) return fmt::format("{}={} is too close to 0: write 0", name, text);
+  return nearest < 0 ? too_small(name, text, bounds.minimum)
+                     : too_large(name, text, bounds.maximum);
+}
+
+// Sets `value`. Returns what is wrong with the text, or nothing.
+template <class T>
+std::string read_number(const std::string& name, const std::string& text, Bounds<T> bounds,
+                        T& value) {
+  const char* const end = text.data() + text.size();
+  T read{};
+  const auto [stop, error] = std::from_chars(text.data(), end, read);
+  if (stop != end || error == std::errc::invalid_argument) {
+    return fmt::format("{}={} is not a {}", name, text,
+                       std::is_integral_v<T> ? "whole number" : "number");
   }
-  if (value > info.maximum) {
-    return fmt::format("{}={} is too large: at most {}", name, value, info.maximum);
+  if (error == std::errc::result_out_of_range) return out_of_range(name, text, bounds);
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!std::isfinite(read)) return fmt::format("{}={} is not a finite number", name, text);
   }
+  if (read < bounds.minimum) return too_small(name, text, bounds.minimum);
+  if (read > bounds.maximum) return too_large(name, text, bounds.maximum);
+  value = read;
   return {};
+}
+
+// Lines of 80 columns at most, indented below their option.
+std::string wrap(const std::string& text) {
+  constexpr std::size_t columns = 80;
+  const std::string indent(8, ' ');
+  std::string lines, line = indent;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (line.size() > indent.size() && line.size() + 1 + word.size() > columns) {
+      lines += line + "\n";
+      line = indent;
+    }
+    line += (line.size() > indent.size() ? " " : "") + word;
+  }
+  return lines + line + "\n";
 }
 
 std::string check_choice(const std::string& name, const OptionInfo& info, const std::string& text) {
@@ -40,29 +84,25 @@ std::string check_choice(const std::string& name, const OptionInfo& info, const 
 }  // namespace
 
 template <class T>
-void OptionTable::add_number(const std::string& name, T& target, OptionInfo info,
-                             const char* kind) {
+void OptionTable::add_number(const std::string& name, T& target, Bounds<T> bounds,
+                             OptionInfo info) {
   Entry entry{.name = name, .info = std::move(info)};
   entry.text = [&target] { return fmt::format("{}", target); };
-  entry.assign = [&target, name, rules = entry.info, kind](const auto& texts) -> std::string {
-    T value{};
-    if (!read_number(texts.back(), value)) {
-      return fmt::format("{}={} is not {}", name, texts.back(), kind);
-    }
-    std::string wrong = check_range(name, rules, static_cast<double>(value));
-    if (wrong.empty()) target = value;
-    return wrong;
+  entry.assign = [&target, name, bounds](const auto& texts) {
+    return read_number(name, texts.back(), bounds, target);
   };
   entry.default_text = entry.text();
   entries_.push_back(std::move(entry));
 }
 
-void OptionTable::add(const std::string& name, std::int64_t& target, OptionInfo info) {
-  add_number(name, target, std::move(info), "a whole number");
+void OptionTable::add(const std::string& name, std::int64_t& target, Bounds<std::int64_t> bounds,
+                      OptionInfo info) {
+  add_number(name, target, bounds, std::move(info));
 }
 
-void OptionTable::add(const std::string& name, double& target, OptionInfo info) {
-  add_number(name, target, std::move(info), "a number");
+void OptionTable::add(const std::string& name, double& target, Bounds<double> bounds,
+                      OptionInfo info) {
+  add_number(name, target, bounds, std::move(info));
 }
 
 void OptionTable::add(const std::string& name, std::string& target, OptionInfo info) {
@@ -78,16 +118,16 @@ void OptionTable::add(const std::string& name, std::string& target, OptionInfo i
   entries_.push_back(std::move(entry));
 }
 
-void OptionTable::add(const std::string& name, bool& target, OptionInfo info) {
-  Entry entry{.name = name, .info = std::move(info)};
-  entry.info.choices = {"true", "false"};
-  entry.text = [&target] { return target ? "true" : "false"; };
-  entry.assign = [&target, name, rules = entry.info](const auto& texts) {
+void OptionTable::add_choice(const std::string& name, OptionInfo info,
+                             std::function<void(const std::string&)> set,
+                             std::function<std::string()> text) {
+  Entry entry{.name = name, .info = std::move(info), .default_text = text()};
+  entry.text = std::move(text);
+  entry.assign = [name, rules = entry.info, set = std::move(set)](const auto& texts) {
     std::string wrong = check_choice(name, rules, texts.back());
-    if (wrong.empty()) target = texts.back() == "true";
+    if (wrong.empty()) set(texts.back());
     return wrong;
   };
-  entry.default_text = entry.text();
   entries_.push_back(std::move(entry));
 }
 
@@ -148,6 +188,27 @@ void OptionTable::apply_record(const std::map<std::string, std::string>& record)
   }
 }
 
+void OptionTable::inherit(const std::vector<std::string>& names) {
+  for (Entry& entry : entries_) entry.inherited |= std::ranges::count(names, entry.name) > 0;
+}
+
+void OptionTable::apply_inherited(std::map<std::string, std::string> record) {
+  std::erase_if(record, [&](const auto& recorded) {
+    const Entry* const entry = find(recorded.first);
+    return entry == nullptr || !entry->inherited;
+  });
+  apply_record(record);
+}
+
+std::string OptionTable::Entry::notes() const {
+  std::string words = info.help;
+  if (!info.choices.empty()) words += fmt::format(" One of {}.", fmt::join(info.choices, ", "));
+  if (inherited) return words + " Default: the checkpoint's.";
+  if (!default_text.empty()) words += fmt::format(" Default: {}.", default_text);
+  if (info.on_resume == OnResume::must_match) words += " Fixed for a run.";
+  return words;
+}
+
 std::string OptionTable::help() const {
   std::string text;
   std::string section;
@@ -156,14 +217,9 @@ std::string OptionTable::help() const {
     const std::string own = dot == std::string::npos ? "" : entry.name.substr(0, dot);
     if (own != section) text += fmt::format("\n[{}]\n", own);
     section = own;
-    const std::string prefix = entry.positional ? "" : "--";
-    std::string notes = entry.info.help;
-    if (!entry.info.choices.empty()) {
-      notes += fmt::format(" One of {}.", fmt::join(entry.info.choices, ", "));
-    }
-    if (!entry.default_text.empty()) notes += fmt::format(" Default: {}.", entry.default_text);
-    if (entry.info.on_resume == OnResume::must_match) notes += " Fixed for a run.";
-    text += fmt::format("  {:<38} {}\n", prefix + entry.name + " " + entry.info.value, notes);
+    text += fmt::format("  {}{}{}{}\n", entry.positional ? "" : "--", entry.name,
+                        entry.info.value.empty() ? "" : " ", entry.info.value);
+    text += wrap(entry.notes());
   }
   return text;
 }

@@ -1,234 +1,197 @@
 #include "launch/options/options.h"
 
+#include <limits>
+
+#include "launch/options/limits.h"
+#include "parallel/pipeline/schedules/schedules.h"
+
 namespace masformer {
 namespace {
 
 constexpr auto fixed = OnResume::must_match;
+constexpr double largest_real = std::numeric_limits<double>::max();
 
-// Bounds that no real run reaches, and that keep products of them within 64 bits.
-constexpr double max_ranks = 1 << 15, widest = 1 << 20, longest = 1 << 28;
+std::vector<std::string> schedule_names() {
+  std::vector<std::string> names;
+  for (const ScheduleKind& kind : schedule_kinds()) names.emplace_back(kind.name);
+  return names;
+}
 
 void describe_optimizer(OptionTable& table, Options& o) {
-  table.add("train.lr", o.train.lr,
+  table.add("train.lr", o.train.lr, {0, 1e6},
+            {.value = "X", .help = "Learning rate at the end of the warm-up."});
+  table.add("train.min_lr", o.train.min_lr, {-1, largest_real},
             {.value = "X",
-             .help = "Learning rate at the end of the warm-up.",
-             .minimum = 0,
-             .maximum = 1e6});
-  table.add("train.min_lr", o.train.min_lr,
-            {.value = "X",
-             .help = "Learning rate at the last step, which half a cosine leads to. -1: a tenth of "
-                     "train.lr.",
-             .minimum = -1});
-  table.add("train.warmup_steps", o.train.warmup_steps,
-            {.value = "N", .help = "Steps of linear warm-up.", .minimum = 0});
-  table.add(
-      "train.weight_decay", o.train.weight_decay,
-      {.value = "X", .help = "AdamW's, of matrices; norms and biases have none.", .minimum = 0});
-  table.add("train.beta1", o.train.beta1,
-            {.value = "X", .help = "AdamW's first point.", .minimum = 0, .maximum = 0.999999});
-  table.add("train.beta2", o.train.beta2,
-            {.value = "X", .help = "AdamW's second point.", .minimum = 0, .maximum = 0.999999});
-  table.add("train.epsilon", o.train.epsilon,
-            {.value = "X", .help = "AdamW's epsilon.", .minimum = 1e-30, .maximum = 1});
-  table.add("train.clip", o.train.clip,
-            {.value = "X", .help = "Largest global gradient norm; 0 does not clip.", .minimum = 0});
+             .help = "Learning rate at the last step, reached along half a cosine. -1: a tenth of "
+                     "train.lr."});
+  table.add("train.warmup_steps", o.train.warmup_steps, {0, limits::steps},
+            {.value = "N", .help = "Steps of linear warm-up."});
+  table.add("train.weight_decay", o.train.weight_decay, {0, largest_real},
+            {.value = "X", .help = "Weight decay of matrices (norms and biases have none)."});
+  table.add("train.beta1", o.train.beta1, {0, 0.999999},
+            {.value = "X", .help = "AdamW's decay rate of the mean of gradients."});
+  table.add("train.beta2", o.train.beta2, {0, 0.999999},
+            {.value = "X", .help = "AdamW's decay rate of the mean of squared gradients."});
+  table.add("train.epsilon", o.train.epsilon, {1e-30, 1},
+            {.value = "X", .help = "AdamW's epsilon."});
+  table.add("train.clip", o.train.clip, {0, largest_real},
+            {.value = "X", .help = "Largest global gradient norm. 0: do not clip."});
 }
 
 void describe_output(OptionTable& table, Options& o) {
-  table.add("eval.every", o.eval.every,
+  table.add("eval.every", o.eval.every, {0, limits::steps},
             {.value = "N",
-             .help = "Steps between losses on held-out text, the last step included; 0: never.",
-             .minimum = 0});
-  table.add("eval.windows", o.eval.windows,
-            {.value = "N", .help = "Held-out windows for each; 0: all.", .minimum = 0});
-  table.add("checkpoint.every", o.checkpoint.every,
+             .help = "Steps between losses on held-out text, one after the last step included. 0: "
+                     "never."});
+  table.add("eval.windows", o.eval.windows, {0, limits::steps},
+            {.value = "N", .help = "Held-out windows that each of them takes. 0: all."});
+  table.add("checkpoint.every", o.checkpoint.every, {-1, limits::steps},
             {.value = "N",
              .help = "Steps between checkpoints, one after the last step included. 0: only after "
-                     "the last step. -1: none, except when a signal stops the run.",
-             .minimum = -1});
-  table.add("checkpoint.keep", o.checkpoint.keep,
-            {.value = "N", .help = "Newest checkpoints that are kept; 0: all.", .minimum = 0});
+                     "the last step. -1: none, except when a signal stops the run."});
+  table.add("checkpoint.keep", o.checkpoint.keep, {0, limits::steps},
+            {.value = "N", .help = "How many checkpoints to keep, the newest ones. 0: all."});
   table.add("checkpoint.resume", o.checkpoint.resume,
             {.value = "HOW",
-             .help = "auto: from the newest good checkpoint of run.dir; none: anew, what stands in "
-                     "run.dir is set aside; or a checkpoint's path."});
+             .help = "auto: resume from the newest undamaged checkpoint of run.dir. none: start "
+                     "again and set aside what run.dir holds. Or the path of a checkpoint."});
   table.add(
       "checkpoint.init", o.checkpoint.init,
-      {.value = "PATH", .help = "A checkpoint to take weights from, at step 0 of a new run."});
-  table.add("run.dir", o.run.dir, {.value = "PATH", .help = "Where metrics and checkpoints go."});
-  table.add(
-      "log.every", o.log.every,
-      {.value = "N", .help = "Steps between lines where output is no terminal.", .minimum = 1});
-  table.add(
-      "log.live", o.log.live,
-      {.value = "HOW",
-       .help = "One line that changes in place; auto: where output is a terminal, which ranks of "
-               "a plain mpirun can't tell.",
-       .choices = {"auto", "on", "off"}});
+      {.value = "PATH", .help = "A checkpoint whose weights a new run starts from, at step 0."});
+  table.add("run.dir", o.run.dir,
+            {.value = "PATH", .help = "The folder for metrics and checkpoints."});
+  table.add("log.every", o.log.every, {1, limits::steps},
+            {.value = "N", .help = "Steps between lines where output is not a terminal."});
+  table.add("log.live", o.log.live,
+            {.value = "HOW",
+             .help = "Print steps as one line that changes in place. auto: where output is a "
+                     "terminal, which ranks of a plain mpirun cannot tell."});
 }
 
 }  // namespace
 
 void describe_model(OptionTable& table, Options& o) {
-  table.add("model.layers", o.model.layers,
+  table.add("model.layers", o.model.layers, {0, limits::layers},
             {.value = "N",
-             .help = "Blocks. 0: as many as model.spans names, else 4.",
-             .on_resume = fixed,
-             .minimum = 0,
-             .maximum = Options::max_layers});
-  table.add("model.hidden", o.model.hidden,
-            {.value = "N", .help = "Width.", .on_resume = fixed, .minimum = 1, .maximum = widest});
-  table.add("model.heads", o.model.heads,
+             .help = "Number of blocks. 0: as many as model.spans names, or 4 without it.",
+             .on_resume = fixed});
+  table.add("model.hidden", o.model.hidden, {1, limits::width},
+            {.value = "N", .help = "Width of the residual stream.", .on_resume = fixed});
+  table.add("model.heads", o.model.heads, {1, limits::width},
+            {.value = "N", .help = "Attention heads.", .on_resume = fixed});
+  table.add("model.ffn", o.model.ffn, {0, limits::width},
             {.value = "N",
-             .help = "Attention heads.",
-             .on_resume = fixed,
-             .minimum = 1,
-             .maximum = widest});
-  table.add("model.ffn", o.model.ffn,
+             .help = "Width of the MLP's inner layer. 0: 4 times model.hidden.",
+             .on_resume = fixed});
+  table.add("model.vocab", o.model.vocab, {0, limits::tokens},
             {.value = "N",
-             .help = "Inner width of the MLP. 0: 4 model.hidden.",
-             .on_resume = fixed,
-             .minimum = 0,
-             .maximum = widest});
-  table.add("model.vocab", o.model.vocab,
+             .help = "Tokens in the vocabulary. 0: as many as the token store's.",
+             .on_resume = fixed});
+  table.add("model.positions", o.model.positions, {0, limits::tokens},
             {.value = "N",
-             .help = "Words. 0: the token store's.",
-             .on_resume = fixed,
-             .minimum = 0,
-             .maximum = longest});
-  table.add("model.positions", o.model.positions,
-            {.value = "N",
-             .help = "Longest sequence, tokens. 0: train.sequence.",
-             .on_resume = fixed,
-             .minimum = 0,
-             .maximum = longest});
+             .help = "Longest sequence, in tokens. 0: train.sequence.",
+             .on_resume = fixed});
   table.add("model.spans", o.model.spans,
             {.value = "LIST",
-             .help = "A span for each layer: full, window:W, block:B; *N repeats, as in "
-                     "'full*8,window:256*16' (quoted for the shell). Empty: all full.",
+             .help = "Attention span of each layer: full, window:W or block:B; *N repeats, as in "
+                     "'full*8,window:256*16' (quoted for the shell). Empty: full in all layers.",
              .on_resume = fixed});
   table.add("model.attention_scale", o.model.attention_scale,
             {.value = "HOW",
-             .help = "What multiplies q.k: 1 as in GPT-Neo, whose weights are scaled for "
-                     "it, or 1/sqrt(d) as in most models, d being hidden / heads.",
-             .on_resume = fixed,
-             .choices = {"1", "1/sqrt(d)"}});
+             .help = "Factor of q.k: 1 as in GPT-Neo, whose weights are scaled for it, or "
+                     "1/sqrt(d) as in most models, where d is model.hidden / model.heads.",
+             .on_resume = fixed});
   table.add("model.tied", o.model.tied,
-            {.value = "BOOL", .help = "The head shares the token embedding.", .on_resume = fixed});
-  table.add(
-      "model.init_deviation", o.model.init_deviation,
-      {.value = "X", .help = "Standard deviation of the weights at the start.", .minimum = 0});
+            {.value = "BOOL",
+             .help = "Use the token embedding as the head's matrix.",
+             .on_resume = fixed});
+  // With more, products of weights leave the range of fp32.
+  table.add("model.init_deviation", o.model.init_deviation, {0, 100},
+            {.value = "X", .help = "Standard deviation of the initial weights."});
 }
 
 void describe_parallel(OptionTable& table, Options& o) {
-  table.add(
-      "parallel.tensor", o.parallel.tensor,
-      {.value = "N", .help = "Ranks that split each layer.", .minimum = 1, .maximum = max_ranks});
+  table.add("parallel.tensor", o.parallel.tensor, {1, limits::ranks},
+            {.value = "N", .help = "Ranks that each layer is split over."});
   table.add("parallel.sequence_parallel", o.parallel.sequence_parallel,
             {.value = "BOOL",
-             .help = "Tensor ranks share the tokens of norms, residual sums and messages between "
-                     "stages; else each has all."});
-  table.add("parallel.pipeline", o.parallel.pipeline,
+             .help = "Split norms, residual sums and messages between stages over tensor ranks by "
+                     "tokens. false: each tensor rank holds all tokens."});
+  table.add("parallel.pipeline", o.parallel.pipeline, {1, limits::ranks},
+            {.value = "N", .help = "Stages that the layers are divided into."});
+  table.add(
+      "parallel.context", o.parallel.context, {1, limits::ranks},
+      {.value = "N", .help = "Ranks that each sequence is split over. Only 1 is available yet."});
+  table.add("parallel.data", o.parallel.data, {0, limits::ranks},
             {.value = "N",
-             .help = "Stages that the layers are divided into.",
-             .minimum = 1,
-             .maximum = max_ranks});
-  table.add("parallel.context", o.parallel.context,
-            {.value = "N",
-             .help = "Ranks that split each sequence; 1 for now.",
-             .minimum = 1,
-             .maximum = max_ranks});
-  table.add("parallel.data", o.parallel.data,
-            {.value = "N",
-             .help = "Copies of the model, each with its part of the batch. 0: what is left of the "
-                     "ranks.",
-             .minimum = 0,
-             .maximum = max_ranks});
+             .help = "Copies of the model, each with its share of the batch. 0: ranks / "
+                     "(parallel.tensor x parallel.pipeline x parallel.context)."});
   table.add("parallel.schedule", o.parallel.schedule,
-            {.value = "NAME", .help = "The pipeline's schedule.", .choices = {"gpipe", "1f1b"}});
+            {.value = "NAME", .help = "Pipeline schedule.", .choices = schedule_names()});
   table.add("parallel.partition", o.parallel.partition,
             {.value = "LIST",
-             .help = "Blocks of each stage: even, auto (for now the same), or counts, as in "
-                     "7,6,6,5."});
+             .help = "Blocks of each stage: even, auto (the same for now), or a count per stage, "
+                     "as in 7,6,6,5."});
 }
 
 void describe_train(OptionTable& table, Options& o) {
-  table.add("train.steps", o.train.steps,
-            {.value = "N", .help = "Steps of the whole run.", .minimum = 1});
-  table.add("train.sequence", o.train.sequence,
-            {.value = "N",
-             .help = "Tokens of a sample.",
-             .on_resume = fixed,
-             .minimum = 1,
-             .maximum = longest});
-  table.add("train.global_batch", o.train.global_batch,
-            {.value = "N",
-             .help = "Samples of a step, over all ranks.",
-             .on_resume = fixed,
-             .minimum = 1,
-             .maximum = longest});
-  table.add("train.micro_batch", o.train.micro_batch,
-            {.value = "N",
-             .help = "Samples that go through a stage at once.",
-             .minimum = 1,
-             .maximum = longest});
+  table.add("train.steps", o.train.steps, {1, limits::steps},
+            {.value = "N", .help = "Steps of the whole run."});
+  table.add("train.sequence", o.train.sequence, {1, limits::tokens},
+            {.value = "N", .help = "Tokens per sample.", .on_resume = fixed});
+  table.add("train.global_batch", o.train.global_batch, {1, limits::samples},
+            {.value = "N", .help = "Samples per step, over all ranks.", .on_resume = fixed});
+  table.add("train.micro_batch", o.train.micro_batch, {1, limits::samples},
+            {.value = "N", .help = "Samples that pass through a stage at once."});
   describe_optimizer(table, o);
-  table.add("train.seed", o.train.seed,
+  table.add("train.seed", o.train.seed, {0, std::numeric_limits<std::int64_t>::max()},
             {.value = "N",
-             .help = "Of the weights' start and the samples' order.",
-             .on_resume = fixed,
-             .minimum = 0});
+             .help = "Seed of the initial weights and of the order of samples.",
+             .on_resume = fixed});
   table.add("train.dtype", o.train.dtype,
             {.value = "NAME",
-             .help = "What weights, activations and their gradients are held in. Masters, "
-                     "gradients of weights and statistics are fp32 in any case.",
-             .choices = {"fp32", "bf16"}});
+             .help = "Type of weights, activations and activation gradients. Master weights, "
+                     "weight gradients and statistics are always fp32."},
+            {DType::f32, DType::bf16});
   table.add("train.recompute", o.train.recompute,
             {.value = "LIST",
-             .help = "What blocks compute again in their backward instead of keeping it: none, "
-                     "selective (attention and GELU) or block (all); one for all blocks, or a list "
-                     "as in block*8,none*16. The results are the same bits."});
-  table.add("train.dump_gradients_at", o.train.dump_gradients_at,
+             .help = "What blocks compute again in their backward pass instead of keeping it: "
+                     "none, selective (attention and GELU) or block (everything); one for all "
+                     "blocks, or a list as in block*8,none*16. Results are bit-identical."});
+  table.add("train.dump_gradients_at", o.train.dump_gradients_at, {0, limits::steps},
             {.value = "N",
-             .help = "A step whose summed gradients, before clipping, are written to "
-                     "RUN_DIR/gradients. 0: none.",
-             .minimum = 0});
-  table.add("train.profile_step", o.train.profile_step,
+             .help = "Step whose summed gradients, before clipping, are written to "
+                     "RUN_DIR/gradients. 0: none."});
+  table.add("train.profile_step", o.train.profile_step, {0, limits::steps},
             {.value = "N",
-             .help = "A step whose time is printed by kind of op, and by kind of layer and pass, "
-                     "for one rank of each pipeline stage. 0: none.",
-             .minimum = 0});
+             .help = "Step whose time is printed by kind of op, and by kind of layer and pass, for "
+                     "one rank of each pipeline stage. 0: none."});
 }
 
 void describe_data(OptionTable& table, Options& o) {
   table.add("data.path", o.data.path,
-            {.value = "PATH", .help = "The token store, from `masformer prepare`."});
-  table.add("data.held_out", o.data.held_out,
+            {.value = "PATH", .help = "Token store, written by `masformer prepare`."});
+  table.add("data.held_out", o.data.held_out, {0, 0.9},
             {.value = "X",
-             .help = "Share of the documents that is not trained on.",
-             .on_resume = fixed,
-             .minimum = 0,
-             .maximum = 0.9});
+             .help = "Fraction of the documents that is kept out of training.",
+             .on_resume = fixed});
 }
 
 void describe_runtime(OptionTable& table, Options& o) {
   table.add("runtime.device", o.runtime.device,
-            {.value = "NAME", .help = "Where the layers compute.", .choices = {"cpu", "cuda"}});
-  table.add(
-      "runtime.transport", o.runtime.transport,
-      {.value = "NAME",
-       .help = "How tensors on devices travel: by NCCL, or through the host by MPI. auto: NCCL "
-               "where each rank has a device of its own.",
-       .choices = {"auto", "nccl", "mpi"}});
+            {.value = "NAME", .help = "Device that layers run on."});
+  table.add("runtime.transport", o.runtime.transport,
+            {.value = "NAME",
+             .help = "How tensors travel between devices: nccl, or mpi through host memory. auto: "
+                     "nccl where each rank has its own device."});
   table.add("runtime.deterministic", o.runtime.deterministic,
             {.value = "BOOL",
-             .help = "On CUDA devices: the same bits each time, by a backward of attention that is "
-                     "slower and takes memory for each pair of tokens. On CPUs they are the same "
-                     "anyway."});
-  table.add("runtime.threads", o.runtime.threads,
+             .help = "Give the same bits every time on CUDA devices, too. Attention's backward "
+                     "pass is then slower and takes memory for each pair of tokens."});
+  table.add("runtime.threads", o.runtime.threads, {0, limits::threads},
             {.value = "N",
-             .help = "Threads of each rank. 0: OMP_NUM_THREADS, else cores over ranks.",
-             .minimum = 0});
+             .help = "Threads per rank. 0: OMP_NUM_THREADS, or without it the cores divided by "
+                     "the ranks on this host."});
 }
 
 OptionTable describe(Options& options) {

@@ -2,28 +2,30 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "launch/options/choices.h"
 #include "launch/options/option_table.h"
+#include "parallel/comm/process_groups.h"
+#include "runtime/tensor.h"
 
 namespace masformer {
 
-// 0 and "" stand for "derived", as the help of each says.
+// Numbers and texts that may be derived from others are 0 or "" until then; the help of each option
+// says what it derives from.
 struct RuntimeOptions {
-  std::string device = "cpu";
-  std::string transport = "auto";  // of tensors on devices: auto, nccl, mpi
-  bool deterministic = false;      // the same bits each time, on devices too
-  // Of each op on CPUs; 0: OMP_NUM_THREADS, else cores over the ranks on this host.
-  std::int64_t threads = 0;
+  Device device = Device::cpu;
+  std::optional<Transport> transport;  // of tensors on devices; none: NCCL where it can be used
+  bool deterministic = false;          // the same bits every time, on devices too
+  std::int64_t threads = 0;            // of each op on CPUs; 0: see choose_threads()
 };
 
 struct Options {
-  static constexpr std::int64_t max_layers = 1 << 12;
-
   struct {
     std::int64_t layers = 0, hidden = 256, heads = 4, ffn = 0, vocab = 0, positions = 0;
     std::string spans;
-    std::string attention_scale = "1";
+    AttentionScale attention_scale = AttentionScale::one;
     bool tied = true;
     double init_deviation = 0.02;
   } model;
@@ -39,7 +41,7 @@ struct Options {
     std::int64_t warmup_steps = 20;
     double weight_decay = 0.1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, clip = 1;
     std::int64_t seed = 1;
-    std::string dtype = "fp32";
+    DType dtype = DType::f32;
     std::string recompute = "none";
     std::int64_t dump_gradients_at = 0, profile_step = 0;
   } train;
@@ -52,7 +54,7 @@ struct Options {
   } eval;
   struct {
     std::int64_t every = 100, keep = 3;
-    std::string resume = "auto", init;
+    std::string resume = std::string(name_of(ResumeWord::newest)), init;  // a word, or a path
   } checkpoint;
   struct {
     std::string dir = "run";
@@ -60,7 +62,7 @@ struct Options {
   RuntimeOptions runtime;
   struct {
     std::int64_t every = 10;
-    std::string live = "auto";
+    LiveLine live = LiveLine::automatic;
   } log;
 };
 

@@ -29,9 +29,8 @@ bool watched() {
 
 }  // namespace
 
-Console::Console(const std::string& live, std::int64_t every, std::int64_t first_step,
-                 std::int64_t last_step)
-    : live_(live == "on" || (live == "auto" && watched())),
+Console::Console(LiveLine live, std::int64_t every, std::int64_t first_step, std::int64_t last_step)
+    : live_(live == LiveLine::on || (live == LiveLine::automatic && watched())),
       every_(every),
       first_step_(first_step),
       last_step_(last_step) {}

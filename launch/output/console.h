@@ -6,17 +6,17 @@
 #include <cstdint>
 #include <string>
 
+#include "launch/options/choices.h"
 #include "launch/output/metrics.h"
 
 namespace masformer {
 
 class Console {
  public:
-  // `live`: "on", "off", or "auto": on if a person watches, which `masformer run` tells by setting
-  // MASFORMER_WATCHED to yes or no; without it, if standard output is a terminal and not mpirun's.
-  // `every`: steps between plain lines.
-  Console(const std::string& live, std::int64_t every, std::int64_t first_step,
-          std::int64_t last_step);
+  // `automatic` asks whether a person watches, which `masformer run` tells by setting
+  // MASFORMER_WATCHED to yes or no; without it, whether standard output is a terminal and not
+  // mpirun's. `every`: steps between plain lines.
+  Console(LiveLine live, std::int64_t every, std::int64_t first_step, std::int64_t last_step);
   ~Console();
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;

@@ -14,14 +14,14 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
 
-// The number that a file holds; nothing where there is no such file, or it says "max".
+// The number that a file holds; nothing if the file is missing or holds "max".
 std::optional<std::int64_t> number_in(const fs::path& path) {
   std::int64_t number = 0;
   if (std::ifstream(path) >> number) return number;
   return std::nullopt;
 }
 
-// The number behind a word at a line's start: "MemAvailable: 1234 kB", "inactive_file 1234".
+// The number after a word at the start of a line: "MemAvailable: 1234 kB", "inactive_file 1234".
 std::optional<std::int64_t> number_behind(const fs::path& path, const std::string& word) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -30,7 +30,7 @@ std::optional<std::int64_t> number_behind(const fs::path& path, const std::strin
   return std::nullopt;
 }
 
-// What a group leaves; pages of files that it could drop count as free.
+// What a control group may still allocate. Its cached pages of files count as free.
 std::int64_t left_in_group(const fs::path& group) {
   const auto limit = number_in(group / "memory.max");
   const auto used = number_in(group / "memory.current");
@@ -39,7 +39,7 @@ std::int64_t left_in_group(const fs::path& group) {
   return std::max<std::int64_t>(*limit - *used + droppable, 0);
 }
 
-// The smallest rest among this process's group and those that hold it (cgroup v2).
+// The least of what this process's control group and its ancestors may still allocate (cgroup v2).
 std::int64_t left_in_groups(const fs::path& system) {
   std::ifstream file(system / "proc/self/cgroup");
   std::string line;
@@ -69,7 +69,7 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
   int count = 0;
   for (const MemoryDemand& rank : ranks) {
     if (rank.place != place) continue;
-    planned += rank.planned;
+    if (__builtin_add_overflow(planned, rank.planned, &planned)) planned = unlimited;
     available = std::min(available, rank.available);
     ++count;
   }

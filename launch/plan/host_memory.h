@@ -1,5 +1,5 @@
-// Whether the memory that a plan takes is there: asked before any of it is taken, since a system
-// that overcommits would kill a rank in the middle of the run instead.
+// Whether a machine has the memory that a plan takes. This is checked before any of it is
+// allocated, since a system that overcommits would kill a rank in the middle of the run instead.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,20 @@
 
 namespace masformer {
 
-// Bytes that this process and its neighbours may still take: what the machine has available, or
-// less where a control group (of Slurm, a container) allows less. The largest number where the
-// system does not say. `system` is where /proc and /sys stand.
+// Bytes that the processes of this machine may still allocate: what /proc/meminfo calls available,
+// or less if a control group of this process (Slurm's, a container's) allows less. The largest
+// number if the system reports neither. `system` is the folder that holds /proc and /sys.
 std::int64_t available_host_memory(const std::filesystem::path& system = "/");
 
-// What one rank is going to take, and what it sees on its machine or device; in bytes.
+// What one rank plans to take, and what its machine or device has available; in bytes.
 struct MemoryDemand {
   std::string place;
   std::int64_t planned = 0;
   std::int64_t available = 0;
 };
 
-// Why the ranks at `place` don't fit there, and what helps; "" where they do. `recomputable`:
-// whether recomputation could make what they take smaller.
+// The message about ranks that together don't fit on `place`, with its remedy; "" if they fit.
+// `recomputable`: whether recomputation could lower what they take.
 std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
                             bool recomputable);
 

@@ -1,5 +1,5 @@
 // From options to everything that is decided before training: the model, the mesh, the partition,
-// the schedules and each rank's memory. Pure: it needs neither MPI nor the model's memory.
+// the schedules and each rank's memory. It needs neither MPI nor the model's memory.
 #pragma once
 
 #include <cstdint>
@@ -26,19 +26,16 @@ struct RunPlan {
   OptimizerConfig optimizer;
 
   StageSpec describe_stage(const Coordinate& at) const;
-  // What the rank's stage will run; deterministic, and cheap enough to ask for every rank.
+  // What the rank's stage will run. Gives the same plan every time, and is cheap enough to call for
+  // every rank.
   StagePlan plan_stage(const StageSpec& stage, Purpose purpose) const;
 };
 
-// `store_vocab`: the token store's, for model.vocab=0. Throws UsageError with every violation, one
-// a line.
+// The plan of a training run. `store_vocab`: the token store's, for model.vocab=0. Throws
+// UsageError with every violation, one per line.
 RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab);
-// The same for a model that is given, whatever the options say of one.
-RunPlan make_run_plan(const Options& options, int ranks, ModelConfig model);
-
-// The start-up page: layout, partition, parameters, memory per rank.
-std::string describe(const RunPlan& plan);
-// What each pipeline stage takes of a rank's memory, as describe() shows it.
-std::string describe_memory(const RunPlan& plan, Purpose purpose);
+// The plan of an evaluation of `model`, whatever the options say of one. Its batch is
+// train.micro_batch windows for each stage and data rank; train.global_batch is not looked at.
+RunPlan make_evaluation_plan(const Options& options, int ranks, ModelConfig model);
 
 }  // namespace masformer

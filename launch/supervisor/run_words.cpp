@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "launch/commands.h"
+#include "launch/options/limits.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -20,7 +21,9 @@ int parse_ranks(std::string_view option, std::string_view text) {
   int ranks = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, ranks);
-  if (error == std::errc::result_out_of_range) refuse("run: {} {} is too large", option, text);
+  if (error == std::errc::result_out_of_range || ranks > limits::ranks) {
+    refuse("run: {} {} is too large: at most {} ranks", option, text, limits::ranks);
+  }
   if (error != std::errc() || stop != end) {
     refuse("run: {} {} is not a whole number", option, text);
   }

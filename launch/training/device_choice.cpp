@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 
 #include <omp.h>
 
+#include "launch/plan/threads.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/ops/linear.h"
@@ -31,17 +33,11 @@ int host_cores() {
 
 namespace {
 
-int choose_threads(std::int64_t requested, int ranks_on_this_host) {
-  if (requested > 0) return static_cast<int>(requested);
-  if (const char* const openmp = std::getenv("OMP_NUM_THREADS")) {
-    return std::max(std::atoi(openmp), 1);
-  }
-  // The launcher may have bound this rank to fewer cores than its share.
-  return std::min(omp_get_num_procs(), std::max(host_cores() / ranks_on_this_host, 1));
-}
-
-Device device_of(const RuntimeOptions& runtime) {
-  return runtime.device == name_of(Device::cuda) ? Device::cuda : Device::cpu;
+int threads_of_rank(std::int64_t requested, int ranks_on_this_host) {
+  return choose_threads(requested, {.omp_num_threads = std::getenv("OMP_NUM_THREADS"),
+                                    .usable_cores = omp_get_num_procs(),
+                                    .cores = host_cores(),
+                                    .ranks_on_this_host = ranks_on_this_host});
 }
 
 // The index of this rank's device among those that are visible to it: the first of those that the
@@ -77,8 +73,8 @@ void check_dtype(const Stream& stream, DType dtype) {
 // NCCL versions differ in whether several ranks may share a device or use parts of one (MIG), so
 // where ranks share one, NCCL has to be requested by name.
 Transport choose_transport(Communicator& world, const Stream& stream,
-                           const std::string& requested) {
-  if (requested != "auto") return requested == "nccl" ? Transport::nccl : Transport::mpi;
+                           std::optional<Transport> requested) {
+  if (requested) return *requested;
   const auto places =
       world.all_gather(fmt::format("{} of {}", stream.device_stream()->bus_id(), host_name()));
   const bool shared = std::set(places.begin(), places.end()).size() < places.size();
@@ -89,11 +85,10 @@ Transport choose_transport(Communicator& world, const Stream& stream,
 
 Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype) {
   const std::unique_ptr<Communicator> world = session.world();
-  const Device device = device_of(runtime);
-  const int index = choose_device(*world, device);
+  const int index = choose_device(*world, runtime.device);
   return run_collectively(*world, [&] {
-    Stream stream(device, choose_threads(runtime.threads, session.ranks_on_this_host()), index,
-                  runtime.deterministic);
+    Stream stream(runtime.device, threads_of_rank(runtime.threads, session.ranks_on_this_host()),
+                  index, runtime.deterministic);
     check_dtype(stream, dtype);
     return stream;
   });

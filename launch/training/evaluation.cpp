@@ -26,12 +26,7 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   const std::int64_t sequence = job.plan.policy.shape.sequence;
   const std::int64_t available = window_count(split.tokens(), sequence);
   const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
-  if (end == 0) {
-    throw AgreedUsageError(
-        fmt::format("the split has {} tokens, too few for a window of train.sequence={} and the "
-                    "token after it: use --eval.split all, or hold out more (data.held_out)",
-                    split.tokens(), sequence));
-  }
+  require(end > 0, "a split of {} tokens has no window of {}", split.tokens(), sequence);
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
   const int data_ranks = job.plan.mesh.data;
   double sum = 0;

@@ -14,7 +14,7 @@ struct Evaluation {
 };
 
 // Evaluates the first `windows` windows of the split (0: all), divided among the data ranks. All
-// ranks get the same result. Throws AgreedUsageError where the split has no whole window.
+// ranks get the same result. The split has at least one whole window.
 // Collective; call it inside of Job::run().
 Evaluation evaluate(Job& job, const Split& split, std::int64_t windows);
 

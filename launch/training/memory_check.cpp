@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/plan/describe.h"
 #include "launch/plan/host_memory.h"
 #include "launch/training/device_choice.h"
 #include "parallel/comm/collective_errors.h"

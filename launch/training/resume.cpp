@@ -132,12 +132,12 @@ ResumeState start_new(Job& job, const Options& options) {
 // The checkpoint to resume from, if any; notes newer ones that are damaged.
 std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
                                           std::vector<std::string>& notes) {
-  const std::string& how = options.checkpoint.resume;
-  if (how == "none") return std::nullopt;
-  if (how != "auto") {
-    open_undamaged(job.world(), how);
-    return how;
+  const auto word = find_enum<ResumeWord>(options.checkpoint.resume);
+  if (!word) {
+    open_undamaged(job.world(), options.checkpoint.resume);
+    return options.checkpoint.resume;
   }
+  if (*word == ResumeWord::never) return std::nullopt;
   const auto found = find_newest(job.world(), options.run.dir);
   if (!found) return std::nullopt;
   for (const std::string& skipped : found->skipped) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "launch/plan/describe.h"
 #include "launch/training/rank_speed.h"
 
 namespace masformer {

@@ -11,8 +11,9 @@ namespace masformer {
 
 class ActivationPlan {
  public:
-  // Replays one stage's `actions` on `micro_batches` micro-batches. Actions without any backward are
-  // an evaluation. The time grows with actions * layers, the memory with micro-batches * buffers.
+  // Replays one stage's `actions` on `micro_batches` micro-batches. Actions without any backward
+  // are an evaluation. The time grows with actions * layers, the memory with micro-batches *
+  // buffers.
   ActivationPlan(const std::vector<BufferSpec>& buffers, const StageProgram& program,
                  int micro_batches, const std::vector<Action>& actions);
 

@@ -25,8 +25,8 @@ std::vector<int> first_and_last(const std::vector<int>& stages, int rank) {
   return {stages.front(), stages.back()};
 }
 
-// What each group does with tensors on devices. Sends take few of the device's blocks, since they keep
-// them until their receiver comes; so do the sums of single numbers over the world.
+// What each group does with tensors on devices. Sends take few of the device's blocks, since they
+// keep them until their receiver comes; so do the sums of single numbers over the world.
 struct GroupUse {
   const char* name;
   std::unique_ptr<Communicator> ProcessGroups::*group;

@@ -1,5 +1,5 @@
-// The groups that one rank of a mesh belongs to: all ranks, one group for each axis, and the two stages
-// that share a tied embedding.
+// The groups that one rank of a mesh belongs to: all ranks, one group for each axis, and the two
+// stages that share a tied embedding.
 #pragma once
 
 #include <chrono>
@@ -14,9 +14,8 @@
 
 namespace masformer {
 
-#define MASFORMER_TRANSPORTS(VALUE)                                       \
-  VALUE(mpi, "mpi")   /* through host memory (staged/communicator.h) */   \
-  VALUE(nccl, "nccl") /* one rank per device (nccl/communicator.h) */
+// How tensors on devices travel: by NCCL (comm/nccl), or through host memory by MPI (comm/staged).
+#define MASFORMER_TRANSPORTS(TRANSPORT) TRANSPORT(nccl, "nccl") TRANSPORT(mpi, "mpi")
 MASFORMER_NAMED_ENUM(Transport, MASFORMER_TRANSPORTS);
 #undef MASFORMER_TRANSPORTS
 
@@ -44,9 +43,9 @@ struct ProcessGroups {
   std::int64_t working_memory() const;
 };
 
-// Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size. Which
-// groups get collectives and which messages of device tensors is one table in the source: messages go
-// along the pipe axis, by `pipe_links`, and along the context axis, between all ranks.
+// Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size.
+// Which groups get collectives and which messages of device tensors is one table in the source:
+// messages go along the pipe axis, by `pipe_links`, and along the context axis, between all ranks.
 ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
                                   const DeviceTransport& devices,
                                   const std::vector<Link>& pipe_links);

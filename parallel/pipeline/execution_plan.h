@@ -1,6 +1,7 @@
 // What one stage does to run its part of a schedule: when it computes, what it sends, receives and
-// hands over, and for which of its own sends it waits. The executor goes through this list; how many
-// messages are in flight at once, which staged transports need memory for, is counted on the same list.
+// hands over, and for which of its own sends it waits. The executor goes through this list; how
+// many messages are in flight at once, which staged transports need memory for, is counted on the
+// same list.
 #pragma once
 
 #include <vector>
@@ -26,10 +27,10 @@ struct ExecutionStep {
   bool operator==(const ExecutionStep&) const = default;
 };
 
-// A stage sends without waiting. A backward overwrites its micro-batch's output and the chunk's last
-// gradient, so both sends are waited for before it; in evaluation an output is free when its action
-// ends, so its send is waited for at once. At the end nothing is in flight. check_for_deadlock()
-// assumes nothing laxer than this, so a validated schedule cannot hang.
+// A stage sends without waiting. A backward overwrites its micro-batch's output and the chunk's
+// last gradient, so both sends are waited for before it; in evaluation an output is free when its
+// action ends, so its send is waited for at once. At the end nothing is in flight.
+// check_for_deadlock() assumes nothing laxer than this, so a validated schedule cannot hang.
 std::vector<ExecutionStep> plan_execution(const Schedule& schedule, int stage);
 
 // How many of a stage's messages, sent and received, are in flight at once at most.

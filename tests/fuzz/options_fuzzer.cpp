@@ -40,7 +40,7 @@ Input read_input(std::string_view text) {
     if (line.empty()) break;
     if (line.starts_with("MASFORMER_")) {
       read_variable(line, input);
-    } else if (!line.starts_with("--config")) {  // other files are none of the fuzzer's
+    } else if (!line.starts_with("--config")) {  // the fuzzer reads no other files
       input.words.emplace_back(line);
     }
   }
@@ -48,7 +48,7 @@ Input read_input(std::string_view text) {
   return input;
 }
 
-// What the options are after `words`; nothing where they are refused.
+// The record of the options after `words`; nothing if they are refused.
 std::optional<Record> record_of(const std::vector<std::string>& words) {
   return accepted([&] {
     Options options;
@@ -71,8 +71,8 @@ void check_reads_back(const Record& record) {
   check(record_of(words) == record, "a command line of all values reads back");
 }
 
-// The machine's own variables are not the input's, and reading each takes its time. Only where
-// scratch files go stays.
+// Removes the machine's variables, since an input brings its own and reading each takes time. Keeps
+// TMPDIR, where scratch files are written.
 bool empty_environment() {
   const char* const folder = std::getenv("TMPDIR");
   const std::string kept = folder == nullptr ? "/tmp" : folder;

@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include "parallel/comm/self_communicator.h"
 #include "model/cost.h"
+#include "parallel/comm/self_communicator.h"
 #include "tests/support/single_rank.h"
 #include "tests/support/stages.h"
 #include "tests/support/tensors.h"

@@ -70,7 +70,7 @@ void run_once(NcclConnection& connection, const Plan& plan, int rank, float* num
 }  // namespace
 
 NcclConnections make_connections(Communicator& group, const Stream& stream,
-                              const NcclGroup& description) {
+                                 const NcclGroup& description) {
   // All connections now, before it is asked whether the device has memory for the rest.
   setenv("NCCL_RUNTIME_CONNECT", "0", 0);
   // A switch that sums (NVLink SHARP) may take another order the next time.

@@ -18,6 +18,6 @@ struct NcclConnections {
 // Connects the ranks of `group`, which carries the ids, and has each connection run once:
 // transports connect when they are first used, and wait for their peers then. Collective.
 NcclConnections make_connections(Communicator& group, const Stream& stream,
-                              const NcclGroup& description);
+                                 const NcclGroup& description);
 
 }  // namespace masformer::nccl

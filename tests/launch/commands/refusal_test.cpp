@@ -1,5 +1,5 @@
-// Commands called for what they can't do: the exit status, and the message that names what is
-// wrong. What options forbid to `train` alone: refusal_test.cpp and run_plan_test.cpp.
+// Commands with unusable arguments: the exit status, and the message that names what is wrong. What
+// only `train` refuses: train_refusal_test.cpp and run_plan_test.cpp.
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -30,7 +30,7 @@ struct Call {
 
 class CommandRefusal : public testing::Test {
  protected:
-  // A folder with a trained run, text, and files that are none of what commands want.
+  // A folder with a trained run, text, and files that no command accepts.
   static void SetUpTestSuite() {
     scratch_ = std::make_unique<Scratch>();
     write("notes", "notes");
@@ -91,7 +91,7 @@ class CommandRefusal : public testing::Test {
     fs::create_directories(fs::path(path(name)).parent_path());
     std::ofstream(path(name)) << text;
   }
-  // A copy of the checkpoint, one byte of it another.
+  // A copy of the checkpoint in which one byte is flipped.
   static void flip_byte(const std::string& copy, std::uintmax_t at) {
     fs::copy(step(), path(copy));
     std::fstream file(path(copy + "/shard-00000.h5"),
@@ -112,7 +112,7 @@ class CommandRefusal : public testing::Test {
 
 std::unique_ptr<Scratch> CommandRefusal::scratch_;
 
-TEST_F(CommandRefusal, OfTheProgram) {
+TEST_F(CommandRefusal, ProgramNamesAnUnknownCommand) {
   for (const Call& call : std::vector<Call>{
            {{}, "masformer COMMAND"},
            {{"trian"}, "masformer: there is no command trian: see masformer --help"}}) {
@@ -120,9 +120,11 @@ TEST_F(CommandRefusal, OfTheProgram) {
   }
 }
 
-TEST_F(CommandRefusal, OfRun) {
+TEST_F(CommandRefusal, RunNamesUnusableWords) {
   for (const Call& call :
        std::vector<Call>{{{"run", "-n"}, "run: -n needs a number of ranks"},
+                         {{"run", "-n", "32769", "--", "train"}, "at most 32768"},
+                         {{"run", "-n", "4294967297", "--", "train"}, "4294967297"},
                          {{"run", "--bogus"}, "run: give the number of ranks"},
                          {{"run", "-n2", "--bogus", "--", "train"}, "unknown option \"--bogus\""},
                          {{"run", "--np", "2", "--", "trian"}, "run: there is no command trian"},
@@ -135,7 +137,7 @@ TEST_F(CommandRefusal, OfRun) {
   }
 }
 
-TEST_F(CommandRefusal, OfPrepare) {
+TEST_F(CommandRefusal, PrepareNamesUnusableInput) {
   const auto prepare = [](const Words& more) {
     Words words{"prepare", "--input", path("text"), "--output", path("new.h5")};
     words.insert(words.end(), more.begin(), more.end());
@@ -161,12 +163,13 @@ TEST_F(CommandRefusal, OfPrepare) {
   EXPECT_FALSE(fs::exists(path("new.h5")));
 }
 
-TEST_F(CommandRefusal, OfInspect) {
+TEST_F(CommandRefusal, InspectNamesUnusableAndDamagedCheckpoints) {
   const std::string missing = "bare/shard-00000.h5: missing";
   const std::string differs = "shard-00000.h5: digest differs";
   for (const Call& call : std::vector<Call>{
-           {{"inspect"}, "inspect takes one checkpoint's folder"},
-           {{"inspect", step(), step()}, "inspect takes one checkpoint's folder"},
+           {{"inspect"}, "inspect takes the folder of one checkpoint, but 0 are given"},
+           {{"inspect", step(), step()},
+            "inspect takes the folder of one checkpoint, but 2 are given"},
            {{"inspect", step(), "--jsn"}, "there is no option jsn: did you mean json?"},
            {{"inspect", path("nowhere")}, "nowhere: there is no checkpoint"},
            {{"inspect", path("run")}, "run: there is no checkpoint: manifest.json is missing"},
@@ -180,14 +183,14 @@ TEST_F(CommandRefusal, OfInspect) {
            {{"inspect", path("bare"), "--compare", step()}, "shard-00000.h5: missing", 1},
            {{"inspect", path("middle"), "--verify"}, "middle/" + differs, 1},
            {{"inspect", path("middle"), "--compare", step()}, differs, 1},
-           // HDF5 would say that it is no file of its own, had it been asked first.
+           // The digest is checked before HDF5 sees the file.
            {{"inspect", path("signature"), "--compare", step()}, differs, 1},
            {{"inspect", step(), "--compare", path("signature")}, differs, 1}}) {
     expect_refusal(call);
   }
 }
 
-TEST_F(CommandRefusal, OfEval) {
+TEST_F(CommandRefusal, EvalNamesUnusableOptionsAndInput) {
   const auto eval = [](const std::string& checkpoint, const Words& more) {
     Words words{"eval", "--checkpoint", checkpoint, "--data.path", store()};
     words.insert(words.end(), more.begin(), more.end());
@@ -205,18 +208,33 @@ TEST_F(CommandRefusal, OfEval) {
            {eval(step(), {"--data.path", path("nowhere")}), "No such file or directory"},
            {eval(step(), {"--data.path", path("notes")}), "notes is not a usable token store"},
            {eval(step(), {"--data.path", path("short.h5"), "--eval.split", "all"}),
-            "the split has 12 tokens, too few for a window of train.sequence=32"},
+            "eval.split=all has 12 tokens of " + path("short.h5") +
+                ", too few for a window of train.sequence=32 and the token after it: lower "
+                "train.sequence below the 12 tokens of the store, or use a larger one\n"},
+           {eval(step(), {"--data.path", path("other.h5")}),
+            "eval.split=held-out has 0 tokens of " + path("other.h5") +
+                ", too few for a window of train.sequence=32 and the token after it: use "
+                "--eval.split all, or use a store of several documents, since the first is never "
+                "held out\n"},
            {eval(step(), {"--data.path", path("rare.h5")}),
             "rare.h5 holds token 999, beyond the checkpoint's vocabulary of 257"},
            {eval(step(), {"--data.held_out", "1"}), "data.held_out=1 is too large: at most 0.9"},
            {eval(step(), {"--train.sequence", "64"}),
             "train.sequence=64 is longer than model.positions=32"},
+           {eval(step(), {"--train.micro_batch", "288230376151711744"}),
+            "train.micro_batch=288230376151711744 is too large: at most 268435456"},
+           {eval(step(), {"--train.micro_batch", "268435456"}),
+            "train.micro_batch=268435456 x train.sequence=32 is more than 2147483647 tokens"},
+           {eval(step(), {"--eval.windows", "9223372036854775807"}),
+            "eval.windows=9223372036854775807 is too large"},
+           {eval(step(), {"--train.sequence", "4611686018427387904"}),
+            "train.sequence=4611686018427387904 is too large"},
            {eval(step(), {"--parallel.tensor", "2"}), "does not make 1 ranks"}}) {
     expect_refusal(call);
   }
 }
 
-TEST_F(CommandRefusal, OfTrain) {
+TEST_F(CommandRefusal, TrainNamesUnusableOptionsAndInput) {
   const auto train = [](const Words& more) {
     Words words = train_words({"--data.path", store(), "--run.dir", path("new")});
     words.insert(words.end(), more.begin(), more.end());
@@ -237,11 +255,19 @@ TEST_F(CommandRefusal, OfTrain) {
             "train.dtype=bf16 requires AVX-512, which this CPU lacks; use train.dtype=fp32",
             2,
             {{"DNNL_MAX_CPU_ISA", "AVX2"}}},
+           {train({"--runtime.threads", "0"}),
+            "OMP_NUM_THREADS=99999999 is not a number of threads from 1 to 4096",
+            2,
+            {{"OMP_NUM_THREADS", "99999999"}}},
            {train({"--run.dir", path("notes")}), "run.dir=" + path("notes") + " can't be written"},
            {train({"--run.dir", path("locked")}),
             "run.dir=" + path("locked") + " is in use by another job: stop that job"},
            {train({"--data.path", path("other.h5"), "--run.dir", path("run")}),
             "data.path holds other tokens: their digest is "},
+           {train({"--data.path", path("other.h5"), "--data.held_out", "0.5", "--eval.every", "1"}),
+            "eval.every=1, but the held-out documents have 0 tokens, too few for "
+            "train.sequence=32: use a store of several documents, since the first is never held "
+            "out, or leave eval.every at 0"},
            {train({"--data.held_out", "1"}), "data.held_out=1 is too large: at most 0.9"},
            {train({"--data.held_out", "-0.1"}), "data.held_out=-0.1 is too small: at least 0"},
            {train({"--checkpoint.resume", path("edited")}), "its digest differs", 1},

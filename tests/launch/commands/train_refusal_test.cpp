@@ -1,4 +1,4 @@
-// What the program must not do, and what it says instead.
+// What `masformer train` refuses, and its messages.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -26,7 +26,7 @@ struct Case {
   std::vector<std::string> messages;
 };
 
-TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
+TEST(TrainCommand, RefusesUnusableOptionsBeforeTraining) {
   const Scratch scratch;
   const std::vector<Case> refusals{
       {{"--model.heads", "3"}, {}, {"model.heads=3 does not divide model.hidden=32: pick one of"}},
@@ -34,7 +34,7 @@ TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
       {{"--train.seed", "x"}, {}, {"train.seed=x is not a whole number"}},
       {{"--train.micro_batch", "3"},
        {},
-       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: take "
+       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: use "
         "train.global_batch=9"}},
       {{},
        {.tensor = 3},
@@ -53,9 +53,20 @@ TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
       {{"--checkpoint.resume", "/nowhere"}, {.tensor = 2}, {"/nowhere: there is no checkpoint"}},
       {{"--checkpoint.init", "/nowhere"}, {.tensor = 2}, {"/nowhere: there is no checkpoint"}},
       {{"--parallel.tensor", "4294967296"}, {}, {"parallel.tensor=4294967296 is too large"}},
+      {{"--runtime.threads", "100000"}, {}, {"runtime.threads=100000 is too large: at most 4096"}},
+      {{"--runtime.threads", "4294967297"}, {}, {"runtime.threads=4294967297 is too large"}},
+      {{"--train.global_batch", "268435456"},
+       {},
+       {"train.global_batch=268435456 makes 268435456 micro-batches per data rank"}},
+      {{"--model.init_deviation", "1e30"},
+       {},
+       {"model.init_deviation=1e30 is too large: at most 100"}},
+      {{"--train.lr", "1e400"}, {}, {"train.lr=1e400 is too large: at most 1"}},
       {{"--train.lr", "nan"}, {}, {"train.lr=nan is not a finite number"}},
       {{"--train.min_lr", "1"}, {}, {"train.min_lr=1 is above train.lr=0.003"}},
-      {{"--train.dump_gradients_at", "21"}, {}, {"train.dump_gradients_at=21 lies beyond"}},
+      {{"--train.dump_gradients_at", "21"},
+       {},
+       {"train.dump_gradients_at=21 is after the last step"}},
       {{"--model.hidden", "4096", "--model.positions", "268435456"},
        {.tensor = 2},
        {"the 2 ranks on ", " GiB of memory, of which ", "\nmemory  ", "0: layers 0-",
@@ -74,7 +85,7 @@ TEST(Refusal, RefusesWithoutTrainingAndSaysWhy) {
   EXPECT_TRUE(fs::is_empty(scratch.path("refused") / "checkpoints"));
 }
 
-TEST(Refusal, RefusesToResumeWhatMayNotChange) {
+TEST(TrainCommand, RefusesToResumeWithOtherFixedOptions) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "run", {}).status, 0);
   std::vector<std::string> words =
@@ -88,7 +99,7 @@ TEST(Refusal, RefusesToResumeWhatMayNotChange) {
   }
 }
 
-TEST(Refusal, ReadsTheEnvironmentAndTheFileInOrder) {
+TEST(TrainCommand, ReadsTheEnvironmentBeforeTheFile) {
   const Scratch scratch;
   std::ofstream(scratch.path("c.ini")) << "[train]\nseed = 3\nlr = 1e-3\n[eval]\nwindows = 5\n";
   const std::vector<std::string> words{
@@ -106,7 +117,7 @@ TEST(Refusal, ReadsTheEnvironmentAndTheFileInOrder) {
       << typo.output;
 }
 
-TEST(Refusal, RanksWithOptionsOfTheirOwnAreFoundOut) {
+TEST(TrainCommand, RefusesRanksWithDifferentOptions) {
   const Scratch scratch;
   std::vector<std::string> train = training_words(scratch, "run", {.data = 2});
   train.erase(train.begin() + 1, std::find(train.begin(), train.end(), "train"));
@@ -120,7 +131,7 @@ TEST(Refusal, RanksWithOptionsOfTheirOwnAreFoundOut) {
   expect_refused(run(words), "rank 1: train.seed=8 here, but 7 on rank 0");
 }
 
-TEST(Refusal, GradientsAreNoWeights) {
+TEST(TrainCommand, RefusesGradientsInPlaceOfWeights) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "run", {.options = {"--train.dump_gradients_at", "1"}}).status, 0);
   const std::string dump = (scratch.path("run") / "gradients" / "step-00000001").string();
@@ -133,7 +144,7 @@ TEST(Refusal, GradientsAreNoWeights) {
       message);
 }
 
-TEST(Refusal, WeightsOfAnotherModelAreNotTaken) {
+TEST(TrainCommand, RefusesWeightsOfAnotherModel) {
   const Scratch scratch;
   const std::vector<std::string> untied{"--model.tied", "false", "--train.steps", "1"};
   ASSERT_EQ(train(scratch, "untied", {.options = untied}).status, 0);
@@ -149,15 +160,15 @@ TEST(Refusal, WeightsOfAnotherModelAreNotTaken) {
   }
 }
 
-// Each rank would fail at its own moment otherwise.
-TEST(Refusal, NamesAreUtf8) {
+// Otherwise each rank would fail at another moment.
+TEST(TrainCommand, RefusesPathsThatAreNotUtf8) {
   const Scratch scratch;
   expect_refused(train(scratch, "caf\xe9", {.tensor = 2}), "run.dir is not UTF-8: rename it");
 }
 
 class FullDisk : public testing::TestWithParam<Training> {};
 
-TEST_P(FullDisk, FailsCleanly) {
+TEST_P(FullDisk, FailsTheRunAndLeavesNoPartialCheckpoint) {
   const Scratch scratch;
   const fs::path small = scratch.path("small");
   fs::create_directories(small);
@@ -175,7 +186,7 @@ TEST_P(FullDisk, FailsCleanly) {
   EXPECT_EQ(left, "");
 }
 
-// Between data ranks messages are still under way when the save fails.
+// With data ranks, messages are still in flight when the save fails.
 INSTANTIATE_TEST_SUITE_P(Layouts, FullDisk,
                          testing::Values(Training{.tensor = 2, .pipeline = 2},
                                          Training{.tensor = 2, .data = 2}),

@@ -1,5 +1,5 @@
-// Options from three sources: which of them wins, what is refused and how, and that a record reads
-// back what it was written from.
+// Options from three sources: which one wins, what is refused and how, and that a record reads back
+// the same values.
 #include "launch/options/option_table.h"
 
 #include <algorithm>
@@ -14,6 +14,10 @@
 #include "tests/support/refusal.h"
 
 namespace masformer {
+
+#define MASFORMER_TEST_COLORS(COLOR) COLOR(red, "red") COLOR(blue, "blue") COLOR(pink, "pink")
+MASFORMER_NAMED_ENUM(TestColor, MASFORMER_TEST_COLORS);
+
 namespace {
 
 using namespace test;
@@ -22,20 +26,28 @@ using testing::Values;
 
 struct Sample {
   std::string text = "start", kind = "soft";
-  std::int64_t count = 3;
+  std::int64_t count = 3, few = 2;
   double real = 0.5, any = 0;
   bool yes = false, flag = false;
+  TestColor color = TestColor::blue;
+  std::optional<TestColor> shade;
   Words list, words;
   OptionTable table;
 
   Sample() {
     table.add("my.text", text, {.value = "T", .help = "A text."});
     table.add("my.kind", kind, {.value = "K", .help = "A kind.", .choices = {"soft", "hard"}});
-    table.add("my.count", count,
-              {.value = "N", .help = "A count.", .on_resume = OnResume::must_match, .minimum = 1});
-    table.add("my.real", real, {.value = "X", .help = "A share.", .minimum = 0, .maximum = 1});
-    table.add("my.any_real", any, {.value = "X", .help = "Any number."});
+    table.add("my.count", count, {1, std::numeric_limits<std::int64_t>::max()},
+              {.value = "N", .help = "A count.", .on_resume = OnResume::must_match});
+    table.add("my.few", few, {-8, 8}, {.value = "N", .help = "A small number."});
+    table.add("my.real", real, {0, 1}, {.value = "X", .help = "A share."});
+    table.add("my.any_real", any,
+              {std::numeric_limits<double>::lowest(), std::numeric_limits<double>::max()},
+              {.value = "X", .help = "Any number."});
     table.add("my.yes", yes, {.value = "BOOL", .help = "Whether."});
+    table.add("my.color", color, {.value = "C", .help = "A color."},
+              {TestColor::red, TestColor::blue});
+    table.add("my.shade", shade, {.value = "C", .help = "A color, or auto."});
     table.add_flag("flag", flag, "A flag.");
     table.add_list("list", list, {.value = "L...", .help = "Several."});
     table.allow_config();
@@ -73,18 +85,34 @@ TEST_F(OptionSources, CommandLineWinsOverEnvironmentOverFile) {
   }
 }
 
-TEST_F(OptionSources, TheLastWordHoldsOnTheCommandLine) {
+TEST_F(OptionSources, LastValueWinsOnTheCommandLine) {
   Sample sample;
   sample.table.parse({"--my.count", "4", "--my.real=0.25", "--my.count=5", "--my.yes", "true"});
   EXPECT_EQ(sample.count, 5);
   EXPECT_EQ(sample.real, 0.25);
   EXPECT_TRUE(sample.yes);
-  // What was corrected need not have been right.
+  // A value that a later one replaces is not checked.
   sample.table.parse({"--my.count", "wrong", "--my.count", "6"});
   EXPECT_EQ(sample.count, 6);
 }
 
-TEST_F(OptionSources, ListsFlagsAndWords) {
+TEST_F(OptionSources, NamesOfAnEnumAreTheChoicesTheDefaultAndTheRecord) {
+  Sample sample;
+  EXPECT_EQ(sample.table.record().at("my.color"), "blue");
+  EXPECT_EQ(sample.table.record().at("my.shade"), "auto");
+  EXPECT_NE(sample.table.help().find("One of red, blue. Default: blue."), std::string::npos);
+  EXPECT_NE(sample.table.help().find("One of auto, red, blue, pink. Default: auto."),
+            std::string::npos);
+  sample.table.parse({"--my.color", "red", "--my.shade", "pink"});
+  EXPECT_EQ(sample.color, TestColor::red);
+  EXPECT_EQ(sample.shade, TestColor::pink);
+  EXPECT_EQ(sample.table.record().at("my.color"), "red");
+  EXPECT_EQ(sample.table.record().at("my.shade"), "pink");
+  sample.table.parse({"--my.shade", "auto"});
+  EXPECT_EQ(sample.shade, std::nullopt);
+}
+
+TEST_F(OptionSources, ReadsListsFlagsAndPositionalWords) {
   Sample sample;
   sample.add_words();
   sample.table.parse({"one", "--list", "a", "b", "--flag", "two", "--list", "c"});
@@ -122,13 +150,24 @@ INSTANTIATE_TEST_SUITE_P(
            Wrong{"my.count", "0x10", "my.count=0x10 is not a whole number"},
            Wrong{"my.count", "12 eggs", "my.count=12 eggs is not a whole number"},
            Wrong{"my.count", "9223372036854775808",
-                 "my.count=9223372036854775808 is not a whole number"},
+                 "my.count=9223372036854775808 is too large: at most 9223372036854775807"},
+           Wrong{"my.count", "-9223372036854775809",
+                 "my.count=-9223372036854775809 is too small: at least 1"},
+           Wrong{"my.few", "9", "my.few=9 is too large: at most 8"},
+           Wrong{"my.few", "-9", "my.few=-9 is too small: at least -8"},
+           // These are 1, 0 and -1 in 32 bits.
+           Wrong{"my.few", "4294967297", "my.few=4294967297 is too large: at most 8"},
+           Wrong{"my.few", "18446744073709551616",
+                 "my.few=18446744073709551616 is too large: at most 8"},
+           Wrong{"my.few", "-4294967297", "my.few=-4294967297 is too small: at least -8"},
            Wrong{"my.count", "0", "my.count=0 is too small: at least 1"},
            Wrong{"my.count", "-7", "my.count=-7 is too small: at least 1"},
            Wrong{"my.real", "", "my.real= is not a number"},
            Wrong{"my.real", "0.5f", "my.real=0.5f is not a number"},
            Wrong{"my.real", "0,5", "my.real=0,5 is not a number"},
-           Wrong{"my.real", "1e999", "my.real=1e999 is not a number"},
+           Wrong{"my.real", "1e999", "my.real=1e999 is too large: at most 1"},
+           Wrong{"my.real", "-1e999", "my.real=-1e999 is too small: at least 0"},
+           Wrong{"my.real", "1e-999", "my.real=1e-999 is too close to 0: write 0"},
            Wrong{"my.real", "nan", "my.real=nan is not a finite number"},
            Wrong{"my.any_real", "inf", "my.any_real=inf is not a finite number"},
            Wrong{"my.any_real", "-inf", "my.any_real=-inf is not a finite number"},
@@ -138,6 +177,10 @@ INSTANTIATE_TEST_SUITE_P(
                  "my.real=1.0000000000000002 is too large: at most 1"},
            Wrong{"my.yes", "yes", "my.yes=yes is not known: pick one of true, false"},
            Wrong{"my.yes", "True", "my.yes=True is not known: pick one of true, false"},
+           Wrong{"my.color", "pink", "my.color=pink is not known: pick one of red, blue"},
+           Wrong{"my.color", "", "my.color= is not known: pick one of red, blue"},
+           Wrong{"my.shade", "none",
+                 "my.shade=none is not known: pick one of auto, red, blue, pink"},
            Wrong{"my.kind", "sof", "my.kind=sof is not known: pick one of soft, hard"},
            Wrong{"my.kind", "", "my.kind= is not known: pick one of soft, hard"}));
 
@@ -146,10 +189,13 @@ struct Slip {
   std::string message;
 };
 
-TEST_F(OptionSources, SlipsOnTheCommandLineAreNamed) {
+TEST_F(OptionSources, NamesMistakesOnTheCommandLine) {
   const std::string there_is_no = "the command line: there is no option ";
   const std::vector<Slip> slips{
       {{"--my.coumt", "5"}, there_is_no + "my.coumt: did you mean my.count?"},
+      {{"--my.foo", "5"}, there_is_no + "my.foo"},  // three letters from my.few, and from my.yes
+      {{"--ym.count", "5"}, there_is_no + "ym.count: did you mean my.count?"},
+      {{"--count", "5"}, there_is_no + "count: did you mean my.count?"},
       {{"--my.coumt=5"}, there_is_no + "my.coumt: did you mean my.count?"},
       {{"--my.cou", "5"}, there_is_no + "my.cou: did you mean my.count?"},  // no abbreviations
       {{"--MY.COUNT", "5"}, there_is_no + "MY.COUNT"},
@@ -167,24 +213,61 @@ TEST_F(OptionSources, SlipsOnTheCommandLineAreNamed) {
   }
 }
 
-TEST_F(OptionSources, SlipsInAFileAreNamed) {
+TEST_F(OptionSources, RefusesAnOptionAsTheValueOfAnother) {
+  const std::string needs =
+      "the command line: --my.text needs a value, but --my.count follows; write --my.text=VALUE "
+      "for a value that begins with --";
+  const std::vector<Slip> slips{{{"--my.text", "--my.count", "5"}, needs},
+                                {{"--my.text", "--my.count"}, needs},
+                                {{"--my.real", "0", "--my.text", "--my.count", "5"}, needs}};
+  for (const Slip& slip : slips) {
+    Sample sample;
+    EXPECT_EQ(refusal([&] { sample.table.parse(slip.words); }), slip.message);
+  }
+  Sample sample;
+  sample.table.parse({"--my.text=--my.count", "--my.few", "-5"});
+  EXPECT_EQ(sample.text, "--my.count");
+  EXPECT_EQ(sample.few, -5);
+}
+
+TEST_F(OptionSources, NamesMistakesInAFileWithTheirLines) {
   const std::vector<std::pair<std::string, std::string>> slips{
-      {"[my]\ncoumt = 5\n", "there is no option my.coumt: did you mean my.count?"},
+      {"[my]\ncoumt = 5\n", "2: there is no option my.coumt: did you mean my.count?"},
       {"count = 5\n",
-       "there is no option count: did you mean my.count?"},  // outside of its section
-      {"[my]\n[other]\ncount = 5\n", "there is no option other.count"},
-      {"[my]\ncount = 5\n\n[my]\ncount = 5\n", "my.count is given more than once"},
-      {"my.count = 5\n[my]\ncount = 5\n", "my.count is given more than once"},
-      {"config = other.ini\n", "a configuration file can't name another one"},
-      {"[my]\ncount\n", "the options configuration file contains an invalid line 'count'"}};
+       "1: there is no option count: did you mean my.count?"},  // outside of its section
+      {"[my]\n[other]\ncount = 5\n", "3: there is no option other.count: did you mean my.count?"},
+      {"[my]\ncount = 5\n\n[my]\ncount = 5\n", "5: my.count is given more than once"},
+      {"my.count = 5\n[my]\ncount = 5\n", "3: my.count is given more than once"},
+      {"config = other.ini\n", "1: a configuration file can't name another one"},
+      {"[my]\ncount\n", "2: \"count\" is neither [SECTION] nor KEY = VALUE"},
+      {"# none\n\n[my\n", "3: \"[my\" is neither [SECTION] nor KEY = VALUE"},
+      {"[my]\n = 5\n", "2: \" = 5\" is neither [SECTION] nor KEY = VALUE"}};
   for (const auto& [content, message] : slips) {
     Sample sample;
     const Words words = config(content);
-    EXPECT_EQ(refusal([&] { sample.table.parse(words); }), path() + ": " + message);
+    EXPECT_EQ(refusal([&] { sample.table.parse(words); }), path() + ":" + message);
   }
 }
 
-TEST_F(OptionSources, SlipsInTheEnvironmentAreNamed) {
+TEST_F(OptionSources, AcceptsAByteOrderMarkAndWindowsLineEnds) {
+  Sample sample;
+  sample.table.parse(config("\xef\xbb\xbf[my]\r\ncount = 7\r\ntext = a b\r\n"));
+  EXPECT_EQ(sample.count, 7);
+  EXPECT_EQ(sample.text, "a b");
+}
+
+TEST_F(OptionSources, RefusesVariablesThatLackTheSection) {
+  const std::vector<std::pair<std::string, std::string>> slips{
+      {"MASFORMER_CONFIG", " is not read: give --config FILE"},
+      {"MASFORMER_COUNT", " names no option: did you mean MASFORMER_MY_COUNT?"}};
+  for (const auto& [name, message] : slips) {
+    Sample sample;
+    const Variable variable(name, "5");
+    EXPECT_EQ(refusal([&] { sample.table.parse({}); }), "the environment: " + name + message);
+  }
+}
+
+TEST_F(OptionSources, NamesMistakesInTheEnvironment) {
   const Variable of_nobody("MASFORMER_BINARY_OF_SOMEONE", "x"), foreign("MY_COUNT", "x");
   Sample sample;
   sample.table.parse({});
@@ -198,7 +281,7 @@ TEST_F(OptionSources, SlipsInTheEnvironmentAreNamed) {
   }
 }
 
-TEST_F(OptionSources, EveryViolationIsSaidAtOnce) {
+TEST_F(OptionSources, ReportsEveryViolationAtOnce) {
   Sample sample;
   const Variable value("MASFORMER_MY_REAL", "2"), slip("MASFORMER_MY_REEL", "2");
   Words words = config("[my]\nkind = medium\ntxt = x\nyes = true\nyes = false\n");
@@ -209,8 +292,8 @@ TEST_F(OptionSources, EveryViolationIsSaidAtOnce) {
                  "my.real=2 is too large: at most 1",
                  "my.any_real=inf is not a finite number",
                  "my.kind=medium is not known: pick one of soft, hard",
-                 path() + ": my.yes is given more than once",
-                 path() + ": there is no option my.txt: did you mean my.text?",
+                 path() + ":5: my.yes is given more than once",
+                 path() + ":3: there is no option my.txt: did you mean my.text?",
                  "the command line: there is no option my.texd: did you mean my.text?",
                  "the environment: MASFORMER_MY_REEL names no option: did you mean "
                  "MASFORMER_MY_REAL?"};
@@ -218,7 +301,7 @@ TEST_F(OptionSources, EveryViolationIsSaidAtOnce) {
   EXPECT_EQ(said, expected);
 }
 
-TEST_F(OptionSources, ARecordReadsBackBitForBit) {
+TEST_F(OptionSources, RecordReadsBackBitForBit) {
   using Real = std::numeric_limits<double>;
   using Whole = std::numeric_limits<std::int64_t>;
   for (const double real : {0.1, 6e-4, 1e-308, 1.0 / 3, 0.1 + 0.2, -0.0, 1e22, 123456789.123456789,
@@ -238,7 +321,7 @@ TEST_F(OptionSources, ARecordReadsBackBitForBit) {
   }
 }
 
-TEST_F(OptionSources, ARecordYieldsToWhatWasSet) {
+TEST_F(OptionSources, RecordYieldsToWhatWasSet) {
   const Variable variable("MASFORMER_MY_KIND", "soft");
   Sample sample;
   Words words = config("[my]\nyes = false\n");
@@ -260,14 +343,25 @@ TEST_F(OptionSources, ARecordYieldsToWhatWasSet) {
             "my.real=7 is too large: at most 1");
 }
 
-TEST_F(OptionSources, KnowsItsRules) {
+TEST_F(OptionSources, InheritsOnlyTheNamedOptions) {
+  Sample sample;
+  sample.table.inherit({"my.count", "my.real"});
+  sample.table.parse({"--my.real", "0.25"});
+  sample.table.apply_inherited({{"my.count", "9"}, {"my.real", "0.75"}, {"my.text", "other"}});
+  EXPECT_EQ(sample.count, 9);
+  EXPECT_EQ(sample.real, 0.25);
+  EXPECT_EQ(sample.text, "start");
+  EXPECT_NE(sample.table.help().find("A count. Default: the checkpoint's.\n"), std::string::npos);
+}
+
+TEST_F(OptionSources, TellsRulesOfResumingAndWhatWasSet) {
   const Sample sample;
   EXPECT_EQ(sample.table.on_resume("my.count"), OnResume::must_match);
   EXPECT_EQ(sample.table.on_resume("my.real"), OnResume::may_change);
   EXPECT_EQ(sample.table.on_resume("no.option"), OnResume::may_change);
   EXPECT_FALSE(sample.table.was_set("no.option"));
   const auto record = sample.table.record();
-  EXPECT_EQ(record.size(), 6u);  // those of a section alone
+  EXPECT_EQ(record.size(), 9u);  // those of a section alone
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
-// The options of `masformer train`, each by name: all that follows from a declaration works for it.
+// Every option of `masformer train`: all that follows from its declaration works.
 #include "launch/options/options.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -38,17 +37,23 @@ TEST_P(TrainOption, TakesItsDefaultFromEverySource) {
 TEST_P(TrainOption, IsInTheHelpWithItsDefault) {
   Options options;
   const OptionTable table = describe(options);
-  std::string line;
-  for (const std::string& candidate : lines_of(table.help())) {
-    if (candidate.starts_with("  --" + GetParam() + " ")) line = candidate;
+  std::string value, help;  // the words after its name, and those of the lines below
+  bool own = false;
+  for (const std::string& line : lines_of(table.help())) {
+    EXPECT_LE(line.size(), 80u) << line;
+    if (!line.starts_with("        ")) own = line.starts_with("  --" + GetParam() + " ");
+    if (!own) continue;
+    if (line.starts_with("  --")) {
+      value = line.substr(GetParam().size() + 5);
+    } else {
+      help += line.substr(7);
+    }
   }
-  std::string value, help;
-  std::istringstream words(line.substr(std::min(line.size(), GetParam().size() + 4)));
-  words >> value >> help;
-  EXPECT_FALSE(help.empty()) << line;
+  EXPECT_FALSE(value.empty());
+  EXPECT_FALSE(help.empty());
   const std::string initial = table.record().at(GetParam());
-  EXPECT_EQ(line.find(" Default: " + initial + ".") != std::string::npos, !initial.empty()) << line;
-  EXPECT_EQ(line.ends_with(" Fixed for a run."),
+  EXPECT_EQ(help.find(" Default: " + initial + ".") != std::string::npos, !initial.empty()) << help;
+  EXPECT_EQ(help.ends_with(" Fixed for a run."),
             table.on_resume(GetParam()) == OnResume::must_match);
 }
 
@@ -67,6 +72,21 @@ TEST_P(TrainOption, SurvivesARecordWithAnotherValue) {
     return;
   }
   ADD_FAILURE() << GetParam() << " takes no text of the list";
+}
+
+TEST_P(TrainOption, HasAMaximumIfItIsAWholeNumber) {
+  const auto said = [&](const std::string& text) {
+    Options options;
+    OptionTable table = describe(options);
+    return refusal([&] { table.parse({"--" + GetParam(), text}); });
+  };
+  if (said("x") != GetParam() + "=x is not a whole number") GTEST_SKIP() << "not a whole number";
+  if (GetParam() == "train.seed") return;  // nothing is computed from it; it takes all that fits
+  // 1 where it wraps to 32 bits, and the largest there is.
+  for (const char* const text : {"4611686018427387905", "9223372036854775807"}) {
+    EXPECT_TRUE(said(text).starts_with(GetParam() + "=" + text + " is too large: at most "))
+        << said(text);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TrainOption, testing::ValuesIn(names_of_train()),

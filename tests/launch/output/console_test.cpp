@@ -38,7 +38,8 @@ class PlainLines : public testing::TestWithParam<Cadence> {};
 
 TEST_P(PlainLines, ArePrintedAtTheirSteps) {
   const Cadence& cadence = GetParam();
-  for (const char* const live : {"off", "auto"}) {  // the captured output is not a terminal
+  for (const LiveLine live :
+       {LiveLine::off, LiveLine::automatic}) {  // the captured output is not a terminal
     const std::string text = printed([&] {
       Console console(live, cadence.every, cadence.first, cadence.last);
       for (std::int64_t step = cadence.first; step <= cadence.last; ++step) {
@@ -60,7 +61,7 @@ TEST_P(PlainLines, ArePrintedAtTheirSteps) {
         EXPECT_EQ(line, begin + "0 s left");
       }
     }
-    EXPECT_EQ(seen, cadence.due) << live;
+    EXPECT_EQ(seen, cadence.due) << name_of(live);
   }
 }
 
@@ -74,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(LiveLine, ChangesInPlaceAndEndsOnce) {
   const std::string text = printed([] {
-    Console console("on", 10, 1, 3);
+    Console console(LiveLine::on, 10, 1, 3);
     for (std::int64_t step = 1; step <= 3; ++step) console.step({.step = step, .loss = 1});
   });
   std::vector<std::size_t> starts;
@@ -90,7 +91,7 @@ TEST(LiveLine, ChangesInPlaceAndEndsOnce) {
 
 TEST(LiveLine, DoesNotOverwriteLoggedLines) {
   const std::string text = printed([] {
-    Console console("on", 10, 1, 9);
+    Console console(LiveLine::on, 10, 1, 9);
     console.log("begin");
     console.step({.step = 1});
     console.log("saved");
@@ -109,7 +110,7 @@ TEST(LiveLine, DoesNotOverwriteLoggedLines) {
 
 TEST(LiveLine, StaysIfItShowsAnEvaluation) {
   const std::string text = printed([] {
-    Console console("on", 10, 1, 9);
+    Console console(LiveLine::on, 10, 1, 9);
     console.step({.step = 1, .eval_loss = 2.5});
     console.step({.step = 2});
     console.step({.step = 3});
@@ -121,9 +122,9 @@ TEST(LiveLine, StaysIfItShowsAnEvaluation) {
 }
 
 TEST(LiveLine, LeavesNoEmptyLineIfNoneIsOpen) {
-  EXPECT_EQ(printed([] { Console console("on", 10, 1, 9); }), "");
-  EXPECT_EQ(printed([] { Console("on", 10, 1, 9).log("done"); }), "done\n");
-  EXPECT_EQ(printed([] { Console("off", 10, 1, 9).log("done"); }), "done\n");
+  EXPECT_EQ(printed([] { Console console(LiveLine::on, 10, 1, 9); }), "");
+  EXPECT_EQ(printed([] { Console(LiveLine::on, 10, 1, 9).log("done"); }), "done\n");
+  EXPECT_EQ(printed([] { Console(LiveLine::off, 10, 1, 9).log("done"); }), "done\n");
 }
 
 // Standard output on a pseudo-terminal while the object lives.
@@ -171,9 +172,9 @@ TEST(LiveLine, IsTheDefaultOnATerminal) {
   {
     const Terminal terminal;
     if (!terminal.works()) GTEST_SKIP() << "this machine has no pseudo-terminals";
-    Console("auto", 10, 1, 9).step({.step = 2});
+    Console(LiveLine::automatic, 10, 1, 9).step({.step = 2});
     automatic = terminal.shown();
-    Console("off", 10, 1, 9).step({.step = 1});
+    Console(LiveLine::off, 10, 1, 9).step({.step = 1});
     plain = terminal.shown();
   }
   EXPECT_TRUE(automatic.starts_with("\r\033[Kstep 2/9")) << automatic;
@@ -182,15 +183,15 @@ TEST(LiveLine, IsTheDefaultOnATerminal) {
 
 // Under `masformer run`, the wrapper's terminal counts, not mpirun's.
 TEST(LiveLine, IsTheDefaultIfTheWrapperSaysThatAPersonWatches) {
-  const auto shows_live = [](const char* live) {
+  const auto shows_live = [](LiveLine live) {
     return printed([&] { Console(live, 10, 1, 9).step({.step = 1}); }).starts_with("\r\033[K");
   };
   const test::Variable rank("OMPI_COMM_WORLD_SIZE", "2");
   for (const bool watched : {true, false}) {
     const test::Variable told("MASFORMER_WATCHED", watched ? "yes" : "no");
-    EXPECT_EQ(shows_live("auto"), watched);
-    EXPECT_TRUE(shows_live("on"));
-    EXPECT_FALSE(shows_live("off"));
+    EXPECT_EQ(shows_live(LiveLine::automatic), watched);
+    EXPECT_TRUE(shows_live(LiveLine::on));
+    EXPECT_FALSE(shows_live(LiveLine::off));
   }
 }
 

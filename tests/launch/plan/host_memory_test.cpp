@@ -35,7 +35,7 @@ class FakeSystem {
   TemporaryDirectory directory_;
 };
 
-TEST(HostMemory, IsTheLeastThatMachineAndGroupsLeave) {
+TEST(HostMemory, IsTheLeastOfTheMachineAndItsControlGroups) {
   const FakeSystem system;
   EXPECT_EQ(available_host_memory(system.root()), std::numeric_limits<std::int64_t>::max());
   system.write("proc/meminfo", "MemTotal:  99 kB\nMemAvailable:   8388608 kB\nSwapFree: 1 kB\n");
@@ -51,7 +51,7 @@ TEST(HostMemory, IsTheLeastThatMachineAndGroupsLeave) {
   EXPECT_EQ(available_host_memory(system.root()), 0);
 }
 
-TEST(HostMemory, SaysWhichRanksDoNotFit) {
+TEST(HostMemory, NamesTheRanksThatDoNotFit) {
   const std::vector<MemoryDemand> ranks{{"a", 3 * gib, 8 * gib},
                                         {"b", 3 * gib, 5 * gib},
                                         {"a", 3 * gib, 7 * gib},

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "launch/plan/describe.h"
 #include "model/cost.h"
 #include "tests/support/refusal.h"
 
@@ -66,9 +67,17 @@ TEST(RunPlan, RefusesALayoutOfAnotherNumberOfRanks) {
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.data = 3; },
        4,
        {"parallel.tensor=1 x parallel.pipeline=2 x parallel.context=1 x parallel.data=3 does not "
-        "make 4 ranks: start a multiple of 6, or change the layout",
-        "train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: take "
+        "make 4 ranks: start 6, leave parallel.data at 0, or change the layout",
+        "train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: use "
         "train.global_batch=9, or change the others"}},
+      {[](Options& o) { o.parallel.data = 3, o.train.global_batch = 6; },
+       6,
+       {"parallel.tensor=1 x parallel.pipeline=1 x parallel.context=1 x parallel.data=3 does not "
+        "make 6 ranks: start 3, leave parallel.data at 0, or change the layout"}},
+      {[](Options& o) { o.parallel.tensor = 2, o.parallel.data = 2; },
+       3,
+       {"parallel.tensor=2 x parallel.pipeline=1 x parallel.context=1 x parallel.data=2 does not "
+        "make 3 ranks: start 4, or change the layout"}},
       {[](Options& o) { o.parallel.context = 2; },
        2,
        {"parallel.context=2 is not available yet: leave it at 1"}}};
@@ -85,7 +94,8 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
        {"model.heads=128 does not divide model.hidden=64: pick one of 1, 2, 4, 8, 16, 32, 64"}},
       {[](Options& o) { o.model.layers = 5; },
        1,
-       {"model.spans=full,window:8*2,full names 4 layers, model.layers=5: write one span a layer, "
+       {"model.spans=full,window:8*2,full names 4 layers, model.layers=5: write one span per "
+        "layer, "
         "as in full*5"}},
       {[](Options& o) { o.model.positions = 31; },
        1,
@@ -108,8 +118,8 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
   EXPECT_EQ(refusal([&] { make_run_plan(options, 1, 0); }), "model.vocab=0 must be at least 1");
 }
 
-// What is wrong is said once, and nothing that follows from it.
-TEST(RunPlan, SaysNothingThatNobodyWrote) {
+// A mistake gives one message, and none about what follows from it.
+TEST(RunPlan, ReportsEachMistakeOnce) {
   const std::vector<Refused> all{
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.partition = "3,1"; },
        3,
@@ -138,10 +148,10 @@ TEST(RunPlan, SaysNothingThatNobodyWrote) {
         "of them"}},
       {[](Options& o) { o.train.min_lr = -0.5; },
        1,
-       {"train.min_lr=-0.5 is no learning rate: take 0 or more, or -1 for a tenth"}},
+       {"train.min_lr=-0.5 is not a learning rate: use 0 or more, or -1 for a tenth of train.lr"}},
       {[](Options& o) { o.checkpoint.resume = ""; },
        1,
-       {"checkpoint.resume is empty: take auto, none, or a checkpoint's path"}},
+       {"checkpoint.resume is empty: use auto, none, or a checkpoint's path"}},
       {[](Options& o) { o.run.dir = ""; }, 1, {"run.dir is empty: name a folder"}}};
   for (const Refused& refused : all) expect_refusal(refused);
 }
@@ -171,26 +181,26 @@ TEST(RunPlan, RefusesABatchOrACourseThatDoesNotFit) {
   const std::vector<Refused> all{
       {[](Options& o) { o.train.micro_batch = 3; },
        1,
-       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: take "
+       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: use "
         "train.global_batch=9, or change the others"}},
       {[](Options&) {},
        3,
-       {"train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: take "
+       {"train.global_batch=8 is not a multiple of train.micro_batch=1 x parallel.data=3: use "
         "train.global_batch=9, or change the others"}},
       {[](Options& o) { o.train.micro_batch = 16; },
        1,
-       {"train.global_batch=8 is not a multiple of train.micro_batch=16 x parallel.data=1: take "
+       {"train.global_batch=8 is not a multiple of train.micro_batch=16 x parallel.data=1: use "
         "train.global_batch=16, or change the others"}},
       {[](Options& o) { o.train.min_lr = 1e-3; },
        1,
        {"train.min_lr=0.001 is above train.lr=0.0006: lower it, or leave it out for a tenth"}},
       {[](Options& o) { o.train.dump_gradients_at = 11, o.train.steps = 10; },
        1,
-       {"train.dump_gradients_at=11 lies beyond train.steps=10"}}};
+       {"train.dump_gradients_at=11 is after the last step, train.steps=10: lower it"}}};
   for (const Refused& refused : all) expect_refusal(refused);
 }
 
-TEST(RunPlan, SaysEveryViolationAtOnce) {
+TEST(RunPlan, ReportsEveryViolationAtOnce) {
   expect_refusal(
       {[](Options& o) {
          o.parallel.tensor = 3, o.parallel.pipeline = 2, o.parallel.partition = "2,3";
@@ -203,13 +213,13 @@ TEST(RunPlan, SaysEveryViolationAtOnce) {
         "parallel.partition=2,3 holds 5 layers, model.layers=4 wants 4: every layer stands on "
         "exactly one stage",
         "train.sequence=32 is longer than model.positions=16: raise the one or lower the other",
-        "train.global_batch=8 is not a multiple of train.micro_batch=5 x parallel.data=1: take "
+        "train.global_batch=8 is not a multiple of train.micro_batch=5 x parallel.data=1: use "
         "train.global_batch=10, or change the others",
         "train.min_lr=1 is above train.lr=0.0006: lower it, or leave it out for a tenth",
-        "train.dump_gradients_at=2000 lies beyond train.steps=1000"}});
+        "train.dump_gradients_at=2000 is after the last step, train.steps=1000: lower it"}});
 }
 
-TEST(RunPlan, DerivesWhatIsLeftOut) {
+TEST(RunPlan, DerivesOptionsThatAreLeftOut) {
   Options options;
   options.train.sequence = 48;
   const RunPlan plan = make_run_plan(options, 2, store_vocab);
@@ -224,22 +234,23 @@ TEST(RunPlan, DerivesWhatIsLeftOut) {
   EXPECT_EQ(attention_of(plan).scale, 1);
 }
 
-TEST(RunPlan, SaysWhereTheWarmUpHasNoEnd) {
+TEST(RunPlan, NotesAWarmUpLongerThanTheRun) {
   const auto page = [](std::int64_t steps) {
     return describe(plan_of([&](Options& o) { o.train.warmup_steps = 40, o.train.steps = steps; }));
   };
   EXPECT_EQ(page(40).find("note"), std::string::npos);
-  EXPECT_NE(page(10).find("train.warmup_steps=40 is beyond train.steps=10: the rate rises to "
-                          "0.00015, and not to train.lr=0.0006"),
-            std::string::npos)
+  EXPECT_NE(
+      page(10).find("train.warmup_steps=40 is more than train.steps=10: the learning rate only "
+                    "rises to 0.00015, not to train.lr=0.0006"),
+      std::string::npos)
       << page(10);
 }
 
-TEST(RunPlan, KeepsWhatIsGiven) {
+TEST(RunPlan, KeepsOptionsThatAreGiven) {
   const RunPlan plan = plan_of(
       [](Options& o) {
         o.model.ffn = 100, o.model.vocab = 400, o.model.positions = 1000, o.model.tied = false;
-        o.model.attention_scale = "1/sqrt(d)";
+        o.model.attention_scale = AttentionScale::inverse_root;
         o.parallel.tensor = 2, o.parallel.pipeline = 2, o.parallel.data = 2;
         o.parallel.partition = "3,1";
         o.train.micro_batch = 2, o.train.min_lr = 0, o.train.lr = 0.5, o.train.warmup_steps = 7;
@@ -269,6 +280,21 @@ TEST(RunPlan, KeepsWhatIsGiven) {
   EXPECT_EQ(o.steps, 77);
 }
 
+TEST(EvaluationPlan, FillsThePipelineWhateverTheBatchOfTraining) {
+  Options options = small_run();
+  options.parallel.pipeline = 2, options.train.micro_batch = 3, options.train.global_batch = 7;
+  const ModelConfig model = plan_of([](Options&) {}).model;
+  const RunPlan plan = make_evaluation_plan(options, 6, model);
+  EXPECT_EQ(plan.mesh, (Mesh{.pipe = 2, .data = 3}));
+  EXPECT_EQ(plan.micro_batches, 2);
+  EXPECT_EQ(plan.global_batch, 18);
+  // A wrong layout gives no message about a batch.
+  options.parallel.data = 2;
+  EXPECT_EQ(refusal([&] { make_evaluation_plan(options, 6, model); }),
+            "parallel.tensor=1 x parallel.pipeline=2 x parallel.context=1 x parallel.data=2 does "
+            "not make 6 ranks: start 4, leave parallel.data at 0, or change the layout");
+}
+
 TEST(RunPlan, TakesLayersFromSpansAndSpansFromLayers) {
   EXPECT_EQ(plan_of([](Options& o) { o.model.spans = "block:4*7"; }).model.layers(), 7);
   const RunPlan plan = plan_of([](Options& o) { o.model.spans = "", o.model.layers = 6; });
@@ -284,7 +310,7 @@ struct Planned {
 class PlannedMemory : public testing::TestWithParam<Planned> {};
 
 // Widths are such that every part fills whole cache lines, so that no rounding is in the sum.
-TEST_P(PlannedMemory, OfWeightsIsTheModelAndItsKnownCopies) {
+TEST_P(PlannedMemory, WeightsAreTheModelAndItsKnownCopies) {
   const auto [pipe, data, tensor, tied, schedule] = GetParam();
   const RunPlan plan = plan_of(
       [&, p = GetParam()](Options& o) {
@@ -298,7 +324,7 @@ TEST_P(PlannedMemory, OfWeightsIsTheModelAndItsKnownCopies) {
     const StageSpec stage = plan.describe_stage(at);
     const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, Purpose::training));
     EXPECT_EQ(memory.gradients, memory.weights);
-    // ZeRO-1: each row's moments stand on one data rank. The norm and the clip factor come on top.
+    // ZeRO-1: one data rank holds the moments of a row. The norm and the clip factor are added.
     constexpr std::int64_t number = Arena::alignment;
     EXPECT_EQ(memory.optimizer, 2 * memory.weights / plan.mesh.data + 2 * number);
     EXPECT_GT(memory.activations, 0);
@@ -317,7 +343,7 @@ TEST_P(PlannedMemory, OfWeightsIsTheModelAndItsKnownCopies) {
   numbers += (tied ? 1 : 2) * (padded - m.vocab) * m.hidden;
   if (tied && pipe > 1) numbers += padded * m.hidden;  // the last stage's copy
   EXPECT_EQ(sum.weights, data * numbers * 4);
-  // No rank of a stage holds more of it than another: 1/tensor of what is split, and the rest.
+  // All ranks of a stage hold equally much: 1/tensor of what is split, and all of the rest.
   for (int rank = 0; rank < plan.mesh.size(); ++rank) {
     Coordinate at = plan.mesh.coordinate(rank);
     const auto weights = [&] {

@@ -1,0 +1,65 @@
+#include "launch/options/config_file.h"
+
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+
+#include <fmt/ranges.h>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t\r");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
+}
+
+class Reader {
+ public:
+  // Takes one line; false where it is neither empty, a section nor an entry.
+  bool take(std::string_view line, int number) {
+    line = trimmed(line.substr(0, line.find('#')));
+    if (line.empty()) return true;
+    if (line.starts_with('[') && line.ends_with(']')) {
+      section_ = std::string(line.substr(1, line.size() - 2)) + ".";
+      return true;
+    }
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos || trimmed(line.substr(0, equals)).empty()) return false;
+    entries.push_back({section_ + std::string(trimmed(line.substr(0, equals))),
+                       std::string(trimmed(line.substr(equals + 1))), number});
+    return true;
+  }
+
+  std::vector<ConfigEntry> entries;
+
+ private:
+  std::string section_;
+};
+
+}  // namespace
+
+std::vector<ConfigEntry> read_config_file(const std::string& file) {
+  std::ifstream stream(file);
+  if (!stream || std::filesystem::is_directory(file)) {
+    refuse("{}: no configuration file can be read there", file);
+  }
+  Reader reader;
+  std::vector<std::string> violations;
+  int number = 0;
+  for (std::string line; std::getline(stream, line);) {
+    if (++number == 1 && line.starts_with(byte_order_mark)) line.erase(0, byte_order_mark.size());
+    if (reader.take(line, number)) continue;
+    violations.push_back(
+        fmt::format("{}:{}: \"{}\" is neither [SECTION] nor KEY = VALUE", file, number, line));
+  }
+  if (!violations.empty()) refuse("{}", fmt::join(violations, "\n"));
+  return std::move(reader.entries);
+}
+
+}  // namespace masformer

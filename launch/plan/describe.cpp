@@ -1,0 +1,80 @@
+#include "launch/plan/describe.h"
+
+#include <algorithm>
+#include <variant>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "model/cost.h"
+
+namespace masformer {
+namespace {
+
+// One line: dtype, attention scale and what is recomputed.
+std::string describe_policy(const RunPlan& plan) {
+  const auto& attention = std::get<AttentionSpec>(plan.model.blocks.front().mixer);
+  std::vector<std::string> words{std::string(name_of(plan.policy.dtype)),
+                                 fmt::format("attention scale {}", attention.scale)};
+  if (plan.mesh.tensor > 1 && plan.policy.sequence_parallel)
+    words.emplace_back("sequence parallel");
+  const auto count = [&](Recompute policy, const char* name) {
+    const auto blocks = std::ranges::count(plan.policy.recompute, policy);
+    if (blocks > 0)
+      words.push_back(
+          fmt::format("recompute {}: {} of {} blocks", name, blocks, plan.model.layers()));
+  };
+  count(Recompute::selective, "selective");
+  count(Recompute::block, "block");
+  return fmt::format("compute   {}\n", fmt::join(words, "; "));
+}
+
+// A short trial with a long run's options may end within its warm-up. This is allowed, but worth a
+// note, since its learning rates are not the long run's.
+std::string describe_course(const OptimizerConfig& course) {
+  if (course.warmup_steps <= course.steps) return {};
+  return fmt::format(
+      "note      train.warmup_steps={} is more than train.steps={}: the learning rate only rises "
+      "to "
+      "{:.3g}, not to train.lr={}; lower train.warmup_steps or raise train.steps\n",
+      course.warmup_steps, course.steps, learning_rate(course, course.steps), course.lr);
+}
+
+}  // namespace
+
+std::string describe(const RunPlan& plan) {
+  const BlockSpec& block = plan.model.blocks.front();
+  std::string text = fmt::format(
+      "model     {} layers, hidden {}, {} heads, ffn {}, vocabulary {}, positions {}\n"
+      "          spans {}; {} parameters\n"
+      "layout    {}; {} micro-batches of {} x {} tokens per data rank\n",
+      plan.model.layers(), plan.model.hidden, std::get<AttentionSpec>(block.mixer).heads,
+      std::get<GeluMlpSpec>(block.mlp).ffn, plan.model.vocab, plan.model.positions,
+      to_string(spans_of(plan.model.blocks)), parameter_count(plan.model), plan.mesh.to_string(),
+      plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
+  text += describe_policy(plan) + describe_course(plan.optimizer);
+  return text + describe_memory(plan, Purpose::training);
+}
+
+std::string describe_memory(const RunPlan& plan, Purpose purpose) {
+  constexpr double mib = 1 << 20;
+  std::string text =
+      fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}   MiB per rank\n", "stage",
+                  "weights", "gradients", "optimizer", "activations", "other", "total");
+  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+    // The last data rank and tensor rank own the most rows and tokens.
+    const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1, .tensor = plan.mesh.tensor - 1};
+    const StageSpec stage = plan.describe_stage(at);
+    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
+    const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];
+    text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f} {:>9.1f}\n",
+                        fmt::format("{}: {}", pipe, to_string(range)), double(memory.weights) / mib,
+                        double(memory.gradients) / mib, double(memory.optimizer) / mib,
+                        double(memory.activations) / mib,
+                        double(memory.batch + memory.messages + memory.workspace) / mib,
+                        double(memory.total()) / mib);
+  }
+  return text;
+}
+
+}  // namespace masformer

@@ -1,0 +1,15 @@
+// What the start page says of a plan.
+#pragma once
+
+#include <string>
+
+#include "launch/plan/run_plan.h"
+
+namespace masformer {
+
+// Model, layout, how layers compute, and memory per rank; each line ends with a newline.
+std::string describe(const RunPlan& plan);
+// What each pipeline stage takes of a rank's memory, as describe() shows it.
+std::string describe_memory(const RunPlan& plan, Purpose purpose);
+
+}  // namespace masformer

@@ -1,0 +1,120 @@
+#include "launch/plan/plan_size.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
+#include <optional>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "launch/options/limits.h"
+
+namespace masformer {
+namespace {
+
+// The product of numbers of at least 0; nothing where it exceeds 64 bits.
+std::optional<std::int64_t> product(std::initializer_list<std::int64_t> factors) {
+  std::int64_t result = 1;
+  for (const std::int64_t factor : factors) {
+    if (__builtin_mul_overflow(result, factor, &result)) return std::nullopt;
+  }
+  return result;
+}
+
+bool exceeds(std::initializer_list<std::int64_t> factors, std::int64_t limit) {
+  return product(factors).value_or(std::numeric_limits<std::int64_t>::max()) > limit;
+}
+
+std::int64_t most_heads(const ModelConfig& model) {
+  std::int64_t most = 0;
+  for (const BlockSpec& block : model.blocks) {
+    most = std::max(most, std::get<AttentionSpec>(block.mixer).heads);
+  }
+  return most;
+}
+
+std::int64_t widest_ffn(const ModelConfig& model) {
+  std::int64_t widest = 0;
+  for (const BlockSpec& block : model.blocks) {
+    widest = std::max(widest, std::get<GeluMlpSpec>(block.mlp).ffn);
+  }
+  return widest;
+}
+
+void check_model(const ModelConfig& model, std::vector<std::string>& found) {
+  const auto check = [&](const char* name, std::int64_t value, std::int64_t limit) {
+    if (value <= limit) return;
+    found.push_back(fmt::format("{}={} is too large: at most {}", name, value, limit));
+  };
+  if (model.layers() > limits::layers) {
+    found.push_back(
+        fmt::format("model.spans names {} layers: at most {}", model.layers(), limits::layers));
+  }
+  check("model.hidden", model.hidden, limits::width);
+  check("model.heads", most_heads(model), limits::width);
+  check("model.ffn", widest_ffn(model), 4 * limits::width);  // what model.ffn=0 derives
+  check("model.vocab", model.vocab, limits::tokens);
+  check("model.positions", model.positions, limits::tokens);
+}
+
+void check_tokens(const Options& options, std::vector<std::string>& found) {
+  const auto& t = options.train;
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  if (exceeds({t.micro_batch, t.sequence}, most)) {
+    found.push_back(
+        fmt::format("train.micro_batch={} x train.sequence={} is more than {} tokens: lower one of "
+                    "them",
+                    t.micro_batch, t.sequence, most));
+  }
+  if (!product({t.steps, t.global_batch, t.sequence})) {
+    found.push_back(fmt::format(
+        "train.steps={} x train.global_batch={} x train.sequence={} is more than {} tokens: lower "
+        "train.steps",
+        t.steps, t.global_batch, t.sequence, std::numeric_limits<std::int64_t>::max()));
+  }
+}
+
+// What grows with the micro-batches or with pairs of tokens. A block has less than 32 buffers, the
+// widest of them as wide as hidden and ffn together, of 4 bytes per number.
+void check_memory(const Options& options, const ModelConfig& model, std::int64_t micro_batches,
+                  std::vector<std::string>& found) {
+  constexpr std::int64_t exbibyte = std::int64_t{1} << 60, bytes_per_column = 32 * 4;
+  const auto& t = options.train;
+  if (exceeds({bytes_per_column, t.micro_batch, t.sequence, model.hidden + widest_ffn(model),
+               model.layers(), micro_batches},
+              exbibyte)) {
+    found.push_back(fmt::format(
+        "{} micro-batches of train.micro_batch={} x train.sequence={} tokens in {} layers of width "
+        "{} take more than 1 EiB of activations: lower one of them",
+        micro_batches, t.micro_batch, t.sequence, model.layers(), model.hidden));
+  }
+  if (options.runtime.deterministic &&
+      exceeds({4, t.micro_batch, t.sequence, t.sequence, most_heads(model)}, exbibyte)) {
+    found.push_back(
+        fmt::format("runtime.deterministic=true takes more than 1 EiB for the pairs of tokens of "
+                    "train.micro_batch={} x train.sequence={} in {} heads: lower one of them",
+                    t.micro_batch, t.sequence, most_heads(model)));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> size_violations(const Options& options, const ModelConfig& model,
+                                         std::int64_t micro_batches) {
+  std::vector<std::string> found;
+  check_model(model, found);
+  check_tokens(options, found);
+  if (!found.empty()) return found;  // what follows from them need not be said
+  if (exceeds({model.layers(), micro_batches}, max_planned_passes)) {
+    found.push_back(fmt::format(
+        "train.global_batch={} makes {} micro-batches per data rank, for {} layers: layers x "
+        "micro-batches may be at most {}; raise train.micro_batch or parallel.data",
+        options.train.global_batch, micro_batches, model.layers(), max_planned_passes));
+    return found;
+  }
+  check_memory(options, model, micro_batches, found);
+  return found;
+}
+
+}  // namespace masformer

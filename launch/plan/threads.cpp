@@ -1,0 +1,48 @@
+#include "launch/plan/threads.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "launch/options/limits.h"
+#include "runtime/error.h"
+#include "runtime/repeated_list.h"
+
+namespace masformer {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view spaces = " \t\n\r";
+  text.remove_prefix(std::min(text.find_first_not_of(spaces), text.size()));
+  return text.substr(0, text.find_last_not_of(spaces) + 1);
+}
+
+// The number for the outermost parallel region of a list such as "4,2"; nothing for an empty text.
+std::optional<std::int64_t> parse_omp_num_threads(std::string_view text) {
+  if (trimmed(text).empty()) return std::nullopt;
+  const auto number = parse_count(trimmed(text.substr(0, text.find(','))));
+  if (!number || *number > limits::threads) {
+    refuse(
+        "OMP_NUM_THREADS={} is not a number of threads from 1 to {}: change it, unset it, or set "
+        "runtime.threads",
+        text, limits::threads);
+  }
+  return number;
+}
+
+}  // namespace
+
+int choose_threads(std::int64_t wanted, const ThreadSources& sources) {
+  require(wanted >= 0 && wanted <= limits::threads, "{} threads are not from 0 to {}", wanted,
+          limits::threads);
+  if (wanted > 0) return static_cast<int>(wanted);
+  if (sources.omp_num_threads != nullptr) {
+    const auto number = parse_omp_num_threads(sources.omp_num_threads);
+    if (number) return static_cast<int>(*number);
+  }
+  // Binding may have left this rank fewer cores than its share.
+  const int share = std::max(sources.cores / std::max(sources.ranks_on_this_host, 1), 1);
+  return std::max(std::min(sources.usable_cores, share), 1);
+}
+
+}  // namespace masformer
