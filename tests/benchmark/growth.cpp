@@ -9,9 +9,11 @@
 
 #include <fmt/core.h>
 
+#include "model/memory/stage_memory.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/manifest_text.h"
 #include "parallel/comm/self_communicator.h"
+#include "parallel/pipeline/schedules/schedules.h"
 #include "tests/benchmark/arguments.h"
 #include "tests/benchmark/measure.h"
 #include "tests/support/many_tensors.h"
@@ -68,7 +70,44 @@ double load_checkpoint(std::int64_t tensors) {
   });
 }
 
+// What every rank does before it takes memory: the schedules, and the memory of all stages.
+double plan(int layers, int micro_batches, int stages) {
+  const ModelConfig model{
+      .hidden = 64,
+      .vocab = 257,
+      .positions = 64,
+      .blocks = blocks_of_spans(std::vector<Span>(static_cast<std::size_t>(layers)), {.heads = 4},
+                                GeluMlpSpec{256})};
+  const Mesh mesh{.pipe = stages};
+  const Partition partition = even_partition(layers, stages);
+  return fastest(1, 0, [&] {
+    const Schedule training = one_forward_one_backward(stages, micro_batches);
+    const Schedule evaluation = forward_only(training.placement, micro_batches);
+    validate(training);
+    validate(evaluation);
+    for (int stage = 0; stage < stages; ++stage) {
+      const StageSpec spec(model, mesh, {.pipe = stage}, partition, {.shape = {1, 64}});
+      plan_stage(spec, Purpose::training, training, evaluation);
+    }
+  });
+}
+
+double plan_layers(std::int64_t layers) {
+  return plan(static_cast<int>(layers), 64, 1);
+}
+
+double plan_micro_batches(std::int64_t micro_batches) {
+  return plan(24, static_cast<int>(micro_batches), 1);
+}
+
+double plan_stages(std::int64_t stages) {
+  return plan(256, 64, static_cast<int>(stages));
+}
+
 const std::vector<Task> tasks{
+    {"plan a run", "layers", {256, 1024, 4096}, plan_layers},
+    {"plan a run", "batches", {512, 2048, 8192}, plan_micro_batches},
+    {"plan a run", "stages", {4, 16, 64}, plan_stages},
     {"write a manifest", "tensors", tensor_counts, write_manifest},
     {"read a manifest", "tensors", tensor_counts, read_manifest_text},
     {"save a checkpoint", "tensors", tensor_counts, save_checkpoint},
