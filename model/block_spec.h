@@ -1,9 +1,10 @@
 // What a block of the model is made of, as plain data: a mixer, which lets tokens see each other,
 // and an MLP, each behind a norm and added to the residual stream.
 //
-// A new kind of mixer or MLP is a struct here, one more alternative of its variant, and a layer
-// (layers/block_layers.h): parameters, FLOPs, buffers and working memory are reported by that
-// layer.
+// A new kind of mixer or MLP is a struct here, an alternative of its variant, and a layer
+// (layers/block_layers.h). That layer reports its parameters, FLOPs, buffers and working memory;
+// nothing else names the kind except the checkpoint's description (state/config_json.h) and the
+// options.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@
 
 namespace masformer {
 
-// Multi-head attention; keys that the span hides are skipped.
+// Multi-head attention under a span's mask.
 struct AttentionSpec {
   std::int64_t heads = 1;
   Span span{};
@@ -41,15 +42,15 @@ struct BlockSpec {
   bool operator==(const BlockSpec&) const = default;
 };
 
-// Adds what can't be built of a block in a residual stream `hidden` wide, split over `tensor`
-// ranks.
+// Adds what prevents a block from being built in a residual stream of width `hidden` that is split
+// over `tensor` ranks.
 void add_violations(const BlockSpec& block, std::int64_t hidden, int tensor, Violations& found);
 
-// Blocks that differ by their spans only, one for each span.
+// One block per span; the blocks differ in their spans only.
 std::vector<BlockSpec> blocks_of_spans(const std::vector<Span>& spans, AttentionSpec attention,
                                        const MlpSpec& mlp);
 
-// The spans of blocks whose mixers are attention. Throws Error for another mixer.
+// The spans of blocks whose mixers are attention. Throws Error for any other mixer.
 std::vector<Span> spans_of(const std::vector<BlockSpec>& blocks);
 
 }  // namespace masformer

@@ -1,4 +1,4 @@
-// How large the model is and how much arithmetic it takes, summed over what its layers report.
+// The size of the model and the arithmetic that it takes: sums over what its layers report.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,14 @@
 
 namespace masformer {
 
-// Trainable numbers; a tied head counts once, padding never.
+// The number of trainable numbers. A tied head counts once; padding does not count.
 std::int64_t parameter_count(const ModelConfig& config);
 
-// Of one sequence of `sequence` tokens, forward: see Layer::forward_flops(). Backward is twice
-// that.
+// Floating-point operations of the forward of one sequence of `sequence` tokens, counted as
+// Layer::forward_flops() does. The backward takes twice as many.
 double forward_flops(const ModelConfig& config, std::int64_t sequence, PairCount count);
 
-// Of one sequence's share of a training step: forward and backward.
+// The same for one sequence of a training step: forward and backward.
 double training_flops(const ModelConfig& config, std::int64_t sequence, PairCount count);
 
 }  // namespace masformer

@@ -26,7 +26,7 @@ void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicat
   fill_zero(stream, sum);
   std::vector<Tensor> gradients;
   for (const Parameter& parameter : parameters) {
-    if (parameter.declaration.primary) gradients.push_back(parameter.owned(parameter.gradient));
+    if (parameter.spec.primary) gradients.push_back(parameter.owned(parameter.gradient));
   }
   add_sum_of_squares(stream, gradients, sum);
   time_wait(stream, "all ranks", [&] { world.all_reduce(sum, Reduction::sum).wait(); });
@@ -34,7 +34,8 @@ void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicat
 
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
             ParameterSet& parameters, ParameterSync& sync) {
-  constexpr ParameterId at_once = 16;  // about a block's: each launch costs, and so does waiting
+  // About the parameters of one block. More would launch fewer kernels, but start to send later.
+  constexpr ParameterId at_once = 16;
   const AdamWStep adam{.learning_rate = static_cast<float>(learning_rate(config, step)),
                        .beta1 = static_cast<float>(config.beta1),
                        .beta2 = static_cast<float>(config.beta2),
@@ -46,7 +47,7 @@ void update(const Stream& stream, const OptimizerConfig& config, std::int64_t st
     std::vector<AdamWTensors> tensors;
     for (ParameterId id = begin; id < end; ++id) {
       const Parameter& parameter = parameters[id];
-      const double decay = parameter.declaration.decay ? config.weight_decay : 0.0;
+      const double decay = parameter.spec.decay ? config.weight_decay : 0.0;
       tensors.push_back({parameter.owned(parameter.gradient), parameter.master, parameter.m,
                          parameter.v, static_cast<float>(decay)});
     }

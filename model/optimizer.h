@@ -1,5 +1,5 @@
-// From summed gradients to new weights: global-norm clipping, AdamW, and the learning rate's
-// course.
+// From summed gradients to new weights: clipping by the global norm, AdamW, and the schedule of the
+// learning rate.
 #pragma once
 
 #include <cstdint>
@@ -16,19 +16,21 @@ struct OptimizerConfig {
   std::int64_t steps = 1;  // of the whole run
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double weight_decay = 0.1;  // of matrices; none on norms and biases
-  double clip = 1;            // largest global gradient norm; 0 leaves gradients as they are
+  double clip = 1;            // largest global gradient norm; 0 does not clip
 };
 
-// Of step `step`, from 1: linear to `lr` over the warm-up, then half a cosine to `min_lr` at the
-// last step.
+// The rate of step `step`, counted from 1: linear to `lr` over the warm-up, then half a cosine to
+// `min_lr` at the last step.
 double learning_rate(const OptimizerConfig& config, std::int64_t step);
 
-// Sums the squares of all summed gradients of the model, each parameter counted once, into
-// parameters.squared_norm(). Collective over the world; after ParameterSync::finish_reduction().
+// Writes the squared norm of the model's summed gradients, in which each parameter counts once, to
+// parameters.squared_norm(). Collective over the world; call it after
+// ParameterSync::finish_reduction().
 void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicator& world);
 
-// One AdamW update of the rows that this rank owns, with gradients scaled to the clipping norm by
-// parameters.squared_norm(). Changes nothing where that is not finite.
+// Updates the rows that this rank owns by one step of AdamW, with gradients clipped according to
+// parameters.squared_norm(), and starts to send them to the other data ranks. Changes nothing if
+// that norm is not finite.
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
             ParameterSet& parameters, ParameterSync& sync);
 

@@ -12,15 +12,15 @@ ParameterSync::ParameterSync(const Stream& stream, const ParameterSet& parameter
       partial_gradients_(parameters.partial_gradients()),
       groups_(&groups) {
   for (const Parameter& parameter : parameters) {
-    const Tensor gradient = parameter.gradient;  // none where nothing is trained
+    const Tensor gradient = parameter.gradient;  // empty for evaluation
     parameters_.push_back({parameter.value, parameter.owned(parameter.value), parameter.master,
                            gradient, gradient ? parameter.owned(gradient) : Tensor(),
-                           parameter.declaration.partial});
+                           parameter.spec.partial});
   }
 }
 
 void ParameterSync::reduce(ParameterRange parameters) {
-  // Backward goes from the last parameter to the first.
+  // The backward is done with the last parameter first.
   for (ParameterId id = parameters.end; id-- > parameters.begin;) {
     if (!parameters_[id].partial) reduce(parameters_[id]);
   }

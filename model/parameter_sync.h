@@ -1,10 +1,14 @@
-// ZeRO-1 over the data axis (Rajbhandari et al., arXiv 1910.02054): gradients are summed onto the
-// rank that owns their rows, and updated rows go back to all. Gradients that tensor ranks have of
-// their own tokens alone are summed over the tensor axis first, all at once at the end.
+// ZeRO-1 over the data axis (Rajbhandari et al., arXiv 1910.02054): a reduce-scatter sums gradients
+// onto the rank that owns their rows, and an all-gather sends the updated rows back to all ranks.
 //
-// Both are under way while layers compute: gradients leave as soon as a layer's last micro-batch is
-// done, values arrive while earlier layers compute the next step. One thread issues everything, in
-// the order of the plan, and MPI moves on when poll() is called.
+// Both overlap with computation. The gradients of a layer leave when its last micro-batch is done,
+// and the values of a layer arrive while earlier layers compute the next step. So there is one
+// collective per parameter instead of a few large buckets: more messages, but no copies into
+// buckets, and sums that land in place. One thread issues all collectives in the same order on all
+// ranks, which needs no lock; over MPI they only progress when that thread calls poll().
+//
+// Partial gradients (ParameterSpec::partial) are summed over the tensor axis first. They are small,
+// so they wait for the end and go in one all-reduce.
 #pragma once
 
 #include <optional>
@@ -17,31 +21,31 @@ namespace masformer {
 
 class ParameterSync {
  public:
-  // `shared_table`: the token table, where first and last stage are two and share it. The stream,
-  // the groups and the parameters' memory outlive this object. Every call is made by all ranks of
-  // the data axis, in the same order.
+  // `shared_table`: the token table, if first and last stage both have a copy. The stream, the
+  // groups and the memory of the parameters outlive this object. All ranks of the data axis make
+  // the same calls in the same order.
   ParameterSync(const Stream& stream, const ParameterSet& parameters,
                 std::optional<ParameterId> shared_table, const ProcessGroups& groups);
 
-  // Starts to sum the gradients of these parameters; the micro-batches are through with them.
+  // Starts to sum the gradients of these parameters, to which no micro-batch adds any more.
   void reduce(ParameterRange parameters);
-  // Returns when the owned rows of all gradients are the sums over all copies of the model, and
-  // over both copies of a shared table.
+  // Waits until the owned rows of all gradients are sums over the data axis, and for a shared table
+  // over both of its copies.
   void finish_reduction();
 
-  // Makes the owned rows of a parameter's value those of its master, and starts to send them to all
+  // Copies the owned rows of a parameter's master to its value, and starts to send them to all data
   // ranks.
   void start_all_gather(ParameterId id);
   void start_all_gathers();
-  // Returns when these values have arrived.
+  // Waits until the values of these parameters have arrived.
   void wait_for(ParameterRange parameters);
 
-  // Lets what goes by MPI move on.
+  // Lets MPI make progress.
   void poll();
-  // Returns when nothing is under way any more. On all ranks, where all give up together.
+  // Waits for everything that was started. For errors that all ranks agree on: all ranks call it.
   void drain();
 
-  // What this rank has handed to the tensor axis for gradients.
+  // Bytes of gradients that this rank has sent along the tensor axis.
   SentBytes sent_to_tensor_ranks() const { return sent_to_tensor_ranks_; }
 
  private:

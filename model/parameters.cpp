@@ -9,7 +9,7 @@
 namespace masformer {
 namespace {
 
-// The index in the global tensor of the first element of the slab's row `row`.
+// The index in the global tensor of the first element of row `row` of the slab.
 std::int64_t global_row_start(const LogicalTensor& tensor, const Hyperslab& slab,
                               std::int64_t row) {
   if (tensor.global_shape.size() == 1) return slab.offset[0] + row;
@@ -21,13 +21,13 @@ struct Filling {
   std::uint64_t key;  // of the tensor
   double deviation;
 
-  float at(std::int64_t place) const {
+  float at(std::int64_t index) const {
     if (initial != Initial::normal) return initial == Initial::ones ? 1.0f : 0.0f;
-    return static_cast<float>(deviation * normal(key, static_cast<std::uint64_t>(place)));
+    return static_cast<float>(deviation * normal(key, static_cast<std::uint64_t>(index)));
   }
 };
 
-// By way of a buffer in host memory, since the rows may be on a device.
+// Fills a buffer in host memory and copies it, because the rows may be on a device.
 void fill(const Stream& stream, const LogicalTensor& tensor, const Hyperslab& slab,
           const Filling& filling, Tensor rows) {
   constexpr std::int64_t elements_at_once = 1 << 20;
@@ -50,16 +50,16 @@ void fill(const Stream& stream, const LogicalTensor& tensor, const Hyperslab& sl
   }
 }
 
-Shape owned_shape(const ParameterSpec& declaration) {
-  Shape shape = declaration.shape;
-  shape[0] = declaration.owned.count;
+Shape owned_shape(const ParameterSpec& spec) {
+  Shape shape = spec.shape;
+  shape[0] = spec.owned.count;
   return shape;
 }
 
 }  // namespace
 
-OwnedPart owned_part(const ParameterSpec& declaration, const LogicalTensor& tensor) {
-  const ShardRange owned = declaration.owned;
+OwnedPart owned_part(const ParameterSpec& spec, const LogicalTensor& tensor) {
+  const ShardRange owned = spec.owned;
   const std::int64_t last = tensor.first_row + tensor.slab.shape[0];
   const std::int64_t begin = std::clamp(owned.begin, tensor.first_row, last);
   const std::int64_t end = std::clamp(owned.begin + owned.count, begin, last);
@@ -75,25 +75,25 @@ Tensor Parameter::rows(const Tensor& stored, const LogicalTensor& tensor) const 
 }
 
 Tensor Parameter::owned(const Tensor& stored) const {
-  return stored.slice(0, declaration.owned.begin, declaration.owned.count);
+  return stored.slice(0, spec.owned.begin, spec.owned.count);
 }
 
 Tensor Parameter::owned_rows(const Tensor& stored, const LogicalTensor& tensor) const {
-  const OwnedPart part = owned_part(declaration, tensor);
+  const OwnedPart part = owned_part(spec, tensor);
   return stored.slice(0, part.first_row, part.slab.shape[0]);
 }
 
-ParameterMemory parameter_memory(const std::vector<ParameterSpec>& declarations, DType dtype,
+ParameterMemory parameter_memory(const std::vector<ParameterSpec>& specs, DType dtype,
                                  Purpose purpose) {
   ParameterMemory memory;
   if (purpose == Purpose::training) {
     memory.moments += Arena::footprint({1}, DType::f64) + Arena::footprint({1}, DType::f32);
   }
-  for (const auto& declaration : declarations) {
-    const std::int64_t all = Arena::footprint(declaration.shape, DType::f32);
-    const std::int64_t owned = Arena::footprint(owned_shape(declaration), DType::f32);
+  for (const auto& spec : specs) {
+    const std::int64_t all = Arena::footprint(spec.shape, DType::f32);
+    const std::int64_t owned = Arena::footprint(owned_shape(spec), DType::f32);
     const bool training = purpose == Purpose::training;
-    memory.values += Arena::footprint(declaration.shape, dtype);
+    memory.values += Arena::footprint(spec.shape, dtype);
     if (dtype != DType::f32) memory.masters += training ? owned : all;
     if (!training) continue;
     memory.gradients += all;
@@ -102,33 +102,33 @@ ParameterMemory parameter_memory(const std::vector<ParameterSpec>& declarations,
   return memory;
 }
 
-std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& declarations, Purpose purpose) {
+std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& specs, Purpose purpose) {
   const bool training = purpose == Purpose::training;
   std::int64_t saved = 0, largest = 0;
-  for (const auto& declaration : declarations) {
-    for (const LogicalTensor& tensor : declaration.tensors) {
-      const Shape loaded(training ? owned_part(declaration, tensor).slab.shape : tensor.slab.shape);
+  for (const auto& spec : specs) {
+    for (const LogicalTensor& tensor : spec.tensors) {
+      const Shape loaded(training ? owned_part(spec, tensor).slab.shape : tensor.slab.shape);
       largest = std::max(largest, loaded.elements() * size_of(DType::f32));
-      if (training && declaration.primary) saved += 3 * Arena::footprint(loaded, DType::f32);
+      if (training && spec.primary) saved += 3 * Arena::footprint(loaded, DType::f32);
     }
   }
   return std::max(saved, largest);
 }
 
-ParameterSet::ParameterSet(Device device, std::vector<ParameterSpec> declarations, DType dtype,
+ParameterSet::ParameterSet(Device device, std::vector<ParameterSpec> specs, DType dtype,
                            Purpose purpose) {
   const bool training = purpose == Purpose::training;
-  const ParameterMemory memory = parameter_memory(declarations, dtype, purpose);
+  const ParameterMemory memory = parameter_memory(specs, dtype, purpose);
   values_ = Arena(device, memory.values);
   masters_ = Arena(device, memory.masters);
   gradients_ = Arena(device, memory.gradients);
   moments_ = Arena(device, memory.moments);
-  for (auto& declaration : declarations) {
-    if (!training) declaration.owned = {0, declaration.shape[0]};
+  for (auto& spec : specs) {
+    if (!training) spec.owned = {0, spec.shape[0]};
     Parameter parameter;
-    parameter.declaration = std::move(declaration);
-    const Shape owned = owned_shape(parameter.declaration);
-    parameter.value = values_.take(parameter.declaration.shape, dtype);
+    parameter.spec = std::move(spec);
+    const Shape owned = owned_shape(parameter.spec);
+    parameter.value = values_.take(parameter.spec.shape, dtype);
     parameter.master =
         dtype == DType::f32 ? parameter.owned(parameter.value) : masters_.take(owned, DType::f32);
     if (training) {
@@ -149,8 +149,8 @@ ParameterSet::ParameterSet(Device device, std::vector<ParameterSpec> declaration
 Tensor ParameterSet::take_gradients(bool partial) {
   const std::int64_t begin = gradients_.used();
   for (Parameter& parameter : parameters_) {
-    if (parameter.declaration.partial != partial) continue;
-    parameter.gradient = gradients_.take(parameter.declaration.shape, DType::f32);
+    if (parameter.spec.partial != partial) continue;
+    parameter.gradient = gradients_.take(parameter.spec.shape, DType::f32);
   }
   const std::int64_t elements = (gradients_.used() - begin) / size_of(DType::f32);
   return gradients_.at(begin, {elements}, DType::f32);
@@ -158,9 +158,9 @@ Tensor ParameterSet::take_gradients(bool partial) {
 
 void ParameterSet::initialise(const Stream& stream, std::uint64_t seed, double deviation) {
   for (const Parameter& parameter : parameters_) {
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
-      const Filling filling{parameter.declaration.initial, mix(seed, tensor.name), deviation};
-      fill(stream, tensor, owned_part(parameter.declaration, tensor).slab, filling,
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
+      const Filling filling{parameter.spec.initial, mix(seed, tensor.name), deviation};
+      fill(stream, tensor, owned_part(parameter.spec, tensor).slab, filling,
            parameter.owned_rows(parameter.master, tensor));
     }
   }
@@ -171,46 +171,46 @@ ParameterId ParameterRegistry::split_rows(const std::vector<std::string>& names,
                                           std::int64_t padded_rows) {
   const ShardRange part =
       equal_shard_range(std::max(padded_rows, shape[0]), mesh_.tensor, at_.tensor);
-  ParameterSpec declaration;
-  declaration.initial = initial;
+  ParameterSpec spec;
+  spec.initial = initial;
   for (const std::string& name : names) {
     Hyperslab slab = whole(shape);
     slab.offset[0] = std::min(part.begin, shape[0]);
     slab.shape[0] = std::min(part.begin + part.count, shape[0]) - slab.offset[0];
-    const auto stacked = static_cast<std::int64_t>(declaration.tensors.size()) * part.count;
-    declaration.tensors.push_back({name, shape, slab, stacked});
+    const auto stacked = static_cast<std::int64_t>(spec.tensors.size()) * part.count;
+    spec.tensors.push_back({name, shape, slab, stacked});
   }
   std::vector<std::int64_t> stored = shape;
   stored[0] = part.count * std::ssize(names);
-  declaration.shape = Shape(stored);
-  return add(std::move(declaration), true);
+  spec.shape = Shape(stored);
+  return add(std::move(spec), true);
 }
 
 ParameterId ParameterRegistry::split_columns(const std::string& name,
                                              std::vector<std::int64_t> shape) {
   const ShardRange part = equal_shard_range(shape[1], mesh_.tensor, at_.tensor);
-  ParameterSpec declaration;
-  declaration.initial = Initial::normal;
-  declaration.shape = {shape[0], part.count};
-  declaration.tensors.push_back({name, shape, {{0, part.begin}, {shape[0], part.count}}, 0});
-  return add(std::move(declaration), true);
+  ParameterSpec spec;
+  spec.initial = Initial::normal;
+  spec.shape = {shape[0], part.count};
+  spec.tensors.push_back({name, shape, {{0, part.begin}, {shape[0], part.count}}, 0});
+  return add(std::move(spec), true);
 }
 
 ParameterId ParameterRegistry::replicated(const std::string& name, std::vector<std::int64_t> shape,
                                           Initial initial) {
-  ParameterSpec declaration;
-  declaration.initial = initial;
-  declaration.shape = Shape(shape);
-  declaration.tensors.push_back({name, shape, whole(shape), 0});
-  return add(std::move(declaration), false);
+  ParameterSpec spec;
+  spec.initial = initial;
+  spec.shape = Shape(shape);
+  spec.tensors.push_back({name, shape, whole(shape), 0});
+  return add(std::move(spec), false);
 }
 
-ParameterId ParameterRegistry::add(ParameterSpec declaration, bool split) {
-  declaration.decay = declaration.shape.dims() > 1;
-  declaration.owned = shard_range(declaration.shape[0], mesh_.data, at_.data);
-  declaration.primary = at_.context == 0 && (split || at_.tensor == 0);
-  declarations_.push_back(std::move(declaration));
-  return declarations_.size() - 1;
+ParameterId ParameterRegistry::add(ParameterSpec spec, bool split) {
+  spec.decay = spec.shape.dims() > 1;
+  spec.owned = shard_range(spec.shape[0], mesh_.data, at_.data);
+  spec.primary = at_.context == 0 && (split || at_.tensor == 0);
+  specs_.push_back(std::move(spec));
+  return specs_.size() - 1;
 }
 
 }  // namespace masformer

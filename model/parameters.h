@@ -1,7 +1,7 @@
-// The trainable tensors of one rank: declared as plain data, then held in arenas.
+// The trainable tensors of one rank: specified as plain data, then held in arenas.
 //
-// A stored matrix may hold several logical tensors as ranges of its rows (q, k and v are one
-// product); checkpoints and other formats see the logical ones alone.
+// A stored matrix may hold several logical tensors as ranges of its rows: q, k and v are one
+// matrix, because they are one product. Checkpoints and other formats only know logical tensors.
 #pragma once
 
 #include <cstdint>
@@ -20,21 +20,22 @@ enum class Initial : std::uint8_t { normal, zeros, ones };
 struct LogicalTensor {
   std::string name;  // as in Hugging Face's GPT-Neo
   std::vector<std::int64_t> global_shape;
-  Hyperslab slab;              // this rank's part of it; without padding
-  std::int64_t first_row = 0;  // where it starts in the stored matrix
+  Hyperslab slab;              // this rank's part, without padding
+  std::int64_t first_row = 0;  // in the stored matrix
 };
 
 struct ParameterSpec {
   Shape shape;  // as stored on this rank, padding included
   std::vector<LogicalTensor> tensors;
   Initial initial = Initial::zeros;
-  bool decay = false;  // weight decay; none on norms and biases
-  // The stored rows whose summed gradient, master and moments this rank of the data axis holds
-  // (ZeRO-1, Rajbhandari et al., arXiv 1910.02054): each row stands on one of them.
+  bool decay = false;  // weight decay: matrices only, not norms and biases
+  // The stored rows that this rank owns: it holds their summed gradient, master and AdamW moments.
+  // Each row is owned by one rank of the data axis (ZeRO-1, Rajbhandari et al., arXiv 1910.02054).
   ShardRange owned;
-  // Whether each tensor rank has the gradient of its own tokens alone: their sum is the gradient.
+  // Whether each tensor rank computes the gradient of its own tokens only, so that they must be
+  // summed over the tensor axis.
   bool partial = false;
-  // Whether the owned rows are the ones that count: for the gradient norm, and for checkpoints.
+  // Whether this copy of the owned rows is the one that enters the gradient norm and checkpoints.
   bool primary = true;
 };
 
@@ -46,52 +47,51 @@ struct ParameterRange {
   ParameterId end = 0;
 };
 
-// The part of a logical tensor that lies in the owned rows; may be empty.
+// The part of a logical tensor in the owned rows; may be empty.
 struct OwnedPart {
   Hyperslab slab;              // in the global tensor
   std::int64_t first_row = 0;  // among the owned rows
 };
 
-OwnedPart owned_part(const ParameterSpec& declaration, const LogicalTensor& tensor);
+OwnedPart owned_part(const ParameterSpec& spec, const LogicalTensor& tensor);
 
 enum class Purpose : std::uint8_t { training, evaluation };
 
 struct Parameter {
-  ParameterSpec declaration;
+  ParameterSpec spec;
   Tensor value;     // what layers compute with: fp32 or bf16
-  Tensor gradient;  // fp32; micro-batches add to it in their order
-  // Of the owned rows, fp32: what the optimizer updates and checkpoints hold. A view of the value
-  // where that is fp32.
+  Tensor gradient;  // fp32; micro-batches add to it in order
+  // The owned rows in fp32, which the optimizer updates and checkpoints store. A view of the value
+  // if that is fp32.
   Tensor master;
-  Tensor m, v;  // AdamW's moments
+  Tensor m, v;  // AdamW's moments of the owned rows
 
-  // The rows of value or gradient that a logical tensor takes.
+  // The rows of a logical tensor in value or gradient.
   Tensor rows(const Tensor& stored, const LogicalTensor& tensor) const;
-  // The rows of value or gradient that this rank owns.
+  // The owned rows of value or gradient.
   Tensor owned(const Tensor& stored) const;
-  // The rows of master, m or v that a logical tensor takes.
+  // The rows of a logical tensor in master, m or v.
   Tensor owned_rows(const Tensor& stored, const LogicalTensor& tensor) const;
 };
 
-// What a set of parameters takes, in bytes. Masters are 0 where they are views of the values.
+// Memory of a set of parameters in bytes. Masters are 0 if they are views of the values.
 struct ParameterMemory {
   std::int64_t values = 0, gradients = 0, masters = 0, moments = 0;
 };
 
-ParameterMemory parameter_memory(const std::vector<ParameterSpec>& declarations, DType dtype,
+ParameterMemory parameter_memory(const std::vector<ParameterSpec>& specs, DType dtype,
                                  Purpose purpose);
 
-// What of checkpoints stands in host memory at once on its way from a device or to it, in bytes:
-// all that a rank saves, which are masters and moments of the owned rows that count, and nothing
-// where it evaluates; or, where that is more, the largest tensor that it loads.
-std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& declarations, Purpose purpose);
+// Host memory that a device rank needs for checkpoints, in bytes: the maximum of what it saves at
+// once (masters and moments of the primary owned rows; nothing if it only evaluates) and of the
+// largest tensor that it loads.
+std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& specs, Purpose purpose);
 
 class ParameterSet {
  public:
-  // Allocates and zeroes everything; for evaluation the weights alone, every rank owning all rows,
-  // and the other tensors are empty. `dtype`: of the values, fp32 or bf16.
-  ParameterSet(Device device, std::vector<ParameterSpec> declarations, DType dtype,
-               Purpose purpose);
+  // Allocates all tensors and fills them with zeros. For evaluation, every rank owns all rows, and
+  // gradients and moments are empty. `dtype`: of the values, fp32 or bf16.
+  ParameterSet(Device device, std::vector<ParameterSpec> specs, DType dtype, Purpose purpose);
 
   Parameter& operator[](ParameterId id) { return parameters_[id]; }
   const Parameter& operator[](ParameterId id) const { return parameters_[id]; }
@@ -101,24 +101,25 @@ class ParameterSet {
   auto begin() const { return parameters_.begin(); }
   auto end() const { return parameters_.end(); }
 
-  // The masters: every element a pure function of (seed, tensor's name, its place in the global
-  // tensor), so that no layout changes the start: normal numbers times `deviation`, zeros, or ones.
+  // Fills the masters with normal numbers times `deviation`, zeros, or ones. Every element is a
+  // pure function of seed, tensor name and index in the global tensor, so all layouts begin alike.
   void initialise(const Stream& stream, std::uint64_t seed, double deviation);
-  // All gradients as one tensor: what is zeroed at once.
+  // All gradients as one tensor, to set them to zero at once.
   Tensor gradients() const { return all_gradients_; }
-  // Those of the partial parameters, which stand together: what is summed over tensor ranks at
-  // once.
+  // The gradients of the partial parameters, which are adjacent in memory, to sum them over the
+  // tensor axis at once.
   Tensor partial_gradients() const { return partial_gradients_; }
-  // [1] fp64 and [1] fp32, for the optimizer.
+  // [1] fp64 and [1] fp32: scratch of the optimizer.
   Tensor squared_norm() const { return squared_norm_; }
   Tensor clip_factor() const { return clip_factor_; }
-  // What was taken for all this.
+  // The memory that was allocated.
   ParameterMemory memory() const {
     return {values_.used(), gradients_.used(), masters_.used(), moments_.used()};
   }
 
  private:
-  // Gives the parameters that are partial, or the others, their gradients; returns them together.
+  // Allocates the gradients of the parameters that are partial, or of the others, and returns them
+  // as one tensor.
   Tensor take_gradients(bool partial);
 
   Arena values_, masters_, gradients_, moments_;
@@ -127,34 +128,35 @@ class ParameterSet {
   std::vector<Parameter> parameters_;
 };
 
-// Makes declarations for the rank at one coordinate of a mesh. The ranks of the tensor axis hold
-// equal parts of what is split, and copies of the rest.
+// Where layers register parameters: makes their specifications for the rank at one coordinate of a
+// mesh. Tensor ranks hold equal parts of what is split, and copies of the rest.
 class ParameterRegistry {
  public:
   ParameterRegistry(const Mesh& mesh, const Coordinate& at) : mesh_(mesh), at_(at) {}
 
-  // One matrix [rows, columns] a name, stacked, each split by rows (column-parallel weights and
-  // their biases; a matrix of no columns is a vector). Rows are padded to `padded_rows`.
+  // Column-parallel weights and their biases: one tensor of `shape` per name, each split by rows,
+  // stored one below the other. `shape` is [rows, columns], or [rows] for a vector. Rows are padded
+  // to `padded_rows`.
   ParameterId split_rows(const std::vector<std::string>& names, std::vector<std::int64_t> shape,
                          Initial initial, std::int64_t padded_rows = 0);
-  // Split by columns: row-parallel weights.
+  // Row-parallel weights: split by columns.
   ParameterId split_columns(const std::string& name, std::vector<std::int64_t> shape);
   // A copy on every tensor rank.
   ParameterId replicated(const std::string& name, std::vector<std::int64_t> shape, Initial initial);
-  // Marks a parameter whose gradient is to be summed over the tensor axis.
-  void mark_partial(ParameterId id) { declarations_[id].partial = true; }
-  // Marks a parameter as the copy of one that another stage holds.
-  void mark_copy(ParameterId id) { declarations_[id].primary = false; }
+  // Marks a parameter whose gradient must be summed over the tensor axis.
+  void mark_partial(ParameterId id) { specs_[id].partial = true; }
+  // Marks a parameter as a copy: another stage holds the primary one.
+  void mark_copy(ParameterId id) { specs_[id].primary = false; }
 
   const Coordinate& at() const { return at_; }
-  const std::vector<ParameterSpec>& declarations() const { return declarations_; }
+  const std::vector<ParameterSpec>& specs() const { return specs_; }
 
  private:
-  ParameterId add(ParameterSpec declaration, bool split);
+  ParameterId add(ParameterSpec spec, bool split);
 
   Mesh mesh_;
   Coordinate at_;
-  std::vector<ParameterSpec> declarations_;
+  std::vector<ParameterSpec> specs_;
 };
 
 }  // namespace masformer

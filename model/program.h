@@ -1,5 +1,5 @@
-// What a stage does to a micro-batch, layer by layer, and the buffers that it needs meanwhile:
-// plain data, from which memory is planned and by which the stage runs.
+// What a stage does with a micro-batch, layer by layer, and the buffers that it needs. This is
+// plain data: the memory plan replays it, and the stage runs it.
 #pragma once
 
 #include <cstdint>
@@ -35,18 +35,17 @@ struct StageLayers {
   int end = 0;
 };
 
-// A buffer that every micro-batch needs, from the start of the point `first_use` to the end of the
-// point `last_use`.
+// A buffer that every micro-batch needs from the start of `first_use` to the end of `last_use`.
 struct BufferSpec {
-  std::string name;  // for people: memory tables and messages
+  std::string name;  // for memory tables and messages
   Shape shape;
   DType dtype = DType::f32;
   ProgramPoint first_use, last_use;
-  // Evaluation runs forwards only: there the buffer lives to the end of this layer's forward if its
-  // first use is a forward, in its own layer's forward alone if `evaluated` is set, and else never.
+  // Evaluation runs forwards only. There a buffer whose first use is a forward is needed to the end
+  // of this layer's forward, and a buffer with `evaluated` only in the forward of its own layer.
   int last_forward_layer = 0;
   bool evaluated = false;
-  // Released after the forwards that read it, and filled again when its layer is recomputed.
+  // Released after the forwards that read it, and filled again by its layer's recomputation.
   bool recomputed = false;
 };
 
@@ -58,15 +57,14 @@ struct BufferRange {
   BufferId end = 0;
 };
 
-// The order in which a stage's actions go through its layers: what the plan replays and the stage
-// runs.
+// The order in which a stage's actions run the passes of its layers.
 struct StageProgram {
   std::vector<StageLayers> chunks{};  // the layers of each chunk; they cover all layers in order
-  std::vector<StageLayers>
-      recomputed{};  // computed again, together, before the backward of the last
+  // Ranges that are recomputed together, before the backward of their last layer.
+  std::vector<StageLayers> recomputed{};
 
   int layers() const { return chunks.empty() ? 0 : chunks.back().end; }
-  // Whether layer `reader` is computed again right after `writer`, whose output it needs for that.
+  // Whether both are recomputed in one range, so that `reader` needs the output of `writer` again.
   bool recomputed_together(int writer, int reader) const;
   std::vector<ProgramPoint> points(ActionKind kind, int chunk = 0) const;
 };

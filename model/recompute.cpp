@@ -23,7 +23,7 @@ std::vector<Recompute> parse_recompute(std::string_view text, int layers) {
   const bool one_for_all = policies.size() == 1;
   if (one_for_all) policies.resize(static_cast<std::size_t>(layers), policies.front());
   if (std::ssize(policies) != layers) {
-    refuse("train.recompute={} has {} entries for {} layers: write one for all, or one a layer",
+    refuse("train.recompute={} has {} entries for {} layers: write one for all, or one per layer",
            text, policies.size(), layers);
   }
   return policies;

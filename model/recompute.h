@@ -1,5 +1,5 @@
-// What a block computes again for its backward, to keep less of its forward in memory. No choice
-// changes a bit of the result.
+// What a block computes again in its backward instead of keeping it from the forward. This trades
+// time for memory; no choice changes a bit of the results.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@ namespace masformer {
 
 enum class Recompute : std::uint8_t {
   none,
-  // The attended values and GELU's output: much memory, little work (Korthikanti et al., arXiv
-  // 2205.05198).
+  // The outputs of attention and GELU, which take much memory and little time (Korthikanti et al.,
+  // arXiv 2205.05198).
   selective,
-  // All but the block's input (Chen et al., arXiv 1604.06174).
+  // Everything except the block's input (Chen et al., arXiv 1604.06174).
   block,
 };
 
-// "none", "selective" or "block" for all layers, or a list with an entry a layer, where `*n`
-// repeats: "block*8,none*16". Throws UsageError.
+// "none", "selective" or "block" for all layers, or a list with one entry per layer, in which `*n`
+// repeats an entry: "block*8,none*16". Throws UsageError.
 std::vector<Recompute> parse_recompute(std::string_view text, int layers);
 
 }  // namespace masformer

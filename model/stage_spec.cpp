@@ -13,7 +13,7 @@
 namespace masformer {
 namespace {
 
-// The head's matrix: its own, the token table of the same stage, or a copy of another stage's.
+// The head's matrix: a separate one, the token table of this stage, or a copy of another stage's.
 ParameterId add_head_weight(LayerSetup setup, std::optional<ParameterId>& table) {
   const ModelConfig& config = setup.config;
   if (!config.tied) {
@@ -22,13 +22,13 @@ ParameterId add_head_weight(LayerSetup setup, std::optional<ParameterId>& table)
                                        padded_vocab(config.vocab, setup.place.ranks));
   }
   if (!table) {
-    table = declare_token_table(setup);
+    table = add_token_table(setup);
     setup.parameters.mark_copy(*table);
   }
   return *table;
 }
 
-// Which of a block's layers [begin, end) are computed again together.
+// Adds which of a block's layers [begin, end) are recomputed together.
 void add_recomputation(Recompute recompute, int begin, int end, StageProgram& program) {
   if (recompute == Recompute::block) program.recomputed.push_back({begin, end});
   if (recompute != Recompute::selective) return;
@@ -63,7 +63,7 @@ StageSpec::StageSpec(const ModelConfig& config, const Mesh& mesh, const Coordina
   }
   const bool shared = placement.place(0).stage != placement.place(placement.parts() - 1).stage;
   if (config.tied && shared) shared_table = table;
-  parameters = registry.declarations();
+  parameters = registry.specs();
   if (on_host) workspace = 0;
 }
 
@@ -111,7 +111,7 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
 
 void StageSpec::add(std::unique_ptr<Layer> layer, const ParameterRegistry& registry) {
   const ParameterId begin = layer_parameters.empty() ? 0 : layer_parameters.back().end;
-  layer_parameters.push_back({begin, registry.declarations().size()});
+  layer_parameters.push_back({begin, registry.specs().size()});
   layers.push_back(std::move(layer));
   ++program.chunks.back().end;
 }
@@ -122,8 +122,8 @@ void StageSpec::add_boundaries(ChunkSpec& chunk) {
   const int count = end - begin;
   chunk.boundary.resize(static_cast<std::size_t>(count) + 1);
   chunk.gradient.resize(static_cast<std::size_t>(count) + 1);
-  // Where the neighbour part is here, too, it leaves its result in this chunk's buffer when its own
-  // last layer is done: the buffer must be there by then.
+  // If the previous part is on this stage, too, its result is copied to this chunk's buffer when
+  // its last layer is done, so the buffer must exist by then.
   const auto on_this_stage = [&](int part) -> const ChunkSpec* {
     const auto found = std::ranges::find(chunks, part, &ChunkSpec::part);
     return found == chunks.end() ? nullptr : &*found;
@@ -131,8 +131,9 @@ void StageSpec::add_boundaries(ChunkSpec& chunk) {
   for (int i = 0; i <= count; ++i) {
     const auto place = static_cast<std::size_t>(i);
     if ((i == 0 && is_first(chunk)) || (i == count && is_last(chunk))) continue;
-    // Written by the layer before (or received before the first), read by the layer after to its
-    // last pass. What goes on to the next part stays until its gradient is back.
+    // The layer before it writes the buffer (or it is received before the first layer), and the
+    // layer after it reads it until its last pass. The chunk's output is kept until its gradient
+    // arrives.
     int writer = begin + std::max(i - 1, 0);
     const int reader = begin + std::min(i, count - 1);
     const ChunkSpec* const giver = i == 0 ? on_this_stage(chunk.part - 1) : nullptr;
@@ -145,7 +146,8 @@ void StageSpec::add_boundaries(ChunkSpec& chunk) {
     chunk.gradient[place] = add_boundary("gradient", {reader, backward_input},
                                          {begin + i - 1, backward_weight}, reader);
   }
-  // In the backward, this chunk leaves its gradient in the chunk before, if that is here.
+  // In the backward, this chunk's gradient is copied to the previous part's buffer, if that is on
+  // this stage.
   for (ChunkSpec& before : chunks) {
     if (before.part + 1 != chunk.part) continue;
     buffers[*before.gradient.back()].first_use = {begin, backward_input};

@@ -1,5 +1,5 @@
-// What a pipeline stage holds and what it takes, for any rank of any mesh: its layers, parameters,
-// buffers and program. Pure: nothing is allocated, and no other rank is asked.
+// The specification of a pipeline stage, for any rank of any mesh: its layers, parameters, buffers
+// and program. It is computed without allocating tensors or asking other ranks.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,14 @@
 
 namespace masformer {
 
-// How a stage computes: only `dtype` changes the result by more than rounding.
+// How a stage computes. Only `dtype` changes results by more than rounding.
 struct StagePolicy {
   MicroBatchShape shape;
   bool sequence_parallel = true;       // see TokenShards
-  std::vector<Recompute> recompute{};  // by block of the model; empty: none of any
+  std::vector<Recompute> recompute{};  // by block of the model; empty: none
   DType dtype = DType::f32;            // or bf16: of weights, activations and their gradients
   Device device = Device::cpu;
-  bool deterministic = false;  // as the stream's
+  bool deterministic = false;  // of the stream
 
   Recompute recompute_of(int block) const {
     return recompute.empty() ? Recompute::none : recompute[static_cast<std::size_t>(block)];
@@ -32,16 +32,17 @@ struct StagePolicy {
 struct ChunkSpec {
   int part = 0;
   StageLayers layers;
-  // Both are indexed by place: place i is before the chunk's layer i, and the last place after all.
-  // boundary[i] is the residual stream there, gradient[i] its gradient. None at the model's ends;
-  // no gradient at place 0, which leaves for the previous part: see sent_gradient_bytes().
+  // boundary[i] is the residual stream before the chunk's layer i, boundary.back() the one after
+  // its last layer; gradient[i] is the gradient of boundary[i]. They are empty at the ends of the
+  // model. gradient[0] is empty, too: that gradient goes to the previous part (see
+  // sent_gradient_bytes()).
   std::vector<std::optional<BufferId>> boundary{}, gradient{};
-  BufferRange buffers{};  // its layers', and those at its boundaries
+  BufferRange buffers{};  // of its layers and boundaries
 };
 
 struct StageSpec {
-  // The parts that `placement` puts on the pipeline stage of the rank at `at`; `partition` has a
-  // range of blocks for each part. The first part embeds, the last has the head.
+  // The parts that `placement` puts on the pipeline stage of the rank at `at`. `partition` has a
+  // range of blocks for each part. The first part has the embedding, the last part the head.
   StageSpec(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
             const Partition& partition, const StagePolicy& policy, Placement placement);
   // One part per stage.
@@ -54,33 +55,34 @@ struct StageSpec {
   std::vector<ChunkSpec> chunks;
   StageProgram program;
   std::vector<ParameterSpec> parameters;
-  std::vector<ParameterRange> layer_parameters;  // which of them each layer registered
+  std::vector<ParameterRange> layer_parameters;  // [layer]: those that it registered
   std::vector<BufferSpec> buffers;
   MicroBatchShape shape;
   TokenShards shards;  // of the residual stream over the tensor axis
   std::int64_t hidden;
   DType dtype;                 // of activations, and of the weights that layers compute with
-  std::int64_t workspace = 0;  // bytes that its ops work in when it trains: 0 on the CPU
+  std::int64_t workspace = 0;  // bytes of device memory for its ops in training; 0 on CPUs
   bool on_host, deterministic;
-  int pipe;   // its index in the pipeline
-  int ranks;  // of all stages
+  int pipe;   // index of the stage
+  int ranks;  // of the whole mesh
   int tensor_ranks, data_ranks;
-  // The token table, where first and last part share it and are on two stages.
+  // The token table, if first and last part share it and are on different stages.
   std::optional<ParameterId> shared_table;
 
   // This rank's rows of the residual stream.
   Shape activations() const { return {shards.own().count, hidden}; }
   bool is_first(const ChunkSpec& chunk) const { return chunk.part == 0; }
   bool is_last(const ChunkSpec& chunk) const { return chunk.part == placement.parts() - 1; }
-  // A chunk's gradient on its way to the previous part in bytes: one for all micro-batches, apart
-  // from the plan, since its sending outlasts its micro-batch. 0 for the first part.
+  // Bytes for the gradient that a chunk sends to the previous part; 0 for the first part. All
+  // micro-batches share this buffer. It is not part of the activation plan, because the send may
+  // take longer than the action that wrote it.
   std::int64_t sent_gradient_bytes(const ChunkSpec& chunk) const;
 
  private:
   void add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRange blocks, int part,
                  const StagePolicy& policy, ParameterRegistry& registry,
                  std::optional<ParameterId>& table);
-  // `registry` has the parameters of the layers so far, this one included.
+  // `registry` has the parameters of all layers so far, including this one.
   void add(std::unique_ptr<Layer> layer, const ParameterRegistry& registry);
   void add_boundaries(ChunkSpec& chunk);
   BufferId add_boundary(const char* name, ProgramPoint first_use, ProgramPoint last_use,

@@ -1,4 +1,4 @@
-// Collects what is wrong with a model, each complaint once however many blocks it concerns.
+// Collects what is wrong with a model. A message that several blocks cause is kept once.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ class Violations {
  public:
   void add(std::string violation);
   void check_positive(std::string_view name, std::int64_t value);
-  // `divisor` must divide `extent`; both are named in the complaint. Values below 1 are not looked
-  // at: check_positive() is for them.
+  // Requires `divisor` to divide `extent`; the message names both. Ignores values below 1, which
+  // check_positive() reports.
   void check_divides(std::string_view divisor_name, std::int64_t divisor, std::string_view name,
                      std::int64_t extent);
 

@@ -37,7 +37,7 @@ int Mesh::extent(Axis axis) const {
 }
 
 Coordinate Mesh::coordinate(int rank) const {
-  require(rank >= 0 && rank < size(), "rank {} lies outside the mesh {}, which has ranks 0 to {}",
+  require(rank >= 0 && rank < size(), "rank {} is outside the mesh {}, which has ranks 0 to {}",
           rank, to_string(), size() - 1);
   Coordinate at;
   at.tensor = rank % tensor;
@@ -52,7 +52,7 @@ Coordinate Mesh::coordinate(int rank) const {
 int Mesh::rank(const Coordinate& at) const {
   for (const Axis axis : all_axes) {
     require(at.along(axis) >= 0 && at.along(axis) < extent(axis),
-            "pipeline {} data {} context {} tensor {} lies outside the mesh {}", at.pipe, at.data,
+            "pipeline {} data {} context {} tensor {} is outside the mesh {}", at.pipe, at.data,
             at.context, at.tensor, to_string());
   }
   return ((at.pipe * data + at.data) * context + at.context) * tensor + at.tensor;

@@ -1,7 +1,7 @@
-// A layout as a value: how many ranks stand along each axis, and which rank stands where.
+// A layout as a value: the number of ranks along each axis, and the coordinate of each rank.
 //
-// Tensor ranks are innermost, since they talk most and should share the fastest links; pipeline
-// ranks are outermost:  rank = ((pipe * data + d) * context + c) * tensor + t.
+// Tensor ranks are innermost, because they communicate most and should share the fastest links;
+// pipeline ranks are outermost:  rank = ((pipe * data + d) * context + c) * tensor + t.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ enum class Axis { pipe, data, context, tensor };
 
 inline constexpr std::array all_axes{Axis::pipe, Axis::data, Axis::context, Axis::tensor};
 
-std::string_view name_of(Axis axis);  // as in options and metrics: "pipeline"
+std::string_view name_of(Axis axis);  // the name in options and metrics: "pipeline"
 
 struct Coordinate {
   int pipe = 0, data = 0, context = 0, tensor = 0;
@@ -29,11 +29,10 @@ struct Mesh {
 
   int size() const { return pipe * data * context * tensor; }
   int extent(Axis axis) const;
-  // Both throw Error for what lies outside the mesh.
+  // Both throw Error for a rank or coordinate outside the mesh.
   Coordinate coordinate(int rank) const;
   int rank(const Coordinate& at) const;
-  // The ranks that differ from `rank` along `axis` alone, itself among them, in the order of their
-  // coordinate.
+  // `rank` and the ranks that differ from it only along `axis`, ordered by that coordinate.
   std::vector<int> group(int rank, Axis axis) const;
 
   std::string to_string() const;  // "pipeline 2 x data 1 x context 1 x tensor 2"

@@ -18,8 +18,8 @@ Hyperslab whole(const std::vector<std::int64_t>& shape) {
 
 std::optional<Hyperslab> intersect(const Hyperslab& a, const Hyperslab& b) {
   require(a.offset.size() == b.offset.size(),
-          "a box of {} dimensions can't meet one of {}: they lie in different tensors",
-          a.offset.size(), b.offset.size());
+          "boxes of {} and {} dimensions are not in the same tensor", a.offset.size(),
+          b.offset.size());
   Hyperslab shared;
   for (std::size_t dim = 0; dim < a.offset.size(); ++dim) {
     const std::int64_t begin = std::max(a.offset[dim], b.offset[dim]);
@@ -39,12 +39,12 @@ ShardRange equal_shard_range(std::int64_t extent, int shards, int index) {
 }
 
 ShardRange shard_range(std::int64_t extent, int shards, int index) {
-  require(extent >= 0 && shards >= 1 && index >= 0 && index < shards,
-          "{} can't be shared: no shard {} of {}", extent, index, shards);
-  const auto border = [&](std::int64_t i) {
+  require(extent >= 0 && shards >= 1 && index >= 0 && index < shards, "{} has no shard {} of {}",
+          extent, index, shards);
+  const auto begin = [&](std::int64_t i) {
     return extent / shards * i + extent % shards * i / shards;
   };
-  return {border(index), border(index + 1) - border(index)};
+  return {begin(index), begin(index + 1) - begin(index)};
 }
 
 std::int64_t padded(std::int64_t extent, std::int64_t multiple) {

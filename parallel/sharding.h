@@ -17,22 +17,23 @@ struct Hyperslab {
   bool operator==(const Hyperslab&) const = default;
 };
 
-// A tensor of `shape`, whole.
+// All of a tensor of `shape`.
 Hyperslab whole(const std::vector<std::int64_t>& shape);
 
-// What two boxes of one tensor share; none where that is empty.
+// The intersection of two boxes of one tensor; none if it is empty.
 std::optional<Hyperslab> intersect(const Hyperslab& a, const Hyperslab& b);
 
-// [begin, begin + count) of the rows or elements that ranks share.
+// The rows or elements [begin, begin + count) of one shard.
 struct ShardRange {
   std::int64_t begin = 0;
   std::int64_t count = 0;
 };
 
-// Requires shards to divide extent; throws Error.
+// One of equal shards. Throws Error unless `shards` divides `extent`.
 ShardRange equal_shard_range(std::int64_t extent, int shards, int index);
 
-// The parts of any extent that differ by one at most: what reduce_scatter() leaves to a rank.
+// One of shards of any extent, whose sizes differ by at most one. Communicator::reduce_scatter()
+// divides rows this way.
 ShardRange shard_range(std::int64_t extent, int shards, int index);
 
 // `extent` rounded up to a multiple of `multiple`.

@@ -11,12 +11,6 @@ namespace {
 constexpr auto fixed = OnResume::must_match;
 constexpr double largest_real = std::numeric_limits<double>::max();
 
-std::vector<std::string> schedule_names() {
-  std::vector<std::string> names;
-  for (const ScheduleKind& kind : schedule_kinds()) names.emplace_back(kind.name);
-  return names;
-}
-
 void describe_optimizer(OptionTable& table, Options& o) {
   table.add("train.lr", o.train.lr, {0, 1e6},
             {.value = "X", .help = "Learning rate at the end of the warm-up."});

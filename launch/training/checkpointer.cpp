@@ -44,7 +44,7 @@ void Checkpointer::check_finite(std::int64_t step) const {
     fail(
         "{} is not finite after step {}, so no checkpoint was saved; resume from an older one "
         "with a lower train.lr",
-        parameter.declaration.tensors.front().name, step);
+        parameter.spec.tensors.front().name, step);
   }
 }
 

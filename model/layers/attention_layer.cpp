@@ -14,7 +14,7 @@ std::string name_of_block(int index) {
   return fmt::format("transformer.h.{}.", index);
 }
 
-ParameterId declare_qkv(LayerSetup& setup, int index) {
+ParameterId add_qkv(LayerSetup& setup, int index) {
   const std::string name = name_of_block(index) + "attn.attention.";
   const std::int64_t hidden = setup.config.hidden;
   return setup.parameters.split_rows(
@@ -33,7 +33,7 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, int 
       heads_(spec.heads / setup.place.ranks),
       head_dim_(setup.config.hidden / spec.heads),
       norm_(setup, name_of_block(index) + "ln_1", Pass::backward_weight),
-      qkv_weight_(declare_qkv(setup, index)),
+      qkv_weight_(add_qkv(setup, index)),
       projection_(setup, name_of_block(index) + "attn.attention.out_proj", setup.config.hidden) {
   using enum Pass;
   const std::int64_t local = heads_ * head_dim_;
@@ -65,7 +65,7 @@ std::string AttentionLayer::kind() const {
   return "attention " + to_string(span_);
 }
 
-// Four products [T, H] x [H, H/t], and two multiply-adds for each pair and element of a head.
+// Four products [T, H] x [H, H/t], and two multiply-adds per pair and element of a head.
 double AttentionLayer::forward_flops(PairCount count) const {
   const auto sequence = static_cast<double>(shape_.sequence);
   const double pairs = count == PairCount::dense

@@ -1,5 +1,6 @@
-// h + attention(ln_1 h) under the layer's span. The heads are split over the tensor axis: q, k and
-// v are column-parallel, the output projection row-parallel (Megatron-LM, arXiv 1909.08053).
+// h + attention(ln_1 h) under the layer's span. The heads are split over the tensor axis: the
+// products for q, k and v are column-parallel, the output projection is row-parallel (Megatron-LM,
+// arXiv 1909.08053). q, k and v are one fused product, stored as one matrix and one buffer.
 //
 // Shapes: T tokens, H hidden, t tensor ranks.
 #pragma once
@@ -28,7 +29,8 @@ class AttentionLayer final : public Layer {
  private:
   // attended = attention over the heads of qkv
   void attend(LayerContext& context) const;
-  // Heads [samples, sequence, heads / t, head dim] of a third of a fused [T, 3 H/t] buffer.
+  // A third (0 is q, 1 is k, 2 is v) of a fused [T, 3 H/t] buffer, as
+  // [samples, sequence, heads / t, head dim].
   Tensor heads_of(const MicroBatch& batch, Tensor fused, int third) const;
   Tensor heads_of(const MicroBatch& batch, Tensor attended) const;
   Tensor q_gradient_sum(const LayerContext& context) const;
@@ -46,8 +48,8 @@ class AttentionLayer final : public Layer {
   BufferId attended_;                       // [T, H/t]
   BufferId lse_;                            // [samples, heads/t, sequence]
   BufferId attended_gradient_;              // [T, H/t]
-  BufferId delta_;                          // as lse
-  std::optional<BufferId> q_gradient_sum_;  // [T, H/t] fp32, where qkv is bf16
+  BufferId delta_;                          // same shape as lse
+  std::optional<BufferId> q_gradient_sum_;  // [T, H/t] fp32, if qkv is bf16
   BufferId qkv_gradient_;                   // [T, 3 H/t]
 };
 

@@ -1,6 +1,5 @@
-// The layers that a block consists of, made from its specification. This is the one list of what
-// kinds there are: a new alternative of MixerSpec or MlpSpec does not compile until it has a layer
-// here.
+// The layers of a block, made from its specification. This is the list of all kinds: a new
+// alternative of MixerSpec or MlpSpec does not compile until it has a layer here.
 #pragma once
 
 #include <functional>
@@ -12,8 +11,8 @@
 
 namespace masformer {
 
-// Calls add(layer) for each layer of block `index` of the model, in order; setup() gives the next
-// layer's surroundings.
+// Calls add(layer) for each layer of block `index` of the model, in order. setup() returns the
+// LayerSetup of the next layer; it is called after the previous layer was added.
 void make_block_layers(const BlockSpec& block, int index, const std::function<LayerSetup()>& setup,
                        const std::function<void(std::unique_ptr<Layer>)>& add);
 

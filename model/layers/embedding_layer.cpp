@@ -5,7 +5,7 @@
 
 namespace masformer {
 
-ParameterId declare_token_table(LayerSetup& setup) {
+ParameterId add_token_table(LayerSetup& setup) {
   const ModelConfig& config = setup.config;
   return setup.parameters.split_rows({"transformer.wte.weight"}, {config.vocab, config.hidden},
                                      Initial::normal,
@@ -15,7 +15,7 @@ ParameterId declare_token_table(LayerSetup& setup) {
 EmbeddingLayer::EmbeddingLayer(LayerSetup setup)
     : shards_(setup.shards()),
       sum_(setup, Pass::backward_weight),
-      tokens_(declare_token_table(setup)),
+      tokens_(add_token_table(setup)),
       positions_(setup.parameters.replicated("transformer.wpe.weight",
                                              {setup.config.positions, setup.config.hidden},
                                              Initial::normal)),

@@ -1,5 +1,6 @@
-// wte[token] + wpe[position]: the first layer. The table of tokens is split by rows over the
-// tensor axis; each rank looks up its own words and a sum joins them.
+// The first layer: wte[token] + wpe[position]. The token table is split by rows over the tensor
+// axis. Each rank looks up the tokens whose rows it has and leaves zeros for the others; a sum over
+// the tensor axis completes them.
 #pragma once
 
 #include <string>
@@ -28,7 +29,7 @@ class EmbeddingLayer final : public Layer {
   std::int64_t first_word_;
 };
 
-// The table of tokens [padded vocabulary / t, hidden], for the embedding and for a head tied to it.
-ParameterId declare_token_table(LayerSetup& setup);
+// Registers the token table [padded vocabulary / t, hidden], for the embedding and for a tied head.
+ParameterId add_token_table(LayerSetup& setup);
 
 }  // namespace masformer

@@ -7,8 +7,9 @@
 namespace masformer {
 namespace {
 
-// A chunk's logits should stay in a CPU's caches. On a device each chunk reads the table and adds
-// to its gradient by way of memory, so that a few large ones take less time.
+// Tokens per chunk. On a CPU, the logits of a chunk should fit in the caches. On a device every
+// chunk reads the whole table from memory and adds to its gradient there, so fewer and larger
+// chunks take less time.
 constexpr std::int64_t chunk_on_cpu = 256, chunk_on_device = 2048;
 
 VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& place) {
@@ -40,7 +41,7 @@ HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
   }
 }
 
-// [T, H] by the words of this rank; padding is no part of the model.
+// [T, H] by this rank's part of the vocabulary. Padding does not count.
 double HeadLayer::forward_flops(PairCount) const {
   return 2 * static_cast<double>(tokens_ * shard_.valid) * static_cast<double>(hidden_);
 }
@@ -94,7 +95,7 @@ void HeadLayer::loss(LayerContext& context, Chunk& chunk) const {
             [&] { context.tensor.all_reduce(chunk.max, Reduction::max).wait(); });
   softmax_sum(context.stream, chunk.logits, shard_, chunk.labels, chunk.max, chunk.sum,
               chunk.target);
-  // The sums and the targets lie side by side: one message.
+  // The sums and the targets are adjacent in memory, so they travel in one message.
   const std::int64_t count = chunk.sum.dim(0);
   const Tensor both(chunk.sum.raw(), {2 * count}, DType::f32, chunk.sum.device());
   time_wait(context.stream, "tensor ranks",

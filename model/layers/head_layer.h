@@ -1,7 +1,12 @@
-// The last layer: logits = ln_f(h) W^T and their cross-entropy, over a vocabulary that the tensor
-// ranks hold by parts. Logits exist for a chunk of tokens at a time and are never kept, so all of
-// the backward that needs them, W's gradient included, happens in backward_input; in training
-// the loss is found there as well, and in evaluation by the forward.
+// The last layer: logits = ln_f(h) W^T and their cross-entropy, over a vocabulary that is split
+// over the tensor ranks.
+//
+// All logits, [T, V] in fp32, are never in memory at once. They are computed for a chunk of C
+// tokens at a time, and everything that needs them is computed from the same chunk: in training
+// that is the loss and both gradients, all in backward_input. So the weight gradient is not
+// deferred to backward_weight, as a schedule with split backwards would like: computing the logits
+// twice costs more than the schedule could gain. The training forward computes only the norm; the
+// evaluation forward computes the loss.
 //
 // Shapes: T tokens, C tokens of a chunk, H hidden, V padded vocabulary / t.
 #pragma once
@@ -41,8 +46,9 @@ class HeadLayer final : public Layer {
   ParameterId weight_;
   LayerNormPart norm_;
   BufferId logits_;                          // [C, V], fp32
-  std::optional<BufferId> logits_gradient_;  // [C, V], where that is not in the place of the logits
-  BufferId statistics_;  // [3, C]: the largest logit, then the sum of exponentials and the target's
+  std::optional<BufferId> logits_gradient_;  // [C, V] in bf16; in fp32 it overwrites the logits
+  // [3, C]: the largest logit, the sum of exponentials, and the target's logit.
+  BufferId statistics_;
 };
 
 }  // namespace masformer

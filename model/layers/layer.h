@@ -1,9 +1,9 @@
 // What a stage is made of. A layer maps this rank's rows of the residual stream [tokens, hidden] to
-// the same of the next, forward and backward; the backward comes in two passes, for inputs and for
-// weights, so that a schedule may put work between them.
+// the same rows behind it, and their gradient back. The backward has two passes, for inputs and for
+// weights, so that a schedule can run other work between them.
 //
-// A layer is a value that describes: when it is made it registers its parameters, its buffers and
-// its ops' working memory, and it finds them in the LayerContext of each pass.
+// A layer owns no tensors. Its constructor registers its parameters, its buffers and the working
+// memory of its ops, and each pass finds them in its LayerContext.
 #pragma once
 
 #include <algorithm>
@@ -26,22 +26,22 @@ struct MicroBatch {
   std::int64_t samples = 0;
   std::int64_t sequence = 0;
   Tensor tokens, labels, positions;  // [T] int32; a label below 0 predicts nothing
-  // The derivative of the step's loss by a token's: one over the predicted tokens of the whole
-  // step, over all data ranks.
+  // The derivative of the step's loss with respect to the loss of one token: 1 / the number of
+  // predicted tokens of the step on all data ranks.
   float loss_scale = 0;
 };
 
-// What a layer works with in one pass over one micro-batch.
+// The operands of one pass of a layer over one micro-batch.
 struct LayerContext {
   const Stream& stream;
   Communicator& tensor;
   ParameterSet& parameters;
   const MicroBatch& batch;
   bool evaluation = false;
-  // This rank's rows of [T, hidden] (see TokenShards); none at the model's ends.
+  // This rank's rows of [T, hidden] (see TokenShards); empty at the ends of the model.
   Tensor input{}, output{};
   Tensor output_gradient{}, input_gradient{};
-  const std::vector<Tensor>& buffers;  // by BufferId; those of other chunks are unspecified
+  const std::vector<Tensor>& buffers;  // by BufferId; unspecified for other chunks
   Tensor loss{};                       // [1] fp64; the head adds the tokens' losses, in nats
 };
 
@@ -56,11 +56,12 @@ class BufferRegistry {
 
   // Written by the pass `first_use`, last read by the pass `last_use` of the same layer.
   BufferId add(std::string name, Shape shape, Pass first_use, Pass last_use);
-  // The same in fp32, whatever the activations are.
+  // The same in fp32, whatever the dtype of activations.
   BufferId add_fp32(std::string name, Shape shape, Pass first_use, Pass last_use);
-  // Marks a scratch buffer that evaluation's forward needs too.
+  // Marks a scratch buffer of the backward that the evaluation's forward needs, too.
   void mark_evaluated(BufferId id) { (*all_)[id].evaluated = true; }
-  // The buffer is not kept from the forward to the backward: Layer::recompute() fills it again.
+  // Marks a buffer that is not kept from the forward to the backward: Layer::recompute() fills it
+  // again.
   void mark_recomputed(BufferId id) { (*all_)[id].recomputed = true; }
 
  private:
@@ -69,7 +70,7 @@ class BufferRegistry {
   std::vector<BufferSpec>* all_;
 };
 
-// T = samples * sequence of the micro-batches that a layer is made for.
+// The micro-batches that a layer is made for; T = samples * sequence.
 struct MicroBatchShape {
   std::int64_t samples = 1;
   std::int64_t sequence = 1;
@@ -77,7 +78,8 @@ struct MicroBatchShape {
   std::int64_t tokens() const { return samples * sequence; }
 };
 
-// What a layer is made from: the model, this rank's place in it, and where to register.
+// What a layer is made from: the model, this rank's place on the tensor axis, and where to
+// register.
 struct LayerSetup {
   const ModelConfig& config;
   TensorPlace place;
@@ -87,8 +89,8 @@ struct LayerSetup {
   Recompute recompute = Recompute::none;
   ParameterRegistry& parameters;
   BufferRegistry buffers;
-  // Bytes that ops take on a device besides their operands, in training: the most that one of the
-  // stage's ops takes, since they run one after the other. Not used on CPUs.
+  // Bytes of device memory that the ops take besides their operands, in training. Ops run one after
+  // the other, so this is the maximum over the ops of the stage. Not used on CPUs.
   std::int64_t& workspace;
 
   std::int64_t tokens() const { return shape.tokens(); }
@@ -96,30 +98,30 @@ struct LayerSetup {
   void need_workspace(std::int64_t bytes) const { workspace = std::max(workspace, bytes); }
 };
 
-// How the arithmetic of attention is counted.
+// Which query-key pairs count as arithmetic of attention.
 enum class PairCount {
-  visible,  // query-key pairs that the spans let through
-  dense,    // all S^2 pairs of every layer, as some published tables count
+  visible,  // those that the layer's span shows
+  dense,    // all S^2, as some published tables count
 };
 
 class Layer {
  public:
   virtual ~Layer() = default;
 
-  // "attention window:1024", "mlp": for tables and messages. Layers of one kind cost the same.
+  // For tables and messages: "attention window:1024", "mlp". Layers of one kind cost the same.
   virtual std::string kind() const = 0;
-  // Floating-point operations of this rank's forward on a micro-batch: a multiply-add counts as 2,
-  // and matrix products and attention count alone, as in published tables. The backward for inputs
-  // does as many, and so does the one for weights.
+  // Floating-point operations of this rank's forward on a micro-batch. A multiply-add counts as 2;
+  // only matrix products and attention count, as in published tables. Each of the two backward
+  // passes takes as many.
   virtual double forward_flops(PairCount count) const = 0;
 
   virtual void forward(LayerContext& context) const = 0;
-  // Fills the buffers that were registered as recomputed, with the same bits; before backward_input
-  // of the same micro-batch.
+  // Fills the buffers that are marked as recomputed with the bits that the forward gave them.
+  // Called before backward_input of the same micro-batch.
   virtual void recompute(LayerContext&) const {}
   // Writes context.input_gradient from context.output_gradient.
   virtual void backward_input(LayerContext& context) const = 0;
-  // Adds to the gradients of the weights; after backward_input of the same micro-batch.
+  // Adds to the gradients of the weights. Called after backward_input of the same micro-batch.
   virtual void backward_weight(LayerContext& context) const = 0;
 };
 

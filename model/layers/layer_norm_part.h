@@ -1,5 +1,9 @@
-// A layer norm inside a layer: its parameters, what it keeps, and its two passes. It takes this
-// rank's rows of the residual stream and gives all tokens normed.
+// A layer norm inside a layer: its parameters, its buffers and its passes. The input is this rank's
+// rows of the residual stream, the output the normed rows of all tokens, gathered over the tensor
+// axis.
+//
+// The gathered rows are kept whole for the weight gradients. Gathering them again in the backward
+// would save their memory and cost one more exchange per norm.
 #pragma once
 
 #include <string>
@@ -10,15 +14,15 @@ namespace masformer {
 
 class LayerNormPart {
  public:
-  // Declares `name`.weight and `name`.bias, and the buffers: the normed activations stay until
-  // `last_reader`.
+  // Registers `name`.weight, `name`.bias and the buffers. The normed activations are kept until the
+  // pass `last_reader`.
   LayerNormPart(LayerSetup& setup, const std::string& name, Pass last_reader);
 
-  // The norm of context.input, whole.
+  // Returns the norm of context.input, all T rows.
   Tensor forward(LayerContext& context) const;
   Tensor normed(const LayerContext& context) const { return context.buffers[normed_]; }
-  // Where the gradient of the normed activations is put before backward(): whole, and this rank's
-  // part of a sum over the tensor axis.
+  // Where the caller writes the gradient of the normed activations before backward(): all T rows,
+  // as this rank's term of the sum over the tensor axis.
   Tensor normed_gradient(const LayerContext& context) const {
     return context.buffers[normed_gradient_];
   }

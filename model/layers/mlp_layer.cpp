@@ -58,7 +58,8 @@ void MlpLayer::expand(LayerContext& context) const {
   const Tensor weight = context.parameters[weight_].value, bias = context.parameters[bias_].value;
   const Tensor before = context.buffers[before_gelu_], after = context.buffers[after_gelu_];
   if (recompute_ == Recompute::selective) {
-    // recompute() must get the same bits from what was rounded.
+    // recompute() computes GELU from the rounded `before`, and must get the same bits: the fused
+    // op computes it from the unrounded product.
     linear(context.stream, normed, weight, bias, before);
     gelu(context.stream, before, after);
   } else {

@@ -1,5 +1,5 @@
-// The end of a block's half: the row-parallel product that leads back to the residual stream,
-// output = input + sum over the tensor axis of inner W^T + bias, and its passes.
+// The row-parallel product with which attention and MLP end, and which returns to the residual
+// stream: output = input + bias + the sum of inner W^T over the tensor axis.
 //
 // Shapes: T tokens, H hidden, I inner width on this rank.
 #pragma once
@@ -12,14 +12,14 @@ namespace masformer {
 
 class ProjectionPart {
  public:
-  // Declares `name`.weight [H, inner], split by columns, and `name`.bias [H].
+  // Registers `name`.weight [H, inner], split by columns, and `name`.bias [H].
   ProjectionPart(LayerSetup& setup, const std::string& name, std::int64_t inner);
 
   // `inner` [T, I]; reads context.input, writes context.output.
   void forward(LayerContext& context, Tensor inner) const;
   // Writes `inner_gradient` [T, I].
   void backward_input(LayerContext& context, Tensor inner_gradient) const;
-  // The same where `inner` is gelu(before): writes the gradient of `before` [T, I].
+  // The same if `inner` is gelu(before): writes the gradient of `before` [T, I].
   void backward_input_gelu(LayerContext& context, Tensor before, Tensor before_gradient) const;
   // `inner` [T, I], as in the forward.
   void backward_weight(LayerContext& context, Tensor inner) const;

@@ -1,6 +1,6 @@
-// Where a sum over the tensor ranks enters the residual stream, forward, and where its gradient is
-// brought together again, backward. Each rank's part of the sum is whole, [T, H]; the stream may be
-// shared by tokens (TokenShards).
+// A sum over the tensor ranks that enters the residual stream in the forward, and whose gradient is
+// gathered in the backward. Each rank's term is [T, H]; the residual stream may be split over the
+// tensor ranks by tokens (TokenShards).
 #pragma once
 
 #include <optional>
@@ -11,28 +11,28 @@ namespace masformer {
 
 class TensorSumPart {
  public:
-  // Declares the buffers where tokens are shared; the gradient is gathered in the pass `gathered`.
+  // Registers the buffers if tokens are split; the gradient is gathered in the pass `gathered`.
   TensorSumPart(LayerSetup& setup, Pass gathered);
 
-  // Where this rank puts its part of the sum.
+  // Where the caller writes this rank's term of the sum.
   Tensor part(const LayerContext& context) const {
     return summed_ ? context.buffers[*summed_] : context.output;
   }
-  // Sums part() over the tensor ranks; returns this rank's rows of it, in part() still.
+  // Sums part() over the tensor ranks and returns this rank's rows of the sum, a view of part().
   Tensor sum(LayerContext& context) const;
-  // context.output = those rows.
+  // Copies those rows to context.output.
   void put(LayerContext& context) const;
 
-  // Brings the gradient of all rows of context.output together.
+  // Gathers the gradient of context.output of all tensor ranks, [T, H].
   Tensor gather_gradient(LayerContext& context) const;
-  // The same, once it has been gathered; until backward_weight.
+  // What gather_gradient() returned, until the end of backward_weight.
   Tensor gradient(const LayerContext& context) const {
     return gradient_ ? context.buffers[*gradient_] : context.output_gradient;
   }
 
  private:
   TokenShards shards_;
-  std::optional<BufferId> summed_, gradient_;  // [T, H], where tokens are shared
+  std::optional<BufferId> summed_, gradient_;  // [T, H], if tokens are split
 };
 
 }  // namespace masformer

@@ -1,9 +1,12 @@
-// How the residual stream of a micro-batch lies on the tensor axis: whole on every rank, or each
-// rank with its share of the tokens (sequence parallelism, Korthikanti et al., arXiv 2205.05198).
-// Norms, residual sums and messages between stages then take a share of the time and memory, and
-// what was one all-reduce is a reduce-scatter here and an all-gather there.
+// How the residual stream of a micro-batch is split over the tensor axis: not at all (every rank
+// has all tokens), or by tokens (sequence parallelism, Korthikanti et al., arXiv 2205.05198).
 //
-// Shapes: T tokens of a micro-batch, H hidden. "Whole" is [T, H], "own" this rank's rows of it.
+// Splitting divides the time and memory of norms, residual sums and messages between stages by the
+// number of tensor ranks. It sends no more bytes: one all-reduce becomes a reduce-scatter and an
+// all-gather. The price is two smaller exchanges in place of one, and gradients of norms that each
+// rank has of its own tokens only (ParameterSpec::partial).
+//
+// Shapes: T tokens of a micro-batch, H hidden. "Whole" is [T, H]; "own" is this rank's rows of it.
 #pragma once
 
 #include "parallel/comm/communicator.h"
@@ -37,7 +40,7 @@ class TokenShards {
     if (!shared_) return;
     time_wait(stream, "tensor ranks", [&] { tensor.all_gather(whole).wait(); });
   }
-  // The own rows of `whole` become their sum over the ranks; all rows where they are not shared.
+  // Replaces the own rows of `whole` by their sum over the ranks; all rows if tokens are not split.
   void sum(const Stream& stream, Communicator& tensor, const Tensor& whole) const {
     time_wait(stream, "tensor ranks", [&] {
       (shared_ ? tensor.reduce_scatter(whole) : tensor.all_reduce(whole, Reduction::sum)).wait();

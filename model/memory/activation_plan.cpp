@@ -15,8 +15,8 @@ struct Lifetime {
   ProgramPoint first, last;
 };
 
-// The lives of a buffer in a training step: one, or where it is recomputed, one before that and one
-// from there.
+// The lifetimes of a buffer in a training step: one, or two if it is recomputed (up to the end of
+// the forwards that read it, and from its recomputation on).
 std::vector<Lifetime> lives_in_training(const BufferSpec& buffer) {
   if (!buffer.recomputed) return {{buffer.first_use, buffer.last_use}};
   const ProgramPoint again{buffer.first_use.layer, Pass::recompute};
@@ -32,15 +32,15 @@ std::vector<Lifetime> lives_in_evaluation(const BufferSpec& buffer) {
   return {{own, {buffer.last_forward_layer, Pass::forward}}};
 }
 
-// Which buffers' lives begin and end at each point, so that the replay looks at no others.
+// Which buffers' lifetimes begin and end at each point, so that the replay visits no others.
 class LifetimeIndex {
  public:
-  struct Events {
+  struct Changes {
     std::vector<BufferId> begin, end;
   };
 
   LifetimeIndex(const std::vector<BufferSpec>& buffers, int layers, bool evaluation)
-      : events_(static_cast<std::size_t>(layers)) {
+      : changes_(static_cast<std::size_t>(layers)) {
     for (BufferId id = 0; id < buffers.size(); ++id) {
       for (const Lifetime& life :
            evaluation ? lives_in_evaluation(buffers[id]) : lives_in_training(buffers[id])) {
@@ -50,16 +50,18 @@ class LifetimeIndex {
     }
   }
 
-  const Events& operator[](const ProgramPoint& point) const {
-    return events_[static_cast<std::size_t>(point.layer)][static_cast<std::size_t>(point.pass)];
+  const Changes& operator[](const ProgramPoint& point) const {
+    return changes_[static_cast<std::size_t>(point.layer)][static_cast<std::size_t>(point.pass)];
   }
 
  private:
   static constexpr std::size_t passes = 4;
 
-  Events& at(const ProgramPoint& point) { return const_cast<Events&>(std::as_const(*this)[point]); }
+  Changes& at(const ProgramPoint& point) {
+    return const_cast<Changes&>(std::as_const(*this)[point]);
+  }
 
-  std::vector<std::array<Events, passes>> events_;  // [layer][pass]
+  std::vector<std::array<Changes, passes>> changes_;  // [layer][pass]
 };
 
 }  // namespace
@@ -78,7 +80,7 @@ ActivationPlan::ActivationPlan(const std::vector<BufferSpec>& buffers, const Sta
   for (const Action& action : actions) {
     const auto batch = static_cast<std::size_t>(action.micro_batch);
     const bool forward = action.kind == ActionKind::forward;
-    // A forward's places are the backward's, too, until a recomputation finds others.
+    // The backward uses the forward's offsets, except for buffers that are recomputed.
     for (const ProgramPoint& point : program.points(action.kind, action.chunk)) {
       for (const BufferId id : lives[point].begin) {
         const std::int64_t offset = allocator.allocate(bytes[id]);

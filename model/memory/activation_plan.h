@@ -1,5 +1,10 @@
-// Where a stage's activations are in memory, and so how much they take at most: found by replaying
-// the stage's actions over the buffers that its layers declared, before anything is computed.
+// Where each activation of a stage is in memory, and the peak of that memory. The plan replays the
+// stage's actions over the buffers that its layers registered, and gives each buffer the first gap
+// that fits.
+//
+// An allocator at run time would need no replay. With one, the peak is known before any memory is
+// taken, no allocation can fail in mid-run, and the same schedule always gives the same offsets.
+// First fit leaves some gaps; it is simple, and fast enough to replay every action of a step.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +16,14 @@ namespace masformer {
 
 class ActivationPlan {
  public:
-  // Replays one stage's `actions` on `micro_batches` micro-batches. Actions without any backward
-  // are an evaluation. The time grows with actions * layers, the memory with micro-batches *
-  // buffers.
+  // Replays one stage's `actions` on `micro_batches` micro-batches; actions without a backward are
+  // an evaluation. Takes time in actions * layers, and memory in micro-batches * buffers.
   ActivationPlan(const std::vector<BufferSpec>& buffers, const StageProgram& program,
                  int micro_batches, const std::vector<Action>& actions);
 
   std::int64_t peak() const { return peak_; }  // bytes
-  // Byte offset of a micro-batch's buffer during an action of this kind; -1 where the micro-batch
-  // does not need it before the end of that action.
+  // Byte offset of a micro-batch's buffer during an action of this kind; -1 if the micro-batch does
+  // not need it before the end of that action.
   std::int64_t offset(ActionKind kind, int micro_batch, BufferId buffer) const {
     const auto& offsets = kind == ActionKind::forward ? forward_ : backward_;
     return offsets[static_cast<std::size_t>(micro_batch)][buffer];

@@ -11,7 +11,7 @@
 namespace masformer {
 namespace {
 
-// What the sums of a stage take of hosts where they go by MPI: see Communicator.
+// Host memory of the stage's sums over MPI: see reduce_scatter_memory().
 std::int64_t memory_of_sums(const StageSpec& stage, Purpose purpose) {
   const bool by_shares = stage.shards.shared() || stage.dtype == DType::bf16;
   return (purpose == Purpose::training ? reduce_scatter_memory(stage.data_ranks) : 0) +

@@ -8,7 +8,7 @@
 namespace masformer {
 namespace {
 
-// What all blocks have in common, with the span of the first.
+// The specification that all blocks share, with the span of the first. Throws if there is none.
 BlockSpec common_block(const ModelConfig& config) {
   require(!config.blocks.empty(), "the model has no block");
   const BlockSpec& first = config.blocks.front();

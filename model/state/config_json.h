@@ -1,4 +1,4 @@
-// The model as a checkpoint's attribute "model" describes it to other programs
+// The attribute "model" of a checkpoint, which describes the model to other programs
 // (docs/checkpoint-format.md).
 #pragma once
 
@@ -8,11 +8,11 @@
 
 namespace masformer {
 
-// Throws Error for blocks that differ in more than their spans: the format has no words for them.
+// Throws Error for blocks that differ in more than their spans: the format can't describe them.
 nlohmann::json to_json(const ModelConfig& config);
 
-// A key that came after the first checkpoints has its default where it is missing. Throws Error
-// where the rest is missing or of another type.
+// Keys that older checkpoints lack have defaults. Throws Error if another key is missing, or if one
+// has the wrong type.
 ModelConfig model_from_json(const nlohmann::json& model);
 
 }  // namespace masformer

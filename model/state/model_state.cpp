@@ -10,12 +10,11 @@ namespace {
 
 constexpr const char* position_table = "transformer.wpe.weight";
 
-// `owned` holds the rows that this rank owns.
+// `owned`: the rows that this rank owns, of master, m or v.
 void add_piece(std::vector<TensorPiece>& pieces, const std::string& prefix,
                const Parameter& parameter, const Tensor& owned, const LogicalTensor& tensor) {
   pieces.push_back({prefix + tensor.name, tensor.global_shape,
-                    owned_part(parameter.declaration, tensor).slab,
-                    parameter.owned_rows(owned, tensor)});
+                    owned_part(parameter.spec, tensor).slab, parameter.owned_rows(owned, tensor)});
 }
 
 void check_shape(const Manifest& manifest, const std::string& name,
@@ -26,8 +25,8 @@ void check_shape(const Manifest& manifest, const std::string& name,
           Shape(found->second.shape).to_string(), Shape(wanted).to_string());
 }
 
-// Reads tensors of a checkpoint into host memory directly, and into the stream's device through a
-// buffer in host memory.
+// Reads tensors of a checkpoint into memory of the host or, through a buffer there, of the stream's
+// device.
 class TensorLoader {
  public:
   TensorLoader(const Stream& stream, CheckpointReader& checkpoint)
@@ -51,12 +50,12 @@ class TensorLoader {
 void load(TensorLoader& checkpoint, const std::string& prefix, const Parameter& parameter,
           const Tensor& owned, const LogicalTensor& tensor) {
   check_shape(checkpoint.manifest(), prefix + tensor.name, tensor.global_shape);
-  checkpoint.read(prefix + tensor.name, owned_part(parameter.declaration, tensor).slab,
+  checkpoint.read(prefix + tensor.name, owned_part(parameter.spec, tensor).slab,
                   parameter.owned_rows(owned, tensor));
 }
 
-// Fills `table`, rows `first` and following of the table of positions, from the checkpoint's table.
-// Where that is shorter, its rows repeat from the start.
+// Fills `table`, which is the table of positions from row `first` on, from the checkpoint's table.
+// If that is shorter, its rows repeat from the start.
 void load_positions(TensorLoader& checkpoint, std::int64_t first, Tensor table) {
   const auto found = checkpoint.manifest().tensors.find(position_table);
   require(found != checkpoint.manifest().tensors.end(), "the checkpoint has no tensor {}",
@@ -78,8 +77,8 @@ void load_positions(TensorLoader& checkpoint, std::int64_t first, Tensor table) 
 std::vector<TensorPiece> training_pieces(const ParameterSet& parameters) {
   std::vector<TensorPiece> pieces;
   for (const Parameter& parameter : parameters) {
-    if (!parameter.declaration.primary) continue;
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    if (!parameter.spec.primary) continue;
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       add_piece(pieces, "", parameter, parameter.master, tensor);
       add_piece(pieces, "optimizer.m.", parameter, parameter.m, tensor);
       add_piece(pieces, "optimizer.v.", parameter, parameter.v, tensor);
@@ -91,8 +90,8 @@ std::vector<TensorPiece> training_pieces(const ParameterSet& parameters) {
 std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters) {
   std::vector<TensorPiece> pieces;
   for (const Parameter& parameter : parameters) {
-    if (!parameter.declaration.primary) continue;
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    if (!parameter.spec.primary) continue;
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       add_piece(pieces, "", parameter, parameter.owned(parameter.gradient), tensor);
     }
   }
@@ -123,7 +122,7 @@ void require_training(const CheckpointReader& checkpoint) {
 void load_training(const Stream& stream, CheckpointReader& reader, ParameterSet& parameters) {
   TensorLoader checkpoint(stream, reader);
   for (const Parameter& parameter : parameters) {
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       load(checkpoint, "", parameter, parameter.master, tensor);
       load(checkpoint, "optimizer.m.", parameter, parameter.m, tensor);
       load(checkpoint, "optimizer.v.", parameter, parameter.v, tensor);
@@ -134,9 +133,9 @@ void load_training(const Stream& stream, CheckpointReader& reader, ParameterSet&
 void load_weights(const Stream& stream, CheckpointReader& reader, ParameterSet& parameters) {
   TensorLoader checkpoint(stream, reader);
   for (const Parameter& parameter : parameters) {
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       if (tensor.name == position_table) {
-        load_positions(checkpoint, parameter.declaration.owned.begin, parameter.master);
+        load_positions(checkpoint, parameter.spec.owned.begin, parameter.master);
       } else {
         load(checkpoint, "", parameter, parameter.master, tensor);
       }

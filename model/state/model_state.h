@@ -14,15 +14,15 @@
 
 namespace masformer {
 
-// What this rank stores: the rows that it owns of each tensor whose primary copy it holds. Weights
-// have their own name, AdamW's moments are optimizer.m.NAME and optimizer.v.NAME. Views of the
+// What this rank saves: the rows that it owns of each primary tensor. Weights are saved under their
+// own name, AdamW's moments as optimizer.m.NAME and optimizer.v.NAME. The pieces are views of the
 // parameters.
 std::vector<TensorPiece> training_pieces(const ParameterSet& parameters);
 // The same for the summed gradients, under their weights' names.
 std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters);
 
-// Pieces in host memory, from which a checkpoint is written: views of what is there already, and
-// copies of what is on the stream's device.
+// Pieces in host memory, for writing a checkpoint. On CPU streams they are the given views. Other
+// streams copy them from the device, because a checkpoint is written from host memory.
 class HostPieces {
  public:
   HostPieces(const Stream& stream, std::vector<TensorPiece> pieces);
@@ -33,15 +33,16 @@ class HostPieces {
   Arena memory_;
 };
 
-// Throws UsageError where the checkpoint holds anything but the state of a training run, such as
-// gradients.
+// Throws UsageError if the checkpoint does not hold the state of a training run, but gradients, for
+// example.
 void require_training(const CheckpointReader& checkpoint);
 
-// Fills what this rank owns of the parameters, copies included; ParameterSync::start_all_gathers()
-// brings the rest. Throws Error where a tensor is missing or has another shape.
+// Loads the rows that this rank owns, of primary parameters and of copies.
+// ParameterSync::start_all_gathers() fetches the other rows. Throws Error if a tensor is missing or
+// has another shape.
 void load_training(const Stream& stream, CheckpointReader& checkpoint, ParameterSet& parameters);
-// The same for the weights alone. Positions beyond those of the checkpoint repeat its own from the
-// start, as Longformer does (Beltagy et al., arXiv 2004.05150, section 5).
+// The same for weights only. If the model has more positions than the checkpoint, those of the
+// checkpoint repeat, as in Longformer (Beltagy et al., arXiv 2004.05150, section 5).
 void load_weights(const Stream& stream, CheckpointReader& checkpoint, ParameterSet& parameters);
 
 }  // namespace masformer

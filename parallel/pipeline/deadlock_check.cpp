@@ -17,10 +17,10 @@ bool is_forward(const Action& action) {
   return action.kind == ActionKind::forward;
 }
 
-// What one part hands to another.
+// What one part sends to another.
 struct Message {
   bool output;  // else a gradient
-  int part;     // the one that gets it
+  int part;     // that receives it
   int micro_batch;
 
   bool operator==(const Message&) const = default;
@@ -31,8 +31,8 @@ std::string describe(const Message& message) {
                      message.micro_batch, message.part);
 }
 
-// The order in which stages take their turns does not change how it ends, since each link has one
-// writer and one reader.
+// Stages take turns. Their order does not change the outcome, because each link has one writer and
+// one reader.
 class DeadlockCheck {
  public:
   explicit DeadlockCheck(const Schedule& schedule)
@@ -58,14 +58,14 @@ class DeadlockCheck {
   }
 
  private:
-  using Link = std::optional<Message>;  // the message that waits for its receiver
+  using Link = std::optional<Message>;  // the message that its receiver has not taken yet
 
   Link& link(int from, int to) {
-    const int place = from * schedule_.stages() + to;
-    return links_[static_cast<std::size_t>(place)];
+    const int index = from * schedule_.stages() + to;
+    return links_[static_cast<std::size_t>(index)];
   }
   char& has_input(int stage) { return has_input_[static_cast<std::size_t>(stage)]; }
-  // Which inputs a stage has handed over to itself.
+  // The inputs that a stage has handed over to itself.
   using Inputs = std::set<std::tuple<bool, int, int>>;  // forward, chunk, micro-batch
   Inputs& handed_over(int stage) { return handed_over_[static_cast<std::size_t>(stage)]; }
   static Inputs::key_type key(const Action& action) {
@@ -78,20 +78,20 @@ class DeadlockCheck {
   bool finished(int stage) { return done(stage) == actions(stage).size(); }
   const Action& next(int stage) { return actions(stage)[done(stage)]; }
 
-  // The stage that must take a message before `stage` may ask for its next action's input.
+  // The stage that must take a message before `stage` may ask for the input of its next action.
   std::optional<int> blocks_asking(int stage) {
     const Action& action = next(stage);
     for (int to = 0; to < schedule_.stages(); ++to) {
       const Link& sent = link(stage, to);
-      const bool same_place = sent && !sent->output && !is_forward(action) &&
-                              sent->part == schedule_.placement.part(stage, action.chunk) - 1 &&
-                              sends_to(schedule_, stage, action);
-      if (sent && (evaluation_ || same_place)) return to;
+      const bool same_buffer = sent && !sent->output && !is_forward(action) &&
+                               sent->part == schedule_.placement.part(stage, action.chunk) - 1 &&
+                               sends_to(schedule_, stage, action);
+      if (sent && (evaluation_ || same_buffer)) return to;
     }
     return std::nullopt;
   }
 
-  // The stage that `stage` waits for to get its next action's input.
+  // The stage from which the input of `stage`'s next action is still missing.
   std::optional<int> awaited_sender(int stage) {
     const std::optional<int> from = receives_from(schedule_, stage, next(stage));
     if (from && !link(*from, stage)) return from;
@@ -107,7 +107,7 @@ class DeadlockCheck {
     return std::nullopt;
   }
 
-  // Takes the next action's input. False where that can't be done yet, or is done.
+  // Takes the input of the next action. Returns false if that is not possible yet or already done.
   bool ask(int stage) {
     if (finished(stage) || has_input(stage)) return false;
     if (blocks_asking(stage) || awaited_sender(stage)) return false;
@@ -120,7 +120,7 @@ class DeadlockCheck {
     return true;
   }
 
-  // Does the next action, once its input is there, and leaves its result in the link.
+  // Runs the next action if it has its input, and leaves the result in the link.
   bool act(int stage) {
     if (finished(stage) || !has_input(stage) || blocks_sending(stage)) return false;
     const Action& action = next(stage);
@@ -159,8 +159,8 @@ class DeadlockCheck {
 
   const Schedule& schedule_;
   bool evaluation_;
-  std::vector<std::size_t> done_;    // [stage], actions
-  std::vector<char> has_input_;      // [stage], of its next action
+  std::vector<std::size_t> done_;    // [stage]: number of actions
+  std::vector<char> has_input_;      // [stage]: whether the next action has its input
   std::vector<Inputs> handed_over_;  // [stage]
   std::vector<Link> links_;          // [from, to]
 };

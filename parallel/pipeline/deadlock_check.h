@@ -1,19 +1,22 @@
-// The part of validate() that runs a schedule over links that hold nothing.
+// The part of validate() that runs a schedule over links that buffer nothing.
 //
-// A message leaves its sender only when the receiver asks for it, in order: the strictest that a
-// transport may do. A sender with a message still waiting on a link asks for the input of its next
-// action that sends on it, but does not start it; it does not even ask where both are backwards of
-// one chunk (the input may take the message's place) and in evaluation. A link leads from one stage
-// to another and carries outputs and gradients of all chunks. What a stage hands over to itself is
-// there from the end of the action that made it.
+// A link leads from one stage to another and carries outputs and gradients of all chunks. A message
+// leaves its sender only when the receiver asks for it, and in order. No transport may do less, so
+// a schedule that passes runs over all of them; some schedules that a buffering transport would run
+// are refused.
+//
+// While a message of a stage waits on a link, the stage does not start another action that sends on
+// that link. It may ask for that action's input, with two exceptions: in evaluation, and if both
+// are backwards of one chunk, because the input may then take the buffer of the waiting message.
+// What a stage hands over to itself is there when the action that made it ends.
 #pragma once
 
 #include "parallel/pipeline/schedule.h"
 
 namespace masformer {
 
-// Throws Error that names the stages that get stuck, or that disagree on the order of their
-// messages, and the actions at which they are. The schedule is complete.
+// Requires a schedule without missing or repeated actions. Throws Error that names the stages that
+// get stuck, or that disagree on the order of their messages, and their next actions.
 void check_for_deadlock(const Schedule& schedule);
 
 }  // namespace masformer

@@ -17,7 +17,8 @@ class Execution {
             PipelineStage& stage)
       : stream_(stream), schedule_(schedule), pipe_(pipe), stage_(stage), timing_(stream) {
     require(pipe.size() == schedule.stages() && std::ssize(schedule.actions) == schedule.stages(),
-            "a schedule of {} stages can't run on {} ranks", schedule.stages(), pipe.size());
+            "a schedule of {} stages can't run on {} ranks: it needs one rank per stage",
+            schedule.stages(), pipe.size());
   }
 
   StepTiming run() && {
@@ -62,8 +63,9 @@ class Execution {
     }
   }
 
-  // A copy, although both parts are on this device: each part's buffers then live and die by the
-  // same rules wherever its neighbours are, for one pass over [tokens, hidden] per hand-over.
+  // This copies, although both parts are on this device. Sharing one buffer would save one pass
+  // over [tokens, hidden], but the lifetime of a buffer would then depend on where its neighbours
+  // are.
   void hand_over(const Action& action) {
     const Action next = *hands_over_to(schedule_, pipe_.rank(), action);
     if (action.kind == ActionKind::forward) {
@@ -78,7 +80,7 @@ class Execution {
   Communicator& pipe_;
   PipelineStage& stage_;
   std::map<std::pair<int, int>, Request> output_sends_;  // by chunk and micro-batch
-  std::map<int, Request> gradient_sends_;                // by chunk: the last one
+  std::map<int, Request> gradient_sends_;                // by chunk, its last one
   StepTiming timing_;
 };
 

@@ -1,5 +1,5 @@
-// Runs one rank's part of a schedule. It knows when to compute and what to move; a PipelineStage
-// knows how to compute.
+// Runs one rank's part of a schedule. The executor decides when to compute and what to send; a
+// PipelineStage computes.
 #pragma once
 
 #include <vector>
@@ -10,17 +10,18 @@
 
 namespace masformer {
 
-// One rank's chunks of the model. Tensors are [tokens, hidden] activations and their gradients,
-// on buffers that the stage owns.
+// The chunks of the model on one rank. Tensors are activations [tokens, hidden] and their
+// gradients, in buffers that the stage owns.
 class PipelineStage {
  public:
   virtual ~PipelineStage() = default;
 
-  // Where an action finds what the previous part gave, and leaves what the next part gets. A
-  // gradient that was sent stays untouched until the same chunk's next backward is prepared; an
-  // output until its own backward or, in evaluation, the end of its action. Where the previous part
-  // is on this stage, input() and output_gradient() are filled when that part's action ends, and
-  // stay untouched until the action that they are for.
+  // The operands and results of an action that the executor receives and sends.
+  //
+  // The stage leaves a gradient unchanged until the next backward of the same chunk, and an output
+  // until its own backward or, in evaluation, the end of its action. If the part that an operand
+  // comes from is on this stage, the executor fills the operand when that part's action ends, and
+  // the stage leaves it unchanged until the action that takes it.
   virtual Tensor input(const Action& action) = 0;
   virtual Tensor output(const Action& action) = 0;
   virtual Tensor input_gradient(const Action& action) = 0;
@@ -29,16 +30,16 @@ class PipelineStage {
   virtual void run(const Action& action) = 0;
 };
 
-// Where on a stream an execution began, waited for other stages, and ended.
+// When an execution began, waited for other stages, and ended, as events on its stream.
 class StepTiming {
  public:
   explicit StepTiming(const Stream& stream) : stream_(&stream), begin_(stream) {}
 
-  // Makes the stream wait for `event`.
+  // Waits for `request`, and records the wait unless it was done.
   void wait(Request& request);
   void end() { end_ = DeviceEvent(*stream_); }
 
-  // These wait for the stream to come there. The idle share is waiting / total.
+  // These wait until the stream has passed the end. The idle share is waiting / total.
   double total_seconds() const { return end_.seconds_since(begin_); }
   double waiting_seconds() const;
 
@@ -52,10 +53,9 @@ class StepTiming {
   std::vector<Wait> waits_;
 };
 
-// Runs schedule.actions[pipe.rank()] of a validated schedule in order. Waits for each input before
-// its action; sends outputs without waiting, and waits for their buffers before it uses them again.
-// Between two parts of this stage it copies. All sends are done for what is issued to `stream`, the
-// stage's, after it.
+// Runs the steps of plan_execution(schedule, pipe.rank()) for a validated schedule. Results go to
+// another stage by message, and to another part of this stage by copy. `stream` is the stage's;
+// work that is issued to it afterwards sees all sends as done.
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
                    PipelineStage& stage);
 

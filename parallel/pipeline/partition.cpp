@@ -11,7 +11,7 @@
 namespace masformer {
 namespace {
 
-// A model this deep is a typing error; it also keeps the sum of a list from overflowing.
+// A larger number is a typing error. The limit also keeps the sum of a list from overflowing.
 constexpr int max_layers = 1'000'000;
 
 int parse_count(std::string_view item, std::string_view text) {
@@ -21,7 +21,7 @@ int parse_count(std::string_view item, std::string_view text) {
   if (!whole_item || count < 1 || count > max_layers) {
     refuse(
         "parallel.partition={} holds '{}', which is not a positive number of layers: write even, "
-        "auto, or one count a stage such as 7,6",
+        "auto, or one count per stage, as in 7,6",
         text, item);
   }
   return count;
@@ -57,7 +57,7 @@ Partition ranges_of(const std::vector<int>& counts) {
 }  // namespace
 
 Partition even_partition(int layers, int stages) {
-  require(stages >= 1, "there is no partition over {} stages", stages);
+  require(stages >= 1, "there is no partition into {} stages", stages);
   if (layers < stages) {
     refuse(
         "model.layers={} can't fill parallel.pipeline={} stages: every stage holds at least one "
@@ -73,14 +73,15 @@ Partition make_partition(std::string_view text, int layers, int stages) {
   if (text == "even" || text == "auto") return even_partition(layers, stages);
   const std::vector<int> counts = parse_counts(text);
   if (static_cast<int>(counts.size()) != stages) {
-    refuse("parallel.partition={} holds {} stages, parallel.pipeline={} wants {}: {}", text,
-           counts.size(), stages, stages, "give one count a stage");
+    refuse(
+        "parallel.partition={} has {} counts, but parallel.pipeline={}: write one count per stage",
+        text, counts.size(), stages);
   }
   std::int64_t sum = 0;
   for (const int count : counts) sum += count;
   if (sum != layers) {
-    refuse("parallel.partition={} holds {} layers, model.layers={} wants {}: {}", text, sum, layers,
-           layers, "every layer stands on exactly one stage");
+    refuse("parallel.partition={} has {} layers, but model.layers={}: change one of them", text,
+           sum, layers);
   }
   return ranges_of(counts);
 }

@@ -1,4 +1,5 @@
-// Which layers each pipeline stage holds.
+// Which blocks of the model are in each of its parts (placement.h); with one part per stage, on
+// each stage.
 #pragma once
 
 #include <string>
@@ -15,16 +16,15 @@ struct LayerRange {
   bool operator==(const LayerRange&) const = default;
 };
 
-// Stage s holds ranges[s]; together they hold every layer exactly once, in order.
+// Part p holds ranges[p]; together they hold every layer exactly once, in order.
 using Partition = std::vector<LayerRange>;
 
-// Stages that differ by at most one layer, the longer ones first. Throws UsageError with fewer
-// layers than stages.
+// Ranges whose sizes differ by at most one layer, the longer ones first. Throws UsageError if there
+// are fewer layers than stages.
 Partition even_partition(int layers, int stages);
 
-// "even", "auto" (for now the same), or a comma-separated list of layer counts. Throws UsageError,
-// with the sum that was wanted and the one that was given, for a list that is not one positive
-// count a stage and all layers together.
+// "even", "auto" (the same for now), or a comma-separated list of layer counts. Throws UsageError
+// unless the list has one positive count per stage and their sum is `layers`.
 Partition make_partition(std::string_view text, int layers, int stages);
 
 std::string to_string(const LayerRange& range);  // "layers 0-11", "layer 3"

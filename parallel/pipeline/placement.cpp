@@ -8,20 +8,20 @@
 namespace masformer {
 
 Placement::Placement(std::vector<std::vector<int>> parts) : parts_(std::move(parts)) {
-  require(!parts_.empty() && !parts_.front().empty(), "a placement holds no part");
+  require(!parts_.empty() && !parts_.front().empty(), "a placement has no parts");
   const std::size_t chunks = parts_.front().size();
   constexpr Place nowhere{-1, -1};
   places_.assign(parts_.size() * chunks, nowhere);
   for (int stage = 0; stage < stages(); ++stage) {
     const std::vector<int>& held = parts_[static_cast<std::size_t>(stage)];
     require(held.size() == chunks && std::ranges::is_sorted(held),
-            "stage {} holds {} parts, which must be {} in ascending order", stage, held.size(),
+            "stage {} holds {} parts: it must hold {} in ascending order", stage, held.size(),
             chunks);
     for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
       const int part = held[chunk];
-      const bool free = part >= 0 && part < this->parts() && place(part) == nowhere;
-      require(free, "part {} of {} is on stage {}, and must be on one stage", part, this->parts(),
-              stage);
+      const bool is_new = part >= 0 && part < this->parts() && place(part) == nowhere;
+      require(is_new, "part {} of {} is on stage {}: each part must be on exactly one stage", part,
+              this->parts(), stage);
       places_[static_cast<std::size_t>(part)] = {stage, static_cast<int>(chunk)};
     }
   }

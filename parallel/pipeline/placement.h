@@ -1,7 +1,6 @@
 // Which pipeline stage holds which parts of the model. The model is cut into stages * chunks parts
-// of consecutive layers, numbered in the order of the model; a stage calls the parts that it holds
-// its chunks. A placement is plain data: schedules carry it, and everything that follows from where
-// a part is (messages, memory, parameters) is derived from it.
+// of consecutive layers, numbered in the order of the model. The parts on one stage are its chunks.
+// A placement is plain data in a schedule; messages, memory and parameters are derived from it.
 #pragma once
 
 #include <vector>
@@ -17,14 +16,14 @@ class Placement {
     bool operator==(const Place&) const = default;
   };
 
-  // parts[stage][chunk] is the part. Throws Error unless every stage holds the same number of
-  // parts, in ascending order, and each part is on one stage.
+  // `parts` is [stage][chunk]. Throws Error unless all stages hold the same number of parts, in
+  // ascending order, and each part is on exactly one stage.
   explicit Placement(std::vector<std::vector<int>> parts);
 
-  // Part p on stage p % stages, as its chunk p / stages: one part per stage, or the interleaved
-  // placement of Megatron-LM (Narayanan et al., arXiv 2104.04473, section 2.2).
+  // Part p is chunk p / stages of stage p % stages. With one chunk this is a plain pipeline, with
+  // more the interleaved one of Megatron-LM (Narayanan et al., arXiv 2104.04473, section 2.2).
   static Placement round_robin(int stages, int chunks = 1);
-  // Parts s and 2 * stages - 1 - s on stage s, so that the last stage hands over to itself and the
+  // Stage s holds parts s and 2 * stages - 1 - s. The last stage hands over to itself, and the
   // first stage holds both ends of the model (ZB-V; Qi et al., arXiv 2401.10241, section 4).
   static Placement v_shape(int stages);
 

@@ -8,7 +8,7 @@
 namespace masformer {
 namespace {
 
-// +1 where an action's result goes to the next part, -1 for the previous one, 0 for neither.
+// +1 if an action's result goes to the next part, -1 if to the previous part, 0 if to neither.
 int direction(ActionKind kind) {
   switch (kind) {
     case ActionKind::forward:
@@ -22,7 +22,7 @@ int direction(ActionKind kind) {
   fail("unknown action {}", static_cast<int>(kind));
 }
 
-// Where the part is that is `distance` after the action's own; none past the ends of the model.
+// The place of the part `distance` after the action's own; none for 0 and past the model's ends.
 std::optional<Placement::Place> neighbour(const Schedule& schedule, int stage, const Action& action,
                                           int distance) {
   const int part = schedule.placement.part(stage, action.chunk) + distance;

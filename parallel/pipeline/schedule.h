@@ -1,6 +1,6 @@
-// When each pipeline stage does what: for each stage, an ordered list of actions on micro-batches.
-// A schedule is plain data. A pure function makes it (schedules/schedules.h), validate() checks it,
-// and the executor runs it as it is.
+// What each pipeline stage does, and in which order: for each stage, a list of actions on
+// micro-batches. A schedule is plain data. A pure function makes it (schedules/schedules.h),
+// validate() checks it, and the executor runs it as it is.
 //
 // Part p of the model takes its input from part p - 1 and hands its output to part p + 1. Where
 // both parts are on one stage, the stage hands the tensor over itself and nothing is sent.
@@ -18,9 +18,9 @@ namespace masformer {
 
 enum class ActionKind : std::uint8_t {
   forward,
-  backward,         // both of the following, layer by layer
-  backward_input,   // the gradient that the previous part waits for
-  backward_weight,  // the gradients of the part's own weights
+  backward,         // backward_input and backward_weight, layer by layer
+  backward_input,   // the gradient of the part's input, for which the previous part waits
+  backward_weight,  // the gradients of the part's weights
 };
 
 struct Action {
@@ -41,24 +41,25 @@ struct Schedule {
 };
 
 // Throws Error that names stage and action unless
-// - every part does every micro-batch's forward once, and either no backward at all (evaluation) or
+// - every part runs the forward of every micro-batch once, and either no backward (evaluation) or
 //   each gradient once: a backward, or a backward_input followed by its backward_weight;
-// - no micro-batch's backward precedes its forward; weight gradients come in the order of
-//   micro-batches on every part;
-// - it runs to its end over links that hold nothing (deadlock_check.h).
+// - the backward of a micro-batch comes after its forward, and every part computes its weight
+//   gradients in the order of micro-batches, so that their sums have the same bits in all
+//   schedules;
+// - it ends without deadlock over links that buffer nothing (deadlock_check.h).
 void validate(const Schedule& schedule);
 
-// Whether these actions, or those of all stages, are forwards only.
+// Whether these actions, or those of all stages, are only forwards.
 bool is_evaluation(const std::vector<Action>& actions);
 bool is_evaluation(const Schedule& schedule);
 
 // The stage whose message an action waits for before it starts, and the stage that gets a message
-// when it ends. None at the ends of the model, for backward_weight, and where the other part is on
-// the same stage.
+// when it ends. None at the ends of the model, for backward_weight, and if the other part is on the
+// same stage.
 std::optional<int> receives_from(const Schedule& schedule, int stage, const Action& action);
 std::optional<int> sends_to(const Schedule& schedule, int stage, const Action& action);
-// The action of the same stage that an action's result is handed over to, and the one that its
-// input comes from; none where that part is on another stage, or there is none.
+// The action of the same stage that takes an action's result, and the one that its input comes
+// from. None if that part is on another stage or does not exist.
 std::optional<Action> hands_over_to(const Schedule& schedule, int stage, const Action& action);
 std::optional<Action> takes_over_from(const Schedule& schedule, int stage, const Action& action);
 

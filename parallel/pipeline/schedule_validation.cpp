@@ -8,7 +8,7 @@ namespace masformer {
 namespace {
 
 void check_bounds(const Schedule& schedule) {
-  require(schedule.micro_batches >= 1, "a schedule of {} micro-batches: it must have at least 1",
+  require(schedule.micro_batches >= 1, "a schedule has {} micro-batches: it must have at least 1",
           schedule.micro_batches);
   require(std::ssize(schedule.actions) == schedule.stages(),
           "a schedule of {} stages lists actions for {}", schedule.stages(),
@@ -17,16 +17,16 @@ void check_bounds(const Schedule& schedule) {
     for (const Action& action : schedule.actions[static_cast<std::size_t>(stage)]) {
       const bool inside = action.micro_batch >= 0 && action.micro_batch < schedule.micro_batches &&
                           action.chunk >= 0 && action.chunk < schedule.chunks();
-      require(inside, "stage {} does the {}, in a schedule of {} micro-batches and {} chunks",
+      require(inside, "stage {} runs the {}, in a schedule of {} micro-batches and {} chunks",
               stage, to_string(action), schedule.micro_batches, schedule.chunks());
     }
   }
 }
 
-// One stage's actions, checked for what they must be and in which order.
+// Checks that one stage's actions are complete and in order.
 class StageCheck {
  public:
-  // Throws where an action stands twice.
+  // Throws if an action is listed twice.
   StageCheck(const Schedule& schedule, int stage)
       : schedule_(schedule),
         stage_(stage),
@@ -35,7 +35,7 @@ class StageCheck {
     const auto& actions = schedule.actions[static_cast<std::size_t>(stage)];
     for (std::size_t i = 0; i < actions.size(); ++i) {
       std::ptrdiff_t& place = places_[index(actions[i])];
-      require(place == absent, "stage {} does the {} twice", stage, to_string(actions[i]));
+      require(place == absent, "stage {} runs the {} twice", stage, to_string(actions[i]));
       place = static_cast<std::ptrdiff_t>(i);
     }
   }
@@ -58,7 +58,7 @@ class StageCheck {
     return static_cast<std::size_t>(place);
   }
 
-  // Where an action stands in the stage's list.
+  // The index of an action in the stage's list, or `absent`.
   std::ptrdiff_t find(const Action& action) const { return places_[index(action)]; }
 
   void require_present(const Action& action) const {
@@ -73,7 +73,7 @@ class StageCheck {
     if (evaluation) return;
     if (find(fused) != absent) {
       for (const Action& half : {input, weight}) {
-        require(find(half) == absent, "stage {} does both the {} and the {}", stage_,
+        require(find(half) == absent, "stage {} runs both the {} and the {}", stage_,
                 to_string(fused), to_string(half));
       }
     } else if (find(input) == absent && find(weight) == absent) {
@@ -84,14 +84,15 @@ class StageCheck {
     }
   }
 
-  // The action that makes a micro-batch's weight gradients, or its input gradient.
+  // The action that computes a micro-batch's weight gradients, or its input gradient: the fused
+  // backward, or that half.
   Action gradient(ActionKind half, int micro_batch, int chunk) const {
     const Action fused{ActionKind::backward, micro_batch, chunk};
     return find(fused) != absent ? fused : Action{half, micro_batch, chunk};
   }
 
   void require_order(const Action& first, const Action& second) const {
-    require(find(first) <= find(second), "stage {} does the {} before the {}", stage_,
+    require(find(first) <= find(second), "stage {} runs the {} before the {}", stage_,
             to_string(second), to_string(first));
   }
 

@@ -1,5 +1,5 @@
-// The model against an independent implementation: fixtures computed in double, and checked against
-// Hugging Face's GPTNeoForCausalLM, by tests/golden/generate.py.
+// Compares the model with an independent implementation: tests/golden/generate.py computes the
+// fixtures in double and checks them against Hugging Face's GPTNeoForCausalLM.
 #include "tests/support/golden.h"
 
 #include <string>
@@ -33,7 +33,7 @@ class Golden : public testing::TestWithParam<const char*> {
         under_test_(config_, Mesh{}, Coordinate{}, even_partition(config_.layers(), 1),
                     {.shape = {golden_.batch, golden_.sequence}}, gpipe(1, 1), stream_, groups_) {
     for (const Parameter& parameter : stage().parameters()) {
-      for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+      for (const LogicalTensor& tensor : parameter.spec.tensors) {
         const Tensor rows = parameter.rows(parameter.master, tensor);
         const NamedArray& weight = golden_.weights.at(tensor.name);
         set(rows, [&](std::int64_t i) { return weight.values[static_cast<std::size_t>(i)]; });
@@ -61,7 +61,7 @@ class Golden : public testing::TestWithParam<const char*> {
   StageUnderTest under_test_;
 };
 
-TEST_P(Golden, EvaluationGivesItsLogitsAndLoss) {
+TEST_P(Golden, EvaluationComputesItsLogitsAndLoss) {
   stage().begin_evaluation();
   execute(stream_, under_test_.evaluation, *groups_.pipe, stage());
   EXPECT_NEAR(loss() / golden_.loss, 1, 5e-7);
@@ -71,13 +71,13 @@ TEST_P(Golden, EvaluationGivesItsLogitsAndLoss) {
   EXPECT_LT(difference(computed, expected), 2e-6);
 }
 
-TEST_P(Golden, TrainingGivesItsLossAndEveryGradient) {
+TEST_P(Golden, TrainingComputesItsLossAndEveryGradient) {
   stage().begin_training(golden_.batch * golden_.sequence);
   execute(stream_, under_test_.training, *groups_.pipe, stage());
   EXPECT_NEAR(loss() / golden_.loss, 1, 5e-7);
   std::size_t compared = 0;
   for (const Parameter& parameter : stage().parameters()) {
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       const Tensor rows = parameter.rows(parameter.gradient, tensor);
       const NamedArray& expected = golden_.gradients.at(tensor.name);
       ASSERT_EQ(rows.elements(), std::ssize(expected.values)) << tensor.name;

@@ -1,5 +1,5 @@
-// A stage gives back what it holds: its arenas, its groups, the messages of its sums. Built up, run
-// for a step and torn down a hundred times, nothing is left.
+// A stage frees everything that it holds: arenas, groups, the messages of its sums. It is made, run
+// for a step and destroyed a hundred times, after which nothing may be left.
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace masformer::test {
 namespace {
 
-// Of a few kilobytes.
+// A model of a few kilobytes.
 LayoutCase tiny(const Mesh& mesh, DType dtype) {
   return {.mesh = mesh,
           .samples = 4,
@@ -35,14 +35,14 @@ std::vector<LayoutCase> cases() {
   return all;
 }
 
-// The weights are still on their way to other ranks when it ends.
+// Ends while the weights are still on their way to other ranks.
 void train_one_step(const LayoutCase& c) {
   LayoutRun run = over_all_ranks(c);
   run.forward_backward(0);
   run.update_weights(0);
 }
 
-TEST(Handles, OfStages) {
+TEST(StageHandles, AreAllFreed) {
   const auto all = cases();
   expect_nothing_kept(
       [&](int i) { train_one_step(all[static_cast<std::size_t>(i) % all.size()]); });

@@ -1,8 +1,9 @@
-// Layouts at random, against one rank: every way to factor the ranks, by partition, even or not,
-// schedule, micro-batches that fill the pipeline and that don't, tied and untied, with and without
-// sequence parallelism, what is recomputed, and dtype. The sample is another one each day and the
-// same on all ranks; MASFORMER_LAYOUT_SAMPLE=all takes the whole product, a number that many of it,
-// MASFORMER_LAYOUT_LIKE=TEXT only those whose description, as failures print it, has the text.
+// Compares random layouts with one rank. They are drawn from the product of all meshes, partitions
+// (even or not), schedules, numbers of micro-batches (that fill the pipeline or not), tied and
+// untied heads, with and without sequence parallelism, recomputation, and dtypes. The sample
+// changes every day and is the same on all ranks. MASFORMER_LAYOUT_SAMPLE is the number of layouts,
+// or "all"; MASFORMER_LAYOUT_LIKE=TEXT takes only layouts whose description, as failures print it,
+// has TEXT.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "parallel/pipeline/schedules/schedules.h"
 #include "tests/support/day_sample.h"
 #include "tests/support/has_bf16.h"
 #include "tests/support/layout_comparison.h"
@@ -20,7 +22,7 @@
 namespace masformer::test {
 namespace {
 
-// Layers for each stage, heads and width that the tensor ranks divide.
+// A model with a layer for every stage, and with heads and width that the tensor ranks divide.
 LayoutCase model_for(const Mesh& mesh) {
   const std::vector<std::string> spans{"full",    "window:5", "block:8",   "window:16",
                                        "block:4", "full",     "window:11", "window:2"};
@@ -54,7 +56,7 @@ std::vector<LayoutCase> factorisations(int ranks) {
   return all;
 }
 
-// A block for each stage, and those that are left for the first or the last.
+// One block per stage, and all remaining blocks on the first or the last stage.
 std::string uneven_partition(const LayoutCase& c, bool first) {
   const auto layers = 1 + static_cast<int>(std::ranges::count(c.spans, ','));
   const std::string heavy = std::to_string(layers - c.mesh.pipe + 1);
@@ -69,8 +71,8 @@ std::vector<LayoutCase> whole_product(int ranks) {
     if (heavy != "even") c.partition = uneven_partition(c, heavy == "first");
   });
   std::erase_if(all, [](const LayoutCase& c) { return c.mesh.pipe == 1 && c.partition != "even"; });
-  all = with_each(all, std::vector{"gpipe", "1f1b"}, [](auto& c, auto name) { c.schedule = name; });
-  // Micro-batches: one, as many as stages, and more, which don't divide by them.
+  all = with_each(all, schedule_names(), [](auto& c, const auto& name) { c.schedule = name; });
+  // Micro-batches: one, as many as stages, and more that are not a multiple of the stages.
   all = with_each(all, std::vector{0, 1, 2}, [](auto& c, int fill) {
     c.samples = c.mesh.data * (fill == 0 ? 1 : fill == 1 ? c.mesh.pipe : 2 * c.mesh.pipe + 1);
   });

@@ -1,7 +1,8 @@
-// Every layout against one rank, on cases chosen for their borders; layout_sample_test.cpp takes
-// them at random. And the comparison itself: what is broken on purpose must be found.
+// Compares layouts with one rank, in cases chosen at boundaries; layout_sample_test.cpp draws them
+// at random. Also tests the comparison: it must find faults that are made on purpose.
 #include <gtest/gtest.h>
 
+#include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 #include "tests/support/has_bf16.h"
 #include "tests/support/layout_comparison.h"
@@ -10,7 +11,7 @@
 namespace masformer::test {
 namespace {
 
-// A device's double is slow: each axis by itself and with another, on few numbers.
+// For the fake of CUDA, which is slow: each axis alone and with another, on small tensors.
 std::vector<LayoutCase> small_cases() {
   std::vector<LayoutCase> all;
   for (const Mesh& mesh : {Mesh{}, Mesh{.tensor = 2}, Mesh{.pipe = 2}, Mesh{.data = 2},
@@ -28,7 +29,7 @@ std::vector<LayoutCase> small_cases() {
 
 std::vector<LayoutCase> large_cases() {
   std::vector<LayoutCase> all{{.mesh = {}, .micro_batch = 2}};
-  for (const char* const schedule : {"gpipe", "1f1b"}) {
+  for (const std::string& schedule : schedule_names()) {
     for (const bool tied : {true, false}) {
       all.push_back({{.tensor = 2}, schedule, "even", 8, 2, tied});
       all.push_back({{.pipe = 2}, schedule, "even", 8, 1, tied});
@@ -43,10 +44,11 @@ std::vector<LayoutCase> large_cases() {
   all.push_back({{.tensor = 4}, "1f1b", "even", 4, 1, false});
   all.push_back({{.pipe = 3}, "1f1b", "even", 6, 1});
   all.push_back({{.pipe = 2, .data = 3}, "1f1b", "even", 6, 1});
-  all.push_back({{.tensor = 8}, "1f1b", "even", 2, 1});  // some hold no word of the vocabulary
+  all.push_back(
+      {{.tensor = 8}, "1f1b", "even", 2, 1});  // some ranks hold only padding of the vocabulary
   all.push_back({{.pipe = 2, .data = 2, .tensor = 2}, "1f1b", "even", 4, 1});
   all.push_back({{.pipe = 3}, "gpipe", "1,2,1", 2, 1});
-  // Several parts per stage: sent on, and handed over where two neighbours are on one stage.
+  // Several parts per stage, whose results are sent, or handed over if both parts are on one stage.
   all.push_back({{}, "v", "even", 6, 2});
   all.push_back({{.pipe = 2}, "two chunks", "even", 6, 1});
   all.push_back({{.pipe = 2}, "v", "even", 6, 1});
@@ -56,12 +58,12 @@ std::vector<LayoutCase> large_cases() {
   const std::string eight = "full,window:5,block:8,window:16,full,window:3*2,full";
   all.push_back({.mesh = {.pipe = 2}, .schedule = "three chunks", .samples = 5, .spans = eight});
   all.push_back({.mesh = {.pipe = 4}, .schedule = "v", .samples = 5, .spans = eight});
-  // Fewer tokens than tensor ranks, and fewer rows than data ranks: some have none.
+  // Fewer tokens than tensor ranks, and fewer rows than data ranks: some ranks have none.
   all.push_back({.mesh = {.tensor = 3}, .samples = 2, .sequence = 1, .hidden = 6, .heads = 6});
   all.push_back({.mesh = {.tensor = 4}, .samples = 3, .sequence = 1});
   all.push_back({.mesh = {.data = 6}, .samples = 6, .hidden = 4, .heads = 2});
   all.push_back({.mesh = {.data = 2, .tensor = 4}, .samples = 2, .sequence = 3});
-  // Where tensor ranks share tokens by default, they need not.
+  // The same without sequence parallelism.
   for (std::size_t i = 0, given = all.size(); i < given; ++i) {
     if (all[i].mesh.tensor == 1) continue;
     all.push_back(all[i]);
@@ -107,12 +109,12 @@ TEST(Layout, RecomputationTakesLessMemoryAndChangesNoBit) {
   }
 }
 
-// The first parameter whose first tensor's name ends so.
+// The first parameter whose first tensor has a name with this ending.
 template <class Parameters>
 auto& parameter_named(Parameters& parameters, const std::string& ending) {
   for (auto& parameter : parameters) {
-    if constexpr (requires { parameter.declaration; }) {
-      if (parameter.declaration.tensors.front().name.ends_with(ending)) return parameter;
+    if constexpr (requires { parameter.spec; }) {
+      if (parameter.spec.tensors.front().name.ends_with(ending)) return parameter;
     } else {
       if (parameter.tensors.front().name.ends_with(ending)) return parameter;
     }
@@ -125,8 +127,8 @@ struct Broken {
   Mutation mutation;
 };
 
-// The kinds of fault that dimensions of parallelism compose into (Megatron-LM#7452, #1464), as far
-// as the mesh has them.
+// Faults that combinations of parallel axes are known to cause (Megatron-LM#7452, #1464), for the
+// axes of this mesh.
 std::vector<Broken> broken_runs(const LayoutCase& c) {
   std::vector<Broken> all{
       {"a window is one key too wide", {.spans = "full,window:6,block:8,window:16"}},
@@ -134,7 +136,7 @@ std::vector<Broken> broken_runs(const LayoutCase& c) {
        {.micro_batch = [](int m) { return m == 1 ? 0 : m; }}},
       {"a gradient of q is doubled", {.gradients = [](const auto& parameters) {
          const Parameter& qkv = parameter_named(parameters, "q_proj.weight");
-         const Tensor q = qkv.rows(qkv.gradient, qkv.declaration.tensors.front());
+         const Tensor q = qkv.rows(qkv.gradient, qkv.spec.tensors.front());
          for_each_element(q, [](float& x, std::int64_t) { x *= 2; });
        }}}};
   if (c.mesh.tensor > 1) {
@@ -158,7 +160,7 @@ std::vector<Broken> broken_runs(const LayoutCase& c) {
 
 using Compare = std::vector<std::string> (*)(const LayoutCase&, const Mutation&);
 
-// Each fault is found by some rank, and nothing where there is none.
+// Some rank must find each fault, and none may find a fault in a correct run.
 void expect_found(const LayoutCase& c, Compare compare) {
   SCOPED_TRACE(testing::Message() << c);
   const auto found = [&](const Mutation& mutation) {
@@ -174,14 +176,14 @@ std::vector<LayoutCase> cases_to_break() {
   return {};
 }
 
-TEST(Comparison, FindsWhatIsBrokenOnPurpose) {
+TEST(Comparison, FindsEveryFaultMadeOnPurpose) {
   if (cases_to_break().empty()) GTEST_SKIP() << "two ranks and four are enough";
   for (const LayoutCase& c : cases_to_break()) expect_found(c, differences_from_one_rank);
 }
 
-// All of these. What changes each tensor's gradient by less than its rounding in bf16, such as a
-// slightly wrong scale, passes there, and fp32 alone finds it.
-TEST(Comparison, FindsInBf16WhatIsBrokenOnPurpose) {
+// The same faults. The comparison in bf16 can't find what changes a gradient by less than its
+// rounding, such as a slightly wrong scale; the one in fp32 does.
+TEST(Comparison, FindsEveryFaultMadeOnPurposeInBf16) {
   if (!has_bf16()) GTEST_SKIP() << no_bf16;
   if (cases_to_break().empty()) GTEST_SKIP() << "two ranks and four are enough";
   for (const LayoutCase& c : cases_to_break()) expect_found(c, differences_in_bf16);

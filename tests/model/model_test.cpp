@@ -1,4 +1,4 @@
-// What is known of the model in closed form.
+// Properties of the model that are known in closed form.
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -17,8 +17,8 @@ ModelConfig gpt_neo_1_3b(std::int64_t positions, const char* spans) {
           .blocks = blocks_of_spans(parse_spans(spans), {.heads = 16}, GeluMlpSpec{8192})};
 }
 
-// By hand: 16 heads of 128, ffn 8192, 8192 tokens.
-TEST(StageSpec, NeedsTheWorkspaceOfItsMostDemandingOp) {
+// The numbers are computed by hand for 16 heads of 128, ffn 8192, 8192 tokens.
+TEST(StageSpec, TakesTheWorkspaceOfItsMostDemandingOp) {
   ModelConfig config = gpt_neo_1_3b(8192, "full*4,window:1024*20");
   constexpr std::int64_t mib = 1 << 20;
   const auto bytes = [&](DType dtype, bool deterministic, int ranks = 1) {
@@ -34,7 +34,7 @@ TEST(StageSpec, NeedsTheWorkspaceOfItsMostDemandingOp) {
   EXPECT_EQ(bytes(DType::bf16, true), 32 * mib) << "the built-in kernels need none";
 }
 
-TEST(ModelConfig, CountsTheParametersOfGptNeo) {
+TEST(Cost, CountsTheParametersOfGptNeo) {
   EXPECT_EQ(parameter_count(gpt_neo_1_3b(2048, "full*24")), 1'315'575'808);
   EXPECT_EQ(parameter_count(gpt_neo_1_3b(8192, "full*24")), 1'328'158'720);
 }
@@ -50,7 +50,7 @@ TEST(ModelConfig, RefusesWhatDoesNotDivideAndNamesTheRemedy) {
   EXPECT_EQ(found[2], "parallel.context=2 is not available yet: leave it at 1");
 }
 
-TEST(ModelConfig, PadsTheVocabularyForEveryTensorAxis) {
+TEST(ModelConfig, PadsTheVocabularyToEqualPartsOfTensorRanks) {
   for (const std::int64_t vocab : {1, 257, 50257}) {
     for (const int ranks : {1, 2, 4, 8}) {
       const std::int64_t padded = padded_vocab(vocab, ranks);
@@ -61,14 +61,14 @@ TEST(ModelConfig, PadsTheVocabularyForEveryTensorAxis) {
   }
 }
 
-TEST(Flops, CountVisiblePairs) {
+TEST(Cost, CountsVisiblePairsInFlops) {
   const double all = forward_flops(gpt_neo_1_3b(8192, "full*24"), 8192, PairCount::visible);
   const double mixed =
       forward_flops(gpt_neo_1_3b(8192, "full*8,window:1024*16"), 8192, PairCount::visible);
   const double full_pairs = 24.0 * 8192 * 8193 / 2;
   EXPECT_NEAR((all - mixed) / (4.0 * 2048 * full_pairs), 0.510, 5e-4);  // the saved share
   const double dense = forward_flops(gpt_neo_1_3b(8192, "full*24"), 8192, PairCount::dense);
-  // 24 blocks of 12 h^2 weights and the head: a multiply-add per weight and token.
+  // 24 blocks of 12 h^2 weights, and the head: a multiply-add per weight and token.
   const double weights = 24.0 * 12 * 2048 * 2048 + 2048.0 * 50257;
   EXPECT_EQ(all, 2 * 8192 * weights + 4.0 * 2048 * full_pairs);
   EXPECT_NEAR((dense - all) / (4.0 * 2048 * (24.0 * 8192 * 8192 - full_pairs)), 1, 1e-9);

@@ -1,4 +1,4 @@
-// The learning rate's course, the gradient's norm under every layout, and the update that follows.
+// The schedule of the learning rate, the gradient norm under every layout, and the update.
 #include "model/optimizer.h"
 
 #include <cmath>
@@ -28,7 +28,7 @@ class LearningRate : public testing::TestWithParam<Course> {
   double at(std::int64_t step) const { return learning_rate(config_, step); }
 };
 
-TEST_P(LearningRate, IsTheClosedFormAtEveryStep) {
+TEST_P(LearningRate, EqualsTheClosedFormAtEveryStep) {
   const auto [warmup, steps] = GetParam();
   for (std::int64_t step = 1; step <= steps; ++step) {
     double expected = config_.lr * double(step) / double(std::max<std::int64_t>(warmup, 1));
@@ -44,7 +44,7 @@ TEST_P(LearningRate, IsTheClosedFormAtEveryStep) {
   }
 }
 
-TEST_P(LearningRate, MeetsItsEnds) {
+TEST_P(LearningRate, StartsPeaksAndEndsAsConfigured) {
   const auto [warmup, steps] = GetParam();
   if (warmup > 0) {
     EXPECT_DOUBLE_EQ(at(1), config_.lr / double(warmup));
@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(Courses, LearningRate,
                                          Course{20, 1000}, Course{99, 100}, Course{100, 100},
                                          Course{300, 100}, Course{1, 1}, Course{3, 1}));
 
-// Each number of the model once: with gradients of 1 the square of the norm is their count.
+// With gradients of 1, the squared norm is the number of parameters.
 TEST(GradientNorm, CountsEachParameterOnceUnderEveryLayout) {
   const Stream stream(Device::cpu);
   SelfCommunicator one;
@@ -83,7 +83,7 @@ TEST(GradientNorm, CountsEachParameterOnceUnderEveryLayout) {
       for (const RankedStage& stage : stages_of(config, mesh)) {
         ParameterSet parameters(Device::cpu, stage.spec.parameters, DType::f32, Purpose::training);
         for (const Parameter& parameter : parameters) {
-          for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+          for (const LogicalTensor& tensor : parameter.spec.tensors) {
             set(parameter.rows(parameter.gradient, tensor), [](std::int64_t) { return 1; });
           }
         }
@@ -103,17 +103,17 @@ struct Clipping {
 
 class Update : public testing::TestWithParam<Clipping> {
  protected:
-  // A matrix, its bias, a norm's weight, and a row-parallel matrix, with weights and gradients.
-  Update() : parameters_(Device::cpu, declarations(), DType::f32, Purpose::training) {
+  // A matrix, its bias, the weight of a norm, and a row-parallel matrix.
+  Update() : parameters_(Device::cpu, specs(), DType::f32, Purpose::training) {
     for (std::size_t id = 0; id < 4; ++id) set_normals(parameters_[id].master, id, 0.5, 0.25);
   }
-  static std::vector<ParameterSpec> declarations() {
-    ParameterRegistry declarer({}, {});
-    declarer.split_rows({"q", "k"}, {6, 9}, Initial::normal);
-    declarer.split_rows({"bias"}, {17}, Initial::zeros);
-    declarer.replicated("ln.weight", {33}, Initial::ones);
-    declarer.split_columns("out", {5, 7});
-    return declarer.declarations();
+  static std::vector<ParameterSpec> specs() {
+    ParameterRegistry registry({}, {});
+    registry.split_rows({"q", "k"}, {6, 9}, Initial::normal);
+    registry.split_rows({"bias"}, {17}, Initial::zeros);
+    registry.replicated("ln.weight", {33}, Initial::ones);
+    registry.split_columns("out", {5, 7});
+    return registry.specs();
   }
   Stream stream_{Device::cpu};
   ParameterSet parameters_;
@@ -133,7 +133,7 @@ struct Moments {
   Numbers master, m, v;
 };
 
-// AdamW in double, straight from the paper.
+// AdamW in double, as in the paper.
 void reference(const OptimizerConfig& c, double rate, double decay, double scale, std::int64_t step,
                const Numbers& gradient, Moments& state) {
   for (std::size_t i = 0; i < gradient.size(); ++i) {
@@ -154,7 +154,7 @@ TEST_P(Update, FollowsTheEquationOverARun) {
     expected.push_back({values(p.master), values(p.m), values(p.v)});
     begin.push_back(values(p.master));
   }
-  // Numbers of step and rate as the schedule has them: 2 of warm-up, then half a cosine over 4.
+  // The rates of 2 steps of warm-up, then half a cosine over 4.
   const double rates[] = {0.5e-2, 1e-2};
   for (std::int64_t step = 1; step <= 6; ++step) {
     const double angle = std::numbers::pi * double(step - 2) / 4;
@@ -186,10 +186,11 @@ INSTANTIATE_TEST_SUITE_P(Clips, Update,
                                          Clipping{1, 0.75, 1}, Clipping{0, 40, 1},
                                          Clipping{2, 2.5, 0.8}));
 
-TEST_F(Update, DecaysMatricesAlone) {
+TEST_F(Update, DecaysOnlyMatrices) {
   std::vector<Numbers> begin;
   for (const Parameter& parameter : parameters_) begin.push_back(values(parameter.master));
-  update(stream_, config_, 2, parameters_, sync_);  // no gradient: the decay is all there is
+  update(stream_, config_, 2, parameters_,
+         sync_);  // without gradients, only the decay changes weights
   for (std::size_t id = 0; id < 4; ++id) {
     const bool matrix = id == 0 || id == 3;
     Numbers expected = begin[id];

@@ -1,4 +1,5 @@
-// What each rank declares and how it begins: together the ranks of any layout hold the same model.
+// The parameters of each rank and their initial values: together, the ranks of any layout hold the
+// same model.
 #include "model/parameters.h"
 
 #include <algorithm>
@@ -33,7 +34,7 @@ std::size_t elements(const Extents& shape) {
   return static_cast<std::size_t>(whole(shape).elements());
 }
 
-// Hugging Face's names and shapes of GPT-Neo.
+// Names and shapes of GPT-Neo in Hugging Face's format.
 std::map<std::string, Extents> gpt_neo_tensors(const ModelConfig& c) {
   std::map<std::string, Extents> all{{"transformer.wte.weight", {c.vocab, c.hidden}},
                                      {"transformer.wpe.weight", {c.positions, c.hidden}},
@@ -75,14 +76,14 @@ std::string name_of(const testing::TestParamInfo<Layout>& info) {
                      info.param.tied ? "tied" : "untied");
 }
 
-class Declarations : public testing::TestWithParam<Layout> {
+class ParameterSpecs : public testing::TestWithParam<Layout> {
  protected:
   ModelConfig config_ = small_model(GetParam().tied);
   std::map<std::string, Extents> tensors_ = gpt_neo_tensors(config_);
   std::vector<RankedStage> stages_ = stages_of(config_, GetParam().mesh);
 };
 
-// The rows that the rank owns, as if they were a tensor of their own.
+// The owned rows of a tensor, as a tensor.
 LogicalTensor owned(const ParameterSpec& parameter, LogicalTensor tensor) {
   const OwnedPart part = owned_part(parameter, tensor);
   tensor.slab = part.slab;
@@ -90,7 +91,7 @@ LogicalTensor owned(const ParameterSpec& parameter, LogicalTensor tensor) {
   return tensor;
 }
 
-TEST_P(Declarations, PrimaryOwnedPartsCoverEachTensorOnce) {
+TEST_P(ParameterSpecs, PrimaryOwnedPartsCoverEachTensorOnce) {
   std::map<std::string, std::vector<int>> primary;
   std::map<std::string, std::vector<int>> held;  // by name and data rank
   for (const auto& [name, shape] : tensors_) {
@@ -117,7 +118,7 @@ TEST_P(Declarations, PrimaryOwnedPartsCoverEachTensorOnce) {
   for (const auto& [name, counts] : held) EXPECT_EQ(std::ranges::count(counts, 0), 0) << name;
 }
 
-TEST_P(Declarations, StoredRowsBelongToOneTensorOrArePadding) {
+TEST_P(ParameterSpecs, StoredRowsBelongToOneTensorOrArePadding) {
   const std::int64_t padding = padded_vocab(config_.vocab, GetParam().mesh.tensor) - config_.vocab;
   std::map<std::string, std::int64_t> padding_rows;  // of the tensor ranks together
   for (const auto& [at, stage] : stages_) {
@@ -139,7 +140,7 @@ TEST_P(Declarations, StoredRowsBelongToOneTensorOrArePadding) {
   }
 }
 
-TEST_P(Declarations, MatricesAloneDecay) {
+TEST_P(ParameterSpecs, DecayOnlyMatrices) {
   for (const auto& [at, stage] : stages_) {
     for (const ParameterSpec& parameter : stage.parameters) {
       for (const LogicalTensor& tensor : parameter.tensors) {
@@ -155,17 +156,17 @@ TEST_P(Declarations, MatricesAloneDecay) {
 
 using Globals = std::map<std::string, std::vector<float>>;
 
-// Puts what a rank holds into the global tensors; where something stands there already, it must
-// have the same bits.
+// Copies what a rank holds to the global tensors. An element that another rank has copied before
+// must have the same bits.
 void join(const ParameterSet& parameters, Globals& globals) {
   for (const Parameter& parameter : parameters) {
     std::int64_t held = 0;
     const float* const stored = parameter.master.data<float>();
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       auto& global = globals[tensor.name];
       global.resize(elements(tensor.global_shape), std::nanf(""));
       std::int64_t different = 0;
-      for_each_held(parameter.declaration, tensor, [&](std::size_t element, std::size_t at) {
+      for_each_held(parameter.spec, tensor, [&](std::size_t element, std::size_t at) {
         ++held;
         if (std::isnan(global[element])) global[element] = stored[at];
         different += std::memcmp(&global[element], &stored[at], sizeof(float)) != 0 ? 1 : 0;
@@ -190,40 +191,40 @@ Globals initialised(const ModelConfig& config, const Mesh& mesh, std::uint64_t s
   return globals;
 }
 
-TEST_P(Declarations, BeginAlikeBitForBit) {
+TEST_P(ParameterSpecs, StartWithTheBitsOfOneRank) {
   const Globals alone = initialised(config_, {}, 7, 1);
   EXPECT_EQ(alone.size(), tensors_.size());
-  // Each copy and part is held against the bits of one rank.
+  // join() compares each copy and part with the bits of one rank.
   EXPECT_EQ(initialised(config_, GetParam().mesh, 7, 2, alone), alone);
 }
 
-// Saved at once, loaded one by one.
-TEST_P(Declarations, CheckpointsTakeTheOwnedRows) {
+// A rank saves all tensors at once, and loads them one by one.
+TEST_P(ParameterSpecs, PlanTheMemoryOfCheckpointsExactly) {
   for (const RankedStage& stage : stages_) {
     for (const Purpose purpose : {Purpose::training, Purpose::evaluation}) {
-      const auto& declared = stage.spec.parameters;
-      const ParameterSet parameters(Device::cpu, declared, DType::f32, purpose);
+      const auto& specs = stage.spec.parameters;
+      const ParameterSet parameters(Device::cpu, specs, DType::f32, purpose);
       std::int64_t saved = 0, largest = 0;
       for (const Parameter& parameter : parameters) {
-        for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+        for (const LogicalTensor& tensor : parameter.spec.tensors) {
           for (const Tensor* const kept : {&parameter.master, &parameter.m, &parameter.v}) {
             if (!*kept) continue;
             const Tensor rows = parameter.owned_rows(*kept, tensor);
             largest = std::max(largest, rows.bytes());
-            const bool counts = purpose == Purpose::training && parameter.declaration.primary;
+            const bool counts = purpose == Purpose::training && parameter.spec.primary;
             saved += counts ? Arena::footprint(rows.shape(), rows.dtype()) : 0;
           }
         }
       }
-      EXPECT_EQ(checkpoint_memory(declared, purpose), std::max(saved, largest));
+      EXPECT_EQ(checkpoint_memory(specs, purpose), std::max(saved, largest));
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Layouts, Declarations, testing::ValuesIn(layouts()), name_of);
+INSTANTIATE_TEST_SUITE_P(Layouts, ParameterSpecs, testing::ValuesIn(layouts()), name_of);
 
-TEST(Declarations, MoreTensorRanksThanWordsLeaveSomeWithPaddingAlone) {
-  const ModelConfig config = small_model(true, 17);  // padded to 16 words a rank
+TEST(ParameterSpecs, GiveSomeRanksOnlyPaddingOfASmallVocabulary) {
+  const ModelConfig config = small_model(true, 17);  // padded to 16 words per rank
   const Globals alone = initialised(config, {}, 3, 1);
   EXPECT_EQ(initialised(config, {.tensor = 4}, 3, 1, alone), alone);
   const auto stages = stages_of(config, {.tensor = 4});
@@ -234,7 +235,7 @@ TEST(Declarations, MoreTensorRanksThanWordsLeaveSomeWithPaddingAlone) {
   }
 }
 
-TEST(Initialise, DrawsEachTensorOnItsOwn) {
+TEST(Initialise, DrawsEachTensorIndependently) {
   const ModelConfig config = small_model(false);
   const Globals seven = initialised(config, {}, 7, 1), eight = initialised(config, {}, 8, 1);
   std::map<float, std::string> first_numbers;
@@ -260,7 +261,7 @@ TEST(Initialise, DrawsEachTensorOnItsOwn) {
   }
 }
 
-TEST(ParameterSet, HoldsWhatItsPurposeNeeds) {
+TEST(ParameterSet, AllocatesOnlyWhatItsPurposeNeeds) {
   const ModelConfig config = small_model(true);
   const StageSpec stage = std::move(stages_of(config, {}).front().spec);
   ParameterSet trained(Device::cpu, stage.parameters, DType::f32, Purpose::training);
@@ -271,7 +272,7 @@ TEST(ParameterSet, HoldsWhatItsPurposeNeeds) {
               Numbers(static_cast<std::size_t>(parameter.gradient.elements()), 1));
     EXPECT_EQ(values(parameter.v), Numbers(static_cast<std::size_t>(parameter.v.elements()), 0));
     EXPECT_EQ(parameter.value.raw(), parameter.master.raw());
-    EXPECT_EQ(parameter.m.shape(), parameter.declaration.shape);
+    EXPECT_EQ(parameter.m.shape(), parameter.spec.shape);
   }
   const ParameterSet evaluated(Device::cpu, stage.parameters, DType::f32, Purpose::evaluation);
   for (const Parameter& parameter : evaluated) {

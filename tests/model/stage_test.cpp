@@ -1,7 +1,7 @@
-// What a stage takes of memory is what was planned, byte for byte, and so is what its groups take
-// of a device's host. What it works in is all of that: the arena of activations is filled with NaN,
-// and searched for the last byte that a step has written. No result depends on what stood there
-// before.
+// A stage takes exactly the memory that was planned, and so do its groups on the host of a device.
+// It also uses all of it: the test fills the arena of activations with NaN and searches it for the
+// last byte that a step has written. Finite results show that no result depends on the previous
+// content.
 #include "model/stage.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 namespace masformer::test {
 namespace {
 
-// A device's double is slow.
+// For the fake of CUDA, which is slow.
 void shrink(LayoutCase& c) {
   c.samples = 4;
   c.sequence = 9;
@@ -58,7 +58,7 @@ std::vector<LayoutCase> cases() {
   return all;
 }
 
-// The memory that a stage's activations stand in.
+// The memory of a stage's activations.
 class ActivationArena {
  public:
   explicit ActivationArena(const Stage& stage)
@@ -72,20 +72,20 @@ class ActivationArena {
     }
   }
 
-  // Every number is NaN, in fp32 as in bf16.
+  // Fills the memory with NaN, both in fp32 and in bf16.
   void spoil() {
     std::ranges::fill(copy_, spoilt);
     copy(stream_, on_host(), in_place());
-    stream_.synchronize();  // the stage works on another
+    stream_.synchronize();  // the stage uses another stream
   }
 
-  // The end of what was written since, on the border where another tensor could start.
+  // The end of what was written since, rounded up to where another tensor could start.
   std::int64_t end_of_written() {
     copy(stream_, in_place(), on_host());
     std::int64_t end = words();
     while (end > 0 && copy_[static_cast<std::size_t>(end - 1)] == spoilt) --end;
-    constexpr std::int64_t border = Arena::alignment / std::int64_t{sizeof(spoilt)};
-    return (end + border - 1) / border * Arena::alignment;
+    constexpr std::int64_t boundary = Arena::alignment / std::int64_t{sizeof(spoilt)};
+    return (end + boundary - 1) / boundary * Arena::alignment;
   }
 
  private:
@@ -100,7 +100,7 @@ class ActivationArena {
   std::vector<std::int32_t> copy_;
 };
 
-// What groups hold of a host whose stages are on devices: nothing by NCCL.
+// The host memory of groups whose stages are on devices; none with NCCL.
 void expect_messages_as_planned(const LayoutRun& run) {
   const Stage& stage = run.stage();
   if (stage.spec().on_host) return;
@@ -109,7 +109,7 @@ void expect_messages_as_planned(const LayoutRun& run) {
             plan_host_memory(stage.spec(), stage.plan(), groups.staged).messages);
 }
 
-// Groups take their working memory with the first sums.
+// `summed`: whether a sum has run, since groups allocate their working memory in the first one.
 void expect_as_planned(const Stage& stage, bool summed) {
   const MemoryTable planned = plan_memory(stage.spec(), stage.plan());
   const MemoryTable taken = stage.memory();
@@ -122,7 +122,7 @@ void expect_as_planned(const Stage& stage, bool summed) {
   EXPECT_EQ(taken.workspace, planned.workspace);
 }
 
-TEST(StageMemory, IsThePlannedOneToTheByte) {
+TEST(StageMemory, EqualsThePlanToTheByte) {
   const std::vector<LayoutCase> all = cases();
   ASSERT_FALSE(all.empty());
   for (const LayoutCase& c : all) {

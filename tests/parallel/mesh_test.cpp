@@ -23,7 +23,7 @@ std::vector<Mesh> all_meshes() {
   return meshes;
 }
 
-TEST(Mesh, RanksAndCoordinatesAreABijection) {
+TEST(Mesh, MapsRanksToCoordinatesAndBack) {
   for (const Mesh& mesh : all_meshes()) {
     int rank = 0;
     for (int p = 0; p < mesh.pipe; ++p) {
@@ -41,8 +41,8 @@ TEST(Mesh, RanksAndCoordinatesAreABijection) {
   }
 }
 
-// `at` with its place along one axis set to 0: the same for all ranks of a group, and for no
-// others.
+// `at` with one of its axes set to 0: equal for two ranks exactly if they are in the same group of
+// that axis.
 Coordinate without(Coordinate at, Axis axis) {
   switch (axis) {
     case Axis::pipe:
@@ -61,11 +61,11 @@ Coordinate without(Coordinate at, Axis axis) {
   return at;
 }
 
-TEST(Mesh, GroupsOfAnAxisPartitionTheRanks) {
+TEST(Mesh, GroupsTheRanksThatDifferAlongOneAxis) {
   for (const Mesh& mesh : all_meshes()) {
     for (const Axis axis : all_axes) {
       for (int rank = 0; rank < mesh.size(); ++rank) {
-        std::vector<int> expected;  // in order, since ranks grow along every axis
+        std::vector<int> expected;  // in order, because ranks grow along every axis
         for (int other = 0; other < mesh.size(); ++other) {
           if (without(mesh.coordinate(other), axis) == without(mesh.coordinate(rank), axis)) {
             expected.push_back(other);
@@ -74,13 +74,13 @@ TEST(Mesh, GroupsOfAnAxisPartitionTheRanks) {
         const std::vector<int> group = mesh.group(rank, axis);
         ASSERT_EQ(group, expected) << mesh.to_string() << " rank " << rank;
         const auto place = static_cast<std::size_t>(mesh.coordinate(rank).along(axis));
-        ASSERT_EQ(group[place], rank) << "a rank stands at its own coordinate";
+        ASSERT_EQ(group[place], rank) << "a rank is at its own coordinate";
       }
     }
   }
 }
 
-TEST(Mesh, RefusesWhatLiesOutside) {
+TEST(Mesh, RefusesRanksAndCoordinatesOutside) {
   const Mesh mesh{2, 1, 1, 3};
   for (const int rank : {-1, 6}) EXPECT_THROW(mesh.coordinate(rank), Error);
   EXPECT_THROW(mesh.group(6, Axis::pipe), Error);

@@ -12,7 +12,7 @@ bool contains(const Hyperslab& slab, std::int64_t row, std::int64_t column) {
          column >= slab.offset[1] && column < slab.offset[1] + slab.shape[1];
 }
 
-// All boxes in a 4 x 4 tensor, empty ones too.
+// All boxes in a 4 x 4 tensor, including empty ones.
 std::vector<Hyperslab> all_boxes() {
   std::vector<Hyperslab> boxes;
   for (std::int64_t r = 0; r < 4; ++r) {
@@ -47,7 +47,7 @@ TEST(Hyperslab, IntersectionHoldsExactlyTheSharedElements) {
   }
 }
 
-TEST(Hyperslab, WholeTensorsAndScalars) {
+TEST(Hyperslab, CoversWholeTensorsAndScalars) {
   EXPECT_EQ(whole({3, 5}), (Hyperslab{{0, 0}, {3, 5}}));
   EXPECT_EQ(whole({3, 5}).elements(), 15);
   EXPECT_EQ(whole({}).elements(), 1);
@@ -55,7 +55,7 @@ TEST(Hyperslab, WholeTensorsAndScalars) {
   EXPECT_THROW(intersect(whole({2}), whole({2, 2})), Error);
 }
 
-TEST(Parts, TileTheDimension) {
+TEST(EqualShards, CoverTheExtentWithoutGaps) {
   for (int shards = 1; shards <= 8; ++shards) {
     for (std::int64_t extent = 0; extent <= 64; ++extent) {
       if (extent % shards != 0) {
@@ -76,7 +76,7 @@ TEST(Parts, TileTheDimension) {
   }
 }
 
-TEST(Shares, TileAnyExtentAndDifferByOneAtMost) {
+TEST(Shards, CoverAnyExtentAndDifferByAtMostOne) {
   for (int shards = 1; shards <= 9; ++shards) {
     for (const std::int64_t extent : {0L, 1L, 7L, 8L, 64L, 1L << 61}) {
       std::int64_t end = 0;
@@ -94,7 +94,7 @@ TEST(Shares, TileAnyExtentAndDifferByOneAtMost) {
   }
 }
 
-TEST(Padding, IsTheNextMultiple) {
+TEST(Padding, RoundsUpToTheNextMultiple) {
   for (std::int64_t multiple = 1; multiple <= 9; ++multiple) {
     for (std::int64_t extent = 0; extent <= 100; ++extent) {
       const std::int64_t result = padded(extent, multiple);

@@ -1,4 +1,5 @@
-// Tests of many cases go through a few of them each day; on demand through more, or through all.
+// For tests with many cases: they run a few of them, which change every day; on demand more, or
+// all.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +20,8 @@ inline std::uint64_t today() {
   return static_cast<std::uint64_t>(day.time_since_epoch().count());
 }
 
-// `usual` of the cases, drawn by `seed`; as many as the environment's `variable` says instead, or
-// in their order all, where it says "all".
+// Draws `usual` of the cases by `seed`. The environment variable `variable` may set another number,
+// or "all", which returns all cases in their order.
 template <class Case>
 std::vector<Case> sample(std::vector<Case> all, const char* variable, std::size_t usual,
                          std::uint64_t seed) {

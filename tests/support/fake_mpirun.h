@@ -1,4 +1,4 @@
-// A script in mpirun's place, for tests of what `masformer run` does with it.
+// A script in place of mpirun, for tests of how `masformer run` calls it.
 #pragma once
 
 #include <cstdlib>

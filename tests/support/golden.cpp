@@ -44,7 +44,7 @@ class GoldenFile {
     return value;
   }
 
-  // A string of fixed length, as the generator writes it.
+  // A string of fixed length, which is how the generator writes it.
   std::string text(const char* name) const {
     const io::Hdf5Attribute attribute = open_attribute(name);
     const auto type = opened(io::Hdf5Type(H5Aget_type(attribute.id())), name);

@@ -1,4 +1,4 @@
-// The fixtures of tests/golden: a small model, one batch, and what must come out of it.
+// The fixtures of tests/golden: a small model, one batch, and the expected results.
 // tests/golden/README.md says where the numbers come from.
 #pragma once
 
@@ -21,7 +21,7 @@ struct GoldenCase {
   std::int64_t ffn = 0;
   std::int64_t vocab = 0;
   std::int64_t positions = 0;
-  std::int64_t window = 0;  // GPT-Neo's one window size; 0 where no layer has a window
+  std::int64_t window = 0;  // GPT-Neo's only window size; 0 if no layer has a window
   std::string spans;        // one entry per layer, as parse_spans() takes it
   double epsilon = 0;       // of the layer norms
   double attention_scale = 1;
@@ -39,9 +39,9 @@ struct GoldenCase {
   std::map<std::string, NamedArray> gradients;
 };
 
-// Reads tests/golden/`file_name`, such as "alternating.h5", or the file of that name in the folder
-// that the environment's MASFORMER_GOLDEN names. Throws Error with the file's path where something
-// is missing.
+// Reads the file of that name, such as "alternating.h5", in tests/golden or in the folder that the
+// environment variable MASFORMER_GOLDEN names. Throws Error with the file's path if something is
+// missing.
 GoldenCase read_golden(const std::string& file_name);
 
 }  // namespace masformer::test

@@ -1,4 +1,4 @@
-// Tests in bf16, on devices that have no products of it: what needs them is left out, and said.
+// For tests in bf16 on devices that can't multiply matrices in it: they skip such cases and say so.
 #pragma once
 
 #include <cstdio>
@@ -16,7 +16,7 @@ inline bool has_bf16() {
   return supports_matmul(Stream(device()), DType::bf16);
 }
 
-// Takes out the cases that can't be computed here.
+// Removes the cases that can't run here.
 template <class Case>
 void drop_bf16_unless_possible(std::vector<Case>& cases) {
   if (has_bf16()) return;

@@ -49,8 +49,8 @@ std::int32_t token(int step, int sample, std::int64_t place) {
   return static_cast<std::int32_t>(key % vocab);
 }
 
-// What MASFORMER_TEST_TRANSPORT names; through the host by default, so that ranks may share a
-// device.
+// The transport that MASFORMER_TEST_TRANSPORT names. The default is through the host, so that ranks
+// may share a device.
 Transport transport() {
   const char* const named = std::getenv("MASFORMER_TEST_TRANSPORT");
   return named != nullptr && named == std::string("nccl") ? Transport::nccl : Transport::mpi;

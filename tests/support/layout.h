@@ -1,4 +1,4 @@
-// Training the same small model under any layout.
+// Trains the same small model under any layout.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,7 @@ struct LayoutCase {
   std::int64_t sequence = 33;
   std::int64_t hidden = 48;
   std::int64_t heads = 8;
-  std::string spans = "full,window:5,block:8,window:16";  // and with it how many layers
+  std::string spans = "full,window:5,block:8,window:16";  // also sets the number of layers
   DType dtype = DType::f32;
   int steps = 20;
 
@@ -33,18 +33,19 @@ struct LayoutCase {
 
 std::ostream& operator<<(std::ostream& out, const LayoutCase& c);
 
-// What a test breaks on purpose in a run, to see that the comparison finds it. Nothing where empty.
+// Faults that a test makes on purpose in a run, to check that the comparison finds them.
 struct Mutation {
   std::string spans{};
   std::function<void(StageSpec&)> stage{};
-  std::function<void(const ParameterSet&)> gradients{};  // summed ones, before they are used
-  std::function<int(int)> micro_batch{};                 // which one is fed in the place of another
+  std::function<void(const ParameterSet&)>
+      gradients{};                        // called with summed gradients, before they are used
+  std::function<int(int)> micro_batch{};  // the micro-batch to use in place of another
 };
 
-// One rank of a layout, training.
+// One rank of a layout that trains.
 class LayoutRun {
  public:
-  // What makes the rank's groups, for tensors where the stream is.
+  // Makes the rank's groups, for tensors on the stream's device.
   using MakeGroups = std::function<ProcessGroups(const Stream&)>;
   LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& make_groups,
             Mutation mutation = {});
@@ -54,20 +55,20 @@ class LayoutRun {
   const Stage& stage() const { return under_test_.stage; }
   const ProcessGroups& groups() const { return groups_; }
 
-  // Moves every weight by its rounding, up or down.
+  // Moves every weight up or down by its rounding error.
   void nudge_weights();
-  // Forward and backward of a step; gradients are summed and not yet used.
+  // Forward and backward of a step. Gradients are summed, but weights are not updated.
   void forward_backward(int step);
   void update_weights(int step);
   double evaluate(int step);
   double loss() const { return loss_; }
   double norm() const { return norm_; }
-  // Whether first and last stage hold the same bits of the token table that they share.
+  // Whether both copies of a shared token table have the same bits.
   bool copies_are_equal();
 
  private:
   void feed(int step);
-  // Over all ranks, in nats a token.
+  // Mean over all ranks, in nats per token.
   double mean_loss();
 
   LayoutCase case_;
@@ -79,10 +80,10 @@ class LayoutRun {
   double loss_ = 0, norm_ = 0;
 };
 
-// The same by this rank alone, whatever the case's mesh.
+// The same on this rank alone, for any mesh of the case.
 LayoutRun on_one_rank(const LayoutCase& c);
 
-// This rank's part of a case, over all ranks of the world.
+// This rank's part of a case that runs on all ranks of the world.
 LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation = {});
 
 }  // namespace masformer::test

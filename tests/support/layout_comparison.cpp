@@ -11,14 +11,14 @@
 namespace masformer::test {
 namespace {
 
-// Calls visit(name, own numbers, the slab that they are of the global tensor) for each tensor that
-// this rank owns rows of.
+// Calls visit(name, owned numbers, their slab in the global tensor) for each tensor of which this
+// rank owns rows.
 template <class Visit>
 void for_each_owned(const ParameterSet& own, What what, const Visit& visit) {
   for (const Parameter& parameter : own) {
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       const Tensor rows = parameter.owned_rows(owned_rows(parameter, what), tensor);
-      visit(tensor.name, floats(rows), owned_part(parameter.declaration, tensor).slab);
+      visit(tensor.name, floats(rows), owned_part(parameter.spec, tensor).slab);
     }
   }
 }
@@ -43,22 +43,22 @@ double norm_of(const Floats& x) {
   return distance(x, Floats(x.size()));
 }
 
-// Gathers what is amiss.
+// Collects differences.
 class Findings {
  public:
   // |actual / expected - 1| <= bound
   void ratio(const std::string& what, double actual, double expected, double bound) {
     at_most(what, std::abs(actual / expected - 1), bound);
   }
-  // NaN is never at most anything.
+  // False for NaN.
   void at_most(const std::string& what, double value, double bound) {
     if (!(value <= bound)) found_.push_back(fmt::format("{}: {} > {}", what, value, bound));
   }
   void holds(const std::string& what, bool value) {
     if (!value) found_.push_back(what);
   }
-  // Each tensor that this rank owns rows of against the oracle's, by norm; 0 wants equal numbers.
-  // `least`: what a smaller norm counts as, where gradients cancel to nothing.
+  // Compares each tensor of which this rank owns rows with the oracle's, by norm; a bound of 0
+  // requires equal numbers. Norms below `least`, where gradients cancel, count as `least`.
   void close(const ParameterSet& own, What what, const std::map<std::string, GlobalTensor>& oracle,
              double bound, double least = 0) {
     for_each_owned(own, what, [&](const auto& name, const Floats& rows, const Hyperslab& slab) {
@@ -77,9 +77,10 @@ class Findings {
 
 namespace {
 
-// How far a layout's loss of a step may be from one rank's, relatively. Few models are so sensitive
-// that weights which start off by their rounding move a loss by a twentieth of the bound or more:
-// layouts round otherwise in every step, and were seen ten times as far off as that.
+// How far, relatively, a layout's loss of a step may be from that of one rank. Layouts round
+// differently in every step. In a few models, rounding errors of the initial weights alone move a
+// loss by a twentieth of the usual bound or more; layouts were seen to differ by ten times as much,
+// so the bound is wider there.
 double loss_bound(const LayoutCase& c, std::size_t step, double loss) {
   const double exact = one_rank_record(c).losses[step], usual = step == 0 ? 5e-7 : 5e-6;
   if (std::abs(loss / exact - 1) <= usual) return usual;
@@ -100,7 +101,7 @@ std::vector<std::string> differences_from_one_rank(const LayoutCase& c, const Mu
                    loss_bound(c, at, run.loss()));
     if (step == 0) {
       findings.ratio("gradient norm", run.norm(), oracle.norm, 1e-6);
-      // A query that sees next to no keys has next to no gradient.
+      // A query that sees hardly any keys has hardly any gradient.
       const double least = c.sequence < 5 ? 0.1 * oracle.norm : 0;
       findings.close(run.parameters(), What::gradient, oracle.gradients, 5e-6, least);
     }
@@ -127,7 +128,7 @@ std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation
     findings.ratio(fmt::format("loss of step {}", step), run.loss(),
                    exact.losses[static_cast<std::size_t>(step)], 5e-3);
     if (step == 0) {
-      // How far off the norm is, is chance: up to the whole gradient's own distance.
+      // The difference of the norms depends on chance; at most it is the norm of the difference.
       findings.ratio("gradient norm", run.norm(), exact.norm,
                      distance(one_rank.gradients, exact.gradients) / exact.norm);
       for_each_owned(run.parameters(), What::gradient,

@@ -1,5 +1,5 @@
-// The comparisons that a layout must stand: with one rank, in bf16, and with recomputation. Run by
-// all ranks of a test's world together; each returns what this rank finds amiss, a line each.
+// Comparisons that a layout must pass: with one rank, in bf16, and with recomputation. All ranks of
+// the world run them together. Each returns the differences that this rank finds, one per line.
 #pragma once
 
 #include <string>
@@ -9,14 +9,14 @@
 
 namespace masformer::test {
 
-// The same weights at the start, bit for bit; loss, gradient norm and every gradient of the first
-// step; losses over all steps and of an evaluation. The bounds are the design's.
+// Compares the initial weights bit for bit; the loss, gradient norm and every gradient of the first
+// step; the losses of all steps and of an evaluation.
 std::vector<std::string> differences_from_one_rank(const LayoutCase& c,
                                                    const Mutation& mutation = {});
-// In bf16, layouts differ by rounding: none is further from fp32 than one rank is, by more than
+// In bf16, layouts differ by rounding. None may be further from fp32 than one rank is, except by
 // chance.
 std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation& mutation = {});
-// `recompute` takes no more memory than keeping everything, and gives the same bits.
+// `recompute` must not take more memory than keeping everything, and must give the same bits.
 std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
                                                       const std::string& recompute);
 

@@ -1,4 +1,4 @@
-// Manifests of many tensors, and of many pieces, for what measures growth.
+// Manifests with many tensors and pieces, for tests of how time grows with them.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace masformer::test {
 
-// `count` tensors, each in two pieces of two files: what two tensor ranks write.
+// `count` tensors, each in two pieces in two files, which is what two tensor ranks write.
 inline Manifest many_tensors(int count) {
   Manifest manifest;
   for (int i = 0; i < count; ++i) {

@@ -1,5 +1,5 @@
-// main() of tests that several ranks run together: all ranks run every test. Rank 0 prints; other
-// ranks print their failures alone. A failure on any rank fails the program on all.
+// main() of tests that run on several ranks: all ranks run every test. Rank 0 prints everything,
+// other ranks only their failures. A failure on any rank fails the program on all ranks.
 #include <cstdio>
 #include <memory>
 
@@ -13,7 +13,7 @@
 #endif
 
 #ifdef MASFORMER_SANITIZED
-// MPI's plug-ins stay where they are, so that suppressions can tell them by their names.
+// MPI's plug-ins must stay loaded, so that suppressions can match them by name.
 extern "C" int dlclose(void* /*handle*/) {
   return 0;
 }
@@ -24,8 +24,8 @@ namespace {
 
 Communicator* the_world = nullptr;
 
-// Prints failures with the rank they happened on, and ends the job where a rank leaves a test
-// half-way (ASSERT, an exception), since the others might wait for it for ever.
+// Prints failures with their rank. Ends the job if a rank leaves a test early (ASSERT, an
+// exception), because other ranks might wait for it forever.
 class RankedPrinter : public testing::EmptyTestEventListener {
  public:
   void OnTestPartResult(const testing::TestPartResult& result) override {
@@ -39,7 +39,7 @@ class RankedPrinter : public testing::EmptyTestEventListener {
   }
 };
 
-// Before MPI is finalized: afterwards it has forgotten what it held.
+// Before MPI is finalized: afterwards its own memory looks like leaks.
 void check_for_leaks() {
 #ifdef __SANITIZE_ADDRESS__
   __lsan_do_leak_check();

@@ -1,4 +1,5 @@
-// Building up and tearing down a hundred times, on all ranks of a test's world together.
+// Tests that making and destroying something a hundred times leaves nothing behind. All ranks of
+// the world call it together.
 #pragma once
 
 #include <functional>
@@ -10,11 +11,12 @@
 
 namespace masformer::test {
 
-// Runs `cycle` a hundred times. Nothing of the system's or HDF5's may be held after the last that
-// was not when all had settled.
+// Runs `cycle` a hundred times. Afterwards the process may hold no more system and HDF5 resources
+// than after the first cycles, which fill caches.
 inline void expect_nothing_kept(const std::function<void(int)>& cycle) {
   constexpr int cycles = 100;
-  constexpr int settled = 20;  // after which MPI, HDF5 and the allocator have what they keep
+  constexpr int settled =
+      20;  // cycles after which MPI, HDF5 and the allocator have filled their caches
   ProcessResources held;
   ProcessMemory memory;
   for (int i = 0; i < cycles; ++i) {
@@ -27,7 +29,7 @@ inline void expect_nothing_kept(const std::function<void(int)>& cycle) {
   }
   const ProcessMemory after = held_memory();
   EXPECT_EQ(held_resources(), held);
-  // MPI's own tables and buffers grow a little; a kilobyte a cycle would be above the first bound.
+  // MPI's tables and buffers grow a little; a leak of a kilobyte per cycle exceeds the first bound.
   EXPECT_LE(after.heap - memory.heap, 64 << 10) << "bytes";
   EXPECT_LE(after.resident - memory.resident, 8 << 20) << "bytes";
 }

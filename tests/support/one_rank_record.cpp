@@ -10,7 +10,7 @@ namespace {
 std::map<std::string, GlobalTensor> global_tensors(const ParameterSet& parameters, What what) {
   std::map<std::string, GlobalTensor> all;
   for (const Parameter& parameter : parameters) {
-    for (const LogicalTensor& tensor : parameter.declaration.tensors) {
+    for (const LogicalTensor& tensor : parameter.spec.tensors) {
       const Tensor rows = parameter.rows(owned_rows(parameter, what), tensor);
       all[tensor.name] = {rows.dims() == 2 ? rows.dim(1) : 1, floats(rows)};
     }
@@ -35,7 +35,7 @@ OneRankRecord record(const LayoutCase& c, bool nudged) {
   return made;
 }
 
-// The case that stands for all which one rank computes alike.
+// The case that represents all cases for which one rank computes the same.
 LayoutCase of_one_rank(LayoutCase c) {
   const LayoutCase usual;
   c.mesh = Mesh{};

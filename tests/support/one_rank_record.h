@@ -1,4 +1,4 @@
-// What one rank makes of a case: the oracle that layouts are compared with.
+// What one rank computes for a case: the oracle that layouts are compared with.
 #pragma once
 
 #include <cstdint>
@@ -21,19 +21,19 @@ struct GlobalTensor {
 };
 
 struct OneRankRecord {
-  std::map<std::string, GlobalTensor> masters;    // at the start
+  std::map<std::string, GlobalTensor> masters;    // initial
   std::map<std::string, GlobalTensor> gradients;  // of the first step
-  double norm;                                    // of them all
-  std::vector<double> losses;                     // of each step, in nats a token
-  double evaluation;                              // after them
+  double norm;                                    // of all gradients
+  std::vector<double> losses;                     // of each step, in nats per token
+  double evaluation;                              // after the steps
 };
 
-// Computed by this rank alone on the first call; kept, since many layouts ask for the same. The
-// case's layout, schedule and recomputation play no part. `nudged`: of a run whose weights were
-// moved by their rounding.
+// This rank computes the record alone on the first call and keeps it, because many layouts need the
+// same one. It does not depend on the case's layout, schedule and recomputation. `nudged`: for a
+// run whose weights were moved by their rounding error.
 const OneRankRecord& one_rank_record(const LayoutCase& c, bool nudged = false);
 
-// What is compared of a parameter: this rank's rows of its fp32 master or of its summed gradient.
+// Which tensor of a parameter is compared: the owned rows of its fp32 master or summed gradient.
 enum class What { master, gradient };
 Tensor owned_rows(const Parameter& parameter, What what);
 Floats floats(const Tensor& contiguous);

@@ -1,4 +1,4 @@
-// Saying an option in each of the three ways.
+// Setting an option in each of the three ways: file, environment, command line.
 #pragma once
 
 #include <cctype>
@@ -14,7 +14,7 @@
 
 namespace masformer::test {
 
-// An environment variable for as long as the object lives.
+// Sets an environment variable while the object exists.
 class Variable {
  public:
   Variable(std::string name, const std::string& value) : name_(std::move(name)) {
@@ -33,7 +33,7 @@ inline std::string environment_name(std::string option) {
   return "MASFORMER_" + option;
 }
 
-// One option said in one of the three ways.
+// One option, set in one of the three ways.
 enum class Source : std::uint8_t { command_line, environment, file };
 
 class Said {

@@ -1,4 +1,4 @@
-// What a process holds, counted: for tests that build up and tear down.
+// Counts the resources of a process, for tests that make and destroy objects.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ inline void PrintTo(const ProcessResources& held, std::ostream* out) {
        << " HDF5 objects";
 }
 
-// Those on their way out are listed for a point after they were joined.
+// The kernel lists a thread for a moment after it was joined; exiting threads do not count.
 inline bool is_ending(const std::filesystem::path& thread) {
   std::ifstream file(thread / "stat");
   std::string text;
@@ -37,7 +37,7 @@ inline bool is_ending(const std::filesystem::path& thread) {
   std::string before;  // state, parent, group, session, terminal and its group: see proc(5)
   for (int i = 0; i < 6; ++i) words >> before;
   constexpr unsigned exiting = 4;  // PF_EXITING
-  unsigned flags = exiting;        // of one that is gone by now
+  unsigned flags = exiting;        // the value for a thread that is gone by now
   words >> flags;
   return (flags & exiting) != 0;
 }
@@ -50,8 +50,8 @@ inline ProcessResources held_resources() {
           H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL)};
 }
 
-// In bytes. Nothing with AddressSanitizer, which keeps what is freed, and finds leaks by itself,
-// nor with ThreadSanitizer, whose own notes on each address grow with what was touched.
+// In bytes. 0 with AddressSanitizer, which keeps freed memory and finds leaks itself, and with
+// ThreadSanitizer, whose own tables grow with the addresses in use.
 struct ProcessMemory {
   std::int64_t resident = 0, heap = 0;
 };

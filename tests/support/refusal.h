@@ -1,4 +1,4 @@
-// What the program says where it refuses options or input.
+// The messages with which the program refuses options or input.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace masformer::test {
 
-// The message of the UsageError that `act` throws; empty where it throws none.
+// The message of the UsageError that `act` throws; empty if it throws none.
 template <class Act>
 std::string refusal(const Act& act) {
   try {

@@ -1,5 +1,5 @@
-// Schedules for tests: all that the program knows, and simple ones of several parts per stage,
-// which prove that placements, executor and memory plans know chunks.
+// Schedules for tests: all schedules of the program, and simple ones with several parts per stage,
+// which test that placements, executor and memory plans support chunks.
 #pragma once
 
 #include <string_view>
@@ -15,7 +15,15 @@ inline Schedule evaluation(int stages, int micro_batches) {
   return forward_only(Placement::round_robin(stages), micro_batches);
 }
 
-// Each micro-batch through all chunks at once, backwards split in two, weight gradients last.
+// The functions of the program's schedules, and of evaluation.
+inline std::vector<Schedule (*)(int, int)> all_makers() {
+  std::vector<Schedule (*)(int, int)> makers{evaluation};
+  for (const ScheduleKind& kind : schedule_kinds()) makers.push_back(kind.make);
+  return makers;
+}
+
+// Each micro-batch goes through all chunks before the next one starts. Backwards are split, and all
+// weight gradients come last.
 inline Schedule split_backwards(const Placement& placement, int micro_batches) {
   Schedule schedule = empty_schedule(placement, micro_batches);
   const int chunks = placement.chunks();
@@ -33,7 +41,8 @@ inline Schedule split_backwards(const Placement& placement, int micro_batches) {
   return schedule;
 }
 
-// All forwards in evaluation's order, then each micro-batch's backward through all chunks.
+// All forwards in the order of evaluation, then the backward of each micro-batch through all
+// chunks.
 inline Schedule all_forwards_first(const Placement& placement, int micro_batches) {
   Schedule schedule = forward_only(placement, micro_batches);
   for (auto& actions : schedule.actions) {
@@ -44,13 +53,13 @@ inline Schedule all_forwards_first(const Placement& placement, int micro_batches
   return schedule;
 }
 
-// The placements of several chunks; on one stage every part hands over to the next there.
+// Placements with several chunks. On a single stage, every part hands over to the next one there.
 inline std::vector<Placement> chunked_placements(int stages) {
   return {Placement::round_robin(stages, 2), Placement::round_robin(stages, 3),
           Placement::v_shape(stages)};
 }
 
-// By name: the program's, "two chunks", "three chunks" (backwards split) and "v" (fused).
+// The program's schedule of that name, "two chunks", "three chunks" (split backwards) or "v".
 inline Schedule schedule_named(std::string_view name, int stages, int micro_batches) {
   if (name == "two chunks")
     return all_forwards_first(Placement::round_robin(stages, 2), micro_batches);

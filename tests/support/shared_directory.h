@@ -1,4 +1,4 @@
-// A temporary folder that all ranks of a test use; rank 0 owns it.
+// A temporary folder for all ranks of a test; rank 0 owns it.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// A whole model on one rank, without MPI: the oracle that every layout is held against.
+// A whole model on one rank, without MPI: the oracle for every layout.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ inline ProcessGroups alone() {
   return make_process_groups(std::make_unique<SelfCommunicator>(), Mesh{});
 }
 
-// One rank's stage of a model with the schedules that it runs; `change` may alter the
+// One rank's stage of a model with the schedules that it runs. `change` may modify the
 // specification.
 struct StageUnderTest {
   Schedule training, evaluation;

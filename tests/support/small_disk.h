@@ -11,8 +11,8 @@
 
 namespace masformer::test {
 
-// A tmpfs that this process and its children see, in a mount namespace of their own; gone with the
-// object. Requires the rights of root, and a process of one thread.
+// A tmpfs in a mount namespace of this process and its children, unmounted by the destructor.
+// Requires root and a process with one thread.
 class SmallDisk {
  public:
   explicit SmallDisk(std::int64_t bytes) {
@@ -28,7 +28,7 @@ class SmallDisk {
   SmallDisk(const SmallDisk&) = delete;
   SmallDisk& operator=(const SmallDisk&) = delete;
 
-  bool mounted() const { return mounted_; }  // false where this user may not mount
+  bool mounted() const { return mounted_; }  // false if this user may not mount
   const std::filesystem::path& path() const { return folder_.path(); }
 
  private:

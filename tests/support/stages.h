@@ -1,4 +1,4 @@
-// Every rank's stage of a model on a mesh, as described; no rank is started.
+// The specifications of all ranks' stages on a mesh; no rank is started.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ inline std::vector<RankedStage> stages_of(const ModelConfig& config, const Mesh&
   return all;
 }
 
-// Calls visit(element of the global tensor, element of the stored matrix) for each that the rank
-// holds; both row-major.
+// Calls visit(index in the global tensor, index in the stored matrix) for each element that the
+// rank holds; both row-major.
 template <class Visit>
 void for_each_held(const ParameterSpec& stored, const LogicalTensor& tensor, const Visit& visit) {
   const bool matrix = tensor.global_shape.size() == 2;
@@ -43,7 +43,7 @@ void for_each_held(const ParameterSpec& stored, const LogicalTensor& tensor, con
   }
 }
 
-// Layouts that split a model of at least five blocks and four heads in every way.
+// Meshes that split a model of at least five blocks and four heads along every axis.
 inline std::vector<Mesh> all_kinds_of_meshes() {
   return {{},
           {.pipe = 2},

@@ -1,5 +1,5 @@
-// Tensors of arbitrary bits, NaNs with payloads among them, in pieces: what checkpoint tests store
-// and expect back.
+// Tensors of arbitrary bits, including NaNs with payloads, in pieces: checkpoint tests store them
+// and expect them back.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,13 @@ namespace masformer::test {
 
 using Extents = std::vector<std::int64_t>;
 
-// The bits of the elements of `slab` of the tensor `name`; `version` makes another tensor of it.
+// The bits of `slab` of the tensor `name`. Another `version` has other bits.
 inline std::vector<std::uint32_t> synthetic_bits(const std::string& name, const Extents& shape,
                                                  const Hyperslab& slab, int version = 0) {
   const std::uint64_t stream = mix(static_cast<std::uint64_t>(version), name);
   std::vector<std::uint32_t> bits(static_cast<std::size_t>(slab.elements()));
   for (std::size_t i = 0; i < bits.size(); ++i) {
-    // From the element's place in the slab to its place in the tensor.
+    // From the index in the slab to the index in the tensor.
     auto rest = static_cast<std::int64_t>(i);
     std::int64_t place = 0;
     std::int64_t stride = 1;
@@ -37,7 +37,7 @@ inline std::vector<std::uint32_t> synthetic_bits(const std::string& name, const 
   return bits;
 }
 
-// Pieces with their memory.
+// Pieces that own their memory.
 class SyntheticPieces {
  public:
   explicit SyntheticPieces(int version = 0) : version_(version) {}
@@ -55,7 +55,7 @@ class SyntheticPieces {
   std::vector<TensorPiece> pieces_;
 };
 
-// Reads bits, not numbers: NaNs differ from themselves.
+// Compares bits, not numbers, because NaN differs from itself.
 inline std::vector<std::uint32_t> read_bits(CheckpointReader& reader, const std::string& name,
                                             const Hyperslab& slab) {
   std::vector<std::uint32_t> bits(static_cast<std::size_t>(slab.elements()));

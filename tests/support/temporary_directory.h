@@ -1,4 +1,4 @@
-// A folder that a test may fill; gone with the object.
+// A folder for a test; the destructor removes it.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// Tensors for tests: filled with numbers that depend on a seed alone, read back as doubles, and
-// compared by norm with references written in double.
+// Tensors for tests: filled with numbers that depend only on a seed, read back as doubles, and
+// compared by norm with references computed in double.
 #pragma once
 
 #include <cmath>
@@ -19,13 +19,13 @@ namespace masformer::test {
 
 using Numbers = std::vector<double>;  // row-major
 
-// The device that ops are tested on: what MASFORMER_TEST_DEVICE names, else the CPU.
+// The device to test ops on: the one that MASFORMER_TEST_DEVICE names, or the CPU.
 inline Device device() {
   static const char* const name = std::getenv("MASFORMER_TEST_DEVICE");
   return name != nullptr && name_of(Device::cuda) == name ? Device::cuda : Device::cpu;
 }
 
-// A tensor with memory of its own; passes as the view that ops take.
+// A tensor that owns its memory. It converts to the view that ops take.
 class OwnedTensor {
  public:
   explicit OwnedTensor(const Shape& shape, DType dtype = DType::f32)
@@ -39,7 +39,7 @@ class OwnedTensor {
   Tensor view_;
 };
 
-// All that lies from a tensor's first element to its last, as one row; gaps between rows included.
+// The memory from a tensor's first element to its last, including gaps between rows, as one row.
 inline Tensor extent(const Tensor& tensor) {
   std::int64_t last = 0;
   for (int dim = 0; dim < tensor.dims(); ++dim) last += (tensor.dim(dim) - 1) * tensor.stride(dim);
@@ -47,13 +47,14 @@ inline Tensor extent(const Tensor& tensor) {
                 tensor.device());
 }
 
-// Waits for all that was issued to any stream of the device, as whoever takes memory there does.
+// Waits for all work issued to any stream of the device, as an allocation there does.
 inline void wait_for_device() {
   const Arena waits(device(), Arena::alignment);
 }
 
-// What lies on a device, in host memory; it goes back when this object ends. Of the work that the
-// test issued to its own streams, what comes before this object is done before, and so on.
+// A copy of a device tensor in host memory; the destructor copies it back. Work that the test
+// issued to its own streams before is done before the copy, and work that it issues afterwards sees
+// the copy.
 class HostCopy {
  public:
   explicit HostCopy(const Tensor& tensor)
@@ -83,7 +84,7 @@ class HostCopy {
   std::vector<char> bytes_;
 };
 
-// Calls visit(float&, row-major index) for each element, whatever the strides and the device.
+// Calls visit(float&, row-major index) for each element, for any strides and device.
 template <class T = float, class Visit>
 void for_each_element(const Tensor& tensor, const Visit& visit) {
   HostCopy copied(tensor);
@@ -135,7 +136,7 @@ inline OwnedTensor normals(const Shape& shape, std::uint64_t seed, double deviat
   return tensor;
 }
 
-// NaN throughout: what an op forgets to write, or reads unasked, shows.
+// Fills a tensor with NaN, to show what an op does not write, or reads although it must not.
 inline OwnedTensor poisoned(const Shape& shape, DType dtype = DType::f32) {
   OwnedTensor tensor(shape, dtype);
   set(tensor, [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
@@ -156,8 +157,8 @@ inline OwnedTensor integers(std::int64_t count,
   return tensor;
 }
 
-// The norm of the difference over the norm of `expected`; the former where the latter is 0.
-// NaN where any number is.
+// The norm of the difference divided by the norm of `expected`, or the former alone if the latter
+// is 0. NaN if any number is.
 inline double difference(const Numbers& actual, const Numbers& expected) {
   if (actual.size() != expected.size()) return std::numeric_limits<double>::quiet_NaN();
   double apart = 0, norm = 0;

@@ -10,7 +10,7 @@
 namespace masformer::test {
 namespace {
 
-// The order of words is partly predictable, so that a model can learn something.
+// The order of words is partly predictable, so that a model can learn it.
 void write_text(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   const std::vector<std::string> words{"the",  "span", "of",   "attention", "is",   "a",

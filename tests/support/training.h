@@ -1,4 +1,4 @@
-// Small runs of `masformer train`, for tests of what a run leaves behind.
+// Small runs of `masformer train`, for tests of the files that a run writes.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@ class Scratch {
 
 struct Training {
   int tensor = 1, pipeline = 1, data = 1;
-  std::vector<std::string> options;  // after those of the small model, which they override
+  std::vector<std::string> options;  // added after those of the small model, which they override
 
   int ranks() const { return tensor * pipeline * data; }
   bool in_bf16() const { return std::ranges::count(options, "bf16") > 0; }
@@ -35,7 +35,7 @@ struct Training {
 // The command line `masformer run -n N -- train ...` for `run_dir`, a folder in `scratch`.
 std::vector<std::string> training_words(const Scratch& scratch, const std::string& run_dir,
                                         const Training& training);
-// Runs it to its end.
+// Runs it until it ends.
 Finished train(const Scratch& scratch, const std::string& run_dir, const Training& training);
 
 // The lines of a run's metrics.jsonl.

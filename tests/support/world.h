@@ -1,4 +1,4 @@
-// All ranks of a test that mpirun started (support/mpi_main.cpp owns it).
+// The group of all ranks of a test; support/mpi_main.cpp owns it.
 #pragma once
 
 #include "parallel/comm/communicator.h"

@@ -4,9 +4,11 @@
 
 namespace masformer {
 
-// In evaluation a stage waits until its output is taken. When stage 0 has sent a group of
-// micro-batches through its first chunk, one stage must be free to take the next: groups of stages
-// - 1 keep all stages busy but one, and never block each other in a ring.
+// With one chunk, all micro-batches follow each other. With several, the last stage of a chunk
+// sends to the first stage of the next, so the stages may form a ring. In evaluation a stage waits
+// until its output is taken; if all stages waited, none would take. Groups of stages - 1
+// micro-batches go through all chunks one after the other: this keeps one stage free to take, and
+// all others busy.
 Schedule forward_only(const Placement& placement, int micro_batches) {
   Schedule schedule = empty_schedule(placement, micro_batches);
   const int group = placement.chunks() == 1 ? micro_batches : std::max(placement.stages() - 1, 1);

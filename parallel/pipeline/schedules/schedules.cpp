@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
 #include <fmt/ranges.h>
 
@@ -22,16 +21,21 @@ std::span<const ScheduleKind> schedule_kinds() {
   return kinds;
 }
 
+std::vector<std::string> schedule_names() {
+  std::vector<std::string> names;
+  for (const ScheduleKind& kind : kinds) names.emplace_back(kind.name);
+  return names;
+}
+
 Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
   const auto* const found = std::ranges::find(kinds, name, &ScheduleKind::name);
   if (found != kinds.end()) return found->make(stages, micro_batches);
-  std::vector<std::string_view> names;
-  for (const ScheduleKind& kind : kinds) names.push_back(kind.name);
-  refuse("parallel.schedule={} is not a schedule: use one of {}", name, fmt::join(names, ", "));
+  refuse("parallel.schedule={} is not a schedule: use one of {}", name,
+         fmt::join(schedule_names(), ", "));
 }
 
 Schedule empty_schedule(const Placement& placement, int micro_batches) {
-  require(micro_batches >= 1, "a schedule of {} micro-batches: it must have at least 1",
+  require(micro_batches >= 1, "a schedule has {} micro-batches: it must have at least 1",
           micro_batches);
   Schedule schedule{.placement = placement, .micro_batches = micro_batches};
   schedule.actions.resize(static_cast<std::size_t>(placement.stages()));

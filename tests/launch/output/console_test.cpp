@@ -197,7 +197,8 @@ TEST(LiveLine, IsTheDefaultIfTheWrapperSaysThatAPersonWatches) {
 
 TEST(PlainLines, PrintANanWithoutASign) {
   const std::string text = printed([] {
-    Console("off", 1, 1, 9).step({.step = 1, .loss = -std::nan(""), .eval_loss = -std::nan("")});
+    Console(LiveLine::off, 1, 1, 9)
+        .step({.step = 1, .loss = -std::nan(""), .eval_loss = -std::nan("")});
   });
   EXPECT_TRUE(text.starts_with("step 1/9  loss nan  held-out nan  ")) << text;
 }

@@ -164,16 +164,15 @@ TEST(RunPlan, RefusesAPartitionOfAnotherModel) {
         "layer, so pick at most 4 stages"}},
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.partition = "3,2"; },
        2,
-       {"parallel.partition=3,2 holds 5 layers, model.layers=4 wants 4: every layer stands on "
-        "exactly one stage"}},
+       {"parallel.partition=3,2 has 5 layers, but model.layers=4: change one of them"}},
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.partition = "1,1,2"; },
        2,
-       {"parallel.partition=1,1,2 holds 3 stages, parallel.pipeline=2 wants 2: give one count a "
+       {"parallel.partition=1,1,2 has 3 counts, but parallel.pipeline=2: write one count per "
         "stage"}},
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.partition = "4,0"; },
        2,
        {"parallel.partition=4,0 holds '0', which is not a positive number of layers: write even, "
-        "auto, or one count a stage such as 7,6"}}};
+        "auto, or one count per stage, as in 7,6"}}};
   for (const Refused& refused : all) expect_refusal(refused);
 }
 
@@ -210,8 +209,7 @@ TEST(RunPlan, ReportsEveryViolationAtOnce) {
        6,
        {"model.heads=4 does not divide model.hidden=63: pick one of 1, 3, 7, 9, 21, 63",
         "parallel.tensor=3 does not divide model.heads=4: pick one of 1, 2, 4",
-        "parallel.partition=2,3 holds 5 layers, model.layers=4 wants 4: every layer stands on "
-        "exactly one stage",
+        "parallel.partition=2,3 has 5 layers, but model.layers=4: change one of them",
         "train.sequence=32 is longer than model.positions=16: raise the one or lower the other",
         "train.global_batch=8 is not a multiple of train.micro_batch=5 x parallel.data=1: use "
         "train.global_batch=10, or change the others",

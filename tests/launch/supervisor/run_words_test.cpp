@@ -58,7 +58,8 @@ TEST(RunWords, RefuseWhatCantBeStarted) {
   expect_refusal({"-n=", "--", "train"}, "run: -n  is not a whole number");
   expect_refusal({"-n", "0", "--", "train"}, "run: -n 0 is too small: start at least one rank");
   expect_refusal({"-n", "-1", "--", "train"}, "run: -n -1 is too small: start at least one rank");
-  expect_refusal({"-c4294967297", "--", "train"}, "run: -c 4294967297 is too large");
+  expect_refusal({"-c4294967297", "--", "train"},
+                 "run: -c 4294967297 is too large: at most 32768 ranks");
   expect_refusal({"-n", "2", "-np", "2", "--", "train"}, "run: the number of ranks is given twice");
   expect_refusal({"--", "train"},
                  "run: give the number of ranks, as in masformer run -n 4 -- train ...");

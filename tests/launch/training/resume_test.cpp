@@ -83,8 +83,8 @@ TEST(Resume, SkipsADamagedCheckpoint) {
   const std::string own = checkpoint(scratch, "run", 20), other = checkpoint(scratch, "whole", 20);
   const Finished sound = run({program(), "inspect", own, "--compare", other, "--verify"});
   EXPECT_EQ(sound.status, 0);
-  EXPECT_TRUE(sound.output.ends_with("worst 0.000e+00\n" + own + ": 4 files verified\n" + other +
-                                     ": 4 files verified\n"))
+  EXPECT_TRUE(sound.output.ends_with("largest difference 0.000e+00\n" + own +
+                                     ": 4 files verified\n" + other + ": 4 files verified\n"))
       << sound.output;
   const fs::path shard = fs::path(own) / "shard-00002.h5";
   std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);

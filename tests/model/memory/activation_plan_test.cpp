@@ -1,4 +1,4 @@
-// The plan of a stage's memory: no two buffers that live at the same time overlap.
+// The plan of a stage's activations: buffers that are needed at the same time do not overlap.
 #include "model/memory/activation_plan.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ ModelConfig small_model(int layers = 5) {
                               {.heads = 4}, GeluMlpSpec{80})};
 }
 
-// A stage's policy where two blocks in five recompute all, two attention and GELU.
+// With `recompute`, blocks of a stage differ in what they recompute.
 StagePolicy policy(bool recompute) {
   StagePolicy policy{.shape = {2, 24}};
   if (recompute) {
@@ -31,10 +31,11 @@ StagePolicy policy(bool recompute) {
 }
 
 struct Occupied {
-  std::int64_t begin, end, first_use, died;
+  std::int64_t begin, end;           // bytes
+  std::int64_t first_use, last_use;  // points, counted over all actions
 };
 
-// Every buffer's places and times, from the declarations alone; the point `died` is its last.
+// Where and when each buffer is needed, computed from the specifications alone.
 class Occupation {
  public:
   Occupation(const StageSpec& stage, const std::vector<Action>& actions, const ActivationPlan& plan,
@@ -55,7 +56,7 @@ class Occupation {
             const std::int64_t bytes = Arena::footprint(buffer.shape, buffer.dtype);
             all_.push_back({offset, offset + bytes, time, time});
           }
-          if (ends(buffer, point, evaluation)) all_[slot].died = time;
+          if (ends(buffer, point, evaluation)) all_[slot].last_use = time;
         }
       }
     }
@@ -85,7 +86,7 @@ class Occupation {
     return point == buffer.last_use;
   }
 
-  std::vector<std::vector<std::size_t>> open_;  // [micro-batch][buffer]: its place in all_
+  std::vector<std::vector<std::size_t>> open_;  // [micro-batch][buffer]: its index in all_
   std::vector<Occupied> all_;
 };
 
@@ -94,7 +95,8 @@ void expect_apart(const std::vector<Occupied>& all, std::int64_t peak) {
   for (std::size_t a = 0; a < all.size(); ++a) {
     highest = std::max(highest, all[a].end);
     for (std::size_t b = 0; b < a; ++b) {
-      const bool together = all[a].first_use <= all[b].died && all[b].first_use <= all[a].died;
+      const bool together =
+          all[a].first_use <= all[b].last_use && all[b].first_use <= all[a].last_use;
       const bool overlap = all[a].begin < all[b].end && all[b].begin < all[a].end;
       ASSERT_FALSE(together && overlap);
     }
@@ -102,9 +104,10 @@ void expect_apart(const std::vector<Occupied>& all, std::int64_t peak) {
   EXPECT_EQ(peak, highest);
 }
 
-// Schedules of one part per stage, and of several, which hand over to themselves where they meet.
-TEST(ActivationPlan, KeepsLivingBuffersApart) {
-  for (const char* const name : {"gpipe", "1f1b", "two chunks", "v"}) {
+TEST(ActivationPlan, NeverOverlapsBuffersThatAreNeededAtOnce) {
+  std::vector<std::string> names = schedule_names();
+  names.insert(names.end(), {"two chunks", "v"});
+  for (const std::string& name : names) {
     for (const int stages : {1, 2, 4}) {
       const Schedule training = test::schedule_named(name, stages, 6);
       const Schedule evaluation = forward_only(training.placement, 6);
@@ -127,7 +130,7 @@ TEST(ActivationPlan, KeepsLivingBuffersApart) {
   }
 }
 
-TEST(ActivationPlan, OneForwardOneBackwardNeedsLessThanGpipe) {
+TEST(ActivationPlan, TakesLessMemoryFor1F1BThanForGpipe) {
   const Mesh mesh{.pipe = 2};
   const StageSpec stage(small_model(), mesh, {.pipe = 1}, {{0, 3}, {3, 5}}, policy(false));
   const ActivationPlan all_forwards(stage.buffers, stage.program, 8, gpipe(2, 8).actions[1]);
@@ -136,9 +139,9 @@ TEST(ActivationPlan, OneForwardOneBackwardNeedsLessThanGpipe) {
   EXPECT_LT(alternating.peak() * 3, all_forwards.peak());
 }
 
-// GPipe keeps all micro-batches: one more costs what the blocks keep from forward to backward, and
-// the gaps that first fit leaves.
-TEST(ActivationPlan, KeepsOfABlockWhatItsPolicySays) {
+// GPipe keeps all micro-batches, so one more costs what the blocks keep from forward to backward,
+// plus the gaps that first fit leaves.
+TEST(ActivationPlan, KeepsWhatTheRecomputationPolicyOfABlockSays) {
   const ModelConfig model = small_model();
   const std::int64_t tokens = 48;
   const std::int64_t hidden = model.hidden, heads = 4, ffn = 80;
@@ -160,7 +163,7 @@ TEST(ActivationPlan, KeepsOfABlockWhatItsPolicySays) {
     return kept(recompute, 9) - kept(recompute, 8);
   };
   constexpr std::int64_t size_of_float = 4;
-  const std::int64_t output = hidden * tokens * size_of_float;  // until it is with the next stage
+  const std::int64_t output = hidden * tokens * size_of_float;  // until the next stage has it
   const auto expected = [&](std::int64_t per_token) {
     return model.layers() * per_token * tokens * size_of_float + output;
   };

@@ -1,6 +1,6 @@
-// Every test runs at any number of ranks, one a stage. CMake registers this file three times: with
-// MPI as it is, without eager messages, so that nothing leaves before its receiver asks, and on the
-// double of a device, where NCCL's leaves no sooner.
+// Every test runs with any number of ranks, one per stage. CMake registers this file three times:
+// with MPI as it is; with MPI without eager messages, so that no message leaves before its receiver
+// asks; and on the fake of CUDA, whose NCCL sends no sooner either.
 #include "parallel/pipeline/executor.h"
 
 #include <chrono>
@@ -24,15 +24,16 @@ using test::Way;
 using test::world;
 using Buffer = test::Cargo<float>;
 
-constexpr std::int64_t small_size = 80;  // elements; OpenMPI never holds back up to 256 bytes
+constexpr std::int64_t small_size =
+    80;  // elements; OpenMPI sends up to 256 bytes at once in any case
 
-// Elements of a message that its transport does not buffer: by MPI, a mebibyte. The double
-// of NCCL buffers nothing, and staged messages are MPI's.
+// The elements of a message that its transport does not buffer. For MPI that is a mebibyte. The
+// fake of NCCL buffers nothing; staged messages travel by MPI.
 std::int64_t large(const Way& way) {
   return way.device == Device::cpu ? 1 << 18 : 1 << 14;
 }
 
-// Part p computes y = 2 x + p + 1, so that all numbers are whole and known beforehand.
+// Part p computes y = 2 x + p + 1, so all numbers are integers and known in advance.
 float model_input(int micro_batch, std::size_t i) {
   return static_cast<float>(3 * micro_batch + static_cast<int>(i % 17));
 }
@@ -46,8 +47,8 @@ float part_output_gradient(int parts_after, int micro_batch, std::size_t i) {
   return static_cast<float>((micro_batch + 1 + static_cast<int>(i % 13)) << parts_after);
 }
 
-// Holds one buffer of each kind a micro-batch, but a single gradient for each chunk, in which the
-// input gradient takes the place of the output gradient: the least that the contract allows.
+// Has as few buffers as the contract allows: an input and an output per micro-batch, but one
+// gradient per chunk, in which the input gradient overwrites the output gradient.
 class ToyStage : public PipelineStage {
  public:
   ToyStage(const Way& way, const Schedule& schedule, int stage, std::int64_t size)
@@ -88,7 +89,8 @@ class ToyStage : public PipelineStage {
     return static_cast<std::size_t>(place);
   }
   Buffer& gradient(const Action& a) { return gradients_[static_cast<std::size_t>(a.chunk)]; }
-  // What this stage hands over to itself comes before the chunk's last gradient has left.
+  // A gradient that this stage hands over to itself arrives before the chunk's last gradient is
+  // sent, so it needs a buffer of its own.
   Buffer& output_gradient_of(const Action& action) {
     return takes_over_from(schedule_, stage_, action) ? handed_over_[slot(action)]
                                                       : gradient(action);
@@ -99,7 +101,7 @@ class ToyStage : public PipelineStage {
     const int part = schedule_.placement.part(stage_, action.chunk);
     std::vector<float>& x = inputs_[slot(action)].values();
     std::vector<float>& y = outputs_[slot(action)].values();
-    // In evaluation an output is free once its action has ended: all of them are overwritten.
+    // In evaluation an output's buffer is free when its action ends. Overwrite all of them.
     for (Buffer& other : outputs_) {
       if (evaluates()) fill(other, -1);
     }
@@ -123,7 +125,7 @@ class ToyStage : public PipelineStage {
     }
     gradient(action).values() = dy;
     gradient(action).put();
-    fill(outputs_[slot(action)], -1);  // a micro-batch's output is free from its backward on
+    fill(outputs_[slot(action)], -1);  // free from this backward on
   }
 
   static void fill(Buffer& buffer, float value) {
@@ -144,7 +146,7 @@ class ToyStage : public PipelineStage {
 
 class Executor : public test::OnEachWay {
  protected:
-  // Fewer where a double of a device carries them.
+  // Fewer on the fake of CUDA, which is slow.
   static std::vector<int> numbers_of_micro_batches() {
     if (GetParam().device == Device::cpu) return {1, 2, 3, 4, 5, 6, 7};
     return {1, 5};
@@ -167,8 +169,8 @@ void Executor::expect_right(const Schedule& schedule, std::int64_t size,
   EXPECT_LE(timing.waiting_seconds(), timing.total_seconds());
 }
 
-TEST_P(Executor, MovesTheRightNumbersUnderEverySchedule) {
-  for (const auto make : {gpipe, one_forward_one_backward, test::evaluation}) {
+TEST_P(Executor, SendsTheRightNumbersUnderEverySchedule) {
+  for (const auto make : test::all_makers()) {
     for (const int micro_batches : numbers_of_micro_batches()) {
       const Schedule schedule = make(world().size(), micro_batches);
       for (const std::int64_t size : {std::int64_t{0}, small_size, large(GetParam())}) {
@@ -178,9 +180,9 @@ TEST_P(Executor, MovesTheRightNumbersUnderEverySchedule) {
   }
 }
 
-// Where neighbours are late, messages stay with their senders, whose buffers must wait for them.
-TEST_P(Executor, LeavesBuffersAloneUntilTheyAreSent) {
-  for (const auto make : {gpipe, one_forward_one_backward, test::evaluation}) {
+// If a neighbour is late, a message stays in its sender's buffer.
+TEST_P(Executor, DoesNotReuseABufferBeforeItIsSent) {
+  for (const auto make : test::all_makers()) {
     for (const int late : {0, 1}) {
       const bool is_late = world().rank() % 2 == late;
       expect_right(make(world().size(), 5), large(GetParam()),
@@ -209,8 +211,8 @@ bool is_valid(const Schedule& schedule) {
   return true;
 }
 
-// What validate() accepts must not hang, however odd: schedules shuffled by swaps of neighbours.
-TEST_P(Executor, RunsWhateverIsValid) {
+// Shuffles schedules by swapping neighbouring actions. Whatever validate() accepts must not hang.
+TEST_P(Executor, RunsEveryShuffledScheduleThatIsValid) {
   std::mt19937 random(7);  // the same on all ranks
   const auto below = [&](std::size_t end) { return random() % end; };
   const int trials = GetParam().device == Device::cpu ? 12 : 4;
@@ -231,12 +233,12 @@ TEST_P(Executor, RunsWhateverIsValid) {
     ran += schedule.actions != original.actions;
     expect_right(schedule, trial % 4 < 2 ? small_size : large(GetParam()) / 16);
   }
-  EXPECT_GE(ran, trials / 2) << "most shuffled schedules are no others";
+  EXPECT_GE(ran, trials / 2) << "most shuffled schedules equal the original";
 }
 
-// Staged messages are held in memory of their own; others are not.
+// Only staged messages need memory of their own.
 TEST_P(Executor, HoldsAsManyMessagesAsPlanned) {
-  if (world().size() == 1) GTEST_SKIP() << "nobody to send to";
+  if (world().size() == 1) GTEST_SKIP() << "needs another rank";
   constexpr std::int64_t message = small_size * 4;  // bytes, a multiple of the alignment
   for (const Schedule& schedule :
        {gpipe(world().size(), 5), one_forward_one_backward(world().size(), 5),
@@ -251,11 +253,11 @@ TEST_P(Executor, HoldsAsManyMessagesAsPlanned) {
   }
 }
 
-TEST_P(Executor, CountsTheTimeSpentWaiting) {
-  if (world().size() == 1) GTEST_SKIP() << "nobody to wait for";
+TEST_P(Executor, MeasuresTheTimeSpentWaiting) {
+  if (world().size() == 1) GTEST_SKIP() << "needs another rank";
   const bool on_host = GetParam().device == Device::cpu;
   if (!on_host && !GetParam().nccl()) {
-    GTEST_SKIP() << "the host waits, and a double of a device comes to no point meanwhile";
+    GTEST_SKIP() << "the host waits here, and the fake of CUDA runs no stream meanwhile";
   }
   const Schedule schedule = gpipe(world().size(), 1);
   ToyStage stage(GetParam(), schedule, world().rank(), small_size);
@@ -264,15 +266,15 @@ TEST_P(Executor, CountsTheTimeSpentWaiting) {
   const StepTiming timing = execute(stream(), schedule, pipe(), stage);
   if (world().rank() == 1 && on_host) {
     EXPECT_GE(timing.total_seconds() - timing.waiting_seconds(), 0.2)
-        << "its own work is no waiting";
+        << "own work must not count as waiting";
   } else if (world().rank() != 1) {
     EXPECT_GE(timing.waiting_seconds(), 0.05);
   }
 }
 
-// A failure passes at once: its messages under way are let go, though nobody ever takes them.
-TEST_P(Executor, AFailingStageDoesNotWaitForItsMessages) {
-  // Its groups keep the messages that nobody takes.
+// A failure is thrown at once, although no rank ever takes the messages that are in flight.
+TEST_P(Executor, DoesNotWaitForMessagesWhenAStageFails) {
+  // Groups of its own, because they keep the messages that no rank takes.
   const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
   const Schedule schedule = gpipe(world().size(), 2);
   ToyStage stage(GetParam(), schedule, world().rank(), large(GetParam()));
@@ -286,8 +288,8 @@ TEST_P(Executor, AFailingStageDoesNotWaitForItsMessages) {
   world().barrier();
 }
 
-// The other registrations prove nothing about hangs unless this holds.
-TEST_P(Executor, HasMessagesThatWaitForTheirReceiver) {
+// A precondition: without it, the tests above prove nothing about deadlocks.
+TEST_P(Executor, RunsOnATransportThatDoesNotBuffer) {
   if ((std::getenv("MASFORMER_TEST_RENDEZVOUS") == nullptr && !GetParam().nccl()) ||
       world().size() == 1) {
     GTEST_SKIP() << "small messages may leave early";
@@ -300,13 +302,13 @@ TEST_P(Executor, HasMessagesThatWaitForTheirReceiver) {
     world().barrier();
     send.wait();
   } else {
-    pipe();  // made by all ranks at once
+    pipe();  // all ranks make it together
     world().barrier();
     if (world().rank() == 1) pipe().receive(message, 0).wait();
   }
 }
 
-TEST_P(Executor, RefusesAScheduleOfOtherStages) {
+TEST_P(Executor, RefusesAScheduleForAnotherNumberOfStages) {
   const Schedule schedule = gpipe(world().size() + 1, 1);
   ToyStage stage(GetParam(), schedule, world().rank(), small_size);
   EXPECT_THROW(execute(stream(), schedule, pipe(), stage), Error);

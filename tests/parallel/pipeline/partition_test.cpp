@@ -41,7 +41,7 @@ void expect_words(const std::string& message, std::initializer_list<std::string_
   }
 }
 
-TEST(EvenPartition, HoldsEveryLayerOnceAndDiffersByOne) {
+TEST(EvenPartition, HoldsEveryLayerOnceInRangesThatDifferByAtMostOne) {
   for (int layers = 1; layers <= 30; ++layers) {
     for (int stages = 1; stages <= std::min(layers, 8); ++stages) {
       const Partition partition = even_partition(layers, stages);
@@ -55,7 +55,7 @@ TEST(EvenPartition, HoldsEveryLayerOnceAndDiffersByOne) {
   }
 }
 
-TEST(EvenPartition, TwentyFourLayersOnFiveStages) {
+TEST(EvenPartition, PrintsItsRanges) {
   EXPECT_EQ(to_string(even_partition(24, 5)[1]), "layers 5-9");
   EXPECT_EQ(to_string(even_partition(3, 2)[1]), "layer 2");
 }
@@ -69,16 +69,16 @@ TEST(EvenPartition, RefusesFewerLayersThanStages) {
   expect_words(refusal("even", 3, 4), {"model.layers=3", "parallel.pipeline=4", "at most 3"});
 }
 
-TEST(GivenPartition, IsTakenAsItStands) {
+TEST(GivenPartition, HoldsTheGivenCounts) {
   EXPECT_EQ(sizes_of(make_partition("7,6,6,5", 24, 4)), (std::vector<int>{7, 6, 6, 5}));
   EXPECT_EQ(sizes_of(make_partition(" 1, 2 ", 3, 2)), (std::vector<int>{1, 2}));
   EXPECT_EQ(sizes_of(make_partition("24", 24, 1)), (std::vector<int>{24}));
   expect_every_layer_once(make_partition("1,1,22", 24, 3), 24, 3);
 }
 
-TEST(GivenPartition, IsRefusedWithItsValues) {
+TEST(GivenPartition, RefusesWrongCountsAndNamesThem) {
   expect_words(refusal("8,8,9", 24, 3), {"8,8,9", "25 layers", "model.layers=24"});
-  expect_words(refusal("12,12", 24, 3), {"12,12", "2 stages", "parallel.pipeline=3"});
+  expect_words(refusal("12,12", 24, 3), {"12,12", "2 counts", "parallel.pipeline=3"});
   for (const std::string_view text : {"24,0", "-1,25", "12,x", "12,", ",24", "", "12;12", "12.0,12",
                                       "1 2,12", "99999999999,1", "2000000000,2"}) {
     expect_words(refusal(text, 24, 2), {"parallel.partition=", "positive number of layers"});

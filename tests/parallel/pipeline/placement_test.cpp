@@ -9,7 +9,7 @@ namespace {
 
 using Parts = std::vector<std::vector<int>>;
 
-TEST(Placement, FindsEachPartWhereItIs) {
+TEST(Placement, FindsTheStageAndChunkOfEachPart) {
   for (int stages = 1; stages <= 5; ++stages) {
     for (const Placement& placement :
          {Placement::round_robin(stages), Placement::round_robin(stages, 3),
@@ -27,13 +27,13 @@ TEST(Placement, FindsEachPartWhereItIs) {
   }
 }
 
-TEST(Placement, HasTheShapesOfThePapers) {
+TEST(Placement, EqualsTheFiguresOfThePapers) {
   EXPECT_EQ(Placement::round_robin(3), Placement(Parts{{0}, {1}, {2}}));
   EXPECT_EQ(Placement::round_robin(2, 2), Placement(Parts{{0, 2}, {1, 3}}));
   EXPECT_EQ(Placement::v_shape(3), Placement(Parts{{0, 5}, {1, 4}, {2, 3}}));
 }
 
-TEST(Placement, RefusesPartsThatAreMissingDoubledOrOutOfOrder) {
+TEST(Placement, RefusesMissingRepeatedOrUnorderedParts) {
   for (const Parts& parts : {Parts{}, Parts{{}}, Parts{{0}, {0}}, Parts{{0, 1}, {2}},
                              Parts{{0, 2}, {1, 4}}, Parts{{-1}}, Parts{{1, 0}}}) {
     EXPECT_THROW(Placement{parts}, Error);

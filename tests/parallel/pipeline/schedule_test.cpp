@@ -36,7 +36,7 @@ void expect_words(const std::string& message, std::initializer_list<std::string>
   }
 }
 
-// The most micro-batches whose forward is done and whose backward is not.
+// The most micro-batches that are between their forward and their backward.
 int peak_in_flight(const std::vector<Action>& actions) {
   int held = 0;
   int peak = 0;
@@ -53,10 +53,10 @@ void for_all_sizes(const std::function<void(int stages, int micro_batches)>& che
   }
 }
 
-TEST(Schedule, AllThatAreMadeAreValid) {
+TEST(Schedule, IsValidInEveryKindAndSize) {
   for_all_sizes([](int stages, int m) {
-    std::vector<Schedule> all{evaluation(stages, m)};
-    for (const ScheduleKind& kind : schedule_kinds()) all.push_back(kind.make(stages, m));
+    std::vector<Schedule> all;
+    for (const auto make : test::all_makers()) all.push_back(make(stages, m));
     for (const Placement& placement : test::chunked_placements(stages)) {
       all.push_back(forward_only(placement, m));
       all.push_back(test::split_backwards(placement, m));
@@ -69,7 +69,7 @@ TEST(Schedule, AllThatAreMadeAreValid) {
   });
 }
 
-TEST(Schedule, HoldsAsManyMicroBatchesAsPromised) {
+TEST(Schedule, HoldsTheDocumentedNumberOfMicroBatches) {
   for_all_sizes([](int stages, int m) {
     Schedule all = gpipe(stages, m);
     Schedule few = one_forward_one_backward(stages, m);
@@ -80,7 +80,7 @@ TEST(Schedule, HoldsAsManyMicroBatchesAsPromised) {
   });
 }
 
-TEST(Schedule, OneForwardOneBackwardByHand) {
+TEST(Schedule, OneForwardOneBackwardEqualsAListWrittenByHand) {
   const Schedule schedule = one_forward_one_backward(2, 3);
   const auto F = [](int i) { return Action{ActionKind::forward, i, 0}; };
   const auto B = [](int i) { return Action{ActionKind::backward, i, 0}; };
@@ -88,7 +88,7 @@ TEST(Schedule, OneForwardOneBackwardByHand) {
   EXPECT_EQ(schedule.actions[1], (std::vector<Action>{F(0), B(0), F(1), B(1), F(2), B(2)}));
 }
 
-TEST(Schedule, IsFoundByName) {
+TEST(Schedule, IsMadeByItsName) {
   for (const ScheduleKind& kind : schedule_kinds()) {
     EXPECT_EQ(make_schedule(kind.name, 3, 4).actions, kind.make(3, 4).actions) << kind.name;
   }
@@ -98,8 +98,8 @@ TEST(Schedule, IsFoundByName) {
   EXPECT_THROW(evaluation(1, 0), Error);
 }
 
-TEST(Schedule, EveryDroppedOrDoubledActionIsRefused) {
-  for (const auto make : {gpipe, one_forward_one_backward, evaluation}) {
+TEST(Schedule, RefusesMissingAndRepeatedActions) {
+  for (const auto make : test::all_makers()) {
     for (int stages = 1; stages <= 4; ++stages) {
       const Schedule good = make(stages, 5);
       for (int stage = 0; stage < stages; ++stage) {
@@ -119,7 +119,7 @@ TEST(Schedule, EveryDroppedOrDoubledActionIsRefused) {
   }
 }
 
-TEST(Schedule, EveryMisorderingOnAStageIsRefused) {
+TEST(Schedule, RefusesBackwardBeforeForwardAndOtherWrongOrders) {
   for (const auto make : {gpipe, one_forward_one_backward}) {
     for (int stages = 1; stages <= 4; ++stages) {
       const Schedule good = make(stages, 5);
@@ -150,8 +150,8 @@ TEST(Schedule, EveryMisorderingOnAStageIsRefused) {
   }
 }
 
-TEST(Schedule, WhatCannotRunToItsEndIsRefused) {
-  // Each stage alone is in order, but the first wants a gradient before it feeds the second.
+TEST(Schedule, RefusesStagesThatWaitForEachOther) {
+  // Each stage is in order, but stage 0 waits for a gradient before it sends stage 1 an input.
   Schedule schedule = one_forward_one_backward(2, 2);
   schedule.actions[0] = one_forward_one_backward(1, 2).actions[0];
   schedule.actions[1] = gpipe(1, 2).actions[0];
@@ -159,7 +159,7 @@ TEST(Schedule, WhatCannotRunToItsEndIsRefused) {
                                    "backward of micro-batch 0", "forward of micro-batch 1"});
 }
 
-// Two chunks on two stages, all micro-batches of a chunk before the next chunk.
+// Two chunks on two stages: all micro-batches of one chunk, then all of the next.
 Schedule chunk_after_chunk(int micro_batches) {
   Schedule schedule = empty_schedule(Placement::round_robin(2, 2), micro_batches);
   for (auto& actions : schedule.actions) {
@@ -173,17 +173,17 @@ Schedule chunk_after_chunk(int micro_batches) {
   return schedule;
 }
 
-TEST(Schedule, LinksHoldNothing) {
+TEST(Schedule, RefusesWhatRunsOnlyIfLinksBuffer) {
   EXPECT_EQ(refusal(chunk_after_chunk(1)), "accepted");
   EXPECT_EQ(refusal(chunk_after_chunk(2)), "accepted");
-  // The second stage's first result waits for the first stage, which waits to be rid of its third.
+  // Stage 1 waits for stage 0 to take its first result, and stage 0 for stage 1 to take its third.
   expect_words(refusal(chunk_after_chunk(3)), {"does not run to its end", "stage 0", "to take"});
 }
 
-TEST(Schedule, WhatAStageHandsOverToItselfComesInOrder) {
+TEST(Schedule, RefusesAPartBeforeThePartOfTheSameStageThatFeedsIt) {
   const Schedule good = test::all_forwards_first(Placement::v_shape(2), 2);
   EXPECT_EQ(refusal(good), "accepted");
-  Schedule bad = good;  // the upper part of the last stage before the lower
+  Schedule bad = good;  // the last stage runs its second part before its first
   auto& actions = on_stage(bad, 1);
   std::iter_swap(std::ranges::find(actions, Action{ActionKind::forward, 0, 0}),
                  std::ranges::find(actions, Action{ActionKind::forward, 0, 1}));

@@ -128,11 +128,11 @@ TEST(File, FailuresNameTheFileTheReasonAndTheRemedy) {
        "2: can't open " + at + "none: No such file or directory"},
       {[&] { File(folder / "short/x", O_WRONLY | O_CREAT); },
        "1: can't create " + at +
-           "short/x: Not a directory: choose another folder, or move the "
+           "short/x: Not a directory: choose another folder, or move "
            "away the file that is in its path"},
       {[&] { create_folder(folder / "short"); },
        "1: can't create " + at +
-           "short: File exists: choose another folder, or move the file "
+           "short: File exists: choose another folder, or move away the "
            "file that is in its path"},
       {[&] { File(folder / "short", O_RDONLY).read_at(2, block); },
        "1: " + at + "short ends at byte 5: it was cut off"},
