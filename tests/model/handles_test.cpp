@@ -1,5 +1,5 @@
 // A stage frees everything that it holds: arenas, groups, the messages of its sums. It is made, run
-// for a step and destroyed a hundred times, after which nothing may be left.
+// for a step and destroyed many times, after which nothing may be left.
 #include <vector>
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// What owns handles gives them back: built up and torn down a hundred times, nothing is left, be it
+// What owns handles gives them back: built up and torn down many times, nothing is left, be it
 // MPI's, HDF5's or the system's, whether all went well or an exception passed.
 #include <array>
 #include <functional>
