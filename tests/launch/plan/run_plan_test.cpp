@@ -111,8 +111,8 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
        {"train.recompute has \"all\": write none, selective or block"}},
       {[](Options& o) { o.train.recompute = "none,block*2"; },
        1,
-       {"train.recompute=none,block*2 has 3 entries for 4 layers: write one for all, or one a "
-        "layer"}}};
+       {"train.recompute=none,block*2 has 3 entries for 4 layers: write one for all, or one "
+        "per layer"}}};
   for (const Refused& refused : all) expect_refusal(refused);
   Options options = small_run();
   EXPECT_EQ(refusal([&] { make_run_plan(options, 1, 0); }), "model.vocab=0 must be at least 1");
