@@ -47,6 +47,7 @@ struct TokenStoreWriter::State {
   State(fs::path store_path, std::string tokenizer, std::int64_t vocabulary);
   State(const State&) = delete;
   State& operator=(const State&) = delete;
+  ~State() = default;
   void flush();
   void write_store(const data::HeldSignals& signals) const;
   void copy_tokens(io::File& store, std::int64_t offset, const data::HeldSignals& signals) const;

@@ -18,6 +18,7 @@ class TrainingData {
   TrainingData(Job& job, const Options& options, const TokenStore& store);
   TrainingData(const TrainingData&) = delete;
   TrainingData& operator=(const TrainingData&) = delete;
+  ~TrainingData() = default;
 
   const Split& train() const { return train_; }
   const Split& held_out() const { return held_out_; }
