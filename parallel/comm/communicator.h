@@ -1,11 +1,11 @@
-// A group of ranks that talk to each other. Operations are started in the same order by all
-// ranks of the group, by one thread of each, and return events: nothing is promised about the
-// tensors before the event is waited for. Tensors are contiguous; the dtypes are fp32, bf16 (summed
-// in fp32; it has no maxima), fp64, int32.
+// A group of ranks that exchange tensors. All ranks of the group start the same operations in the
+// same order, each from one thread. An operation returns a Request; the contents of its tensors are
+// unspecified until that is waited for. Tensors are contiguous; the dtypes are fp32, bf16 (summed
+// in fp32; without maxima), fp64, int32.
 //
-// A tensor on a device is taken as what has been issued to the rank's compute Stream leaves it, and
-// its event orders that stream (event.h). Where other transports than MPI promise less about sums,
-// they say so.
+// An operation on a device tensor runs behind the work issued to the rank's compute Stream so far,
+// and waiting for its request orders that stream (request.h). Transports that promise less about
+// sums than MPI document it.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +63,7 @@ class Communicator {
   virtual SentBytes sent_bytes() const = 0;
   // Bytes of host memory that this rank holds for the group's work: none at first, and
   // reduce_scatter_memory(size) from the first reduce-scatter or sum in bf16 on; staging adds to it
-  // (staged_communicator.h). Without MPI's own and NCCL's, which is on the device.
+  // (staged/communicator.h). Without MPI's own and NCCL's, which is on the device.
   virtual std::int64_t working_memory() const = 0;
 };
 

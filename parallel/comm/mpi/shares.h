@@ -1,5 +1,5 @@
 // Reduce-scatter and all-gather of a tensor's rows by messages between all pairs of ranks; private
-// to the mpi_*.cpp files.
+// to this folder.
 //
 // Own algorithms, not MPI_Ireduce_scatter: sums are added in the order of ranks whatever the sizes,
 // and land where their rows stand.

@@ -1,4 +1,4 @@
-// What the mpi_*.cpp files share; no other file includes it, tests apart.
+// What the files of this folder share; only they and tests include it.
 #pragma once
 
 #include <cstdint>

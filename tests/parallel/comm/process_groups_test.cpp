@@ -148,7 +148,7 @@ TEST_P(Counts, SentBytesAreTheClosedForm) {
   grows_by(send, 0);
 }
 
-// What is taken once is taken again: see staged_communicator.h.
+// What is taken once is taken again: see staged/communicator.h.
 TEST_P(Counts, WorkingMemoryIsThePlan) {
   const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
   const int ranks = world().size();
