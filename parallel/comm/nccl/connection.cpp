@@ -126,7 +126,10 @@ masformer::Request NcclConnection::start(const char* operation, const Calls& cal
   require_healthy();
   forget_ended();
   operation_ = operation;
-  UnderWay started{operation, std::make_unique<cuda::Event>(), std::make_shared<cuda::Event>()};
+  UnderWay started{operation,
+                   {Clock::now(), timeout_},
+                   std::make_unique<cuda::Event>(),
+                   std::make_shared<cuda::Event>()};
   started.begin->record(handle_of(compute_));
   started.begin->stream_wait(stream_);
   Group group;
@@ -138,19 +141,19 @@ masformer::Request NcclConnection::start(const char* operation, const Calls& cal
 }
 
 void NcclConnection::forget_ended() {
-  for (; !under_way_.empty() && under_way_.front().end->done(); under_way_.pop_front()) {
-    stuck_since_.reset();
-  }
+  while (!under_way_.empty() && under_way_.front().end->done()) under_way_.pop_front();
 }
 
 void NcclConnection::finish(ncclResult_t status) {
   const Clock::time_point begin = Clock::now();
   while (status == ncclInProgress) {
-    if (Clock::now() - begin > timeout_) {
+    std::this_thread::yield();
+    // Read before the query, so that a pause of this process after it does not count.
+    const bool late = Clock::now() - begin > timeout_;
+    nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
+    if (late && status == ncclInProgress) {
       break_off(fmt::format("did not get ready in {} s", timeout_.count()));
     }
-    std::this_thread::yield();
-    nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
   }
   if (status != ncclSuccess) {
     break_off(fmt::format("failed: {}; {}", ncclGetErrorString(status), ncclGetLastError(comm_)));
@@ -164,17 +167,19 @@ void NcclConnection::require_healthy() {
   if (status != ncclInProgress) finish(status);
 }
 
-void NcclConnection::check() {
+Deadline* NcclConnection::check() {
   require_healthy();
   forget_ended();
-  if (under_way_.empty() || !under_way_.front().begin->done()) return stuck_since_.reset();
-  const Clock::time_point now = Clock::now();
-  if (!stuck_since_) stuck_since_ = now;
-  if (now - *stuck_since_ > timeout_) {
-    operation_ = under_way_.front().operation;
-    break_off(fmt::format("did not end in {} s: a rank has stopped or the network is down",
-                          timeout_.count()));
-  }
+  if (under_way_.empty()) return nullptr;
+  UnderWay& first = under_way_.front();
+  first.deadline.reached = first.begin->done();
+  return &first.deadline;
+}
+
+void NcclConnection::fail_overdue() {
+  operation_ = under_way_.front().operation;
+  break_off(fmt::format("did not end in {} s: a rank has stopped or the network is down",
+                        timeout_.count()));
 }
 
 void NcclConnection::break_off(const std::string& why) {

@@ -6,9 +6,9 @@
 #include <functional>
 #include <memory>
 #include <nccl.h>
-#include <optional>
 #include <string>
 
+#include "parallel/comm/nccl/deadline.h"
 #include "parallel/comm/request.h"
 #include "runtime/cuda/event.h"
 #include "runtime/stream.h"
@@ -46,20 +46,21 @@ class NcclConnection final : public std::enable_shared_from_this<NcclConnection>
   // the first ones, which connect ranks, make the host wait for others. `operation` must live on.
   masformer::Request start(const char* operation, const Calls& calls);
 
-  // Throws Error where an operation failed, or has been at work for too long; all connections of
-  // the stream are given up then. One that waits for another connection's is not at work: whoever
-  // waits checks them all.
-  void check();
+  // Throws Error if an operation failed. Returns the deadline of the first unfinished operation,
+  // which the connection owns until that ends; null if none is unfinished.
+  Deadline* check();
+  // Throws Error, after aborting all connections of the stream: the first unfinished operation is
+  // late.
+  [[noreturn]] void fail_overdue();
   // Ends what is under way, with no result. Within a group of NCCL's, see live_connections.h.
   void abort() noexcept;
 
  private:
-  using Clock = std::chrono::steady_clock;
   class Operation;
-  // From when the compute stream has brought what it needs.
   struct UnderWay {
     const char* operation;
-    std::unique_ptr<cuda::Event> begin;
+    Deadline deadline;
+    std::unique_ptr<cuda::Event> begin;  // the compute stream reaches the start of the operation
     std::shared_ptr<cuda::Event> end;
   };
 
@@ -79,8 +80,7 @@ class NcclConnection final : public std::enable_shared_from_this<NcclConnection>
   cudaStream_t stream_ = nullptr;
   ncclComm_t comm_ = nullptr;  // none once aborted
   const char* operation_ = "";
-  std::deque<UnderWay> under_way_;                // in their order; some may have ended
-  std::optional<Clock::time_point> stuck_since_;  // none where the first of them has not begun
+  std::deque<UnderWay> under_way_;  // in the order of their starts; some may have ended
   std::string failure_;
   Unwinding unwinding_;
 };

@@ -5,7 +5,19 @@
 namespace masformer::nccl {
 
 void LiveConnections::check() {
-  for (NcclConnection* const each : all_) each->check();
+  const Clock::time_point before = Clock::now();
+  std::vector<Deadline*> deadlines;
+  std::vector<NcclConnection*> waiting;
+  for (NcclConnection* const each : all_) {
+    Deadline* const deadline = each->check();
+    if (deadline == nullptr) continue;
+    deadlines.push_back(deadline);
+    waiting.push_back(each);
+  }
+  const Deadline* const overdue = find_overdue(deadlines, before, Clock::now());
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
+    if (deadlines[i] == overdue) waiting[i]->fail_overdue();
+  }
 }
 
 // In a group all are told to stop before the first one's memory is given back.
