@@ -4,7 +4,9 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <fcntl.h>
 #include <poll.h>
+#include <string>
 #include <unistd.h>
 #include <utility>
 
@@ -13,6 +15,14 @@ namespace {
 
 // With this much waiting for the sink, reading pauses, and mpirun keeps the rest.
 constexpr std::size_t max_pending = 16 << 20;  // bytes
+
+// A terminal opened again, for writing that does not block; -1 for anything else. The given
+// descriptor can't be made non-blocking: other processes share it.
+int open_terminal_again(int sink) {
+  if (isatty(sink) == 0) return -1;
+  const std::string path = "/proc/self/fd/" + std::to_string(sink);
+  return open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
 
 // A broken descriptor is writable, too: the write tells what is wrong with it.
 bool is_writable(int descriptor) {
@@ -23,14 +33,18 @@ bool is_writable(int descriptor) {
 }  // namespace
 
 StreamRelay::StreamRelay(int source, int sink, Filter filter)
-    : source_(source), sink_(sink), filter_(std::move(filter)) {}
+    : source_(source),
+      own_sink_(open_terminal_again(sink)),
+      sink_(own_sink_ >= 0 ? own_sink_ : sink),
+      filter_(std::move(filter)) {}
 
 StreamRelay::~StreamRelay() {
   if (source_ >= 0) close(source_);
+  if (own_sink_ >= 0) close(own_sink_);
 }
 
 int StreamRelay::awaited_source() const {
-  return pending_.size() < max_pending ? source_ : -1;
+  return pending_size() < max_pending ? source_ : -1;
 }
 
 void StreamRelay::receive() {
@@ -51,19 +65,27 @@ void StreamRelay::add(std::string_view text) {
 }
 
 void StreamRelay::send() {
-  while (!pending_.empty() && is_writable(sink_)) {
-    // A pipe that is writable takes this much without blocking.
-    const std::size_t size = std::min<std::size_t>(pending_.size(), PIPE_BUF);
-    const ssize_t written = write(sink_, pending_.data(), size);
+  while (pending_size() > 0 && is_writable(sink_)) {
+    // A pipe or a socket that is writable takes this much without blocking; a terminal may not.
+    const std::size_t size = std::min<std::size_t>(pending_size(), PIPE_BUF);
+    const ssize_t written = write(sink_, pending_.data() + sent_, size);
     if (written >= 0) {
-      pending_.erase(0, static_cast<std::size_t>(written));
+      drop(static_cast<std::size_t>(written));
     } else if (errno == EAGAIN || errno == EINTR) {
       return;
     } else {
       error_ = errno;
-      pending_.clear();
+      drop(pending_size());
     }
   }
+}
+
+// Moves what remains only when it is the smaller half, so that a byte is moved once on average.
+void StreamRelay::drop(std::size_t size) {
+  sent_ += size;
+  if (sent_ < pending_.size() - sent_) return;
+  pending_.erase(0, sent_);
+  sent_ = 0;
 }
 
 }  // namespace masformer

@@ -2,9 +2,11 @@
 //
 // mpirun aborts its job if a stream of its own breaks, so it gets a pipe that never does, and the
 // wrapper drops what its own stream does not accept. Nothing here blocks: a reader that has stopped
-// reading must not delay a signal, nor stop the job.
+// reading must not delay a signal, nor stop the job. The exception is a terminal that this process
+// may not open, such as another user's.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -24,7 +26,7 @@ class StreamRelay {
 
   // The descriptors to poll, for input and for output; -1 where there is nothing to wait for.
   int awaited_source() const;
-  int awaited_sink() const { return pending_.empty() ? -1 : sink_; }
+  int awaited_sink() const { return pending_size() == 0 ? -1 : sink_; }
 
   void receive();                   // reads what has arrived
   void add(std::string_view text);  // behind what was read, past the filter
@@ -34,9 +36,15 @@ class StreamRelay {
   int error() const { return error_; }
 
  private:
-  int source_, sink_;
+  std::size_t pending_size() const { return pending_.size() - sent_; }
+  void drop(std::size_t size);  // the first bytes of what is pending
+
+  int source_;
+  int own_sink_;  // a terminal as sink, opened again so that it does not block; or -1
+  int sink_;      // what is written to
   Filter filter_;
-  std::string pending_;  // to be written
+  std::string pending_;   // from `sent_` on, it is to be written
+  std::size_t sent_ = 0;  // bytes
   int error_ = 0;
 };
 

@@ -5,7 +5,9 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 #include <fcntl.h>
+#include <pty.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -96,6 +98,47 @@ TEST(StreamRelay, WaitsForASlowReaderWithoutBlocking) {
   }
   EXPECT_EQ(seen, sent);
   EXPECT_EQ(relay.awaited_sink(), -1);
+}
+
+// A terminal is writable as soon as it has room for one byte, and a write of more blocks.
+TEST(StreamRelay, WaitsForAStoppedTerminalWithoutBlocking) {
+  int reader = -1, terminal = -1;
+  ASSERT_EQ(openpty(&reader, &terminal, nullptr, nullptr, nullptr), 0);
+  alarm(20);  // ends this test where it blocks
+  std::string seen(1 << 20, '\0');
+  {
+    Pipe source(O_NONBLOCK);
+    StreamRelay relay(source.release_read(), terminal, unchanged);
+    for (int line = 0; line < 5000; ++line) relay.add(std::string(79, 'x') + "\n");
+    relay.send();
+    EXPECT_GE(relay.awaited_sink(), 0);
+    std::size_t size = 0;
+    while (relay.awaited_sink() >= 0) {
+      const ssize_t taken = read(reader, seen.data() + size, 5000);
+      ASSERT_GT(taken, 0);
+      size += static_cast<std::size_t>(taken);
+      relay.send();
+    }
+    EXPECT_EQ(relay.error(), 0);
+    EXPECT_GT(size, 5000u * 70);
+  }
+  EXPECT_EQ(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);  // other processes write to it, too
+  alarm(0);
+  close(reader);
+  close(terminal);
+}
+
+// Moving the rest at each write would move half a terabyte.
+TEST(StreamRelay, SendsMuchTextInLinearTime) {
+  Pipe source(O_NONBLOCK);
+  const int sink = open("/dev/null", O_WRONLY);
+  StreamRelay relay(source.release_read(), sink, unchanged);
+  const auto begin = std::clock();
+  relay.add(std::string(64 << 20, 'x'));
+  relay.send();
+  EXPECT_EQ(relay.awaited_sink(), -1);
+  EXPECT_LT(std::clock() - begin, 5 * CLOCKS_PER_SEC);
+  close(sink);
 }
 
 TEST(StreamRelay, PausesReadingBehindAReaderThatStopped) {
