@@ -11,9 +11,9 @@
 
 namespace masformer {
 
-// Runs `work` on every rank of `world` and returns what it returned here. Where it throws on any
-// rank, all ranks throw: AgreedUsageError if a rank threw UsageError, else AgreedError. `work` must
-// not communicate.
+// Runs `work` on every rank of `world` and returns this rank's result. If it throws on any rank,
+// all ranks throw: AgreedUsageError if a rank threw UsageError, else AgreedError. `work` must not
+// communicate.
 template <class Work>
 auto run_collectively(Communicator& world, Work work) {
   using Result = std::invoke_result_t<Work>;
@@ -38,7 +38,7 @@ auto run_collectively(Communicator& world, Work work) {
   if constexpr (!nothing) return std::move(*result);
 }
 
-// Runs `work` on rank 0 alone; where it throws, all ranks throw.
+// Runs `work` on rank 0 only. If it throws, all ranks throw.
 template <class Work>
 void on_first_rank(Communicator& world, Work work) {
   run_collectively(world, [&] {

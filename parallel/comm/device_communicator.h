@@ -1,5 +1,5 @@
-// What the communicators of devices share: host tensors and the control plane go by the
-// communicator that they decorate, tensors on the stream's device as a subclass says.
+// The base of communicators that move tensors on devices. The communicator that they decorate moves
+// host tensors and the control plane; a subclass moves tensors on the stream's device.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace masformer {
 
 class DeviceCommunicator : public Communicator {
  public:
-  // `stream` outlives this object.
+  // `stream` must outlive this object.
   DeviceCommunicator(std::unique_ptr<Communicator> inner, const Stream& stream);
 
   int rank() const final { return inner_->rank(); }
@@ -34,7 +34,8 @@ class DeviceCommunicator : public Communicator {
   const Stream& stream() const { return stream_; }
 
  private:
-  // Of tensors that lie contiguous on the device and are not empty, in a group of several ranks.
+  // Start the operations of a group of several ranks. Tensors are contiguous, on the device, and
+  // not empty.
   virtual Request start_all_reduce(const Tensor& x, Reduction reduction) = 0;
   virtual Request start_reduce_scatter(const Tensor& x) = 0;
   virtual Request start_all_gather(const Tensor& x) = 0;
@@ -42,15 +43,16 @@ class DeviceCommunicator : public Communicator {
   virtual Request start_send(const Tensor& x, int to) = 0;
   virtual Request start_receive(const Tensor& x, int from) = 0;
 
-  // Whether an operation is the subclass's; throws Error where it is nobody's.
+  // Returns whether the subclass moves `x`, rather than the inner communicator. Throws Error if `x`
+  // is on another device or not contiguous, or if the group has no rank `peer`.
   bool moves_on_device(const Tensor& x, int peer) const;
-  // Nothing is to be done for an empty tensor; and in a group of one, but for messages.
-  bool is_nothing(const Tensor& x) const { return x.elements() == 0 || size() == 1; }
+  // Whether a collective on `x` has nothing to do.
+  bool is_noop(const Tensor& x) const { return x.elements() == 0 || size() == 1; }
   void count(Operation kind, const Tensor& x);
 
   std::unique_ptr<Communicator> inner_;
   const Stream& stream_;
-  SentBytes sent_;  // on hosts and devices
+  SentBytes sent_;  // of host and device tensors
 };
 
 }  // namespace masformer

@@ -1,5 +1,5 @@
-// JSON as text: what ranks tell each other, and what is printed. nlohmann's parser and its writer
-// take each source that calls them seconds to compile: those that can go by this one.
+// JSON as text, for messages between ranks and for printing. Each source that calls nlohmann's
+// parser or writer takes seconds more to compile, so prefer these functions.
 #pragma once
 
 #include <string>
@@ -11,12 +11,12 @@
 
 namespace masformer {
 
-// On one line. What is not UTF-8 is replaced.
+// On one line. Replaces bytes that are not UTF-8 by U+FFFD.
 std::string json_line(const nlohmann::json& value);
-// The same for people: a string stands without its quotes.
+// The same for people: a string has no quotes.
 std::string json_words(const nlohmann::json& value);
 
-// What each rank gives, in the order of ranks, on every rank. Collective.
+// Collective. Returns the values of all ranks, in the order of ranks, on every rank.
 std::vector<nlohmann::json> all_gather_json(Communicator& ranks, const nlohmann::json& own);
 
 }  // namespace masformer

@@ -1,12 +1,12 @@
-// Who sends to whom in a group of ranks: what a transport that connects ranks beforehand has to
-// know.
+// Which ranks of a group send messages to which. NCCL needs to know, since it connects them
+// beforehand.
 #pragma once
 
 #include <vector>
 
 namespace masformer {
 
-// Ranks of the group.
+// From one rank of the group to another.
 struct Link {
   int from = 0;
   int to = 0;
@@ -14,10 +14,10 @@ struct Link {
   auto operator<=>(const Link&) const = default;
 };
 
-// Each rank to both of its neighbours in a ring of `ranks`.
+// From each rank to both of its neighbours in a ring.
 std::vector<Link> ring_links(int ranks);
 
-// Each rank to each other one.
+// From each rank to every other rank.
 std::vector<Link> all_links(int ranks);
 
 }  // namespace masformer

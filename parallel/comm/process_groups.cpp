@@ -25,14 +25,15 @@ std::vector<int> first_and_last(const std::vector<int>& stages, int rank) {
   return {stages.front(), stages.back()};
 }
 
-// What each group does with tensors on devices. Sends take few of the device's blocks, since they
-// keep them until their receiver comes; so do the sums of single numbers over the world.
+// What each group does with tensors on devices. Sends may use only a few of the device's blocks,
+// since they occupy them until the receiver is ready; sums of single numbers over the world need no
+// more.
 struct GroupUse {
   const char* name;
   std::unique_ptr<Communicator> ProcessGroups::*group;
   bool collectives;
   bool messages;
-  int max_ctas;  // 0: as many as NCCL likes
+  int max_ctas;  // 0: NCCL chooses
 };
 
 constexpr std::array group_uses{
@@ -44,7 +45,7 @@ constexpr std::array group_uses{
     GroupUse{"world", &ProcessGroups::world, true, false, 1},
 };
 
-// Has the group move tensors on devices, too. Collective over the group.
+// Lets the group also move tensors on devices. Collective over the group.
 void add_device_transport(std::unique_ptr<Communicator>& group, const GroupUse& use,
                           std::vector<Link> links, const DeviceTransport& devices) {
   if (group->size() == 1 || devices.transport == Transport::mpi) {
@@ -89,7 +90,7 @@ ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mes
 ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
                                   const DeviceTransport& devices,
                                   const std::vector<Link>& pipe_links) {
-  require(world->size() == mesh.size(), "the mesh {} is for {} ranks, and the job has {}",
+  require(world->size() == mesh.size(), "the mesh {} needs {} ranks, but the job has {}",
           mesh.to_string(), mesh.size(), world->size());
   const int rank = world->rank();
   // Every rank makes its groups in this order, so no two groups wait for each other in a circle.
@@ -102,8 +103,9 @@ ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mes
   made.context = group(Axis::context);
   made.data = group(Axis::data);
   made.pipe = group(Axis::pipe);
-  const int ends_tag = 1 + static_cast<int>(Axis::tensor);
-  made.embedding = make_group(*world, first_and_last(mesh.group(rank, Axis::pipe), rank), ends_tag);
+  const int embedding_tag = 1 + static_cast<int>(Axis::tensor);
+  made.embedding =
+      make_group(*world, first_and_last(mesh.group(rank, Axis::pipe), rank), embedding_tag);
   made.world = std::move(world);
   if (devices.stream == nullptr || devices.stream->device() == Device::cpu) return made;
   made.staged = devices.transport == Transport::mpi;

@@ -21,35 +21,37 @@ MASFORMER_NAMED_ENUM(Transport, MASFORMER_TRANSPORTS);
 
 // How tensors on devices travel. Host tensors and the control plane always go by MPI.
 struct DeviceTransport {
-  const Stream* stream = nullptr;  // the rank's; outlives the groups. None or the CPU's: no devices
+  // The rank's compute stream, which must outlive the groups. Null or a CPU stream: no device.
+  const Stream* stream = nullptr;
   Transport transport = Transport::mpi;
-  std::chrono::seconds timeout{600};  // as NcclGroup's
+  std::chrono::seconds timeout{600};  // as in NcclGroup
 };
 
 struct ProcessGroups {
-  Coordinate at;        // of this rank
+  Coordinate at;        // this rank's
   bool staged = false;  // whether tensors on devices travel through host memory
   std::unique_ptr<Communicator> world;
   std::unique_ptr<Communicator> tensor;
   std::unique_ptr<Communicator> context;
   std::unique_ptr<Communicator> data;
   std::unique_ptr<Communicator> pipe;
-  // First and last stage at the same place of the other axes: they share a tied embedding. A group
-  // of one on the other stages, and where there is one stage.
+  // The first and the last stage of this rank's pipeline, which share a tied embedding. A group of
+  // one rank on the other stages, or if there is only one stage.
   std::unique_ptr<Communicator> embedding;
 
   Communicator& along(Axis axis) const;
-  // Of all these groups, in bytes.
+  // The sum over all these groups, in bytes.
   std::int64_t working_memory() const;
 };
 
-// Collective over all ranks of `world`. Throws Error where the mesh is not of the world's size.
-// Which groups get collectives and which messages of device tensors is one table in the source:
-// messages go along the pipe axis, by `pipe_links`, and along the context axis, between all ranks.
+// Collective over all ranks of `world`. Throws Error if the mesh has another number of ranks. The
+// table `group_uses` in the source says which groups have collectives and which have messages of
+// device tensors. Messages go along the pipe axis, over `pipe_links`, and along the context axis,
+// between all ranks.
 ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
                                   const DeviceTransport& devices,
                                   const std::vector<Link>& pipe_links);
-// Where stages are linked in a ring.
+// The same with the stages linked in a ring.
 ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mesh& mesh,
                                   const DeviceTransport& devices = {});
 

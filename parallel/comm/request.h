@@ -1,4 +1,4 @@
-// The end of something that was started: a send, a receive, a collective.
+// Handles of operations under way: sends, receives and collectives.
 #pragma once
 
 #include <memory>
@@ -6,20 +6,23 @@
 
 namespace masformer {
 
-// What a transport has to say about an operation under way.
+// An operation under way, as its transport implements it.
 class PendingRequest {
  public:
-  // Waits, if nobody did; lets go of the operation while an exception passes, which ends the job.
+  // Waits if still pending. During stack unwinding, which ends the job, it does not wait: the
+  // operation is abandoned.
   virtual ~PendingRequest() = default;
   virtual void wait() = 0;
   virtual bool done() = 0;  // also lets the transport make progress
 };
 
-// A move-only handle; empty means already done. The tensors of the operation must stay alive and
-// unchanged (or, for results, unread) until wait() has returned. Whoever holds the event waits.
+// Owns an operation under way; move-only. Empty: the operation is done. The operation's tensors
+// must stay alive until wait() has returned; until then, inputs must not be changed nor results
+// read. Whoever holds the request waits.
 //
-// For a tensor on a device, wait() means that work issued to the rank's compute stream afterwards
-// sees the operation as done: with NCCL the host itself does not wait. done() means that it is.
+// For tensors on a device, wait() makes work that is issued to the rank's compute stream afterwards
+// run after the operation. With NCCL the host itself does not wait, so the operation may still run
+// when wait() returns. If done() returns true, the operation has ended.
 class [[nodiscard]] Request {
  public:
   Request() = default;

@@ -5,11 +5,11 @@
 namespace masformer {
 
 Request SelfCommunicator::send(Tensor, int to) {
-  fail("a group of one rank has nobody to send to: no rank {}", to);
+  fail("cannot send to rank {}: the group has only one rank", to);
 }
 
 Request SelfCommunicator::receive(Tensor, int from) {
-  fail("a group of one rank has nobody to receive from: no rank {}", from);
+  fail("cannot receive from rank {}: the group has only one rank", from);
 }
 
 }  // namespace masformer

@@ -1,4 +1,4 @@
-// The group of one rank: every operation is done at once.
+// The group of one rank. Every operation is done when its call returns.
 #pragma once
 
 #include "parallel/comm/communicator.h"
@@ -13,7 +13,7 @@ class SelfCommunicator final : public Communicator {
   Request reduce_scatter(Tensor) override { return {}; }
   Request all_gather(Tensor) override { return {}; }
   Request broadcast(Tensor, int) override { return {}; }
-  Request send(Tensor x, int to) override;       // throws Error: nobody to send to
+  Request send(Tensor x, int to) override;       // throws Error: there is no other rank
   Request receive(Tensor x, int from) override;  // throws Error
   std::vector<std::string> all_gather(const std::string& text) override { return {text}; }
   void barrier() override {}

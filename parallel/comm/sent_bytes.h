@@ -15,8 +15,8 @@ enum class Operation { all_reduce, reduce_scatter, all_gather, broadcast, send }
 inline constexpr std::array operation_names{"all_reduce", "reduce_scatter", "all_gather",
                                             "broadcast", "send"};  // as in docs/metrics.md
 
-// What rank `rank` of `ranks` counts for an operation on `x`, by the rules of
-// Communicator::sent_bytes(); for a broadcast, what its root counts.
+// The bytes that rank `rank` of `ranks` counts for an operation on `x`, by the rules of
+// Communicator::sent_bytes(). For a broadcast, those that its root counts.
 std::int64_t counted_bytes(Operation kind, const Tensor& x, int rank, int ranks);
 
 class SentBytes {

@@ -94,7 +94,7 @@ std::vector<T> integers(std::size_t count, int seed) {
 
 class Products : public testing::TestWithParam<std::tuple<bool, bool>> {};
 
-TEST_P(Products, EqualTheirDefinition) {
+TEST_P(Products, EqualTheDefinition) {
   const auto [a_transposed, b_transposed] = GetParam();
   const Problem p{.a_transposed = a_transposed,
                   .b_transposed = b_transposed,
@@ -129,7 +129,7 @@ TEST_P(Products, EqualTheirDefinition) {
 
 INSTANTIATE_TEST_SUITE_P(Transposes, Products, testing::Combine(testing::Bool(), testing::Bool()));
 
-// With a 1 x 1 product of x and 1 for each element: gelu and its slope at x.
+// For each x, the 1 x 1 product x * 1 with an epilogue: gelu and its slope at x.
 TEST(Epilogues, ComputeGeluAndItsSlope) {
   const Problem forward{.m = 8, .n = 1, .k = 8, .epilogue = CUBLASLT_EPILOGUE_GELU_AUX_BIAS};
   Problem backward = forward;
@@ -178,7 +178,8 @@ TEST(CublasLt, RefusesWhatTheRealLibraryRefuses) {
   EXPECT_EQ(status({.m = 16, .epilogue = gelu, .aux_ld = 8}), invalid);
   EXPECT_EQ(status({.result = CUDA_R_32F, .epilogue = gelu}), unsupported);
   EXPECT_EQ(status({.gap = 3}), CUBLAS_STATUS_SUCCESS);
-  EXPECT_EQ(status({.epilogue = gelu, .gap = 3}), unsupported) << "columns off their borders";
+  EXPECT_EQ(status({.epilogue = gelu, .gap = 3}), unsupported)
+      << "columns that are not aligned to 16 bytes";
   EXPECT_EQ(status({.epilogue = gelu, .alignment = 8}), unsupported);
 
   Planned mismatched({});

@@ -71,7 +71,7 @@ struct Misuse {
 
 class MisuseTest : public testing::TestWithParam<Misuse> {};
 
-TEST_P(MisuseTest, StopsTheProgram) {
+TEST_P(MisuseTest, StopsTheProgramWithAMessage) {
   const auto& [name, kernel, threads, message] = GetParam();
   const auto run = [kernel = kernel, threads = threads] {
     start(1, threads, nullptr, kernel);

@@ -1,5 +1,5 @@
-// A job in which one rank's NCCL fails or hangs: ranks that wait for it throw within seconds, and
-// nothing that is destroyed afterwards waits. Run by several ranks on the fakes.
+// NCCL fails or hangs on one rank of a job: ranks that wait for it throw within seconds, and no
+// destructor waits afterwards. Runs with several ranks on the fakes.
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -20,7 +20,7 @@ constexpr std::chrono::seconds timeout(1);
 constexpr int broken = 1;  // a rank
 const test::Way nccl{"nccl", Device::cuda, Transport::nccl};
 
-// While it exists, the broken rank's next connection or launch goes wrong.
+// While it exists, the next connection or launch of the broken rank fails.
 class Fault {
  public:
   explicit Fault(const std::string& what) {
@@ -33,11 +33,11 @@ class Fault {
 
 class NcclFailure : public testing::Test {
  protected:
-  // This rank's groups, and memory that is freed before they are closed, as in the program.
+  // This rank's groups, and memory that is freed before they are closed, as in masformer.
   struct Job {
     ProcessGroups groups;
     Cargo<float> x{nccl, std::vector<float>(1000)}, y{nccl, std::vector<float>(1000)};
-    AbortOnFailure give_up{test::stream()};
+    AbortOnFailure abort_on_failure{test::stream()};
   };
 
   void TearDown() override {
@@ -46,7 +46,8 @@ class NcclFailure : public testing::Test {
     EXPECT_LT(Clock::now() - begin_, seconds);
   }
 
-  // The message of what `act` throws on a job of this mesh; its job is destroyed by the unwinding.
+  // Calls `act` with a job of this mesh. Returns the message of the Error that it throws, whose
+  // unwinding destroys the job; "" if it throws none.
   template <class Act>
   std::string failure(const Mesh& mesh, const Act& act, std::chrono::seconds wait = timeout) {
     try {
@@ -62,7 +63,7 @@ class NcclFailure : public testing::Test {
   Clock::time_point begin_ = Clock::now();
 };
 
-std::string own_words(const std::string& group, const std::string& what) {
+std::string message_of(const std::string& group, const std::string& what) {
   return fmt::format("rank {} of the {} group: NCCL's {} (NCCL_DEBUG=INFO says more)",
                      world().rank(), group, what);
 }
@@ -70,35 +71,36 @@ std::string own_words(const std::string& group, const std::string& what) {
 const std::string remote_error =
     "failed: remote process exited or there was a network error; this is a fake";
 
-TEST_F(NcclFailure, OfAnOperationIsReportedWhereverARankWaits) {
+TEST_F(NcclFailure, ReportsAnOperationWhereverARankWaits) {
   using Wait = void(Request&, Communicator&, Cargo<float>&);
-  Wait* const reading = [](Request& event, Communicator&, Cargo<float>& x) {
-    event.wait();
+  Wait* const reading = [](Request& request, Communicator&, Cargo<float>& x) {
+    request.wait();
     x.values();
   };
-  Wait* const asking = [](Request& event, Communicator&, Cargo<float>&) {
-    while (!event.done()) continue;
+  Wait* const polling = [](Request& request, Communicator&, Cargo<float>&) {
+    while (!request.done()) continue;
   };
   Wait* const starting_more = [](Request&, Communicator& group, Cargo<float>& x) {
     for (;;) group.all_reduce(x, Reduction::sum).wait();
   };
-  for (Wait* const wait : {reading, asking, starting_more}) {
+  for (Wait* const wait : {reading, polling, starting_more}) {
     const std::string message = failure({.data = world().size()}, [&](Job& job) {
       const Fault fault("fail launch");
       Communicator& data = *job.groups.data;
-      Request event = data.all_reduce(job.x, Reduction::sum);
-      // The others notice only by their timeout.
-      (world().rank() == broken ? wait : reading)(event, data, job.x);
+      Request request = data.all_reduce(job.x, Reduction::sum);
+      // The other ranks notice it only by their timeout.
+      (world().rank() == broken ? wait : reading)(request, data, job.x);
     });
-    EXPECT_EQ(message, own_words("data", world().rank() == broken
-                                             ? "all_reduce " + remote_error
-                                             : "all_reduce did not end in 1 s: a rank has stopped "
-                                               "or the network is down"));
+    EXPECT_EQ(message, message_of("data", world().rank() == broken
+                                              ? "all_reduce " + remote_error
+                                              : "all_reduce did not end in 1 s: a rank has stopped "
+                                                "or the network is down"));
   }
 }
 
-// A rank that is late every time makes the host wait longer than any single operation takes.
-TEST_F(NcclFailure, IsNotReportedForSlowOperations) {
+// One rank is late for every operation. Together they take longer than the timeout, but each one
+// alone does not.
+TEST_F(NcclFailure, IgnoresOperationsThatAreSlowTogether) {
   const std::chrono::milliseconds late(800);
   const std::string message = failure(
       {.data = world().size()},
@@ -107,7 +109,7 @@ TEST_F(NcclFailure, IsNotReportedForSlowOperations) {
           for (int time = 0; time < 2; ++time) {
             if (world().rank() == broken) std::this_thread::sleep_for(late);
             group->all_reduce(job.x, Reduction::sum).wait();
-            // The fake runs only work that its own process waits for.
+            // The fake runs only work that this process waits for.
             if (world().rank() == broken) job.x.values();
           }
         }
@@ -117,7 +119,7 @@ TEST_F(NcclFailure, IsNotReportedForSlowOperations) {
   EXPECT_EQ(message, "");
 }
 
-TEST_F(NcclFailure, OfAMessageIsReportedByItsTwoRanks) {
+TEST_F(NcclFailure, ReportsAMessageOnItsTwoRanksOnly) {
   const int rank = world().rank(), ranks = world().size();
   const std::string message = failure({.pipe = ranks}, [&](Job& job) {
     const Fault fault("hang launch");
@@ -128,28 +130,28 @@ TEST_F(NcclFailure, OfAMessageIsReportedByItsTwoRanks) {
   });
   const std::string stuck = " did not end in 1 s: a rank has stopped or the network is down";
   if (rank == broken) {
-    EXPECT_EQ(message, own_words("pipeline", "send" + stuck));
+    EXPECT_EQ(message, message_of("pipeline", "send" + stuck));
   } else if (rank == (broken + 1) % ranks) {
-    EXPECT_EQ(message, own_words("pipeline", "receive" + stuck));
+    EXPECT_EQ(message, message_of("pipeline", "receive" + stuck));
   } else {
     EXPECT_EQ(message, "");
   }
 }
 
-TEST_F(NcclFailure, OfAConnectionIsReportedByAllRanks) {
+TEST_F(NcclFailure, ReportsAConnectionOnAllRanks) {
   for (const std::string how : {"hang", "fail"}) {
     const Fault fault(how + " connect");
     const std::string message = failure({.tensor = world().size()}, [](Job&) {});
-    const bool hears = how == "fail" && world().rank() == broken;
-    EXPECT_EQ(message, own_words("tensor", hears ? "connection " + remote_error
-                                                 : "connection did not get ready in 1 s"));
+    const bool is_told = how == "fail" && world().rank() == broken;
+    EXPECT_EQ(message, message_of("tensor", is_told ? "connection " + remote_error
+                                                    : "connection did not get ready in 1 s"));
   }
 }
 
-TEST_F(NcclFailure, OfOneRankFreesTheMemoryOfItsOperations) {
+TEST_F(NcclFailure, FreesTheMemoryOfOperationsIfARankThrows) {
   const std::string message = failure({.data = world().size()}, [&](Job& job) {
     if (world().rank() == broken) fail("no more disk");
-    Request event = job.groups.data->all_reduce(job.x, Reduction::sum);
+    Request request = job.groups.data->all_reduce(job.x, Reduction::sum);
     fail("no more disk either");
   });
   EXPECT_EQ(message, world().rank() == broken ? "no more disk" : "no more disk either");
@@ -160,29 +162,29 @@ TEST_F(NcclFailure, EndsOperationsOfSeveralGroupsTogether) {
     const int last = (world().rank() + world().size() - 1) % world().size();
     const Request never = job.groups.pipe->receive(job.y, last);  // no rank sends
     const Fault fault("hang launch");
-    Request event = job.groups.world->all_reduce(job.x, Reduction::sum);
-    while (!event.done()) continue;
+    Request request = job.groups.world->all_reduce(job.x, Reduction::sum);
+    while (!request.done()) continue;
   });
-  EXPECT_EQ(message, own_words("pipeline",
-                               "receive did not end in 1 s: a rank has stopped or the "
-                               "network is down"));
+  EXPECT_EQ(message, message_of("pipeline",
+                                "receive did not end in 1 s: a rank has stopped or the "
+                                "network is down"));
 }
 
 // The compute stream waits for another connection's operation, which the host does not wait for.
-TEST_F(NcclFailure, OfAMessageIsReportedByWorkAfterIt) {
+TEST_F(NcclFailure, ReportsAMessageWhenLaterWorkIsWaitedFor) {
   const int last = (world().rank() + world().size() - 1) % world().size();
   const std::string message = failure({.pipe = world().size()}, [&](Job& job) {
     job.groups.pipe->receive(job.y, last).wait();  // no rank sends
-    Request event = job.groups.world->all_reduce(job.x, Reduction::sum);
-    while (!event.done()) continue;
+    Request request = job.groups.world->all_reduce(job.x, Reduction::sum);
+    while (!request.done()) continue;
   });
-  EXPECT_EQ(message, own_words("pipeline",
-                               "receive did not end in 1 s: a rank has stopped or the network is "
-                               "down"));
+  EXPECT_EQ(message, message_of("pipeline",
+                                "receive did not end in 1 s: a rank has stopped or the network is "
+                                "down"));
 }
 
-// The pipeline's connections are older than the world's.
-TEST_F(NcclFailure, EndsALaunchThatWaitsForAnotherGroupsOperation) {
+// The pipeline's connections were made before the world's.
+TEST_F(NcclFailure, AbortsALaunchThatWaitsForAnotherGroup) {
   const int next = (world().rank() + 1) % world().size();
   const std::string message = failure({.pipe = world().size()}, [&](Job& job) {
     if (world().rank() != broken) return;
@@ -191,15 +193,16 @@ TEST_F(NcclFailure, EndsALaunchThatWaitsForAnotherGroupsOperation) {
     const Fault fault("stall launch");
     job.groups.pipe->send(job.y, next).wait();
   });
-  EXPECT_EQ(message,
-            world().rank() == broken ? own_words("pipeline", "send did not get ready in 1 s") : "");
+  EXPECT_EQ(message, world().rank() == broken
+                         ? message_of("pipeline", "send did not get ready in 1 s")
+                         : "");
 }
 
-TEST_F(NcclFailure, EndsAllGroupsOfARank) {
+TEST_F(NcclFailure, AbortsAllGroupsOfARank) {
   Job job{test::make_groups(nccl, {.pipe = world().size()}, timeout)};
   const Fault fault("hang launch");
-  Request event = job.groups.world->all_reduce(job.x, Reduction::sum);
-  EXPECT_THROW(while (!event.done()) continue, Error);
+  Request request = job.groups.world->all_reduce(job.x, Reduction::sum);
+  EXPECT_THROW(while (!request.done()) continue, Error);
   const int next = (world().rank() + 1) % world().size();
   EXPECT_THROW(job.groups.pipe->send(job.y, next).wait(), Error);
 }

@@ -97,7 +97,7 @@ TEST(StreamTest, DestroyedStreamFinishesItsWork) {
   EXPECT_EQ(value.values()[0], 1);
 }
 
-TEST(EventTest, IsDoneWhenTheWorkBeforeItIsDone) {
+TEST(EventTest, QuerySucceedsOnceTheWorkBeforeItIsDone) {
   const TestStream stream;
   const TestEvent first, second;
   EXPECT_EQ(cudaEventQuery(first), cudaSuccess) << "it was never recorded";
@@ -148,7 +148,7 @@ TEST(StreamTest, WorkOfTwoStreamsThatNeedEachOtherEnds) {
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
 
-TEST(StreamTest, QueryTriesOnce) {
+TEST(StreamTest, QueryTriesEachStreamOnce) {
   const TestStream stream;
   int tries = 0;
   enqueue(stream, [&] { return ++tries == 3; });
@@ -168,7 +168,7 @@ TEST(StreamTest, WorkThatCallsCudaStopsTheProgram) {
   EXPECT_DEATH(run(), "work on a stream calls CUDA");
 }
 
-TEST(MemoryTest, AllocationsEndWithTheDeviceMemory) {
+TEST(MemoryTest, AllocationFailsIfTheDeviceIsFull) {
   std::size_t free = 0, total = 0, left = 0;
   ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
   EXPECT_EQ(free, total);
@@ -184,7 +184,7 @@ TEST(MemoryTest, AllocationsEndWithTheDeviceMemory) {
   EXPECT_EQ(left, free);
 }
 
-TEST(MemoryTest, IsPoisonedAtEachAllocation) {
+TEST(MemoryTest, AllocationsArePoisoned) {
   for (int round = 0; round < 2; ++round) {
     const DeviceArray<float> values(1000);
     EXPECT_TRUE(std::ranges::all_of(values.values(), [](float x) { return std::isnan(x); }));

@@ -12,7 +12,7 @@
 namespace masformer {
 namespace {
 
-constexpr int message_tag = 0;  // the order of sending tells messages apart
+constexpr int message_tag = 0;  // messages are matched by the order of sending
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -62,13 +62,13 @@ MpiCommunicator::MpiCommunicator(OwnedComm comm) : comm_(std::move(comm)) {
 
 void MpiCommunicator::check(const Tensor& x, int peer) const {
   require(x.device() == Device::cpu && x.contiguous(),
-          "MPI moves contiguous tensors in host memory, not {} on {}", x.shape().to_string(),
+          "MPI moves only contiguous tensors in host memory, not {} on {}", x.shape().to_string(),
           name_of(x.device()));
-  require(peer >= 0 && peer < size_, "rank {} lies outside a group of {}", peer, size_);
+  require(peer >= 0 && peer < size_, "no rank {} in a group of {} ranks", peer, size_);
 }
 
-// Blocking, for MPI_Iallreduce took up to three times as long and makes no progress by itself.
-// OpenMPI picks the algorithm, and so the order of the sum, by the sizes of message and group.
+// Blocking, since MPI_Iallreduce took up to three times as long and makes no progress by itself.
+// OpenMPI chooses the algorithm, and so the order of the sum, by the sizes of message and group.
 Request MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   check(x, rank_);
   count(Operation::all_reduce, x);
@@ -82,16 +82,16 @@ Request MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   return {};
 }
 
-// MPI does not know the type.
+// MPI has no bf16.
 Request MpiCommunicator::all_reduce_by_shares(const Tensor& x, Reduction reduction) {
-  require(reduction == Reduction::sum, "bf16 is summed and no more");
+  require(reduction == Reduction::sum, "bf16 tensors can be summed, but have no other reduction");
   const Tensor elements = x.reshape({x.elements()});
   reduce_scatters_.start(next_share_group(), elements).wait();
   return start_all_gather(next_share_group(), elements);
 }
 
 ShareGroup MpiCommunicator::next_share_group() {
-  constexpr int last_tag = 32767;  // what every MPI has; that many are never under way at once
+  constexpr int last_tag = 32767;  // of every MPI; so many are never under way at once
   share_tag_ = share_tag_ % last_tag + 1;
   return {handle(), rank_, size_, share_tag_};
 }
@@ -156,7 +156,7 @@ std::vector<std::string> MpiCommunicator::all_gather(const std::string& text) {
   std::int64_t total = 0;
   for (const std::int64_t size : sizes) total += size;
   require(total <= std::numeric_limits<int>::max(),
-          "{} bytes of texts are too much for one exchange between {} ranks", total, size_);
+          "{} bytes of text are too many for one all_gather of {} ranks", total, size_);
 
   std::vector<int> counts, offsets;
   for (const std::int64_t size : sizes) {
@@ -201,7 +201,7 @@ std::unique_ptr<Communicator> make_mpi_group(const Communicator& world,
   const auto* parent = dynamic_cast<const MpiCommunicator*>(&world);
   require(parent != nullptr, "a group of MPI ranks can only be made from MpiSession::world()");
   require(std::find(members.begin(), members.end(), world.rank()) != members.end(),
-          "rank {} makes a group that it is no member of", world.rank());
+          "rank {} must be a member of a group that it makes", world.rank());
   OwnedGroup all, some;
   check_mpi(MPI_Comm_group(parent->handle(), &all.group), "MPI_Comm_group");
   check_mpi(

@@ -1,4 +1,4 @@
-// Ranks that talk by MPI over host memory. One thread of a rank issues all of its MPI.
+// Moves host tensors between ranks by MPI. One thread of each rank makes all calls of MPI.
 #pragma once
 
 #include <memory>
@@ -8,12 +8,12 @@
 
 namespace masformer {
 
-// Owns MPI itself: one object in main(), before the first communicator and after the last.
+// Initializes and finalizes MPI. main() has one, which must outlive all communicators.
 class MpiSession {
  public:
-  // Collective over all ranks of the job. Throws Error where MPI can't start.
+  // Collective over all ranks of the job. Throws Error if MPI cannot start.
   MpiSession(int* argc, char*** argv);
-  // Ends MPI, and waits for every rank to come here: after a failure of one rank, abort() instead.
+  // Finalizes MPI, which waits for all ranks. After a failure of one rank, call abort() instead.
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
@@ -22,16 +22,16 @@ class MpiSession {
   std::unique_ptr<Communicator> world() const;
   // How many ranks of the job share this machine.
   int ranks_on_this_host() const { return ranks_on_this_host_; }
-  // Ends every rank of the job with `status`; for failures that the other ranks don't know of.
+  // Ends every rank of the job with `status`; for failures that the other ranks do not know of.
   [[noreturn]] static void abort(int status);
 
  private:
   int ranks_on_this_host_ = 1;
 };
 
-// The group of `members` (ranks of `world`, which the object must have come from
-// MpiSession::world), numbered in that order. Collective over exactly these ranks: each calls it
-// with the same list and the same `tag`, which tells groups apart that are made at the same time.
+// Makes the group of `members`, ranks of `world`, numbered in that order. `world` must come from
+// MpiSession::world(). Collective over the members: each passes the same list and the same `tag`,
+// which distinguishes groups that are made at the same time.
 std::unique_ptr<Communicator> make_mpi_group(const Communicator& world,
                                              const std::vector<int>& members, int tag);
 

@@ -42,7 +42,7 @@ void MpiRequests::finish(const Message& message, const MPI_Status& status) {
   if (message.count == no_count) return;
   int count = 0;
   check_mpi(MPI_Get_count(&status, type_, &count), "MPI_Get_count");
-  require(count == message.count, "rank {} of the group sent {} elements where {} were expected",
+  require(count == message.count, "rank {} of the group sent {} elements, but {} were expected",
           status.MPI_SOURCE, count, message.count);
 }
 

@@ -1,4 +1,4 @@
-// Messages under way; private to this folder.
+// Requests of MPI; private to this folder.
 #pragma once
 
 #include <vector>
@@ -10,14 +10,14 @@
 
 namespace masformer {
 
-// The requests of one send or receive, finished in order.
+// The MPI requests of one operation, which it finishes in order.
 class MpiRequests final : public PendingRequest {
  public:
   explicit MpiRequests(MPI_Datatype type);
   MpiRequests(const MpiRequests&) = delete;
   MpiRequests& operator=(const MpiRequests&) = delete;
-  // While an exception passes, lets go instead of waiting: the job is ending, and a peer that never
-  // comes would hide why.
+  // Waits. During stack unwinding it frees the requests instead: the job is ending, and waiting for
+  // a peer that has stopped would hide the error.
   ~MpiRequests() override;
 
   void add_send(MPI_Request request) { messages_.push_back({request, no_count}); }

@@ -26,11 +26,11 @@ bool mpi_is_running() {
 }  // namespace
 
 MpiSession::MpiSession(int* argc, char*** argv) {
-  require(!mpi_is_running(), "a process has one MpiSession, and this one has it already");
+  require(!mpi_is_running(), "MPI is already initialized: a process can have only one MpiSession");
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
   require(provided >= MPI_THREAD_FUNNELED,
-          "this MPI library does not work beside other threads: use one built with them");
+          "this MPI library does not support threads (MPI_THREAD_FUNNELED); use one that does");
   for (const MPI_Comm comm : {MPI_COMM_WORLD, MPI_COMM_SELF}) {
     check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   }

@@ -13,7 +13,7 @@
 namespace masformer {
 namespace {
 
-// What one rank sends another at a time: the more ranks send, the less, within bounds.
+// The size of the messages between two ranks: the more ranks, the smaller, within bounds.
 std::int64_t piece_bytes(int ranks) {
   constexpr std::int64_t together = 8 << 20, least = 1 << 16, most = 1 << 20;
   return std::clamp(together / ranks, least, most);
@@ -37,8 +37,8 @@ void start_receive(const ShareGroup& group, void* into, DType dtype, std::int64_
   requests.add_receive(request, static_cast<int>(count));
 }
 
-// to[i] = the sum over `parts` of part[i], which lie `stride` bytes apart; added in Sum's
-// precision.
+// to[i] = sum over p of parts[p][i], summed in the type Sum. The starts of the `count` parts are
+// `stride` bytes apart.
 template <class T, class Sum = T>
 void sum_parts(const char* parts, int count, std::int64_t stride, std::int64_t elements, void* to) {
   auto* const y = static_cast<T*>(to);
@@ -69,7 +69,7 @@ void sum_parts(DType dtype, const char* parts, int count, std::int64_t stride,
   }
 }
 
-// The pieces that a part of a tensor goes in, as both ends cut it.
+// The pieces in which the rows of rank `owner` are sent. Sender and receiver cut them alike.
 std::vector<ShardRange> pieces_of(const ShareGroup& group, const Tensor& x, int owner) {
   const ShardRange rows = shard_range(x.dim(0), group.size, owner);
   const std::int64_t columns = x.dim(0) > 0 ? x.elements() / x.dim(0) : 0;
@@ -79,10 +79,10 @@ std::vector<ShardRange> pieces_of(const ShareGroup& group, const Tensor& x, int 
 
 }  // namespace
 
-// Sends every rank its rows at once, and takes in its own piece by piece from all others.
+// Sends every rank its rows at once. Receives its own rows piece by piece from all other ranks.
 class ReduceScatter {
  public:
-  // `previous`: the one that has the working memory before this one; perhaps none.
+  // `previous`: the operation that uses the working memory before this one; may be null.
   ReduceScatter(const ShareGroup& group, const Tensor& x, std::shared_ptr<ReduceScatter> previous,
                 std::shared_ptr<std::vector<char>> arrived)
       : group_(group),
@@ -122,7 +122,7 @@ class ReduceScatter {
   }
 
  private:
-  // Where the piece of rank `from` arrives; the own one is put there before the sum.
+  // Where the piece of rank `from` arrives. This rank's own piece is copied there before the sum.
   char* slot(int from) { return arrived_->data() + from * piece_bytes(group_.size); }
 
   void receive_piece() {
@@ -147,15 +147,15 @@ class ReduceScatter {
   Tensor x_;
   MpiRequests sends_;
   std::vector<ShardRange> own_;
-  std::size_t piece_ = 0;                    // of own_, the one that is on its way
-  std::shared_ptr<ReduceScatter> previous_;  // none once its turn is over
+  std::size_t piece_ = 0;                    // the piece of own_ that is being received
+  std::shared_ptr<ReduceScatter> previous_;  // null once it has released the working memory
   std::shared_ptr<std::vector<char>> arrived_;
-  std::unique_ptr<MpiRequests> receives_;  // of the piece; before arrived_ in destruction
+  std::unique_ptr<MpiRequests> receives_;  // of the piece; destroyed before arrived_
 };
 
 namespace {
 
-// The end of a reduce-scatter that the next one may be waiting for, too.
+// A reduce-scatter, which the next one may also wait for.
 class SharedEnd final : public PendingRequest {
  public:
   explicit SharedEnd(std::shared_ptr<ReduceScatter> operation) : operation_(std::move(operation)) {}
@@ -165,7 +165,7 @@ class SharedEnd final : public PendingRequest {
     if (unwinding_.now()) return;
     try {
       operation_->wait();
-    } catch (const Error&) {  // nobody waited to hear of it
+    } catch (const Error&) {  // nobody waits for the result
     }
   }
 

@@ -1,8 +1,8 @@
 // Reduce-scatter and all-gather of a tensor's rows by messages between all pairs of ranks; private
 // to this folder.
 //
-// Own algorithms, not MPI_Ireduce_scatter: sums are added in the order of ranks whatever the sizes,
-// and land where their rows stand.
+// Not MPI_Ireduce_scatter, because these add in the order of ranks for all sizes, and write the
+// sums in place.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@
 
 namespace masformer {
 
-// Where an operation takes place. Its messages carry a tag of their own, the same on all ranks, so
-// that several may be under way at once.
+// The group of an operation. Each operation has its own tag, the same on all ranks, so that several
+// can be under way at once.
 struct ShareGroup {
   MPI_Comm comm;
   int rank, size, tag;
@@ -26,14 +26,15 @@ struct ShareGroup {
 
 class ReduceScatter;
 
-// The reduce-scatters of one group. All send at once; they receive one after the other, in the
-// order of their start, into the same working memory (reduce_scatter_memory()).
+// The reduce-scatters of one group. Each sends as soon as it is started. They receive one after the
+// other, in the order of their starts, since they share one working memory
+// (reduce_scatter_memory()).
 class ReduceScatters {
  public:
-  // `x` is contiguous, in host memory, and untouched until the event is done. One group for all
-  // calls.
+  // `x` must be contiguous, in host memory, and untouched until the request is done. All calls must
+  // pass the same group, except for its tag.
   Request start(const ShareGroup& group, const Tensor& x);
-  // In bytes; none before the first start.
+  // In bytes; 0 before the first start().
   std::int64_t working_memory() const { return arrived_ ? std::ssize(*arrived_) : 0; }
 
  private:
@@ -41,7 +42,7 @@ class ReduceScatters {
   std::weak_ptr<ReduceScatter> last_;
 };
 
-// `x` as above; only other ranks' rows are written.
+// `x` as above. Writes only the other ranks' rows.
 Request start_all_gather(const ShareGroup& group, const Tensor& x);
 
 }  // namespace masformer

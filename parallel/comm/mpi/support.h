@@ -1,4 +1,4 @@
-// What the files of this folder share; only they and tests include it.
+// Helpers for the files of this folder; only they and tests include this header.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace masformer {
 
-// Throws Error with MPI's own words where `code`, returned by `call`, is not success.
+// Throws Error with MPI's message if `code`, which `call` returned, is not MPI_SUCCESS.
 void check_mpi(int code, const char* call);
 
 // Owns an MPI_Comm. Empty after a move.
@@ -33,18 +33,18 @@ class OwnedComm {
 
 MPI_Datatype mpi_type(DType dtype);
 
-// The place of an element of a contiguous tensor.
+// The address of an element of a contiguous tensor.
 char* element(const Tensor& x, std::int64_t index);
 
-// MPI counts in int, and transports have trouble above 2 GiB.
+// MPI counts in int, and some transports fail above 2 GiB.
 constexpr std::int64_t longest_message = std::int64_t{1} << 30;  // bytes
 
-// The pieces that a message of these elements goes in, in order, none above `max_bytes`. Nothing
-// for an empty message.
+// Cuts a message of these elements into pieces of at most `max_bytes`, in order. An empty message
+// has none.
 std::vector<ShardRange> message_pieces(ShardRange elements, std::int64_t element_bytes,
                                        std::int64_t max_bytes = longest_message);
 
-// Takes the handle over; its errors are returned, not fatal, from here on.
+// Takes ownership of `comm`, and makes MPI return its errors instead of aborting.
 std::unique_ptr<Communicator> make_mpi_communicator(OwnedComm comm);
 
 }  // namespace masformer

@@ -1,4 +1,4 @@
-// libmasformer_nccl.so.
+// The entry points of libmasformer_nccl.so, and the communicator behind them.
 #include "parallel/comm/nccl/communicator.h"
 
 #include <utility>
@@ -54,7 +54,8 @@ class NcclCommunicator final : public DeviceCommunicator {
   Request start_receive(const Tensor& x, int from) override;
 
   NcclConnection& everyone() const {
-    require(connections_.everyone != nullptr, "the {} group was made for messages only", name_);
+    require(connections_.everyone != nullptr, "the {} group has messages only, no collectives",
+            name_);
     return *connections_.everyone;
   }
   NcclConnection& link(int from, int to) const {
@@ -123,7 +124,7 @@ Request NcclCommunicator::start_broadcast(const Tensor& x, int root) {
   });
 }
 
-// Of the two ranks of a link, the sender is rank 0.
+// A link is a connection of two ranks; its sender is rank 0.
 Request NcclCommunicator::start_send(const Tensor& x, int to) {
   return link(rank(), to).start("send", [&](ncclComm_t comm, cudaStream_t stream) {
     check(ncclSend(x.raw(), count_of(x), type_of(x), 1, comm, stream), "ncclSend");

@@ -1,9 +1,9 @@
-// Ranks whose tensors lie on CUDA devices, one rank a device, and travel by NCCL.
+// Moves tensors on CUDA devices by NCCL, with one rank per device.
 //
-// Operations run on the device, on streams of their own, behind what the compute stream has been
-// given before their start; nothing blocks the host but the first collectives of a group, which
-// connect its ranks. NCCL sums in an order of its own, which depends on the machine, too; in bf16
-// it rounds after each addition.
+// Operations run on the device, on their own streams, after the work that was issued to the compute
+// stream before their start. They do not block the host, except the first ones of a group, which
+// connect its ranks. The order of NCCL's sums depends on the machine; in bf16, NCCL rounds after
+// each addition.
 #pragma once
 
 #include <chrono>
@@ -20,27 +20,27 @@ namespace masformer {
 struct NcclGroup {
   std::string name;  // for error messages: "tensor"
   bool collectives = true;
-  // Which ranks send to which. Each link has a connection of its own, so that a send waits for
-  // nothing but its own receiver, as the executor needs it.
+  // Which ranks send to which. Each link has its own connection, so that a send waits only for its
+  // receiver, as the executor requires.
   std::vector<Link> links{};
-  // How many thread blocks an operation takes of the device at most, also while it waits for a
-  // peer; 0: as many as NCCL likes.
+  // The most thread blocks that an operation occupies on the device, even while it waits for a
+  // peer; 0 leaves the number to NCCL.
   int max_ctas = 0;
-  // How long an operation may be at work while the host waits, its peers' lateness included.
+  // How long an operation may take while the host waits. Includes waiting for late peers.
   std::chrono::seconds timeout{600};
 };
 
-// `inner` moves host tensors and connects the ranks; the stream outlives the communicator. Opens
-// libmasformer_nccl.so (runtime/plugin.h). Collective. Throws UsageError where there is no NCCL,
-// Error where it can't connect the ranks.
+// `inner` moves host tensors and connects the ranks; the stream must outlive the communicator.
+// Opens libmasformer_nccl.so (runtime/plugin.h). Collective. Throws UsageError if NCCL is not
+// installed, Error if it cannot connect the ranks.
 //
-// A peer that fails is found out wherever this rank waits: at an event, and for the stream. All
-// NCCL operations of the rank end then, and Error is thrown.
+// This rank notices a failed peer whenever it waits for a request or for the stream. It then aborts
+// all of its NCCL operations and throws Error.
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> inner,
                                                      const Stream& stream, const NcclGroup& group);
 
-// Of the library that was found: 23004 for 2.30.4. Throws UsageError where there is none. From 2.30
-// on several ranks may share a device, where NCCL_MULTI_RANK_GPU_ENABLE=1 says so.
+// The version of the installed NCCL; 23004 is 2.30.4. Throws UsageError if NCCL is not installed.
+// Since 2.30, several ranks may share a device if NCCL_MULTI_RANK_GPU_ENABLE is 1.
 int nccl_version();
 
 }  // namespace masformer

@@ -20,8 +20,8 @@ LiveConnections& live_connections(const Stream& stream) {
   return cuda::cuda_stream_of(stream).library<LiveConnections>();
 }
 
-// Calls within it are one NCCL operation. Ends, too, where one of them fails, for nothing else can
-// be called inside.
+// While one exists, NCCL calls join one group. Its destructor ends the group if a call fails, since
+// an open group would take in all later calls.
 class Group {
  public:
   Group() { check(ncclGroupStart(), "ncclGroupStart"); }
@@ -56,7 +56,7 @@ class NcclConnection::Operation final : public PendingRequest {
     if (waited_ || unwinding_.now()) return;
     try {
       end_->stream_wait(handle_of(connection_->compute_));
-    } catch (const Error&) {  // nobody waited to hear of it
+    } catch (const Error&) {  // nobody waits for the result
     }
   }
 
@@ -103,7 +103,7 @@ NcclConnection::~NcclConnection() {
   if (!unwinding_.now()) {
     try {
       if (comm_ != nullptr) close();
-    } catch (const Error&) {  // nobody waited to hear of it
+    } catch (const Error&) {  // nobody waits for the result
     }
   }
   end();
@@ -152,11 +152,12 @@ void NcclConnection::finish(ncclResult_t status) {
     const bool late = Clock::now() - begin > timeout_;
     nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
     if (late && status == ncclInProgress) {
-      break_off(fmt::format("did not get ready in {} s", timeout_.count()));
+      fail_and_abort(fmt::format("did not get ready in {} s", timeout_.count()));
     }
   }
   if (status != ncclSuccess) {
-    break_off(fmt::format("failed: {}; {}", ncclGetErrorString(status), ncclGetLastError(comm_)));
+    fail_and_abort(
+        fmt::format("failed: {}; {}", ncclGetErrorString(status), ncclGetLastError(comm_)));
   }
 }
 
@@ -178,15 +179,15 @@ Deadline* NcclConnection::check() {
 
 void NcclConnection::fail_overdue() {
   operation_ = under_way_.front().operation;
-  break_off(fmt::format("did not end in {} s: a rank has stopped or the network is down",
-                        timeout_.count()));
+  fail_and_abort(fmt::format("did not end in {} s: a rank has stopped or the network is down",
+                             timeout_.count()));
 }
 
-void NcclConnection::break_off(const std::string& why) {
+void NcclConnection::fail_and_abort(const std::string& why) {
   failure_ = fmt::format("{}: NCCL's {} {} (NCCL_DEBUG=INFO says more)", name_, operation_, why);
-  // NCCL ends a call that it makes for the connection in the background by waiting for it, and the
-  // call may wait for what other connections keep on the device: this one, which may have such a
-  // call, is the last to end.
+  // NCCL may still run a call for this connection in the background. To abort the connection, it
+  // waits for that call, which may itself wait for operations of other connections. So this
+  // connection is the last to be aborted.
   live_connections(compute_).remove(*this);
   live_connections(compute_).add(*this);
   live_connections(compute_).abort_all();
@@ -195,7 +196,7 @@ void NcclConnection::break_off(const std::string& why) {
 
 void NcclConnection::abort() noexcept {
   if (comm_ == nullptr) return;
-  if (failure_.empty()) failure_ = name_ + ": NCCL was given up after another failure";
+  if (failure_.empty()) failure_ = name_ + ": NCCL was aborted after another failure";
   ncclCommAbort(std::exchange(comm_, nullptr));
 }
 

@@ -16,34 +16,34 @@
 
 namespace masformer::nccl {
 
-// Where a rank stands among those that a connection connects.
+// This rank's place among the ranks of a connection, whose id all of them share.
 struct Place {
   ncclUniqueId id;
   int size, rank;
 };
 
-// Throws Error that names the call and NCCL's own words.
+// Throws Error, with the call and NCCL's message, if `status` is a failure.
 void check(ncclResult_t status, const char* call);
 
-// The operations of a connection run one after the other, on a CUDA stream of their own; whoever is
-// behind an operation that waits for a peer waits, too.
+// The operations of a connection run one after the other, on its own CUDA stream. While one waits
+// for a peer, those after it wait, too.
 class NcclConnection final : public std::enable_shared_from_this<NcclConnection> {
  public:
   using Calls = std::function<void(ncclComm_t, cudaStream_t)>;
 
-  // Returns when the connection is connected; all of its ranks make it together. `name` begins
-  // messages: "rank 3 of the tensor group". Its operations take `max_ctas` of the device at a
-  // time; 0 leaves that to NCCL.
+  // Collective over the ranks of the connection; returns when they are connected. Messages begin
+  // with `name`: "rank 3 of the tensor group". An operation occupies at most `max_ctas` thread
+  // blocks of the device; 0 leaves the number to NCCL.
   NcclConnection(const Stream& compute, const Place& place, std::string name, int max_ctas,
                  std::chrono::seconds timeout);
   NcclConnection(const NcclConnection&) = delete;
   NcclConnection& operator=(const NcclConnection&) = delete;
-  // Waits for the operations under way; breaks them off while an exception passes, and where they
-  // fail.
+  // Waits for the operations under way. Aborts them if they fail, and during stack unwinding.
   ~NcclConnection();
 
-  // Makes the NCCL calls as one group, behind what the compute stream has been given so far. Only
-  // the first ones, which connect ranks, make the host wait for others. `operation` must live on.
+  // Issues the NCCL calls as one group, which runs after the work that the compute stream has so
+  // far. Only the first calls of a connection, which connect the ranks, make the host wait for
+  // peers. `operation` must outlive the request.
   masformer::Request start(const char* operation, const Calls& calls);
 
   // Throws Error if an operation failed. Returns the deadline of the first unfinished operation,
@@ -52,7 +52,7 @@ class NcclConnection final : public std::enable_shared_from_this<NcclConnection>
   // Throws Error, after aborting all connections of the stream: the first unfinished operation is
   // late.
   [[noreturn]] void fail_overdue();
-  // Ends what is under way, with no result. Within a group of NCCL's, see live_connections.h.
+  // Ends the operations under way without results. LiveConnections calls it within an NCCL group.
   void abort() noexcept;
 
  private:
@@ -65,20 +65,20 @@ class NcclConnection final : public std::enable_shared_from_this<NcclConnection>
   };
 
   void connect(const Place& place, int max_ctas);
-  // Returns when NCCL has done what it does in the background.
+  // Returns when NCCL has finished its work in the background. Throws Error if that failed.
   void finish(ncclResult_t status);
   void require_healthy();
-  [[noreturn]] void break_off(const std::string& why);
+  [[noreturn]] void fail_and_abort(const std::string& why);
   void close();
   void forget_ended();
-  // Leaves the stream's connections; gives all of them up where this one is not closed.
+  // Leaves the stream's connections. Aborts all of them if this one is not closed.
   void end() noexcept;
 
   const Stream& compute_;
   std::string name_;
   std::chrono::seconds timeout_;
   cudaStream_t stream_ = nullptr;
-  ncclComm_t comm_ = nullptr;  // none once aborted
+  ncclComm_t comm_ = nullptr;  // null once aborted
   const char* operation_ = "";
   std::deque<UnderWay> under_way_;  // in the order of their starts; some may have ended
   std::string failure_;

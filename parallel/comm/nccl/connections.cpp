@@ -12,14 +12,15 @@
 namespace masformer::nccl {
 namespace {
 
-// A connection to be made between ranks of the group.
+// A planned connection between ranks of the group.
 struct Plan {
-  std::vector<int> members;  // the first makes the id; of a link, the sender and the receiver
+  std::vector<int> members;  // the first one makes the id; a link's are its sender and its receiver
   bool link;
 };
 
-// All ranks go through the plans in one order, so they never wait in a circle. Every second rank's
-// links come first: in a ring these share no rank, and so are made at the same time.
+// All ranks make the connections in the same order, so they never wait for each other in a circle.
+// The links whose lower rank is even come first: in a ring, most of them share no rank, so they are
+// made at the same time.
 std::vector<Plan> plan_connections(int size, const NcclGroup& description) {
   std::vector<Plan> plans;
   for (const int parity : {0, 1}) {
@@ -34,7 +35,7 @@ std::vector<Plan> plan_connections(int size, const NcclGroup& description) {
   return plans;
 }
 
-// The ids of all plans' connections, made by their first members.
+// Returns the ids of all planned connections, which their first members make.
 std::vector<ncclUniqueId> exchange_ids(Communicator& group, const std::vector<Plan>& plans) {
   std::string made;
   for (const Plan& plan : plans) {
@@ -55,7 +56,7 @@ std::vector<ncclUniqueId> exchange_ids(Communicator& group, const std::vector<Pl
 }
 
 void run_once(NcclConnection& connection, const Plan& plan, int rank, float* number) {
-  Request event = connection.start("first operation", [&](ncclComm_t comm, cudaStream_t stream) {
+  Request request = connection.start("first operation", [&](ncclComm_t comm, cudaStream_t stream) {
     if (!plan.link) {
       check(ncclAllReduce(number, number, 1, ncclFloat32, ncclSum, comm, stream), "ncclAllReduce");
     } else if (rank == plan.members.front()) {
@@ -64,16 +65,16 @@ void run_once(NcclConnection& connection, const Plan& plan, int rank, float* num
       check(ncclRecv(number, 1, ncclFloat32, 0, comm, stream), "ncclRecv");
     }
   });
-  while (!event.done()) std::this_thread::yield();
+  while (!request.done()) std::this_thread::yield();
 }
 
 }  // namespace
 
 NcclConnections make_connections(Communicator& group, const Stream& stream,
                                  const NcclGroup& description) {
-  // All connections now, before it is asked whether the device has memory for the rest.
+  // NCCL connects everything now, so that the later check of free device memory includes it.
   setenv("NCCL_RUNTIME_CONNECT", "0", 0);
-  // A switch that sums (NVLink SHARP) may take another order the next time.
+  // Switches that sum (NVLink SHARP) may use another order each time.
   if (stream.deterministic()) setenv("NCCL_NVLS_ENABLE", "0", 0);
   const std::vector<Plan> plans = plan_connections(group.size(), description);
   const std::vector<ncclUniqueId> ids = exchange_ids(group, plans);

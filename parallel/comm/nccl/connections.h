@@ -11,12 +11,13 @@
 namespace masformer::nccl {
 
 struct NcclConnections {
-  std::shared_ptr<NcclConnection> everyone;  // of collectives; null where there are none
+  std::shared_ptr<NcclConnection> everyone;  // for collectives; null if the group has none
   std::map<std::pair<int, int>, std::shared_ptr<NcclConnection>> links;  // from and to this rank
 };
 
-// Connects the ranks of `group`, which carries the ids, and has each connection run once:
-// transports connect when they are first used, and wait for their peers then. Collective.
+// Collective. Connects the ranks of `group`, which also carries the connections' ids, and runs one
+// operation on each connection, because NCCL's transports connect when they are first used and then
+// wait for their peers.
 NcclConnections make_connections(Communicator& group, const Stream& stream,
                                  const NcclGroup& description);
 

@@ -20,7 +20,7 @@ void LiveConnections::check() {
   }
 }
 
-// In a group all are told to stop before the first one's memory is given back.
+// In an NCCL group, all are told to stop before the memory of the first one is freed.
 void LiveConnections::abort_all() noexcept {
   ncclGroupStart();
   for (NcclConnection* const each : all_) each->abort();

@@ -1,5 +1,4 @@
-// All NCCL connections of a rank's stream, whatever group they serve; private to this
-// folder.
+// All NCCL connections of a rank's compute stream, for all groups; private to this folder.
 #pragma once
 
 #include <vector>
@@ -10,17 +9,19 @@ namespace masformer::nccl {
 
 class NcclConnection;
 
-// Kept by the stream's queue, which watches it.
+// Owned by the CUDA stream, which watches it.
 class LiveConnections final : public cuda::LibraryState, public Watched {
  public:
-  explicit LiveConnections(cuda::CudaStream& queue) { queue.watch(*this); }
+  explicit LiveConnections(cuda::CudaStream& stream) { stream.watch(*this); }
 
   void add(NcclConnection& connection) { all_.push_back(&connection); }
   void remove(NcclConnection& connection) { std::erase(all_, &connection); }
 
+  // Throws Error if an operation failed or is late. An operation that waits for one of another
+  // connection is not late, so this checks all connections together.
   void check() override;
-  // Ends them together, in the order of add(): the end of one gives back memory, and CUDA waits
-  // with that for whatever runs on the device, operations of the others included.
+  // Aborts all connections together, in the order of add(). Aborting one frees memory, and CUDA
+  // delays that until the device is idle, so until the operations of the others end.
   void abort_all() noexcept override;
 
  private:

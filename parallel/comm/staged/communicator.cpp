@@ -15,24 +15,24 @@
 namespace masformer {
 namespace {
 
-constexpr std::int64_t piece_bytes = 8 << 20;  // what a collective moves at a time
+constexpr std::int64_t piece_bytes = 8 << 20;  // that a collective moves at a time
 
 // A message under way between host memory and another rank.
 class StagedMessage final : public PendingRequest {
  public:
-  // `x`: where on the device what arrives is to go; empty for what is sent.
+  // `x`: the tensor on the device that receives the message; empty for a send.
   StagedMessage(Staging& staging, Staging::Buffer buffer, Request message, Tensor x)
       : staging_(staging), buffer_(std::move(buffer)), message_(std::move(message)), x_(x) {}
   StagedMessage(const StagedMessage&) = delete;
   StagedMessage& operator=(const StagedMessage&) = delete;
   ~StagedMessage() override {
     if (unwinding_.now()) {
-      buffer_.abandon();  // MPI still has it
+      buffer_.abandon();  // MPI may still access it
       return;
     }
     try {
       wait();
-    } catch (const Error&) {  // nobody waited to hear of it
+    } catch (const Error&) {  // nobody waits for the result
     }
   }
 
@@ -86,7 +86,7 @@ class StagedCommunicator final : public DeviceCommunicator {
   Staging staging_;
 };
 
-// Calls move(piece of x, as much host memory).
+// Calls move(piece, host) for each piece of x, with host memory of the same shape.
 template <class Move>
 void StagedCommunicator::for_each_piece(const Tensor& x, const Move& move) {
   const Tensor elements = x.reshape({x.elements()});
@@ -98,9 +98,9 @@ void StagedCommunicator::for_each_piece(const Tensor& x, const Move& move) {
   }
 }
 
-// Calls move(pieces, host) with as many elements of each rank's share of x, as pieces[rank], and
-// host memory of a row for each rank. The last pieces of shares that end earlier are shorter than
-// their rows, or empty tensors.
+// Calls move(pieces, host) until all of x has been moved. pieces[r] has the next elements of rank
+// r's shard; host [size, elements of the longest piece] has a row for each. The last pieces of
+// shorter shards are shorter than their rows, or empty.
 template <class Move>
 void StagedCommunicator::for_each_piece_of_shares(const Tensor& x, const Move& move) {
   const Tensor elements = x.reshape({x.elements()});
@@ -120,12 +120,12 @@ void StagedCommunicator::for_each_piece_of_shares(const Tensor& x, const Move& m
   }
 }
 
-// The host memory for a rank's piece.
+// The part of the rank's row in `host` that its piece fills.
 Tensor row_of(const Tensor& host, int rank, const Tensor& piece) {
   return host.slice(0, rank, 1).reshape({host.dim(1)}).slice(0, 0, piece.elements());
 }
 
-// What a shorter piece leaves of its row is summed like the rest: it must be numbers, too.
+// Zeroes the part of a row that its piece does not fill, since it is summed like the rest.
 void clear_rest(const Tensor& host, int rank, const Tensor& piece) {
   const std::int64_t rest = (host.dim(1) - piece.elements()) * size_of(host.dtype());
   auto* const end = static_cast<std::byte*>(host.slice(0, rank, 1).raw()) + piece.bytes();

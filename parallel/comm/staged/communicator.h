@@ -1,6 +1,6 @@
-// Ranks whose tensors lie on devices and travel by way of pinned host memory, through MPI. Several
-// ranks may share one device. Nothing overlaps: collectives are done when they have been started,
-// and a send has left the device.
+// Moves tensors on devices through pinned host memory and MPI. Several ranks may share one device.
+// Nothing overlaps with computation: a collective is done when its call returns, and the tensor of
+// a send has been copied from the device by then.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace masformer {
 
-// `inner` moves host tensors. The stream is the rank's only one, and outlives the communicator.
+// `inner` moves host tensors. The stream is the rank's only one, and must outlive the communicator.
 std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communicator> inner,
                                                        const Stream& stream);
 
-// What working_memory() of a group of `ranks` comes to beside that of the inner communicator, once
-// there were collectives, in bytes of host memory. A message takes its own size, from its start
-// until its event ends; what messages took is kept for others of the same size.
+// The host memory, in bytes, that the collectives of a group of `ranks` take in addition to that of
+// the inner communicator. A message takes its own size from its start until its request is done;
+// later messages of the same size use that memory again.
 std::int64_t staging_memory(int ranks);
 
 }  // namespace masformer

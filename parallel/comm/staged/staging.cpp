@@ -21,7 +21,7 @@ Staging::Buffer Staging::take(std::int64_t bytes) {
 void Staging::to_host(const Tensor& x, const Tensor& host) {
   if (x.elements() == 0) return;
   copy(stream_, x, host);
-  copying_to_device_ = false;  // the stream has come to this copy
+  copying_to_device_ = false;  // earlier copies of the stream are complete, too
 }
 
 void Staging::to_device(const Tensor& host, const Tensor& x) {

@@ -1,4 +1,4 @@
-// Pinned host memory that tensors of a device go through on their way between ranks.
+// Pinned host memory through which tensors of a device pass on their way between ranks.
 #pragma once
 
 #include <cstdint>
@@ -10,24 +10,24 @@
 
 namespace masformer {
 
-// Buffers are taken from the system when they are first needed, and used again.
+// Allocates buffers when they are first needed, and reuses them.
 class Staging {
  public:
   class Buffer;
 
-  // The stream outlives this object, and this object its buffers.
+  // The stream must outlive this object, and this object its buffers.
   explicit Staging(const Stream& stream) : stream_(stream) {}
 
-  // One of `bytes`, which must be above 0: rounded up, that is the size of a buffer.
+  // A buffer of at least `bytes`, which must be above 0.
   Buffer take(std::int64_t bytes);
-  std::int64_t bytes() const { return bytes_; }  // taken from the system so far
+  std::int64_t bytes() const { return bytes_; }  // allocated so far
 
-  // Copies a tensor of the device; it has arrived on return.
+  // Copies a tensor from the device. The copy is complete on return.
   void to_host(const Tensor& x, const Tensor& host);
-  // Copies to the device when the stream comes to it. `host` may be taken anew at once, but before
-  // the host writes to any buffer, settle().
+  // Issues a copy to the device. The buffer of `host` may be released at once, but drain() must be
+  // called before the host writes to any buffer.
   void to_device(const Tensor& host, const Tensor& x);
-  // Returns when all copies to the device have been done.
+  // Returns when all copies to the device are complete.
   void drain();
 
  private:
@@ -43,7 +43,7 @@ class Staging {
   bool copying_to_device_ = false;
 };
 
-// Belongs to whoever holds it until it ends. Move-only.
+// Owns a buffer until it is destroyed. Move-only.
 class Staging::Buffer {
  public:
   explicit Buffer(Block& block) : block_(&block) { block.free = false; }
@@ -58,7 +58,7 @@ class Staging::Buffer {
   Tensor as(const Shape& shape, DType dtype) const {
     return Tensor(block_->memory.data(), shape, dtype, Device::cpu);
   }
-  // Nobody gets the memory again: someone may still write to it.
+  // Never reuses the memory, since MPI may still write to it.
   void abandon() noexcept { block_ = nullptr; }
 
  private:

@@ -14,7 +14,7 @@ namespace {
 
 struct Wanted {
   Fault fault = Fault::none;
-  std::string event;
+  std::string kind;
   int place = 0;
 };
 
@@ -24,9 +24,9 @@ Wanted wanted(const std::string& text) {
   std::string fault;
   Wanted wanted;
   int rank = 0;
-  words >> fault >> wanted.event >> rank >> wanted.place;
+  words >> fault >> wanted.kind >> rank >> wanted.place;
   const auto known = std::ranges::find(faults, fault);
-  if (!words || known == faults.end() || (wanted.event != "connect" && wanted.event != "launch"))
+  if (!words || known == faults.end() || (wanted.kind != "connect" && wanted.kind != "launch"))
     report("MASFORMER_FAKE_NCCL_FAULT={} is not a fault", text);
   if (rank == world_rank()) wanted.fault = static_cast<Fault>(known - faults.begin());
   return wanted;
@@ -34,7 +34,7 @@ Wanted wanted(const std::string& text) {
 
 }  // namespace
 
-Fault next_fault(std::string_view event) {
+Fault next_fault(std::string_view kind) {
   static std::string text;
   static Wanted chosen;
   static int seen = 0;
@@ -44,7 +44,7 @@ Fault next_fault(std::string_view event) {
     chosen = now ? wanted(text) : Wanted{};
     seen = 0;
   }
-  return event == chosen.event && seen++ == chosen.place ? chosen.fault : Fault::none;
+  return kind == chosen.kind && seen++ == chosen.place ? chosen.fault : Fault::none;
 }
 
 }  // namespace fake_cuda::nccl

@@ -11,7 +11,7 @@ namespace fake_cuda::nccl {
 
 enum class Fault { none, hang, fail, stall };
 
-// The fault of the next event of this kind, "connect" or "launch".
-Fault next_fault(std::string_view event);
+// Counts a call of this kind, "connect" or "launch", and returns its fault.
+Fault next_fault(std::string_view kind);
 
 }  // namespace fake_cuda::nccl

@@ -12,19 +12,20 @@ namespace {
 int busy = 0, work = 0;
 
 // Open MPI calls this repeatedly while one of its functions waits.
-int go_on() {
+int progress_streams() {
   if (busy > 0 || work == 0) return 0;
   const Busy here;
   try_each_once();
   return 0;
 }
 
-// A function of Open MPI that is not in its headers: int opal_progress_register(int (*callback)()).
-void let_streams_go_on() {
+// Open MPI has this function, but not in its headers: int opal_progress_register(int
+// (*callback)()).
+void register_progress() {
   using Register = int(int (*)());
   static const auto add =
       reinterpret_cast<Register*>(dlsym(RTLD_DEFAULT, "opal_progress_register"));
-  static const bool added = add != nullptr && add(go_on) == 0;
+  static const bool added = add != nullptr && add(progress_streams) == 0;
   static_cast<void>(added);
 }
 
@@ -38,7 +39,7 @@ Busy::~Busy() {
 }
 
 void add_work(int pieces) {
-  let_streams_go_on();
+  register_progress();
   work += pieces;
 }
 

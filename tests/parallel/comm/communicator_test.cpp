@@ -28,7 +28,7 @@ Tensor tensor_of(std::vector<T>& values) {
   return {values.data(), {std::ssize(values)}, dtype_of<T>(), Device::cpu};
 }
 
-// Whole numbers that every dtype holds exactly, and so do their sums over ranks.
+// Integers that every dtype represents exactly, as it does their sums over ranks.
 template <class T>
 std::vector<T> numbers(std::int64_t size, int rank) {
   std::vector<T> values(static_cast<std::size_t>(size));
@@ -39,7 +39,7 @@ std::vector<T> numbers(std::int64_t size, int rank) {
   return values;
 }
 
-// Calls test.operator()<T>() for each type that travels.
+// Calls test.operator()<T>() for each type that ranks can exchange.
 template <class Test>
 void for_each_type(const Test& test) {
   test.template operator()<float>();
@@ -50,7 +50,7 @@ void for_each_type(const Test& test) {
 
 class Collectives : public test::OnEachWay {
  protected:
-  // The sum of what values_of gives for each rank, from the first to the last.
+  // The sum of values_of(rank) over all ranks, in the order of ranks.
   template <class T>
   static std::vector<T> sum_over_ranks(const std::function<std::vector<T>(int)>& values_of) {
     std::vector<T> sum = values_of(0);
@@ -62,11 +62,11 @@ class Collectives : public test::OnEachWay {
   }
 };
 class Messages : public test::OnEachWay {};
-class Shares : public Collectives {};
+class Shards : public Collectives {};
 
 INSTANTIATE_TEST_SUITE_P(, Collectives, testing::ValuesIn(test::ways()), test::name_of_way);
 INSTANTIATE_TEST_SUITE_P(, Messages, testing::ValuesIn(test::ways()), test::name_of_way);
-INSTANTIATE_TEST_SUITE_P(, Shares, testing::ValuesIn(test::ways()), test::name_of_way);
+INSTANTIATE_TEST_SUITE_P(, Shards, testing::ValuesIn(test::ways()), test::name_of_way);
 
 TEST_P(Collectives, AllReduceGivesTheSumOfAllRanks) {
   for_each_type([&]<class T>() {
@@ -79,7 +79,7 @@ TEST_P(Collectives, AllReduceGivesTheSumOfAllRanks) {
   });
 }
 
-TEST_P(Collectives, AllReduceGivesTheLargestOfAllRanks) {
+TEST_P(Collectives, AllReduceGivesTheMaximumOfAllRanks) {
   for_each_type([&]<class T>() {
     if (std::is_same_v<T, bfloat16>) return;
     for (const std::int64_t size : sizes) {
@@ -109,9 +109,9 @@ TEST_P(Collectives, BroadcastGivesEveryRankTheRootsNumbers) {
   });
 }
 
-// Every rank sends to all that it has messages for, perhaps itself, in all sizes; they arrive in
-// order. Nobody receives before it has started all sends, nor takes or frees memory meanwhile: that
-// waits for all that a device does.
+// Every rank sends messages of all sizes to all of its peers, and to itself if the transport can.
+// It starts all sends before it receives, and allocates and frees no memory meanwhile, since that
+// waits for the device.
 TEST_P(Messages, ArriveInTheOrderOfSending) {
   for_each_type([&]<class T>() {
     std::vector<Cargo<T>> sent, received;
@@ -127,20 +127,20 @@ TEST_P(Messages, ArriveInTheOrderOfSending) {
     for (std::size_t i = 0; i < sent.size(); ++i) sends.push_back(pipe().send(sent[i], peer_of(i)));
     for (std::size_t peer = peers().size(); peer-- > 0;) {
       for (std::size_t i = peer * messages; i < (peer + 1) * messages; ++i) {
-        Request event = pipe().receive(received[i], peer_of(i));
-        while (!event.done()) {
+        Request request = pipe().receive(received[i], peer_of(i));
+        while (!request.done()) {
         }
-        event.wait();
+        request.wait();
         EXPECT_EQ(received[i].values(),
                   numbers<T>(sizes[i % messages], peer_of(i) + 3 * world().rank()));
       }
     }
-    for (Request& event : sends) event.wait();
-    for (Request& event : sends) EXPECT_TRUE(event.done());
+    for (Request& request : sends) request.wait();
+    for (Request& request : sends) EXPECT_TRUE(request.done());
   });
 }
 
-// Fractions of very different sizes, so that the order of a sum shows in its last bits.
+// Fractions of very different magnitudes, so that the last bits of a sum depend on its order.
 template <class T = float>
 std::vector<T> fractions(std::int64_t size, int rank) {
   std::vector<T> values(static_cast<std::size_t>(size));
@@ -167,30 +167,30 @@ TEST_P(Collectives, AllReduceGivesEveryRankTheSameBitsEveryTime) {
   }
 }
 
-// Rows and columns that leave some ranks without a row, that are the same for all, and that take
-// several pieces of a mebibyte.
+// Shapes of which some ranks own no row, of which all ranks own equally many, and whose shards are
+// sent in several pieces of a mebibyte.
 const std::vector<Shape> matrices{{0, 3}, {1, 1},      {2, 5},    {3, 1000},   {17, 1},
                                   {8, 9}, {5, 100003}, {1003, 7}, {9, 300007}, {12, 250001}};
 
-// Of the positive numbers that were summed: NCCL has its own order.
+// The error of a sum of positive numbers that NCCL may have; it adds in its own order.
 float bound(const test::Way& way, float sum, float unit) {
   return way.nccl() ? sum * unit * static_cast<float>(world().size()) : 0;
 }
 
-// All are under way at once, and finished from the last to the first.
-TEST_P(Shares, HoldTheSumInTheOrderOfRanks) {
+// All operations are under way at once, and are waited for from the last to the first.
+TEST_P(Shards, ReduceScatterSumsInTheOrderOfRanks) {
   std::vector<Cargo<float>> all;
-  std::vector<Request> events;
+  std::vector<Request> requests;
   for (const Shape& shape : matrices) {
     all.emplace_back(GetParam(), fractions(shape.elements(), world().rank()), shape);
   }
-  for (const Cargo<float>& each : all) events.push_back(group().reduce_scatter(each));
+  for (const Cargo<float>& each : all) requests.push_back(group().reduce_scatter(each));
   for (std::size_t i = all.size(); i-- > 0;) {
     if (i % 2 == 0) {
-      while (!events[i].done()) {
+      while (!requests[i].done()) {
       }
     }
-    events[i].wait();
+    requests[i].wait();
     const auto sum =
         sum_over_ranks<float>([&](int rank) { return fractions(matrices[i].elements(), rank); });
     const ShardRange own = shard_range(matrices[i][0], world().size(), world().rank());
@@ -203,9 +203,9 @@ TEST_P(Shares, HoldTheSumInTheOrderOfRanks) {
   }
 }
 
-TEST_P(Shares, AreGatheredOnEveryRank) {
+TEST_P(Shards, AllGatherGivesEveryRankAllRows) {
   std::vector<Cargo<float>> all;
-  std::vector<Request> events;
+  std::vector<Request> requests;
   for (const Shape& shape : matrices) {
     const ShardRange own = shard_range(shape[0], world().size(), world().rank());
     auto values = fractions(shape.elements(), 0);
@@ -213,14 +213,14 @@ TEST_P(Shares, AreGatheredOnEveryRank) {
     std::fill(values.begin() + (own.begin + own.count) * shape[1], values.end(), -1.0F);
     all.emplace_back(GetParam(), values, shape);
   }
-  for (const Cargo<float>& each : all) events.push_back(group().all_gather(each));
+  for (const Cargo<float>& each : all) requests.push_back(group().all_gather(each));
   for (std::size_t i = all.size(); i-- > 0;) {
-    events[i].wait();
+    requests[i].wait();
     EXPECT_EQ(all[i].values(), fractions(matrices[i].elements(), 0)) << matrices[i].to_string();
   }
 }
 
-TEST_P(Shares, AreOfAnyType) {
+TEST_P(Shards, ReduceScatterAndAllGatherMoveEachType) {
   for_each_type([&]<class T>() {
     for (const std::int64_t rows : {1, 4, 7, 12}) {
       constexpr std::int64_t columns = 1001;
@@ -234,8 +234,8 @@ TEST_P(Shares, AreOfAnyType) {
   });
 }
 
-// bf16 is added in fp32, in the order of ranks, and rounded once; by NCCL, each time.
-TEST_P(Collectives, Bf16IsSummedInFp32) {
+// bf16 is summed in fp32, in the order of ranks, and rounded once. NCCL rounds each time.
+TEST_P(Collectives, AllReduceSumsBf16InFp32) {
   for (const std::int64_t size : {std::int64_t{1}, std::int64_t{1001}, std::int64_t{700001}}) {
     const auto sum = sum_over_ranks<float>([&](int rank) {
       const auto values = fractions<bfloat16>(size, rank);
@@ -252,8 +252,8 @@ TEST_P(Collectives, Bf16IsSummedInFp32) {
   }
 }
 
-// Two at once, and work on the first one's end: what comes after wait() on the stream sees that.
-TEST_P(Collectives, ComeAfterTheirOperandsAndBeforeTheirReaders) {
+// Two collectives are under way at once. Work that is issued after wait() sees the results.
+TEST_P(Collectives, RunAfterEarlierWorkAndBeforeWorkAfterWait) {
   constexpr std::int64_t size = 100003;
   Cargo<float> x(GetParam(), numbers<float>(size, 0)), y(GetParam(), numbers<float>(size, 1));
   const auto add = [](Cargo<float>& numbers, float more) {
@@ -289,13 +289,13 @@ TEST(ControlPlane, AllGatherCarriesAnyBytes) {
   world().barrier();
 }
 
-TEST(ControlPlane, SumOverAddsOneNumberARank) {
+TEST(ControlPlane, SumOverAddsTheNumbersOfAllRanks) {
   const int ranks = world().size();
   EXPECT_EQ(sum_over(world(), 0.5 + world().rank()), 0.5 * ranks + ranks * (ranks - 1) / 2);
 }
 
-// What a rank says is a function of its number; all ranks throw the same.
-std::string what_all_throw(const std::string& complaint, bool failure) {
+// Returns the message that throw_collectively() throws on this rank; "agreed" if it throws none.
+std::string thrown_message(const std::string& complaint, bool failure) {
   try {
     throw_collectively(world(), complaint, failure);
   } catch (const UsageError& error) {
@@ -308,26 +308,26 @@ std::string what_all_throw(const std::string& complaint, bool failure) {
   return "agreed";
 }
 
-TEST(ControlPlane, AgreeGathersComplaints) {
+TEST(ControlPlane, AllRanksThrowTheJoinedComplaints) {
   const int rank = world().rank();
   const int ranks = world().size();
-  EXPECT_EQ(what_all_throw("", false), "agreed");
+  EXPECT_EQ(thrown_message("", false), "agreed");
   for (const bool failure : {false, true}) {
-    EXPECT_EQ(what_all_throw("too wide", failure), "too wide") << "all ranks alike";
+    EXPECT_EQ(thrown_message("too wide", failure), "too wide") << "all ranks alike";
     if (ranks == 1) continue;
-    EXPECT_EQ(what_all_throw(rank == 1 ? "disk full" : "", failure), "rank 1: disk full");
+    EXPECT_EQ(thrown_message(rank == 1 ? "disk full" : "", failure), "rank 1: disk full");
   }
   if (ranks != 4) return;
-  EXPECT_EQ(what_all_throw(rank == 1 ? "b" : "a", true), "ranks 0, 2-3: a\nrank 1: b");
-  EXPECT_EQ(what_all_throw(rank == 0   ? ""
+  EXPECT_EQ(thrown_message(rank == 1 ? "b" : "a", true), "ranks 0, 2-3: a\nrank 1: b");
+  EXPECT_EQ(thrown_message(rank == 0   ? ""
                            : rank == 2 ? "b"
                                        : "a",
                            true),
             "ranks 1, 3: a\nrank 2: b");
 }
 
-// The same two ranks talk in two groups; each group's messages stay in it, whatever the order.
-TEST(MpiGroups, DoNotMix) {
+// The same two ranks exchange messages in two groups, which do not mix whatever the order.
+TEST(MpiGroups, KeepTheirMessagesApart) {
   const auto first = private_world(1);
   const auto second = private_world(2);
   const int to = (world().rank() + 1) % world().size();
@@ -347,7 +347,7 @@ TEST(MpiGroups, DoNotMix) {
   send_two.wait();
 }
 
-TEST(MpiGroups, RefuseWhatTheyCannotBe) {
+TEST(MpiGroups, RefuseWrongSizesAndMembers) {
   EXPECT_THROW(make_process_groups(private_world(1), Mesh{world().size() + 1, 1, 1, 1}), Error);
   EXPECT_THROW(make_mpi_group(world(), {}, 1), Error);
   EXPECT_THROW(make_mpi_group(SelfCommunicator(), {0}, 1), Error);
@@ -358,7 +358,7 @@ TEST(MpiGroups, RefuseWhatTheyCannotBe) {
 class Refusals : public test::OnEachWay {};
 INSTANTIATE_TEST_SUITE_P(, Refusals, testing::ValuesIn(test::ways()), test::name_of_way);
 
-TEST_P(Refusals, NameTheValues) {
+TEST_P(Refusals, ThrowErrorForUnusableArguments) {
   Cargo<float> values(GetParam(), std::vector<float>(12), {3, 4});
   Cargo<bfloat16> halves(GetParam(), std::vector<bfloat16>(12));
   const Tensor matrix = values;
@@ -374,7 +374,7 @@ TEST_P(Refusals, NameTheValues) {
     EXPECT_THROW(pipe().all_reduce(matrix, Reduction::sum).wait(), Error);
     return;
   }
-  // A message of another size than its receiver asks for.
+  // The receiver expects another size than was sent.
   for (const std::size_t size : {3, 12}) {
     Cargo<float> sent(GetParam(), std::vector<float>(7));
     Cargo<float> received(GetParam(), std::vector<float>(size));
@@ -384,7 +384,7 @@ TEST_P(Refusals, NameTheValues) {
   }
 }
 
-TEST(MessagePieces, TileMessagesOfAnySize) {
+TEST(MessagePieces, CoverMessagesOfAnySize) {
   const std::int64_t gib = std::int64_t{1} << 30;
   EXPECT_TRUE(message_pieces({0, 0}, 8).empty());
   for (const std::int64_t element : {1, 4, 8}) {

@@ -1,5 +1,5 @@
-// What owns handles gives them back: built up and torn down many times, nothing is left, be it
-// MPI's, HDF5's or the system's, whether all went well or an exception passed.
+// Owners of handles free them: after many cycles of making and destroying, no handle of MPI, HDF5
+// or the system is left, whether the cycle succeeded or threw.
 #include <array>
 #include <functional>
 #include <memory>
@@ -21,7 +21,7 @@
 namespace masformer::test {
 namespace {
 
-// Of MPI: got and not given back.
+// Handles of MPI that were acquired and not freed.
 struct MpiHandles {
   int communicators = 0, groups = 0, requests = 0;
 
@@ -33,7 +33,7 @@ void PrintTo(const MpiHandles& held, std::ostream* out) {
        << " requests";
 }
 
-// A request that was given back is null.
+// Counts a request as freed if the call set it to null.
 int counted(int code, MPI_Request before, MPI_Request after) {
   if (before != MPI_REQUEST_NULL && after == MPI_REQUEST_NULL) --held_by_mpi.requests;
   return code;
@@ -42,7 +42,7 @@ int counted(int code, MPI_Request before, MPI_Request after) {
 }  // namespace
 }  // namespace masformer::test
 
-// Every function by which parallel/ gets or gives back a handle, before the library's own.
+// Intercepts every MPI function by which parallel/ acquires or frees a handle.
 extern "C" {
 
 int MPI_Comm_dup(MPI_Comm comm, MPI_Comm* made) {
@@ -104,7 +104,7 @@ int MPI_Request_free(MPI_Request* request) {
 namespace masformer::test {
 namespace {
 
-// As expect_nothing_kept, and of MPI nothing is held after any cycle that was not before.
+// As expect_nothing_kept(). Also expects each cycle to free all handles of MPI that it acquires.
 void expect_nothing_kept_of_mpi(const std::function<void(int)>& cycle) {
   const MpiHandles before = held_by_mpi;
   expect_nothing_kept([&](int i) {
@@ -119,7 +119,7 @@ ProcessGroups make_private(const Mesh& mesh) {
   return make_process_groups(make_mpi_communicator(OwnedComm(comm)), mesh);
 }
 
-// Every operation, by all the ways in which an event can end: waited for, asked, let go.
+// Every operation, with all ends that a request can have: waited for, polled, or destroyed.
 void exchange(Communicator& group) {
   std::vector<float> ours(static_cast<std::size_t>(group.size()) * 1000, 1.0F), theirs = ours;
   const auto elements = static_cast<std::int64_t>(ours.size());
@@ -127,16 +127,16 @@ void exchange(Communicator& group) {
   const Tensor y(theirs.data(), {elements}, DType::f32, Device::cpu);
   group.all_reduce(x, Reduction::max).wait();
   group.broadcast(x, 0).wait();
-  { const Request let_go = group.reduce_scatter(x); }
-  Request asked = group.all_gather(x);
-  while (!asked.done()) continue;
+  { const Request destroyed = group.reduce_scatter(x); }
+  Request polled = group.all_gather(x);
+  while (!polled.done()) continue;
   if (group.size() == 1) return;
   Request received = group.receive(y, (group.rank() + 1) % group.size());
   const Request sent = group.send(x, (group.rank() + group.size() - 1) % group.size());
   received.wait();
 }
 
-// Messages that nobody waits for, since an exception ends their scope.
+// Messages that are abandoned, since an exception ends their scope.
 void exchange_and_fail(Communicator& group, std::vector<float>& memory) {
   if (group.size() == 1) return;
   const auto half = static_cast<std::int64_t>(memory.size() / 2);
@@ -157,12 +157,12 @@ std::vector<Mesh> meshes() {
           {1, 1, 1, n}, {2, n / 2, 1, 1}, {1, 2, 1, n / 2}};
 }
 
-TEST(Handles, OfCommunicatorsAndMessages) {
-  std::vector<float> memory(2000);  // outlives messages that were let go
+TEST(Handles, CommunicatorsAndMessagesFreeTheirs) {
+  std::vector<float> memory(2000);  // outlives abandoned messages
   expect_nothing_kept_of_mpi([&](int i) {
     const auto all = meshes();
     const ProcessGroups made = make_private(all[static_cast<std::size_t>(i) % all.size()]);
-    // One group a cycle: where cores are few, each exchange takes milliseconds.
+    // One group per cycle: on few cores, each exchange takes milliseconds.
     const std::array groups{made.world.get(), made.tensor.get(), made.context.get(),
                             made.data.get(),  made.pipe.get(),   made.embedding.get()};
     Communicator& group = *groups[static_cast<std::size_t>(i) / all.size() % groups.size()];
@@ -173,7 +173,7 @@ TEST(Handles, OfCommunicatorsAndMessages) {
   });
 }
 
-// A tensor of rows that ranks share, and one that rank 0 has alone.
+// A tensor of which each rank has some rows, and one that only rank 0 has.
 SyntheticPieces make_pieces() {
   SyntheticPieces pieces;
   const int ranks = world().size();
@@ -190,7 +190,7 @@ void read_back(const std::filesystem::path& directory) {
   EXPECT_THROW(read_bits(reader, "nothing", {{0}, {1}}), Error);
 }
 
-TEST(Handles, OfCheckpoints) {
+TEST(Handles, CheckpointsFreeTheirs) {
   const SharedDirectory folder(world());
   const SyntheticPieces pieces = make_pieces();
   SyntheticPieces incomplete;

@@ -1,4 +1,4 @@
-// JSON between ranks, and as people read it.
+// JSON as text between ranks, and for people.
 #include "parallel/comm/json_text.h"
 
 #include <gtest/gtest.h>
@@ -19,14 +19,14 @@ TEST(AllGatherJson, GivesEachRanksValueInTheirOrder) {
   }
 }
 
-// A path that is not UTF-8 stops nobody while others wait.
-TEST(AllGatherJson, ReplacesWhatIsNoUtf8) {
+// A path that is not UTF-8 must not throw on one rank while the others wait.
+TEST(AllGatherJson, ReplacesBytesThatAreNotUtf8) {
   for (const nlohmann::json& text : all_gather_json(world(), "caf\xe9")) {
     EXPECT_EQ(text, "caf\xef\xbf\xbd");
   }
 }
 
-TEST(JsonWords, AreALineWithoutAStringsQuotes) {
+TEST(JsonWords, EqualTheLineExceptForQuotesOfAString) {
   EXPECT_EQ(json_line({{"a", "b"}, {"c", {1, 2}}}), R"({"a":"b","c":[1,2]})");
   EXPECT_EQ(json_line("a"), "\"a\"");
   EXPECT_EQ(json_words("a"), "a");

@@ -1,4 +1,4 @@
-// A mesh's groups: who is in which, what they count as sent, and what memory they take.
+// The groups of a mesh: their members, the bytes that they count as sent, and their memory.
 #include "parallel/comm/process_groups.h"
 
 #include <cstdlib>
@@ -37,23 +37,23 @@ double sum_by_collective(const test::Way& way, Communicator& group, double own) 
   return number.values()[0];
 }
 
-// The same by messages around a ring.
+// The same sum by messages around a ring.
 double sum_by_messages(const test::Way& way, Communicator& group, double own) {
   const int ranks = group.size();
-  Cargo<double> passed(way, {own}), next(way, {0});
+  Cargo<double> sent(way, {own}), received(way, {0});
   double sum = own;
   for (int step = 1; step < ranks; ++step) {
-    Request send = group.send(passed, (group.rank() + 1) % ranks);
-    group.receive(next, (group.rank() + ranks - 1) % ranks).wait();
+    Request send = group.send(sent, (group.rank() + 1) % ranks);
+    group.receive(received, (group.rank() + ranks - 1) % ranks).wait();
     send.wait();
-    passed.values() = next.values();
-    passed.put();
-    sum += next.values()[0];
+    sent.values() = received.values();
+    sent.put();
+    sum += received.values()[0];
   }
   return sum;
 }
 
-// By all that the group says it can do.
+// Sums by each kind of operation that the group has.
 void expect_sum(const test::Way& way, Communicator& group, double own, double expected) {
   const GroupTraits traits = group.traits();
   EXPECT_TRUE(traits.collectives || traits.messages);
@@ -68,9 +68,9 @@ void expect_sum(const test::Way& way, Communicator& group, double own, double ex
 class Groups : public test::OnEachWay {};
 INSTANTIATE_TEST_SUITE_P(, Groups, testing::ValuesIn(test::ways()), test::name_of_way);
 
-// Its sums may have another order each time.
-TEST_P(Groups, OfADeterministicStreamTurnNvlinkSharpOff) {
-  if (!GetParam().nccl()) GTEST_SKIP() << "MPI's order is its ranks'";
+// NVLink SHARP may sum in another order each time.
+TEST_P(Groups, DisableNvlinkSharpOnADeterministicStream) {
+  if (!GetParam().nccl()) GTEST_SKIP() << "MPI sums in the order of ranks";
   const char* const own = std::getenv("NCCL_NVLS_ENABLE");
   const std::string before = own != nullptr ? own : "";
   unsetenv("NCCL_NVLS_ENABLE");
@@ -81,7 +81,7 @@ TEST_P(Groups, OfADeterministicStreamTurnNvlinkSharpOff) {
   if (own != nullptr) setenv("NCCL_NVLS_ENABLE", before.c_str(), 1);
 }
 
-TEST_P(Groups, OfAMeshAddUpTheRightRanks) {
+TEST_P(Groups, ConsistOfTheRanksThatTheMeshSays) {
   for (const Mesh& mesh : meshes_of(world().size())) {
     const ProcessGroups groups = test::make_groups(GetParam(), mesh);
     EXPECT_EQ(groups.at, mesh.coordinate(world().rank()));
@@ -97,10 +97,10 @@ TEST_P(Groups, OfAMeshAddUpTheRightRanks) {
       const bool sends = axis == Axis::pipe || axis == Axis::context;
       EXPECT_TRUE(!sends || group.size() == 1 || group.traits().messages);
     }
-    const bool at_an_end = groups.at.pipe == 0 || groups.at.pipe == mesh.pipe - 1;
-    const int ends = mesh.pipe > 1 && at_an_end ? 2 : 1;
-    ASSERT_EQ(groups.embedding->size(), ends);
-    const int expected = ends == 2 ? mesh.pipe - 1 : groups.at.pipe;
+    const bool first_or_last = groups.at.pipe == 0 || groups.at.pipe == mesh.pipe - 1;
+    const int members = mesh.pipe > 1 && first_or_last ? 2 : 1;
+    ASSERT_EQ(groups.embedding->size(), members);
+    const int expected = members == 2 ? mesh.pipe - 1 : groups.at.pipe;
     ASSERT_EQ(sum_over(*groups.embedding, groups.at.pipe), expected);
     expect_sum(GetParam(), *groups.embedding, groups.at.pipe, expected);
   }
@@ -109,7 +109,7 @@ TEST_P(Groups, OfAMeshAddUpTheRightRanks) {
 class Counts : public test::OnEachWay {};
 INSTANTIATE_TEST_SUITE_P(, Counts, testing::ValuesIn(test::ways()), test::name_of_way);
 
-TEST_P(Counts, SentBytesAreTheClosedForm) {
+TEST_P(Counts, SentBytesEqualTheClosedForm) {
   using enum Operation;
   const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
   Communicator& group = *groups.world;
@@ -148,8 +148,8 @@ TEST_P(Counts, SentBytesAreTheClosedForm) {
   grows_by(send, 0);
 }
 
-// What is taken once is taken again: see staged/communicator.h.
-TEST_P(Counts, WorkingMemoryIsThePlan) {
+// Memory that was allocated once is reused, as staged/communicator.h says.
+TEST_P(Counts, WorkingMemoryEqualsThePlan) {
   const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
   const int ranks = world().size();
   EXPECT_EQ(groups.working_memory(), 0);
