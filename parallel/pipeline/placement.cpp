@@ -25,6 +25,11 @@ Placement::Placement(std::vector<std::vector<int>> parts) : parts_(std::move(par
       places_[static_cast<std::size_t>(part)] = {stage, static_cast<int>(chunk)};
     }
   }
+  const int last = places_.back().stage;
+  require(places_.front().stage == 0 && (last == 0 || last == stages() - 1),
+          "the first part is on stage {} and the last part on stage {} of {}: they must be on the "
+          "first stage, and on the first or last",
+          places_.front().stage, last, stages());
 }
 
 Placement Placement::round_robin(int stages, int chunks) {

@@ -17,7 +17,8 @@ class Placement {
   };
 
   // `parts` is [stage][chunk]. Throws Error unless all stages hold the same number of parts, in
-  // ascending order, and each part is on exactly one stage.
+  // ascending order, each part is on exactly one stage, the first part is on the first stage, and
+  // the last part on the first or the last stage: only these two share a token table.
   explicit Placement(std::vector<std::vector<int>> parts);
 
   // Part p is chunk p / stages of stage p % stages. With one chunk this is a plain pipeline, with

@@ -40,5 +40,13 @@ TEST(Placement, RefusesMissingRepeatedOrUnorderedParts) {
   }
 }
 
+// The embedding and the head may share a table, and only the first and the last stage sum it.
+TEST(Placement, RefusesEndsOfTheModelOnStagesInBetween) {
+  for (const Parts& parts :
+       {Parts{{1}, {0}, {2}}, Parts{{0}, {2}, {1}}, Parts{{0, 1}, {2, 5}, {3, 4}}}) {
+    EXPECT_THROW(Placement{parts}, Error);
+  }
+}
+
 }  // namespace
 }  // namespace masformer
