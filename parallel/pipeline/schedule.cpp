@@ -42,20 +42,6 @@ std::optional<Action> same_stage(const std::optional<Placement::Place>& place, i
   return action;
 }
 
-std::string_view name_of(ActionKind kind) {
-  switch (kind) {
-    case ActionKind::forward:
-      return "forward";
-    case ActionKind::backward:
-      return "backward";
-    case ActionKind::backward_input:
-      return "backward-input";
-    case ActionKind::backward_weight:
-      return "backward-weight";
-  }
-  fail("unknown action {}", static_cast<int>(kind));
-}
-
 }  // namespace
 
 bool is_evaluation(const std::vector<Action>& actions) {

@@ -6,22 +6,25 @@
 // both parts are on one stage, the stage hands the tensor over itself and nothing is sent.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "parallel/comm/link.h"
 #include "parallel/pipeline/placement.h"
+#include "runtime/enum_names.h"
 
 namespace masformer {
 
-enum class ActionKind : std::uint8_t {
-  forward,
-  backward,         // backward_input and backward_weight, layer by layer
-  backward_input,   // the gradient of the part's input, for which the previous part waits
-  backward_weight,  // the gradients of the part's weights
-};
+// backward_input computes the gradient of the part's input, for which the previous part waits,
+// backward_weight the gradients of the part's weights, and backward both, layer by layer.
+#define MASFORMER_ACTION_KINDS(VALUE)     \
+  VALUE(forward, "forward")               \
+  VALUE(backward, "backward")             \
+  VALUE(backward_input, "backward-input") \
+  VALUE(backward_weight, "backward-weight")
+MASFORMER_NAMED_ENUM(ActionKind, MASFORMER_ACTION_KINDS);
+#undef MASFORMER_ACTION_KINDS
 
 struct Action {
   ActionKind kind = ActionKind::forward;
@@ -45,7 +48,8 @@ struct Schedule {
 //   each gradient once: a backward, or a backward_input followed by its backward_weight;
 // - the backward of a micro-batch comes after its forward, and every part computes its weight
 //   gradients in the order of micro-batches, so that their sums have the same bits in all
-//   schedules;
+//   schedules; the last part also its input gradients, since the head computes both at once. (The
+//   sum for a table that is both embedding and head of one stage depends on the schedule.)
 // - it ends without deadlock over links that buffer nothing (deadlock_check.h).
 void validate(const Schedule& schedule);
 

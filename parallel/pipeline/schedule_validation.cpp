@@ -49,7 +49,7 @@ class StageCheck {
   }
 
  private:
-  static constexpr int kinds = 4;  // of actions
+  static constexpr int kinds = enum_names<ActionKind>.size();
   static constexpr std::ptrdiff_t absent = -1;
 
   std::size_t index(const Action& action) const {
@@ -103,6 +103,8 @@ class StageCheck {
     require_order(input, weight);
     if (micro_batch == 0) return;
     require_order(gradient(ActionKind::backward_weight, micro_batch - 1, chunk), weight);
+    if (schedule_.placement.part(stage_, chunk) + 1 < schedule_.placement.parts()) return;
+    require_order(gradient(ActionKind::backward_input, micro_batch - 1, chunk), input);
   }
 
   const Schedule& schedule_;

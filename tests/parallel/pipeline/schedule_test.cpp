@@ -150,6 +150,21 @@ TEST(Schedule, RefusesBackwardBeforeForwardAndOtherWrongOrders) {
   }
 }
 
+// The head computes its weight gradient together with its input gradient.
+TEST(Schedule, RefusesInputGradientsOfTheLastPartInAnotherOrder) {
+  const Schedule good = test::split_backwards(Placement::round_robin(2), 3);
+  const auto swapped_on = [&](int stage) {
+    Schedule schedule = good;
+    auto& actions = on_stage(schedule, stage);
+    std::iter_swap(std::ranges::find(actions, Action{ActionKind::backward_input, 1, 0}),
+                   std::ranges::find(actions, Action{ActionKind::backward_input, 2, 0}));
+    return refusal(schedule);
+  };
+  expect_words(swapped_on(1), {"stage 1 runs the backward-input of micro-batch 2 before the",
+                               "backward-input of micro-batch 1"});
+  expect_words(swapped_on(0), {"different orders"});
+}
+
 TEST(Schedule, RefusesStagesThatWaitForEachOther) {
   // Each stage is in order, but stage 0 waits for a gradient before it sends stage 1 an input.
   Schedule schedule = one_forward_one_backward(2, 2);
