@@ -120,6 +120,7 @@ void StageSpec::add_boundaries(ChunkSpec& chunk) {
   using enum Pass;
   const auto [begin, end] = chunk.layers;
   const int count = end - begin;
+  const int index = static_cast<int>(chunks.size()) - 1;
   chunk.boundary.resize(static_cast<std::size_t>(count) + 1);
   chunk.gradient.resize(static_cast<std::size_t>(count) + 1);
   // If the previous part is on this stage, too, its result is copied to this chunk's buffer when
@@ -143,8 +144,11 @@ void StageSpec::add_boundaries(ChunkSpec& chunk) {
                      {reader, i == count ? backward_input : backward_weight}, reader);
     buffers[*chunk.boundary[place]].recomputed = program.recomputed_together(writer, reader);
     if (i == 0) continue;
-    chunk.gradient[place] = add_boundary("gradient", {reader, backward_input},
-                                         {begin + i - 1, backward_weight}, reader);
+    ProgramPoint written{reader, backward_input};
+    // The next part's gradient arrives before the action starts, so also before its recomputation.
+    if (i == count) written = program.points(ActionKind::backward_input, index).front();
+    chunk.gradient[place] =
+        add_boundary("gradient", written, {begin + i - 1, backward_weight}, reader);
   }
   // In the backward, this chunk's gradient is copied to the previous part's buffer, if that is on
   // this stage.

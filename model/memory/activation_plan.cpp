@@ -55,7 +55,7 @@ class LifetimeIndex {
   }
 
  private:
-  static constexpr std::size_t passes = 4;
+  static constexpr std::size_t passes = enum_names<Pass>.size();
 
   Changes& at(const ProgramPoint& point) {
     return const_cast<Changes&>(std::as_const(*this)[point]);

@@ -67,7 +67,7 @@ class Occupation {
  private:
   static bool begins(const BufferSpec& buffer, const ProgramPoint& point, bool evaluation) {
     if (point.layer != buffer.first_use.layer) return false;
-    if (point.pass == Pass::recompute) return buffer.recomputed;
+    if (point.pass == Pass::recompute && buffer.recomputed) return true;
     if (evaluation) return buffer.evaluated || buffer.first_use.pass == Pass::forward;
     return point.pass == buffer.first_use.pass;
   }
@@ -127,6 +127,18 @@ TEST(ActivationPlan, NeverOverlapsBuffersThatAreNeededAtOnce) {
         }
       }
     }
+  }
+}
+
+// The executor receives a gradient before it starts the action, which begins with recomputation.
+TEST(ActivationPlan, HoldsAReceivedGradientFromTheStartOfItsAction) {
+  for (const char* const recompute : {"none", "selective", "block"}) {
+    StagePolicy policy{.shape = {2, 24}};
+    policy.recompute = parse_recompute(recompute, 5);
+    const StageSpec stage(small_model(), Mesh{.pipe = 2}, {}, {{0, 3}, {3, 5}}, policy);
+    const BufferId gradient = stage.chunks.front().gradient.back().value();
+    EXPECT_EQ(stage.buffers[gradient].first_use, stage.program.points(ActionKind::backward).front())
+        << recompute;
   }
 }
 
