@@ -1,6 +1,7 @@
 #include "model/parameters.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/ops/elementwise.h"
@@ -56,6 +57,20 @@ Shape owned_shape(const ParameterSpec& spec) {
   return shape;
 }
 
+// Adds a tensor to `bytes` and returns its offset.
+std::int64_t append(std::int64_t& bytes, const Shape& shape, DType dtype) {
+  return std::exchange(bytes, bytes + Arena::footprint(shape, dtype));
+}
+
+// Adds the gradients of the parameters that are partial, or of the others.
+void append_gradients(ParameterLayout& layout, const std::vector<ParameterSpec>& specs,
+                      bool partial) {
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].partial != partial) continue;
+    layout.parameters[i].gradient = append(layout.memory.gradients, specs[i].shape, DType::f32);
+  }
+}
+
 }  // namespace
 
 OwnedPart owned_part(const ParameterSpec& spec, const LogicalTensor& tensor) {
@@ -83,23 +98,27 @@ Tensor Parameter::owned_rows(const Tensor& stored, const LogicalTensor& tensor) 
   return stored.slice(0, part.first_row, part.slab.shape[0]);
 }
 
-ParameterMemory parameter_memory(const std::vector<ParameterSpec>& specs, DType dtype,
-                                 Purpose purpose) {
-  ParameterMemory memory;
-  if (purpose == Purpose::training) {
-    memory.moments += Arena::footprint({1}, DType::f64) + Arena::footprint({1}, DType::f32);
-  }
-  for (const auto& spec : specs) {
-    const std::int64_t all = Arena::footprint(spec.shape, DType::f32);
-    const std::int64_t owned = Arena::footprint(owned_shape(spec), DType::f32);
-    const bool training = purpose == Purpose::training;
-    memory.values += Arena::footprint(spec.shape, dtype);
-    if (dtype != DType::f32) memory.masters += training ? owned : all;
+ParameterLayout lay_out_parameters(const std::vector<ParameterSpec>& specs, DType dtype,
+                                   Purpose purpose) {
+  const bool training = purpose == Purpose::training;
+  ParameterLayout layout;
+  ParameterMemory& memory = layout.memory;
+  for (const ParameterSpec& spec : specs) {
+    ParameterLayout::Offsets& at = layout.parameters.emplace_back();
+    const Shape owned = training ? owned_shape(spec) : spec.shape;
+    at.value = append(memory.values, spec.shape, dtype);
+    if (dtype != DType::f32) at.master = append(memory.masters, owned, DType::f32);
     if (!training) continue;
-    memory.gradients += all;
-    memory.moments += 2 * owned;
+    at.m = append(memory.moments, owned, DType::f32);
+    at.v = append(memory.moments, owned, DType::f32);
   }
-  return memory;
+  if (!training) return layout;
+  layout.squared_norm = append(memory.moments, {1}, DType::f64);
+  layout.clip_factor = append(memory.moments, {1}, DType::f32);
+  append_gradients(layout, specs, true);
+  layout.partial_gradients = memory.gradients;
+  append_gradients(layout, specs, false);
+  return layout;
 }
 
 std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& specs, Purpose purpose) {
@@ -118,42 +137,33 @@ std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& specs, Purpose 
 ParameterSet::ParameterSet(Device device, std::vector<ParameterSpec> specs, DType dtype,
                            Purpose purpose) {
   const bool training = purpose == Purpose::training;
-  const ParameterMemory memory = parameter_memory(specs, dtype, purpose);
-  values_ = Arena(device, memory.values);
-  masters_ = Arena(device, memory.masters);
-  gradients_ = Arena(device, memory.gradients);
-  moments_ = Arena(device, memory.moments);
-  for (auto& spec : specs) {
+  const ParameterLayout layout = lay_out_parameters(specs, dtype, purpose);
+  values_ = Arena(device, layout.memory.values);
+  masters_ = Arena(device, layout.memory.masters);
+  gradients_ = Arena(device, layout.memory.gradients);
+  moments_ = Arena(device, layout.memory.moments);
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const ParameterLayout::Offsets& at = layout.parameters[i];
+    Parameter& parameter = parameters_.emplace_back();
+    ParameterSpec& spec = parameter.spec = std::move(specs[i]);
     if (!training) spec.owned = {0, spec.shape[0]};
-    Parameter parameter;
-    parameter.spec = std::move(spec);
-    const Shape owned = owned_shape(parameter.spec);
-    parameter.value = values_.take(parameter.spec.shape, dtype);
-    parameter.master =
-        dtype == DType::f32 ? parameter.owned(parameter.value) : masters_.take(owned, DType::f32);
-    if (training) {
-      parameter.m = moments_.take(owned, DType::f32);
-      parameter.v = moments_.take(owned, DType::f32);
-    }
-    parameters_.push_back(std::move(parameter));
+    const Shape owned = owned_shape(spec);
+    parameter.value = values_.at(at.value, spec.shape, dtype);
+    parameter.master = dtype == DType::f32 ? parameter.owned(parameter.value)
+                                           : masters_.at(at.master, owned, DType::f32);
+    if (!training) continue;
+    parameter.gradient = gradients_.at(at.gradient, spec.shape, DType::f32);
+    parameter.m = moments_.at(at.m, owned, DType::f32);
+    parameter.v = moments_.at(at.v, owned, DType::f32);
   }
-  if (training) {
-    squared_norm_ = moments_.take({1}, DType::f64);
-    clip_factor_ = moments_.take({1}, DType::f32);
-    partial_gradients_ = take_gradients(true);
-    take_gradients(false);
-  }
-  all_gradients_ = gradients_.at(0, {gradients_.used() / size_of(DType::f32)}, DType::f32);
-}
-
-Tensor ParameterSet::take_gradients(bool partial) {
-  const std::int64_t begin = gradients_.used();
-  for (Parameter& parameter : parameters_) {
-    if (parameter.spec.partial != partial) continue;
-    parameter.gradient = gradients_.take(parameter.spec.shape, DType::f32);
-  }
-  const std::int64_t elements = (gradients_.used() - begin) / size_of(DType::f32);
-  return gradients_.at(begin, {elements}, DType::f32);
+  const auto gradients = [&](std::int64_t bytes) {
+    return gradients_.at(0, {bytes / size_of(DType::f32)}, DType::f32);
+  };
+  all_gradients_ = gradients(layout.memory.gradients);
+  if (!training) return;
+  partial_gradients_ = gradients(layout.partial_gradients);
+  squared_norm_ = moments_.at(layout.squared_norm, {1}, DType::f64);
+  clip_factor_ = moments_.at(layout.clip_factor, {1}, DType::f32);
 }
 
 void ParameterSet::initialise(const Stream& stream, std::uint64_t seed, double deviation) {

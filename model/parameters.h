@@ -79,8 +79,22 @@ struct ParameterMemory {
   std::int64_t values = 0, gradients = 0, masters = 0, moments = 0;
 };
 
-ParameterMemory parameter_memory(const std::vector<ParameterSpec>& specs, DType dtype,
-                                 Purpose purpose);
+// Where the tensors of a set are, in bytes from the start of the arena of their kind.
+struct ParameterLayout {
+  struct Offsets {
+    std::int64_t value = 0, gradient = 0, master = 0, m = 0, v = 0;
+  };
+  std::vector<Offsets> parameters;
+  std::int64_t squared_norm = 0, clip_factor = 0;  // among the moments
+  std::int64_t partial_gradients =
+      0;  // bytes from the gradients' start: these parameters come first
+  ParameterMemory memory;
+};
+
+// `dtype`: of the values, fp32 or bf16. For evaluation, every rank owns all rows, and there are no
+// gradients and moments.
+ParameterLayout lay_out_parameters(const std::vector<ParameterSpec>& specs, DType dtype,
+                                   Purpose purpose);
 
 // Host memory that a device rank needs for checkpoints, in bytes: the maximum of what it saves at
 // once (masters and moments of the primary owned rows; nothing if it only evaluates) and of the
@@ -89,8 +103,7 @@ std::int64_t checkpoint_memory(const std::vector<ParameterSpec>& specs, Purpose 
 
 class ParameterSet {
  public:
-  // Allocates all tensors and fills them with zeros. For evaluation, every rank owns all rows, and
-  // gradients and moments are empty. `dtype`: of the values, fp32 or bf16.
+  // Allocates all tensors as lay_out_parameters() says, and fills them with zeros.
   ParameterSet(Device device, std::vector<ParameterSpec> specs, DType dtype, Purpose purpose);
 
   Parameter& operator[](ParameterId id) { return parameters_[id]; }
@@ -114,14 +127,10 @@ class ParameterSet {
   Tensor clip_factor() const { return clip_factor_; }
   // The memory that was allocated.
   ParameterMemory memory() const {
-    return {values_.used(), gradients_.used(), masters_.used(), moments_.used()};
+    return {values_.capacity(), gradients_.capacity(), masters_.capacity(), moments_.capacity()};
   }
 
  private:
-  // Allocates the gradients of the parameters that are partial, or of the others, and returns them
-  // as one tensor.
-  Tensor take_gradients(bool partial);
-
   Arena values_, masters_, gradients_, moments_;
   Tensor all_gradients_, partial_gradients_;
   Tensor squared_norm_, clip_factor_;

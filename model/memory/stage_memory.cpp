@@ -55,7 +55,8 @@ Shape ids_shape(const MicroBatchShape& shape) {
 
 MemoryTable plan_memory(const StageSpec& stage, const StagePlan& plan) {
   const bool training = plan.purpose == Purpose::training;
-  const ParameterMemory parameters = parameter_memory(stage.parameters, stage.dtype, plan.purpose);
+  const ParameterMemory parameters =
+      lay_out_parameters(stage.parameters, stage.dtype, plan.purpose).memory;
   const std::int64_t workspace = training ? stage.workspace : cuda_workspace::gemm;
   return {.weights = parameters.values,
           .gradients = parameters.gradients,

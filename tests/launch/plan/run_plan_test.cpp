@@ -345,8 +345,8 @@ TEST_P(PlannedMemory, WeightsAreTheModelAndItsKnownCopies) {
   for (int rank = 0; rank < plan.mesh.size(); ++rank) {
     Coordinate at = plan.mesh.coordinate(rank);
     const auto weights = [&] {
-      return parameter_memory(plan.describe_stage(at).parameters, DType::f32, Purpose::training)
-          .values;
+      return lay_out_parameters(plan.describe_stage(at).parameters, DType::f32, Purpose::training)
+          .memory.values;
     };
     const std::int64_t own = weights();
     at.tensor = 0, at.data = 0;
