@@ -31,11 +31,11 @@ void add_violations(const BlockSpec& block, std::int64_t hidden, int tensor, Vio
 }
 
 std::vector<BlockSpec> blocks_of_spans(const std::vector<Span>& spans, AttentionSpec attention,
-                                       const MlpSpec& mlp) {
+                                       const MlpSpec& mlp, const NormSpec& norm) {
   std::vector<BlockSpec> blocks;
   for (const Span& span : spans) {
     attention.span = span;
-    blocks.push_back({attention, mlp});
+    blocks.push_back({attention, mlp, norm});
   }
   return blocks;
 }

@@ -2,7 +2,8 @@
 // and an MLP, each behind a norm and added to the residual stream.
 //
 // A new kind of mixer or MLP is a struct here, an alternative of its variant, and a layer
-// (layers/block_layers.h). That layer reports its parameters, FLOPs, buffers and working memory;
+// (layers/block_layers.h). A new kind of norm is a struct here and a part of layers
+// (layers/norm_part.h). They report their parameters, FLOPs, buffers and working memory;
 // nothing else names the kind except the checkpoint's description (state/config_json.h) and the
 // options.
 #pragma once
@@ -32,12 +33,21 @@ struct GeluMlpSpec {
   bool operator==(const GeluMlpSpec&) const = default;
 };
 
+// (x - mean) / sqrt(variance + epsilon) * weight + bias, over the width of the residual stream.
+struct LayerNormSpec {
+  float epsilon = 1e-5f;
+
+  bool operator==(const LayerNormSpec&) const = default;
+};
+
 using MixerSpec = std::variant<AttentionSpec>;
 using MlpSpec = std::variant<GeluMlpSpec>;
+using NormSpec = std::variant<LayerNormSpec>;
 
 struct BlockSpec {
   MixerSpec mixer;
   MlpSpec mlp;
+  NormSpec norm{};  // of both
 
   bool operator==(const BlockSpec&) const = default;
 };
@@ -48,7 +58,7 @@ void add_violations(const BlockSpec& block, std::int64_t hidden, int tensor, Vio
 
 // One block per span; the blocks differ in their spans only.
 std::vector<BlockSpec> blocks_of_spans(const std::vector<Span>& spans, AttentionSpec attention,
-                                       const MlpSpec& mlp);
+                                       const MlpSpec& mlp, const NormSpec& norm = {});
 
 // The spans of blocks whose mixers are attention. Throws Error for any other mixer.
 std::vector<Span> spans_of(const std::vector<BlockSpec>& blocks);

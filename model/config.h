@@ -20,7 +20,7 @@ struct ModelConfig {
   std::int64_t positions = 0;     // longest sequence
   std::vector<BlockSpec> blocks;  // in the model's order
   bool tied = true;               // the head's matrix is the token embedding
-  float epsilon = 1e-5f;          // of the layer norms
+  NormSpec norm{};                // before the head
 
   int layers() const { return static_cast<int>(blocks.size()); }
 };

@@ -24,7 +24,8 @@ ParameterId add_qkv(LayerSetup& setup, int index) {
 
 }  // namespace
 
-AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, int index)
+AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, const NormSpec& norm,
+                               int index)
     : recompute_(setup.recompute),
       shape_(setup.shape),
       hidden_(setup.config.hidden),
@@ -32,7 +33,7 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, int 
       scale_(spec.scale),
       heads_(spec.heads / setup.place.ranks),
       head_dim_(setup.config.hidden / spec.heads),
-      norm_(setup, name_of_block(index) + "ln_1", Pass::backward_weight),
+      norm_(make_norm(setup, norm, name_of_block(index) + "ln_1", Pass::backward_weight)),
       qkv_weight_(add_qkv(setup, index)),
       projection_(setup, name_of_block(index) + "attn.attention.out_proj", setup.config.hidden) {
   using enum Pass;
@@ -77,7 +78,7 @@ double AttentionLayer::forward_flops(PairCount count) const {
 }
 
 void AttentionLayer::forward(LayerContext& context) const {
-  const Tensor normed = norm_.forward(context);
+  const Tensor normed = norm_->forward(context);
   linear(context.stream, normed, context.parameters[qkv_weight_].value, {}, context.buffers[qkv_]);
   attend(context);
   projection_.forward(context, context.buffers[attended_]);
@@ -118,15 +119,15 @@ void AttentionLayer::backward_input(LayerContext& context) const {
                       .dk = heads_of(context.batch, qkv_gradient, 1),
                       .dv = heads_of(context.batch, qkv_gradient, 2),
                       .dq_sum = q_gradient_sum(context)});
-  const Tensor normed_gradient = norm_.normed_gradient(context);
+  const Tensor normed_gradient = norm_->normed_gradient(context);
   linear_backward_input(context.stream, qkv_gradient, context.parameters[qkv_weight_].value,
                         normed_gradient);
-  norm_.backward(context, context.output_gradient);
+  norm_->backward(context, context.output_gradient);
 }
 
 void AttentionLayer::backward_weight(LayerContext& context) const {
   projection_.backward_weight(context, context.buffers[attended_]);
-  linear_backward_weight(context.stream, context.buffers[qkv_gradient_], norm_.normed(context),
+  linear_backward_weight(context.stream, context.buffers[qkv_gradient_], norm_->normed(context),
                          context.parameters[qkv_weight_].gradient, {});
 }
 

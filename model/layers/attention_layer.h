@@ -5,10 +5,11 @@
 // Shapes: T tokens, H hidden, t tensor ranks.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
-#include "model/layers/layer_norm_part.h"
+#include "model/layers/norm_part.h"
 #include "model/layers/projection_part.h"
 
 namespace masformer {
@@ -16,7 +17,7 @@ namespace masformer {
 class AttentionLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  AttentionLayer(LayerSetup setup, const AttentionSpec& spec, int index);
+  AttentionLayer(LayerSetup setup, const AttentionSpec& spec, const NormSpec& norm, int index);
 
   std::string kind() const override;
   double forward_flops(PairCount count) const override;
@@ -41,7 +42,7 @@ class AttentionLayer final : public Layer {
   Span span_;
   float scale_;
   std::int64_t heads_, head_dim_;
-  LayerNormPart norm_;
+  std::unique_ptr<NormPart> norm_;
   ParameterId qkv_weight_;
   ProjectionPart projection_;
   BufferId qkv_;                            // [T, 3 H/t]

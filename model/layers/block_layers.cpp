@@ -10,13 +10,14 @@ namespace {
 
 struct MakeLayer {
   LayerSetup setup;
+  const NormSpec& norm;
   int index;
 
   std::unique_ptr<Layer> operator()(const AttentionSpec& spec) const {
-    return std::make_unique<AttentionLayer>(setup, spec, index);
+    return std::make_unique<AttentionLayer>(setup, spec, norm, index);
   }
   std::unique_ptr<Layer> operator()(const GeluMlpSpec& spec) const {
-    return std::make_unique<MlpLayer>(setup, spec, index);
+    return std::make_unique<MlpLayer>(setup, spec, norm, index);
   }
 };
 
@@ -24,8 +25,8 @@ struct MakeLayer {
 
 void make_block_layers(const BlockSpec& block, int index, const std::function<LayerSetup()>& setup,
                        const std::function<void(std::unique_ptr<Layer>)>& add) {
-  add(std::visit(MakeLayer{setup(), index}, block.mixer));
-  add(std::visit(MakeLayer{setup(), index}, block.mlp));
+  add(std::visit(MakeLayer{setup(), block.norm, index}, block.mixer));
+  add(std::visit(MakeLayer{setup(), block.norm, index}, block.mlp));
 }
 
 }  // namespace masformer

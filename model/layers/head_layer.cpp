@@ -26,7 +26,7 @@ HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
       max_chunk_(setup.device == Device::cpu ? chunk_on_cpu : chunk_on_device),
       shard_(vocabulary_shard(setup.config, setup.place)),
       weight_(weight),
-      norm_(setup, "transformer.ln_f", Pass::backward_input) {
+      norm_(make_norm(setup, setup.config.norm, "transformer.ln_f", Pass::backward_input)) {
   const std::int64_t rows = std::min(max_chunk_, tokens_);
   const int ranks = setup.place.ranks;
   const std::int64_t columns = padded_vocab(setup.config.vocab, ranks) / ranks;
@@ -47,7 +47,7 @@ double HeadLayer::forward_flops(PairCount) const {
 }
 
 void HeadLayer::forward(LayerContext& context) const {
-  norm_.forward(context);
+  norm_->forward(context);
   if (!context.evaluation) return;
   for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk_) {
     Chunk part = chunk(context, begin);
@@ -57,7 +57,7 @@ void HeadLayer::forward(LayerContext& context) const {
 
 void HeadLayer::backward_input(LayerContext& context) const {
   const Parameter& weight = context.parameters[weight_];
-  const Tensor normed_gradient = norm_.normed_gradient(context);
+  const Tensor normed_gradient = norm_->normed_gradient(context);
   for (std::int64_t begin = 0; begin < tokens_; begin += max_chunk_) {
     Chunk part = chunk(context, begin);
     loss(context, part);
@@ -70,7 +70,7 @@ void HeadLayer::backward_input(LayerContext& context) const {
                           normed_gradient.slice(0, begin, part.labels.dim(0)));
     linear_backward_weight(context.stream, logits_gradient, part.normed, weight.gradient, {});
   }
-  norm_.backward(context, {});
+  norm_->backward(context, {});
 }
 
 HeadLayer::Chunk HeadLayer::chunk(const LayerContext& context, std::int64_t begin) const {
@@ -80,7 +80,7 @@ HeadLayer::Chunk HeadLayer::chunk(const LayerContext& context, std::int64_t begi
         .reshape({context.buffers[statistics_].elements()})
         .slice(0, index * count, count);
   };
-  return {.normed = norm_.normed(context).slice(0, begin, count),
+  return {.normed = norm_->normed(context).slice(0, begin, count),
           .labels = context.batch.labels.slice(0, begin, count),
           .logits = context.buffers[logits_].slice(0, 0, count),
           .max = row(0),

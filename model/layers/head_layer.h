@@ -11,10 +11,11 @@
 // Shapes: T tokens, C tokens of a chunk, H hidden, V padded vocabulary / t.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
-#include "model/layers/layer_norm_part.h"
+#include "model/layers/norm_part.h"
 #include "runtime/ops/cross_entropy.h"
 
 namespace masformer {
@@ -44,7 +45,7 @@ class HeadLayer final : public Layer {
   std::int64_t max_chunk_;  // tokens whose logits are held at once
   VocabularyShard shard_;
   ParameterId weight_;
-  LayerNormPart norm_;
+  std::unique_ptr<NormPart> norm_;
   BufferId logits_;                          // [C, V], fp32
   std::optional<BufferId> logits_gradient_;  // [C, V] in bf16; in fp32 it overwrites the logits
   // [3, C]: the largest logit, the sum of exponentials, and the target's logit.

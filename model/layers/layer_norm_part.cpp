@@ -5,8 +5,9 @@
 
 namespace masformer {
 
-LayerNormPart::LayerNormPart(LayerSetup& setup, const std::string& name, Pass last_reader)
-    : shards_(setup.shards()), epsilon_(setup.config.epsilon) {
+LayerNormPart::LayerNormPart(LayerSetup& setup, const LayerNormSpec& spec, const std::string& name,
+                             Pass last_reader)
+    : shards_(setup.shards()), epsilon_(spec.epsilon) {
   const std::int64_t hidden = setup.config.hidden;
   const Shape whole{shards_.tokens(), hidden};
   const Shape own{shards_.own().count};

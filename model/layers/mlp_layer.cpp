@@ -16,9 +16,9 @@ std::string name_of(int index, const char* part) {
 
 }  // namespace
 
-MlpLayer::MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, int index)
+MlpLayer::MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, const NormSpec& norm, int index)
     : recompute_(setup.recompute),
-      norm_(setup, name_of(index, "ln_2"), Pass::backward_weight),
+      norm_(make_norm(setup, norm, name_of(index, "ln_2"), Pass::backward_weight)),
       weight_(setup.parameters.split_rows({name_of(index, "mlp.c_fc.weight")},
                                           {spec.ffn, setup.config.hidden}, Initial::normal)),
       bias_(setup.parameters.split_rows({name_of(index, "mlp.c_fc.bias")}, {spec.ffn},
@@ -54,7 +54,7 @@ void MlpLayer::recompute(LayerContext& context) const {
 }
 
 void MlpLayer::expand(LayerContext& context) const {
-  const Tensor normed = norm_.forward(context);
+  const Tensor normed = norm_->forward(context);
   const Tensor weight = context.parameters[weight_].value, bias = context.parameters[bias_].value;
   const Tensor before = context.buffers[before_gelu_], after = context.buffers[after_gelu_];
   if (recompute_ == Recompute::selective) {
@@ -71,14 +71,14 @@ void MlpLayer::backward_input(LayerContext& context) const {
   const Tensor gradient = context.buffers[before_gelu_gradient_];
   projection_.backward_input_gelu(context, context.buffers[before_gelu_], gradient);
   linear_backward_input(context.stream, gradient, context.parameters[weight_].value,
-                        norm_.normed_gradient(context));
-  norm_.backward(context, context.output_gradient);
+                        norm_->normed_gradient(context));
+  norm_->backward(context, context.output_gradient);
 }
 
 void MlpLayer::backward_weight(LayerContext& context) const {
   projection_.backward_weight(context, context.buffers[after_gelu_]);
   linear_backward_weight(context.stream, context.buffers[before_gelu_gradient_],
-                         norm_.normed(context), context.parameters[weight_].gradient,
+                         norm_->normed(context), context.parameters[weight_].gradient,
                          context.parameters[bias_].gradient);
 }
 

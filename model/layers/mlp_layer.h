@@ -4,9 +4,10 @@
 // Shapes: T tokens, H hidden, F ffn, t tensor ranks.
 #pragma once
 
+#include <memory>
 #include <string>
 
-#include "model/layers/layer_norm_part.h"
+#include "model/layers/norm_part.h"
 #include "model/layers/projection_part.h"
 
 namespace masformer {
@@ -14,7 +15,7 @@ namespace masformer {
 class MlpLayer final : public Layer {
  public:
   // `index`: the block's number in the model.
-  MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, int index);
+  MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, const NormSpec& norm, int index);
 
   std::string kind() const override { return "mlp"; }
   double forward_flops(PairCount count) const override;
@@ -31,7 +32,7 @@ class MlpLayer final : public Layer {
   Recompute recompute_;
   Shape inner_;  // [T, F/t]
   std::int64_t hidden_;
-  LayerNormPart norm_;
+  std::unique_ptr<NormPart> norm_;
   ParameterId weight_, bias_;
   ProjectionPart projection_;
   BufferId before_gelu_, after_gelu_;  // [T, F/t]

@@ -13,8 +13,10 @@ BlockSpec common_block(const ModelConfig& config) {
   require(!config.blocks.empty(), "the model has no block");
   const BlockSpec& first = config.blocks.front();
   const std::vector<Span> spans = spans_of(config.blocks);
-  require(config.blocks == blocks_of_spans(spans, std::get<AttentionSpec>(first.mixer), first.mlp),
+  require(config.blocks ==
+              blocks_of_spans(spans, std::get<AttentionSpec>(first.mixer), first.mlp, first.norm),
           "the blocks differ in more than their attention spans");
+  require(config.norm == first.norm, "the norm before the head differs from those of the blocks");
   return first;
 }
 
@@ -32,7 +34,7 @@ nlohmann::json to_json(const ModelConfig& config) {
           {"spans", to_string(spans_of(config.blocks))},
           {"attention_scale", attention.scale},
           {"tied", config.tied},
-          {"epsilon", config.epsilon}};
+          {"epsilon", std::get<LayerNormSpec>(block.norm).epsilon}};
 }
 
 ModelConfig model_from_json(const nlohmann::json& model) {
@@ -41,13 +43,14 @@ ModelConfig model_from_json(const nlohmann::json& model) {
     const AttentionSpec attention{.heads = model.at("heads"),
                                   .scale = model.value("attention_scale", AttentionSpec{}.scale)};
     const GeluMlpSpec mlp{model.at("ffn")};
+    const LayerNormSpec norm{model.value("epsilon", LayerNormSpec{}.epsilon)};
     return {.hidden = model.at("hidden"),
             .vocab = model.at("vocab"),
             .positions = model.at("positions"),
-            .blocks =
-                blocks_of_spans(parse_spans(model.at("spans").get<std::string>()), attention, mlp),
+            .blocks = blocks_of_spans(parse_spans(model.at("spans").get<std::string>()), attention,
+                                      mlp, norm),
             .tied = model.value("tied", defaults.tied),
-            .epsilon = model.value("epsilon", defaults.epsilon)};
+            .norm = norm};
   } catch (const nlohmann::json::exception& error) {
     fail("the checkpoint does not describe a model: {}", error.what());
   }

@@ -13,15 +13,16 @@ namespace masformer::test {
 namespace {
 
 ModelConfig config_of(const GoldenCase& golden) {
+  const LayerNormSpec norm{static_cast<float>(golden.epsilon)};
   return {.hidden = golden.hidden,
           .vocab = golden.vocab,
           .positions = golden.positions,
           .blocks = blocks_of_spans(
               parse_spans(golden.spans),
               {.heads = golden.heads, .scale = static_cast<float>(golden.attention_scale)},
-              GeluMlpSpec{golden.ffn}),
+              GeluMlpSpec{golden.ffn}, norm),
           .tied = golden.tied,
-          .epsilon = static_cast<float>(golden.epsilon)};
+          .norm = norm};
 }
 
 class Golden : public testing::TestWithParam<const char*> {
