@@ -1,5 +1,7 @@
 #include "model/recompute.h"
 
+#include <fmt/ranges.h>
+
 #include "runtime/error.h"
 #include "runtime/repeated_list.h"
 
@@ -7,10 +9,9 @@ namespace masformer {
 namespace {
 
 Recompute parse_entry(std::string_view text) {
-  if (text == "none") return Recompute::none;
-  if (text == "selective") return Recompute::selective;
-  if (text == "block") return Recompute::block;
-  refuse("train.recompute has \"{}\": write none, selective or block", text);
+  if (const auto policy = find_enum<Recompute>(text)) return *policy;
+  refuse("train.recompute has \"{}\": pick one of {}", text,
+         fmt::join(names_of<Recompute>(), ", "));
 }
 
 }  // namespace

@@ -2,21 +2,21 @@
 // time for memory; no choice changes a bit of the results.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/enum_names.h"
+
 namespace masformer {
 
-enum class Recompute : std::uint8_t {
-  none,
-  // The outputs of attention and GELU, which take much memory and little time (Korthikanti et al.,
-  // arXiv 2205.05198).
-  selective,
-  // Everything except the block's input (Chen et al., arXiv 1604.06174).
-  block,
-};
+// selective: the outputs of attention and GELU, which take much memory and little time (Korthikanti
+// et al., arXiv 2205.05198). block: everything except the block's input (Chen et al., arXiv
+// 1604.06174).
+#define MASFORMER_RECOMPUTES(VALUE) \
+  VALUE(none, "none") VALUE(selective, "selective") VALUE(block, "block")
+MASFORMER_NAMED_ENUM(Recompute, MASFORMER_RECOMPUTES);
+#undef MASFORMER_RECOMPUTES
 
 // "none", "selective" or "block" for all layers, or a list with one entry per layer, in which `*n`
 // repeats an entry: "block*8,none*16". Throws UsageError.

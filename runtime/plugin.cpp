@@ -41,9 +41,13 @@ std::vector<std::string> patterns(const std::string& name) {
   const char* const path = std::getenv("PATH");
   std::istringstream folders(path != nullptr ? path : "");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    if (!fs::exists(folder + "/python3")) continue;
-    folder.append("/../lib/python3*/site-packages/nvidia/*/lib/").append(name);
-    all.push_back(folder);
+    const fs::path python = folder + "/python3";
+    if (!fs::exists(python)) continue;
+    // The environment's own folder, and the one of the installation that it links to.
+    for (const fs::path& home : {python, fs::canonical(python)}) {
+      all.push_back(home.parent_path().string() + "/../lib/python3*/site-packages/nvidia/*/lib/" +
+                    name);
+    }
   }
   return all;
 }

@@ -18,14 +18,12 @@ std::string describe_policy(const RunPlan& plan) {
                                  fmt::format("attention scale {}", attention.scale)};
   if (plan.mesh.tensor > 1 && plan.policy.sequence_parallel)
     words.emplace_back("sequence parallel");
-  const auto count = [&](Recompute policy, const char* name) {
+  for (const auto& [policy, name] : enum_names<Recompute>) {
     const auto blocks = std::ranges::count(plan.policy.recompute, policy);
-    if (blocks > 0)
-      words.push_back(
-          fmt::format("recompute {}: {} of {} blocks", name, blocks, plan.model.layers()));
-  };
-  count(Recompute::selective, "selective");
-  count(Recompute::block, "block");
+    if (policy == Recompute::none || blocks == 0) continue;
+    words.push_back(
+        fmt::format("recompute {}: {} of {} blocks", name, blocks, plan.model.layers()));
+  }
   return fmt::format("compute   {}\n", fmt::join(words, "; "));
 }
 
@@ -56,6 +54,16 @@ std::string describe(const RunPlan& plan) {
   return text + describe_memory(plan, Purpose::training);
 }
 
+std::string layers_of(const RunPlan& plan, int stage) {
+  const Placement& placement = plan.training.placement;
+  std::vector<std::string> ranges;
+  for (int chunk = 0; chunk < placement.chunks(); ++chunk) {
+    const int part = placement.part(stage, chunk);
+    ranges.push_back(to_string(plan.partition[static_cast<std::size_t>(part)]));
+  }
+  return fmt::format("{}", fmt::join(ranges, ", "));
+}
+
 std::string describe_memory(const RunPlan& plan, Purpose purpose) {
   constexpr double mib = 1 << 20;
   std::string text =
@@ -66,11 +74,10 @@ std::string describe_memory(const RunPlan& plan, Purpose purpose) {
     const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1, .tensor = plan.mesh.tensor - 1};
     const StageSpec stage = plan.describe_stage(at);
     const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
-    const LayerRange range = plan.partition[static_cast<std::size_t>(pipe)];
     text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f} {:>9.1f}\n",
-                        fmt::format("{}: {}", pipe, to_string(range)), double(memory.weights) / mib,
-                        double(memory.gradients) / mib, double(memory.optimizer) / mib,
-                        double(memory.activations) / mib,
+                        fmt::format("{}: {}", pipe, layers_of(plan, pipe)),
+                        double(memory.weights) / mib, double(memory.gradients) / mib,
+                        double(memory.optimizer) / mib, double(memory.activations) / mib,
                         double(memory.batch + memory.messages + memory.workspace) / mib,
                         double(memory.total()) / mib);
   }

@@ -9,6 +9,8 @@ namespace masformer {
 
 // Model, layout, how layers compute, and memory per rank; each line ends with a newline.
 std::string describe(const RunPlan& plan);
+// The blocks on a pipeline stage, chunk by chunk: "layers 0-5, layers 18-23".
+std::string layers_of(const RunPlan& plan, int stage);
 // What each pipeline stage takes of a rank's memory, as describe() shows it.
 std::string describe_memory(const RunPlan& plan, Purpose purpose);
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "launch/plan/describe.h"
 #include "launch/training/step_profile.h"
 
 namespace masformer {
@@ -25,8 +26,8 @@ void StepProfiler::report(std::int64_t step) {
     const StepProfile profile = make_profile(timer_->calls(), timer_->seconds());
     const int stage = job_.groups.at.pipe;
     table = fmt::format("profile of step {}: stage {} ({}), rank {}\n{}", step, stage,
-                        to_string(job_.plan.partition[static_cast<std::size_t>(stage)]),
-                        job_.world().rank(), to_string(profile, job_.rank_peak_flops));
+                        layers_of(job_.plan, stage), job_.world().rank(),
+                        to_string(profile, job_.rank_peak_flops));
     timer_.reset();
   }
   // The pipe axis is the outermost, so that the order of ranks is the order of stages.

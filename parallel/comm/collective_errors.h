@@ -32,6 +32,7 @@ auto run_collectively(Communicator& world, Work work) {
     refusal = error.what();
   } catch (const std::exception& error) {
     failure = error.what();
+    if (failure.empty()) failure = "an error without a message";
   }
   throw_collectively(world, refusal);
   throw_collectively(world, failure, true);

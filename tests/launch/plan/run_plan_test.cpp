@@ -108,7 +108,7 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
        {"parallel.tensor=4 does not divide model.ffn=42: pick one of 1, 2, 3, 6, 7, 14, 21, 42"}},
       {[](Options& o) { o.train.recompute = "all"; },
        1,
-       {"train.recompute has \"all\": write none, selective or block"}},
+       {"train.recompute has \"all\": pick one of none, selective, block"}},
       {[](Options& o) { o.train.recompute = "none,block*2"; },
        1,
        {"train.recompute=none,block*2 has 3 entries for 4 layers: write one for all, or one "
@@ -304,6 +304,14 @@ struct Planned {
   bool tied;
   const char* schedule = "1f1b";
 };
+
+TEST(RunPlan, NamesTheLayersOfEachStage) {
+  RunPlan plan = plan_of([](Options& o) { o.parallel.pipeline = 2; }, 2);
+  plan.partition = {{0, 1}, {1, 2}, {2, 5}, {5, 6}};
+  plan.training.placement = Placement::v_shape(2);
+  EXPECT_EQ(layers_of(plan, 0), "layer 0, layer 5");
+  EXPECT_EQ(layers_of(plan, 1), "layer 1, layers 2-4");
+}
 
 class PlannedMemory : public testing::TestWithParam<Planned> {};
 
