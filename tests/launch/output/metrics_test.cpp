@@ -109,7 +109,7 @@ TEST(Metrics, RealsReadBackBitForBit) {
   }
 }
 
-TEST(Metrics, ALineHasEveryKeyInOrder) {
+TEST(Metrics, LinesHaveEveryKeyInOrder) {
   const TemporaryDirectory directory;
   constexpr std::int64_t large = (std::int64_t{1} << 53) + 1;  // no double holds it
   MetricsWriter writer(directory / "metrics.jsonl", 0);
@@ -139,7 +139,7 @@ struct Resumed {
   std::string note;
 };
 
-TEST(Metrics, AResumedRunKeepsGoodLinesAndSaysWhatItDropped) {
+TEST(Metrics, ResumedRunKeepsGoodLinesAndReportsDroppedOnes) {
   const std::string one = R"({"step":1,"loss":0.30000000000000004})"
                           "\n";
   const std::string two = R"({"step":2,"loss":5e-324,"kept":"as it was"})"
@@ -190,12 +190,12 @@ TEST(Metrics, AResumedRunKeepsGoodLinesAndSaysWhatItDropped) {
   }
 }
 
-TEST(Metrics, ANewFileNeedsNoNote) {
+TEST(Metrics, NewFileNeedsNoNote) {
   const TemporaryDirectory directory;
   EXPECT_EQ(MetricsWriter(directory / "metrics.jsonl", 5).note(), "");
 }
 
-TEST(Metrics, ANoteNamesAFewGapsOnly) {
+TEST(Metrics, NoteNamesOnlyAFewGaps) {
   const TemporaryDirectory directory;
   const fs::path path = directory / "metrics.jsonl";
   for (int step = 2; step <= 100; step += 2) {

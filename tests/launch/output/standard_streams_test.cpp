@@ -80,7 +80,7 @@ TEST(Preparing, SucceedsWithStreamsInAnyState) {
 }
 
 // What is printed is what these commands are for.
-class Results : public testing::Test {
+class ResultsCommand : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     scratch_ = std::make_unique<Scratch>();
@@ -118,9 +118,9 @@ class Results : public testing::Test {
   static std::unique_ptr<Scratch> scratch_;
 };
 
-std::unique_ptr<Scratch> Results::scratch_;
+std::unique_ptr<Scratch> ResultsCommand::scratch_;
 
-TEST_F(Results, ThatCantBeWrittenAreAFailure) {
+TEST_F(ResultsCommand, FailsIfItCannotWriteItsOutput) {
   for (const Words& words : commands()) {
     SCOPED_TRACE(testing::PrintToString(words));
     const Finished full = run_under(">/dev/full", words);
@@ -137,7 +137,7 @@ TEST_F(Results, ThatCantBeWrittenAreAFailure) {
   }
 }
 
-TEST_F(Results, WithoutAReaderAreAFailure) {
+TEST_F(ResultsCommand, FailsIfNobodyReadsItsOutput) {
   Words words = commands()[4];
   words.insert(words.begin(), program());
   Words all{"sh", "-c", "{ sleep 1; \"$@\"; echo \"status $?\" >&2; } | true", "sh"};
@@ -147,7 +147,7 @@ TEST_F(Results, WithoutAReaderAreAFailure) {
 }
 
 // A message that can't be written changes no status.
-TEST_F(Results, RefusalsKeepTheirStatus) {
+TEST_F(ResultsCommand, KeepsTheStatusOfARefusal) {
   for (const std::string redirection : {"2>&-", "2>/dev/full", "<&- >&- 2>&-"}) {
     EXPECT_EQ(run_under(redirection, {}).status, 2);
     EXPECT_EQ(run_under(redirection, {"trian"}).status, 2);

@@ -30,7 +30,7 @@ void expect_children(bool any, bool alive) {
 }
 
 // The system lists a child with the thread that started it, as long as that thread exists.
-TEST(ChildProcesses, AreThoseOfAllThreads) {
+TEST(ChildProcesses, IncludeThoseOfAllThreads) {
   for (const bool elsewhere : {false, true}) {
     SCOPED_TRACE(elsewhere ? "by another thread" : "by the first thread");
     expect_children(false, false);
@@ -58,7 +58,7 @@ TEST(ChildProcesses, AreThoseOfAllThreads) {
   }
 }
 
-TEST(ChildProcesses, AreNoneIfTheParentHasEnded) {
+TEST(ChildProcesses, AreEmptyIfTheParentHasEnded) {
   const pid_t child = start_child();
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);

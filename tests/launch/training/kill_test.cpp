@@ -236,7 +236,7 @@ class Kill : public testing::TestWithParam<int> {
   Scratch scratch_;
 };
 
-TEST_P(Kill, AtAnyTimeLeavesTheResultUnchanged) {
+TEST_P(Kill, LeavesTheResultUnchangedAtAnyTime) {
   Training busy = all_cases[GetParam()].layout;
   if (busy.in_bf16() && !has_bf16()) GTEST_SKIP() << no_bf16;
   ASSERT_EQ(train(scratch_, "whole", busy).status, 0);

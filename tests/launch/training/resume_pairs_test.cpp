@@ -114,7 +114,7 @@ TEST_F(ResumePairs, EqualARunThatNeverStopped) {
 }
 
 // An error that is below the bound in one resume would add up over several.
-TEST_F(ResumePairs, InAChainEqualARunThatNeverStopped) {
+TEST_F(ResumePairs, ChainedResumesEqualARunThatNeverStopped) {
   const std::string run = "chain";
   int step = 0;
   for (const char* const name :

@@ -111,7 +111,7 @@ TEST(Resume, KeepsTheNewestCheckpoints) {
   EXPECT_TRUE(fs::exists(checkpoint(scratch, "run", 20)));
 }
 
-TEST(Resume, NoneSetsTheOldRunAside) {
+TEST(Resume, OptionNoneSetsTheOldRunAside) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "run", {}).status, 0);
   const auto before = timeless_metrics(scratch, "run");

@@ -62,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(Signals, StopSignal,
 
 // Clusters announce the end of a job by several signals, some of them repeated, and leave time for
 // a checkpoint between them.
-TEST(StopSignals, OfAClusterDoNotAbort) {
+TEST(StopSignals, SeveralInARowDoNotAbort) {
   const FakeMpirun mpirun("trap '' USR1; exec sleep 4");  // a step that takes its time
   Process process(mpirun.words, mpirun.environment);
   wait_for_child(process, "sleep");
@@ -81,7 +81,7 @@ TEST(StopSignals, OfAClusterDoNotAbort) {
 }
 
 // Some clusters signal every process of a job.
-TEST(StopSignals, ReachingMpirunItselfDoNotEndItsRanks) {
+TEST(StopSignals, SentToMpirunDoNotEndItsRanks) {
   const Scratch scratch;
   Process process(training_words(scratch, "run", endless));
   wait_for_a_step(scratch);
@@ -160,7 +160,7 @@ TEST(StopByPlainMpirun, EndsARunWithACheckpoint) {
 }
 
 // Only training has a checkpoint to write.
-TEST(StopOfAnEvaluation, IsAFailure) {
+TEST(StopDuringEvaluation, ExitsWithAFailure) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "run", {}).status, 0);
   Process process({program(), "run", "-n", "1", "--", "eval", "--checkpoint",
@@ -190,7 +190,7 @@ TEST(SecondSignal, AbortsTheJob) {
 }
 
 // If mpirun dies of the signal after ranks were up, how these ended is unknown.
-TEST(StopThatKillsMpirun, IsAFailure) {
+TEST(StopThatKillsMpirun, ExitsWithAFailure) {
   const FakeMpirun mpirun("sleep 3 >&- 2>&- & exec sleep 100");
   Process process(mpirun.words, mpirun.environment);
   wait_for_child(process, "sleep");
@@ -220,7 +220,7 @@ TEST(StopWhileMpirunEnds, LeavesItAlone) {
 }
 
 // The processes that start ranks on other hosts may end long before these ranks do.
-TEST(StopOfRanksElsewhere, IsSentAfterAWhile) {
+TEST(StopOfRemoteRanks, IsSentAfterADelay) {
   const FakeMpirun mpirun("sleep 2 & wait; exec sleep 100");
   Process process(mpirun.words, mpirun.environment);
   wait_for_child(process, "sleep");
@@ -263,7 +263,7 @@ INSTANTIATE_TEST_SUITE_P(
         Ending{"echo why >&2; exit 1", 1, "why\nmasformer: the job failed\n"}));
 
 // mpirun's own reasons reach the user, and no rank is blamed.
-TEST(MpirunFailure, SaysWhy) {
+TEST(MpirunFailure, ReportsTheReason) {
   const auto expect_reason = [](const std::string& option, const std::string& reason,
                                 int status = 1) {
     const Finished finished =

@@ -42,7 +42,7 @@ void expect_near_linear(int size, const std::function<std::function<void()>(int)
                               << 4 * size;
 }
 
-TEST(ManifestGrowth, OfReadingIsNearLinearInTensors) {
+TEST(ManifestGrowth, ReadingTakesNearLinearTimeInTensors) {
   expect_near_linear(2000, [](int tensors) {
     return [text = checkpoint::to_text(many_tensors(tensors))] {
       EXPECT_FALSE(checkpoint::parse_manifest(text).tensors.empty());
@@ -50,14 +50,14 @@ TEST(ManifestGrowth, OfReadingIsNearLinearInTensors) {
   });
 }
 
-TEST(ManifestGrowth, OfWritingIsNearLinearInTensors) {
+TEST(ManifestGrowth, WritingTakesNearLinearTimeInTensors) {
   expect_near_linear(2000, [](int tensors) {
     return
         [manifest = many_tensors(tensors)] { EXPECT_FALSE(checkpoint::to_text(manifest).empty()); };
   });
 }
 
-TEST(ManifestGrowth, OfMergingPlansIsNearLinearInTensors) {
+TEST(ManifestGrowth, MergingPlansTakesNearLinearTimeInTensors) {
   expect_near_linear(2000, [](int tensors) {
     return [plan = checkpoint::to_text(many_tensors(tensors).tensors)] {
       EXPECT_FALSE(checkpoint::merge_plans({}, {plan}).tensors.empty());
@@ -66,7 +66,7 @@ TEST(ManifestGrowth, OfMergingPlansIsNearLinearInTensors) {
 }
 
 // Rows dealt out one by one, all of a tensor in one shard.
-TEST(ManifestGrowth, OfPlanningAShardIsNearLinearInPieces) {
+TEST(ManifestGrowth, PlanningAShardTakesNearLinearTimeInPieces) {
   expect_near_linear(4000, [](int rows) {
     auto pieces = std::make_shared<SyntheticPieces>();
     for (std::int64_t row = 0; row < rows; ++row) pieces->add("w", {rows, 1}, {{row, 0}, {1, 1}});
@@ -76,7 +76,7 @@ TEST(ManifestGrowth, OfPlanningAShardIsNearLinearInPieces) {
   });
 }
 
-TEST(ManifestGrowth, OfTheCoverIsNearLinearInPieces) {
+TEST(ManifestGrowth, CheckingTheCoverTakesNearLinearTimeInPieces) {
   expect_near_linear(20000, [](int rows) {
     StoredTensor tensor{{rows, 4}, {}};
     for (std::int64_t row = 0; row < rows; ++row) {

@@ -162,7 +162,7 @@ std::string error_without_rights(const std::function<void()>& work) {
   return text.substr(0, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
 }
 
-TEST_F(Unreadable, WithoutRightsStopsToo) {
+TEST_F(Unreadable, FileWithoutPermissionsIsNotTakenForDamage) {
   if (geteuid() != 0) GTEST_SKIP() << "a file without rights is made by root";
   fs::permissions(run_.path(), fs::perms(0755));
   for (const char* const file : {"shard-00000.h5", "manifest.json"}) {

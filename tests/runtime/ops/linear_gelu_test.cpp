@@ -32,7 +32,7 @@ class LinearGelu : public testing::TestWithParam<std::tuple<Case, int, bool>> {
 };
 
 // In fp32 no device joins the two; bf16_test covers the devices that do in bf16.
-TEST_P(LinearGelu, IsTheTwoOpsBitByBit) {
+TEST_P(LinearGelu, EqualsTheTwoOpsBitByBit) {
   const OwnedTensor wide_x = normals({c.tokens, c.inputs + 5}, 1);
   const Tensor x = wide_x->slice(1, 2, c.inputs);
   const Shape inner{c.tokens, c.outputs};
@@ -45,7 +45,7 @@ TEST_P(LinearGelu, IsTheTwoOpsBitByBit) {
   EXPECT_TRUE(same_bits(after, gelu_alone));
 }
 
-TEST_P(LinearGelu, BackwardIsTheTwoOpsBitByBit) {
+TEST_P(LinearGelu, BackwardEqualsTheTwoOpsBitByBit) {
   const OwnedTensor wide_dy = normals({c.tokens, c.outputs + 5}, 1);
   const Tensor dy = wide_dy->slice(1, 2, c.outputs);
   const Shape inner{c.tokens, c.inputs};
