@@ -11,11 +11,24 @@
 namespace masformer {
 namespace {
 
-// One line: dtype, attention scale and what is recomputed.
+// An overload per alternative of MixerSpec and MlpSpec: its sizes, and how it computes.
+std::string describe_size(const AttentionSpec& attention) {
+  return fmt::format("{} heads", attention.heads);
+}
+std::string describe_size(const GeluMlpSpec& mlp) {
+  return fmt::format("ffn {}", mlp.ffn);
+}
+std::string describe_computation(const AttentionSpec& attention) {
+  return fmt::format("attention scale {}", attention.scale);
+}
+
+constexpr auto size_text = [](const auto& spec) { return describe_size(spec); };
+constexpr auto computation_text = [](const auto& spec) { return describe_computation(spec); };
+
+// One line: dtype, how the mixer computes and what is recomputed.
 std::string describe_policy(const RunPlan& plan) {
-  const auto& attention = std::get<AttentionSpec>(plan.model.blocks.front().mixer);
   std::vector<std::string> words{std::string(name_of(plan.policy.dtype)),
-                                 fmt::format("attention scale {}", attention.scale)};
+                                 std::visit(computation_text, plan.model.blocks.front().mixer)};
   if (plan.mesh.tensor > 1 && plan.policy.sequence_parallel)
     words.emplace_back("sequence parallel");
   for (const auto& [policy, name] : enum_names<Recompute>) {
@@ -43,11 +56,11 @@ std::string describe_course(const OptimizerConfig& course) {
 std::string describe(const RunPlan& plan) {
   const BlockSpec& block = plan.model.blocks.front();
   std::string text = fmt::format(
-      "model     {} layers, hidden {}, {} heads, ffn {}, vocabulary {}, positions {}\n"
+      "model     {} layers, hidden {}, {}, {}, vocabulary {}, positions {}\n"
       "          spans {}; {} parameters\n"
       "layout    {}; {} micro-batches of {} x {} tokens per data rank\n",
-      plan.model.layers(), plan.model.hidden, std::get<AttentionSpec>(block.mixer).heads,
-      std::get<GeluMlpSpec>(block.mlp).ffn, plan.model.vocab, plan.model.positions,
+      plan.model.layers(), plan.model.hidden, std::visit(size_text, block.mixer),
+      std::visit(size_text, block.mlp), plan.model.vocab, plan.model.positions,
       to_string(spans_of(plan.model.blocks)), parameter_count(plan.model), plan.mesh.to_string(),
       plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
   text += describe_policy(plan) + describe_course(plan.optimizer);

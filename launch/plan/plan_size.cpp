@@ -26,10 +26,19 @@ bool exceeds(std::initializer_list<std::int64_t> factors, std::int64_t limit) {
   return product(factors).value_or(std::numeric_limits<std::int64_t>::max()) > limit;
 }
 
+// An overload per alternative of MixerSpec and MlpSpec.
+std::int64_t heads_of(const AttentionSpec& attention) {
+  return attention.heads;
+}
+std::int64_t ffn_of(const GeluMlpSpec& mlp) {
+  return mlp.ffn;
+}
+
 std::int64_t most_heads(const ModelConfig& model) {
   std::int64_t most = 0;
   for (const BlockSpec& block : model.blocks) {
-    most = std::max(most, std::get<AttentionSpec>(block.mixer).heads);
+    most =
+        std::max(most, std::visit([](const auto& mixer) { return heads_of(mixer); }, block.mixer));
   }
   return most;
 }
@@ -37,7 +46,7 @@ std::int64_t most_heads(const ModelConfig& model) {
 std::int64_t widest_ffn(const ModelConfig& model) {
   std::int64_t widest = 0;
   for (const BlockSpec& block : model.blocks) {
-    widest = std::max(widest, std::get<GeluMlpSpec>(block.mlp).ffn);
+    widest = std::max(widest, std::visit([](const auto& mlp) { return ffn_of(mlp); }, block.mlp));
   }
   return widest;
 }

@@ -20,21 +20,32 @@ BlockSpec common_block(const ModelConfig& config) {
   return first;
 }
 
+// The keys of a norm, a mixer or an MLP: an overload per alternative of their variants.
+nlohmann::json keys_of(const LayerNormSpec& norm) {
+  return {{"epsilon", norm.epsilon}};
+}
+nlohmann::json keys_of(const AttentionSpec& attention) {
+  return {{"heads", attention.heads}, {"attention_scale", attention.scale}};
+}
+nlohmann::json keys_of(const GeluMlpSpec& mlp) {
+  return {{"ffn", mlp.ffn}};
+}
+
 }  // namespace
 
 nlohmann::json to_json(const ModelConfig& config) {
   const BlockSpec block = common_block(config);
-  const auto& attention = std::get<AttentionSpec>(block.mixer);
-  return {{"layers", config.layers()},
-          {"hidden", config.hidden},
-          {"heads", attention.heads},
-          {"ffn", std::get<GeluMlpSpec>(block.mlp).ffn},
-          {"vocab", config.vocab},
-          {"positions", config.positions},
-          {"spans", to_string(spans_of(config.blocks))},
-          {"attention_scale", attention.scale},
-          {"tied", config.tied},
-          {"epsilon", std::get<LayerNormSpec>(block.norm).epsilon}};
+  nlohmann::json model{{"layers", config.layers()},
+                       {"hidden", config.hidden},
+                       {"vocab", config.vocab},
+                       {"positions", config.positions},
+                       {"spans", to_string(spans_of(config.blocks))},
+                       {"tied", config.tied}};
+  const auto add_keys = [&](const auto& spec) { model.update(keys_of(spec)); };
+  std::visit(add_keys, block.norm);
+  std::visit(add_keys, block.mixer);
+  std::visit(add_keys, block.mlp);
+  return model;
 }
 
 ModelConfig model_from_json(const nlohmann::json& model) {

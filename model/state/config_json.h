@@ -1,5 +1,5 @@
 // The attribute "model" of a checkpoint, which describes the model to other programs
-// (docs/checkpoint-format.md).
+// (docs/resuming.md).
 #pragma once
 
 #include <nlohmann/json.hpp>
