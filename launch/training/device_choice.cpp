@@ -70,11 +70,12 @@ void check_dtype(const Stream& stream, DType dtype) {
                                         : "compute capability 8.0, which this device");
 }
 
-// NCCL versions differ in whether several ranks may share a device or use parts of one (MIG), so
+// NCCL moves tensors of CUDA devices only. Its versions differ in whether several ranks may share a device or use parts of one (MIG), so
 // where ranks share one, NCCL has to be requested by name.
 Transport choose_transport(Communicator& world, const Stream& stream,
                            std::optional<Transport> requested) {
   if (requested) return *requested;
+  if (stream.device() != Device::cuda) return Transport::mpi;
   const auto places =
       world.all_gather(fmt::format("{} of {}", stream.device_stream()->bus_id(), host_name()));
   const bool shared = std::set(places.begin(), places.end()).size() < places.size();

@@ -61,7 +61,7 @@ void check_memory(const RunPlan& run, const Stream& stream, const ProcessGroups&
            .reserved = library_memory,
            .available = device->available_memory(),
            .has_activations = true});
-    host.planned = plan_host_memory(stage, plan, groups.staged).total();
+    host.planned = plan_host_memory(stage, plan, groups.staged()).total();
     host.reserved += library_memory;
     host.has_activations = false;
   }

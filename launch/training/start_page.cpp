@@ -9,8 +9,8 @@ namespace masformer {
 namespace {
 
 std::string describe_transport(const ProcessGroups& groups) {
-  if (groups.world->size() == 1) return "";
-  return groups.staged ? "transport through the host, by MPI\n" : "transport NCCL\n";
+  if (groups.world->size() == 1 || !groups.transport) return "";
+  return fmt::format("transport {}\n", description_of(*groups.transport));
 }
 
 std::string describe_device(Job& job) {

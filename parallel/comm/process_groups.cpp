@@ -1,5 +1,6 @@
 #include "parallel/comm/process_groups.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
@@ -45,22 +46,46 @@ constexpr std::array group_uses{
     GroupUse{"world", &ProcessGroups::world, true, false, 1},
 };
 
-// Lets the group also move tensors on devices. Collective over the group.
-void add_device_transport(std::unique_ptr<Communicator>& group, const GroupUse& use,
-                          std::vector<Link> links, const DeviceTransport& devices) {
-  if (group->size() == 1 || devices.transport == Transport::mpi) {
-    group = make_staged_communicator(std::move(group), *devices.stream);
-    return;
+// The same group, which moves tensors on devices, too. Collective over the group.
+std::unique_ptr<Communicator> with_device_transport(std::unique_ptr<Communicator> group,
+                                                    const GroupUse& use, std::vector<Link> links,
+                                                    const DeviceTransport& devices) {
+  const Stream& stream = *devices.stream;
+  if (group->size() == 1) return make_staged_communicator(std::move(group), stream);
+  switch (devices.transport) {
+    case Transport::mpi:
+      return make_staged_communicator(std::move(group), stream);
+    case Transport::nccl:
+      return make_nccl_communicator(std::move(group), stream,
+                                    {.name = use.name,
+                                     .collectives = use.collectives,
+                                     .links = std::move(links),
+                                     .max_ctas = use.max_ctas,
+                                     .timeout = devices.timeout});
   }
-  group = make_nccl_communicator(std::move(group), *devices.stream,
-                                 {.name = use.name,
-                                  .collectives = use.collectives,
-                                  .links = std::move(links),
-                                  .max_ctas = use.max_ctas,
-                                  .timeout = devices.timeout});
+  fail("unknown transport {}", static_cast<int>(devices.transport));
 }
 
+struct TransportRow {
+  Transport transport;
+  bool staged;
+  std::string_view description;
+};
+
+#define MASFORMER_TRANSPORT_ROW(value, name, staged, description) \
+  {Transport::value, staged, description},
+constexpr TransportRow transports[] = {MASFORMER_TRANSPORTS(MASFORMER_TRANSPORT_ROW)};
+#undef MASFORMER_TRANSPORT_ROW
+
 }  // namespace
+
+bool is_staged(Transport transport) {
+  return std::ranges::find(transports, transport, &TransportRow::transport)->staged;
+}
+
+std::string_view description_of(Transport transport) {
+  return std::ranges::find(transports, transport, &TransportRow::transport)->description;
+}
 
 Communicator& ProcessGroups::along(Axis axis) const {
   switch (axis) {
@@ -108,13 +133,13 @@ ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mes
       make_group(*world, first_and_last(mesh.group(rank, Axis::pipe), rank), embedding_tag);
   made.world = std::move(world);
   if (devices.stream == nullptr || devices.stream->device() == Device::cpu) return made;
-  made.staged = devices.transport == Transport::mpi;
+  made.transport = devices.transport;
   for (const GroupUse& use : group_uses) {
     std::unique_ptr<Communicator>& own = made.*use.group;
     const bool along_pipe = use.group == &ProcessGroups::pipe;
     std::vector<Link> links;
     if (use.messages) links = along_pipe ? pipe_links : all_links(own->size());
-    add_device_transport(own, use, std::move(links), devices);
+    own = with_device_transport(std::move(own), use, std::move(links), devices);
   }
   return made;
 }

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "parallel/comm/communicator.h"
@@ -14,10 +16,15 @@
 
 namespace masformer {
 
-// How tensors on devices travel: by NCCL (comm/nccl), or through host memory by MPI (comm/staged).
-#define MASFORMER_TRANSPORTS(TRANSPORT) TRANSPORT(nccl, "nccl") TRANSPORT(mpi, "mpi")
+// How tensors on devices travel: value, name, whether they pass through host memory, and what the
+// start of a run prints. By NCCL (comm/nccl), or by MPI (comm/staged).
+#define MASFORMER_TRANSPORTS(TRANSPORT)  \
+  TRANSPORT(nccl, "nccl", false, "NCCL") \
+  TRANSPORT(mpi, "mpi", true, "through the host, by MPI")
 MASFORMER_NAMED_ENUM(Transport, MASFORMER_TRANSPORTS);
-#undef MASFORMER_TRANSPORTS
+
+bool is_staged(Transport transport);
+std::string_view description_of(Transport transport);
 
 // How tensors on devices travel. Host tensors and the control plane always go by MPI.
 struct DeviceTransport {
@@ -28,8 +35,8 @@ struct DeviceTransport {
 };
 
 struct ProcessGroups {
-  Coordinate at;        // this rank's
-  bool staged = false;  // whether tensors on devices travel through host memory
+  Coordinate at;                       // this rank's
+  std::optional<Transport> transport;  // of tensors on devices; none for CPU ranks
   std::unique_ptr<Communicator> world;
   std::unique_ptr<Communicator> tensor;
   std::unique_ptr<Communicator> context;
@@ -39,6 +46,8 @@ struct ProcessGroups {
   // one rank on the other stages, or if there is only one stage.
   std::unique_ptr<Communicator> embedding;
 
+  // Whether tensors on devices travel through host memory.
+  bool staged() const { return transport && is_staged(*transport); }
   Communicator& along(Axis axis) const;
   // The sum over all these groups, in bytes.
   std::int64_t working_memory() const;

@@ -106,7 +106,7 @@ void expect_messages_as_planned(const LayoutRun& run) {
   if (stage.spec().on_host) return;
   const ProcessGroups& groups = run.groups();
   EXPECT_EQ(groups.working_memory(),
-            plan_host_memory(stage.spec(), stage.plan(), groups.staged).messages);
+            plan_host_memory(stage.spec(), stage.plan(), groups.staged()).messages);
 }
 
 // `summed`: whether a sum has run, since groups allocate their working memory in the first one.

@@ -53,7 +53,7 @@ std::int32_t token(int step, int sample, std::int64_t place) {
 // may share a device.
 Transport transport() {
   const char* const named = std::getenv("MASFORMER_TEST_TRANSPORT");
-  return named != nullptr && named == std::string("nccl") ? Transport::nccl : Transport::mpi;
+  return named != nullptr ? parse_enum<Transport>(named) : Transport::mpi;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The ways in which tensors travel between ranks, for tests of what holds for all of them: by MPI
-// on hosts; on the device that MASFORMER_TEST_DEVICE names, by MPI through the host and by NCCL.
+// on hosts; on the device that MASFORMER_TEST_DEVICE names, by every transport in the list
+// (parallel/comm/process_groups.h).
 #pragma once
 
 #include <map>
@@ -35,7 +36,11 @@ inline void PrintTo(const Way& way, std::ostream* out) {
 
 inline std::vector<Way> ways() {
   if (device() == Device::cpu) return {{"mpi", Device::cpu, Transport::mpi}};
-  return {{"staged", device(), Transport::mpi}, {"nccl", device(), Transport::nccl}};
+  std::vector<Way> all;
+  for (const auto& [transport, name] : enum_names<Transport>) {
+    all.push_back({std::string(name), device(), transport});
+  }
+  return all;
 }
 
 inline std::string name_of_way(const testing::TestParamInfo<Way>& info) {

@@ -154,7 +154,7 @@ TEST_P(Counts, WorkingMemoryEqualsThePlan) {
   const int ranks = world().size();
   EXPECT_EQ(groups.working_memory(), 0);
   const std::int64_t summed = GetParam().nccl() ? 0 : reduce_scatter_memory(ranks);
-  const std::int64_t collectives = summed + (groups.staged ? staging_memory(ranks) : 0);
+  const std::int64_t collectives = summed + (groups.staged() ? staging_memory(ranks) : 0);
   for (int time = 0; time < 2; ++time) {
     Cargo<float> matrix(GetParam(), std::vector<float>(5 << 20), {5, 1 << 20});
     groups.world->reduce_scatter(matrix).wait();
@@ -173,7 +173,7 @@ TEST_P(Counts, WorkingMemoryEqualsThePlan) {
     groups.pipe->receive(three, from).wait();
     first.wait();
     second.wait();
-    EXPECT_EQ(groups.working_memory(), collectives + (groups.staged ? 3 * 6400 : 0));
+    EXPECT_EQ(groups.working_memory(), collectives + (groups.staged() ? 3 * 6400 : 0));
   }
 }
 
