@@ -28,7 +28,7 @@ struct Backend {
 
   decltype(masformer::supports_matmul)* supports_matmul;
 
-#define MASFORMER_OP_MEMBER(op) decltype(masformer::op)* op;
+#define MASFORMER_OP_MEMBER(op, ...) decltype(masformer::op)* op;
   MASFORMER_OPS(MASFORMER_OP_MEMBER)
 #undef MASFORMER_OP_MEMBER
 };

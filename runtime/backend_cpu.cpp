@@ -39,7 +39,7 @@ const Backend& cpu_backend() {
                                  .visible_devices = visible_devices,
                                  .make_device_stream = make_device_stream,
                                  .supports_matmul = cpu::supports_matmul,
-#define MASFORMER_OP_OF_CPU(op) .op = cpu::op,
+#define MASFORMER_OP_OF_CPU(op, ...) .op = cpu::op,
                                  MASFORMER_OPS(MASFORMER_OP_OF_CPU)
 #undef MASFORMER_OP_OF_CPU
   };

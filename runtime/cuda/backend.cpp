@@ -14,7 +14,7 @@ constexpr Backend table{.allocate = cuda::allocate,
                         .visible_devices = cuda::visible_devices,
                         .make_device_stream = cuda::make_device_stream,
                         .supports_matmul = cuda::supports_matmul,
-#define MASFORMER_OP_OF_CUDA(op) .op = cuda::op,
+#define MASFORMER_OP_OF_CUDA(op, ...) .op = cuda::op,
                         MASFORMER_OPS(MASFORMER_OP_OF_CUDA)
 #undef MASFORMER_OP_OF_CUDA
 };

@@ -8,7 +8,7 @@ namespace masformer::cpu {
 
 decltype(masformer::supports_matmul) supports_matmul;
 
-#define MASFORMER_DECLARE_OP(op) decltype(masformer::op) op;
+#define MASFORMER_DECLARE_OP(op, ...) decltype(masformer::op) op;
 MASFORMER_OPS(MASFORMER_DECLARE_OP)
 #undef MASFORMER_DECLARE_OP
 

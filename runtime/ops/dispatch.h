@@ -16,8 +16,8 @@ namespace detail {
 
 template <Op op>
 inline constexpr auto table_member = nullptr;
-#define MASFORMER_TABLE_MEMBER(op) \
-  template <>                      \
+#define MASFORMER_TABLE_MEMBER(op, ...) \
+  template <>                           \
   inline constexpr auto table_member<Op::op> = &Backend::op;
 MASFORMER_OPS(MASFORMER_TABLE_MEMBER)
 #undef MASFORMER_TABLE_MEMBER

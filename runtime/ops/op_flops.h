@@ -38,24 +38,27 @@ double attention_flops(const Args& args) {
   return attention_flops(args.q, args.k, args.mask);
 }
 
+template <class Args>
+double attention_backward_flops(const Args& args) {
+  return 2 * attention_flops(args);
+}
+
+// For ops that are not counted.
+template <class... Operands>
+double no_flops(const Operands&...) {
+  return 0;
+}
+
 }  // namespace detail
 
-// The operations of a call of `op`. `operands` are the arguments of its function after the stream.
-// 0 for ops that are not counted.
+// The operations of a call of `op`, by the function that op_list.h names. `operands` are the
+// arguments of the op's function after the stream.
 template <Op op, class... Operands>
 double op_flops(const Operands&... operands) {
-  if constexpr (op == Op::linear || op == Op::linear_gelu || op == Op::linear_backward_input ||
-                op == Op::linear_backward_input_gelu) {
-    return detail::linear_flops(operands...);
-  } else if constexpr (op == Op::linear_backward_weight) {
-    return detail::linear_weight_flops(operands...);
-  } else if constexpr (op == Op::attention) {
-    return detail::attention_flops(operands...);
-  } else if constexpr (op == Op::attention_backward) {
-    return 2 * detail::attention_flops(operands...);
-  } else {
-    return 0;
-  }
+#define MASFORMER_FLOPS_OF(name, flops) \
+  if constexpr (op == Op::name) return detail::flops(operands...);
+  MASFORMER_OPS(MASFORMER_FLOPS_OF)
+#undef MASFORMER_FLOPS_OF
 }
 
 }  // namespace masformer

@@ -1,7 +1,8 @@
-// Every op, once. Op and its names, the members of Backend (runtime/backend.h), both backends'
-// declarations (backend_cpu.h, backend_cuda.h) and their tables are made from this list: a backend
-// that lacks an op does not link. A new op is a line here, its header among the includes, and its
-// sources (masformer_op() in runtime/CMakeLists.txt).
+// Every op, once, and the function that counts its operations (op_flops.h). Op and its names, the
+// members of Backend (runtime/backend.h), both backends' declarations (backend_cpu.h,
+// backend_cuda.h) and their tables are made from this list: a backend that lacks an op does not
+// link. A new op is a line here, its header among the includes, and its sources (masformer_op() in
+// runtime/CMakeLists.txt).
 #pragma once
 
 #include <cstdint>
@@ -17,38 +18,38 @@
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
 
-#define MASFORMER_OPS(OP)        \
-  OP(linear)                     \
-  OP(linear_backward_input)      \
-  OP(linear_backward_weight)     \
-  OP(linear_gelu)                \
-  OP(linear_backward_input_gelu) \
-  OP(attention)                  \
-  OP(attention_backward)         \
-  OP(gelu)                       \
-  OP(gelu_backward)              \
-  OP(layer_norm)                 \
-  OP(layer_norm_backward)        \
-  OP(add_residual)               \
-  OP(add_sum_of_squares)         \
-  OP(clip_factor)                \
-  OP(fill_zero)                  \
-  OP(copy)                       \
-  OP(embedding)                  \
-  OP(embedding_backward)         \
-  OP(softmax_max)                \
-  OP(softmax_sum)                \
-  OP(cross_entropy)              \
-  OP(cross_entropy_backward)     \
-  OP(adamw)
+#define MASFORMER_OPS(OP)                          \
+  OP(linear, linear_flops)                         \
+  OP(linear_backward_input, linear_flops)          \
+  OP(linear_backward_weight, linear_weight_flops)  \
+  OP(linear_gelu, linear_flops)                    \
+  OP(linear_backward_input_gelu, linear_flops)     \
+  OP(attention, attention_flops)                   \
+  OP(attention_backward, attention_backward_flops) \
+  OP(gelu, no_flops)                               \
+  OP(gelu_backward, no_flops)                      \
+  OP(layer_norm, no_flops)                         \
+  OP(layer_norm_backward, no_flops)                \
+  OP(add_residual, no_flops)                       \
+  OP(add_sum_of_squares, no_flops)                 \
+  OP(clip_factor, no_flops)                        \
+  OP(fill_zero, no_flops)                          \
+  OP(copy, no_flops)                               \
+  OP(embedding, no_flops)                          \
+  OP(embedding_backward, no_flops)                 \
+  OP(softmax_max, no_flops)                        \
+  OP(softmax_sum, no_flops)                        \
+  OP(cross_entropy, no_flops)                      \
+  OP(cross_entropy_backward, no_flops)             \
+  OP(adamw, no_flops)
 
 namespace masformer {
 
-#define MASFORMER_OP_VALUE(op) op,
+#define MASFORMER_OP_VALUE(op, ...) op,
 enum class Op : std::uint8_t { MASFORMER_OPS(MASFORMER_OP_VALUE) };
 #undef MASFORMER_OP_VALUE
 
-#define MASFORMER_OP_ROW(op) {Op::op, #op},
+#define MASFORMER_OP_ROW(op, ...) {Op::op, #op},
 template <>
 inline constexpr auto enum_names<Op> =
     std::to_array<NamedValue<Op>>({MASFORMER_OPS(MASFORMER_OP_ROW)});
