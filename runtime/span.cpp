@@ -21,22 +21,26 @@ struct Form {
 constexpr Form forms[] = {MASFORMER_SPANS(MASFORMER_FORM)};
 #undef MASFORMER_FORM
 
-// Names all forms: "full, window:w or block:b, with w, b at least 1".
 [[noreturn]] void refuse_text(std::string_view text) {
-  std::string ways;
   std::vector<std::string_view> sizes;
   for (const Form& form : forms) {
-    if (!ways.empty()) ways += &form == &forms[std::size(forms) - 1] ? " or " : ", ";
-    ways += form.name;
-    if (form.size.empty()) continue;
-    ways.append(":").append(form.size);
-    sizes.push_back(form.size);
+    if (!form.size.empty()) sizes.push_back(form.size);
   }
-  refuse("\"{}\" is not an attention span: write {}, with {} at least 1", text, ways,
+  refuse("\"{}\" is not an attention span: write {}, with {} at least 1", text, span_forms(),
          fmt::join(sizes, ", "));
 }
 
 }  // namespace
+
+std::string span_forms() {
+  std::string text;
+  for (const Form& form : forms) {
+    if (!text.empty()) text += &form == &forms[std::size(forms) - 1] ? " or " : ", ";
+    text += form.name;
+    if (!form.size.empty()) text.append(":").append(form.size);
+  }
+  return text;
+}
 
 bool has_size(SpanKind kind) {
   return !std::ranges::find(forms, kind, &Form::kind)->size.empty();

@@ -117,6 +117,9 @@ std::int64_t visible_pairs(const Span& span, std::int64_t sequence);
 // Whether spans of a kind have a size.
 bool has_size(SpanKind kind);
 
+// How spans are written, for people: "full, window:w or block:b".
+std::string span_forms();
+
 // "full", "window:256", "block:64". Throws UsageError that quotes the text and names the forms.
 Span parse_span(std::string_view text);
 std::string to_string(const Span& span);

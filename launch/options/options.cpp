@@ -4,6 +4,7 @@
 
 #include "launch/options/limits.h"
 #include "parallel/pipeline/schedules/schedules.h"
+#include "runtime/span.h"
 
 namespace masformer {
 namespace {
@@ -85,11 +86,13 @@ void describe_model(OptionTable& table, Options& o) {
             {.value = "N",
              .help = "Longest sequence, in tokens. 0: train.sequence.",
              .on_resume = fixed});
-  table.add("model.spans", o.model.spans,
-            {.value = "LIST",
-             .help = "Attention span of each layer: full, window:W or block:B; *N repeats, as in "
-                     "'full*8,window:256*16' (quoted for the shell). Empty: full in all layers.",
-             .on_resume = fixed});
+  table.add(
+      "model.spans", o.model.spans,
+      {.value = "LIST",
+       .help = "Attention span of each layer: " + span_forms() +
+               "; *N repeats, as in 'full*8,window:256*16' (quoted for the shell). Empty: full "
+               "in all layers.",
+       .on_resume = fixed});
   table.add("model.attention_scale", o.model.attention_scale,
             {.value = "HOW",
              .help = "Factor of q.k: 1 as in GPT-Neo, whose weights are scaled for it, or "

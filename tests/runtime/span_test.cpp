@@ -132,6 +132,16 @@ TEST(Span, IsWrittenAsItsKindAndSize) {
   EXPECT_EQ(to_string(Span{SpanKind::block, 64}), "block:64");
 }
 
+TEST(Span, FormsNameEveryKindWithItsSize) {
+  const std::string forms = span_forms();
+  for (const auto& [kind, name] : enum_names<SpanKind>) {
+    EXPECT_NE((", " + forms + ",").find(' ' + std::string(name) + (has_size(kind) ? ":" : ",")),
+              std::string::npos)
+        << name << " in " << forms;
+  }
+  EXPECT_TRUE(forms.starts_with("full, window:w")) << forms;
+}
+
 TEST(SpanList, ExpandsAndIsWrittenShortest) {
   const Span full, window{Span::Kind::window, 256}, block{Span::Kind::block, 64};
   const std::vector<Span> spans = parse_spans("full*2, window:256,window:256*2,block:64,full*1");
@@ -153,8 +163,7 @@ TEST(SpanList, RefusalsQuoteTheTextAndNameTheForms) {
   for (const char* text : {"window:0", "windw:5", "window:", "window:-3", "window:5x", "block",
                            "block:0", "Full", "full:3", "window:99999999999999999999"}) {
     EXPECT_NE(refusal(text).find('"' + std::string(text) + '"'), std::string::npos) << text;
-    EXPECT_NE(refusal(text).find("is not an attention span: write full, window:w or block:b, with "
-                                 "w, b at least 1"),
+    EXPECT_NE(refusal(text).find("is not an attention span: write " + span_forms() + ", with w, b"),
               std::string::npos)
         << text;
   }
