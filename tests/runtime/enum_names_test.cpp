@@ -20,7 +20,6 @@ using Names = std::vector<std::string>;
 TEST(EnumNames, NamesAreInTheOrderOfTheList) {
   EXPECT_EQ(names_of<Color>(), (Names{"the red one", "the blue one"}));
   EXPECT_EQ(names_of<DType>(), (Names{"fp32", "bf16", "fp64", "int32"}));
-  EXPECT_EQ(names_of<Device>(), (Names{"cpu", "cuda"}));
 }
 
 template <class Enum>
@@ -36,8 +35,8 @@ TYPED_TEST(EveryEnum, ParsesEachNameBackToItsValue) {
 }
 
 TEST(EnumNames, RefusesAnUnknownNameAndListsTheOthers) {
-  EXPECT_EQ(refusal([] { parse_enum<Device>("gpu"); }),
-            "\"gpu\" is not known: pick one of cpu, cuda");
+  EXPECT_EQ(refusal([] { parse_enum<Color>("green"); }),
+            "\"green\" is not known: pick one of the red one, the blue one");
   EXPECT_FALSE(find_enum<Device>(""));
   EXPECT_FALSE(find_enum<Device>("CPU"));
 }

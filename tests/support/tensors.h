@@ -22,7 +22,7 @@ using Numbers = std::vector<double>;  // row-major
 // The device to test ops on: the one that MASFORMER_TEST_DEVICE names, or the CPU.
 inline Device device() {
   static const char* const name = std::getenv("MASFORMER_TEST_DEVICE");
-  return name != nullptr && name_of(Device::cuda) == name ? Device::cuda : Device::cpu;
+  return name != nullptr ? parse_enum<Device>(name) : Device::cpu;
 }
 
 // A tensor that owns its memory. It converts to the view that ops take.
