@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "data/token_store.h"
+#include "launch/commands.h"
 #include "runtime/io/file.h"
 #include "tests/support/training.h"
 
@@ -27,6 +28,14 @@ struct Call {
   int status = 2;
   std::map<std::string, std::string> environment{};
 };
+
+TEST(Commands, EachExplainsItselfWithItsUsage) {
+  for (const Command& command : all_commands()) {
+    const Finished finished = run({program(), std::string(command.name), "--help"});
+    EXPECT_EQ(finished.status, 0) << finished.output;
+    EXPECT_TRUE(finished.output.starts_with(usage_of(command.name))) << finished.output;
+  }
+}
 
 class CommandRefusal : public testing::Test {
  protected:

@@ -3,8 +3,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include "parallel/pipeline/schedules/schedules.h"
 #include "tests/support/training.h"
 
 namespace masformer::test {
@@ -47,7 +49,8 @@ TEST(TrainCommand, RefusesUnusableOptionsBeforeTraining) {
        {"holds token 256, beyond model.vocab=200: raise model.vocab to 257"}},
       {{"--parallel.schedule", "zigzag"},
        {},
-       {"parallel.schedule=zigzag is not known: pick one of gpipe, 1f1b"}},
+       {fmt::format("parallel.schedule=zigzag is not known: pick one of {}",
+                    fmt::join(schedule_names(), ", "))}},
       {{"--model.positions", "8"}, {}, {"train.sequence=48 is longer than model.positions=8"}},
       {{"--config", "/nowhere.ini"}, {}, {"/nowhere.ini: no configuration file can be read"}},
       {{"--checkpoint.resume", "/nowhere"}, {.tensor = 2}, {"/nowhere: there is no checkpoint"}},
