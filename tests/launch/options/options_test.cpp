@@ -2,6 +2,7 @@
 #include "launch/options/options.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include <gtest/gtest.h>
 
@@ -93,6 +94,34 @@ INSTANTIATE_TEST_SUITE_P(All, TrainOption, testing::ValuesIn(names_of_train()),
                          [](const auto& option) {
                            return environment_name(option.param).substr(10);
                          });
+
+// The table of docs/resuming.md, "What may change on a resume": whether the row of an option or of
+// its section ("log.*") says "yes". Throws if it has no row.
+bool documented_as_changeable(const std::string& option) {
+  std::ifstream document(MASFORMER_SOURCE_DIR "/docs/resuming.md");
+  const std::string section = "`" + option.substr(0, option.find('.')) + ".*`";
+  bool there = false;  // below the heading
+  for (std::string line; std::getline(document, line);) {
+    there |= line == "## What may change on a resume";
+    if (!there) continue;
+    const auto answer = line.find(" | ");
+    if (!line.starts_with("| `") || answer == std::string::npos) continue;
+    const std::string names = line.substr(0, answer);
+    if (names.find('`' + option + '`') == std::string::npos &&
+        names.find(section) == std::string::npos)
+      continue;
+    const std::string rest = line.substr(answer + 3);
+    return rest.starts_with("yes") || rest.find("except `" + option + '`') != std::string::npos;
+  }
+  fail("docs/resuming.md does not say whether {} may change on a resume", option);
+}
+
+TEST_P(TrainOption, IsFixedForARunIfTheDocumentSaysSo) {
+  Options options;
+  const OptionTable table = describe(options);
+  EXPECT_EQ(documented_as_changeable(GetParam()),
+            table.on_resume(GetParam()) == OnResume::may_change);
+}
 
 TEST(TrainOptions, KeepTheNamesThatOtherToolsSet) {
   const std::vector<std::string> names = names_of_train();
