@@ -235,7 +235,9 @@ ExitCode Watch::exit_code(int status) {
 ExitCode Watch::stopped_by_signal(int status) {
   if (WIFSIGNALED(status) && ranks_were_up_) {
     say("mpirun died of the stop signal, so how its ranks ended is unknown{}",
-        mpirun_.trains ? "; run the same command to continue from the last checkpoint" : "");
+        mpirun_.trains ? "; run the same command with checkpoint.resume=auto to continue from the "
+                         "last checkpoint"
+                       : "");
     return ExitCode::failure;
   }
   say("stopped{}", mpirun_.trains ? " before the ranks were up; nothing was lost" : "");

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "launch/training/evaluation.h"
+#include "parallel/checkpoint/directory.h"
 
 namespace masformer {
 
@@ -35,6 +36,15 @@ void Trainer::report_nothing_to_do() const {
                         done_, steps));
 }
 
+void Trainer::report_stop(std::int64_t step) const {
+  const Options& options = training_.options;
+  const bool resumes = options.checkpoint.resume == name_of(ResumeWord::newest);
+  training_.output.log(fmt::format(
+      "stopped by a signal after step {}; the same command{} continues from {}", step,
+      resumes ? "" : fmt::format(" with checkpoint.resume={}", name_of(ResumeWord::newest)),
+      checkpoint_path(options.run.dir, step).string()));
+}
+
 ExitCode Trainer::train() {
   const std::int64_t last = training_.options.train.steps;
   training_.job.stage.sync().start_all_gathers();
@@ -44,8 +54,7 @@ ExitCode Trainer::train() {
     if (checkpointer_.is_due(number)) checkpointer_.save(number);
     if (stop_ && number < last) {
       checkpointer_.save(number);
-      training_.output.log(fmt::format(
-          "stopped by a signal after step {}; the same command continues from there", number));
+      report_stop(number);
       return ExitCode::interrupted;
     }
   }

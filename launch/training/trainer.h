@@ -37,6 +37,7 @@ class Trainer {
  private:
   ExitCode train();
   void report_nothing_to_do() const;
+  void report_stop(std::int64_t step) const;
   // Issues a step, and concludes the one before once this one's passes are issued.
   void issue(std::int64_t number);
   // Whether step `number` is concluded before the next one is issued.
