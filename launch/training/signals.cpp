@@ -6,8 +6,11 @@
 #include <initializer_list>
 #include <mutex>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "runtime/error.h"
 
@@ -20,22 +23,26 @@ bool is_ignored(int signal) {
   return action.sa_handler == SIG_IGN;
 }
 
-// By the launcher's word: MPI may not have started yet. A process that nobody launched is the
-// first.
-bool is_first_rank() {
-  for (const char* const name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
-    if (const char* const rank = std::getenv(name)) return rank == std::string_view("0");
+// What this process says of its stop, by the launcher's word. The first rank speaks for all. mpirun
+// passes the end of any rank on to it; srun may end the job without a word, so there each rank
+// speaks. A process that nobody launched is the first: its MPI may set PMIX_RANK to 0.
+std::string stop_message() {
+  constexpr std::string_view stopped = "stopped before the first step; nothing was lost\n";
+  for (const std::string_view name : {"OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMIX_RANK"}) {
+    const char* const rank = std::getenv(name.data());
+    if (rank == nullptr) continue;
+    if (rank == std::string_view("0")) break;
+    if (name.starts_with("OMPI")) return "";
+    return fmt::format("masformer: rank {}: {}", rank, stopped);
   }
-  return true;
+  return fmt::format("masformer: {}", stopped);
 }
 
 // Other threads may hold stdio's locks, so this avoids stdio and exit handlers. mpirun ends the
 // other ranks and takes over the exit status.
 [[noreturn]] void stop_now() {
-  constexpr std::string_view text = "masformer: stopped before the first step; nothing was lost\n";
-  if (is_first_rank()) {
-    [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
-  }
+  const std::string text = stop_message();
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
   _exit(static_cast<int>(ExitCode::interrupted));
 }
 

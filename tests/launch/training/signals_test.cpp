@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
@@ -55,6 +56,26 @@ TEST_P(StopSignal, EndsARunWithACheckpoint) {
   EXPECT_EQ(finished.status, 3) << finished.output;
   const int done = static_cast<int>(metrics(scratch, "run").size());
   EXPECT_TRUE(std::filesystem::exists(checkpoint(scratch, "run", done))) << finished.output;
+  EXPECT_NE(finished.output.find(
+                fmt::format("stopped by a signal after step {}; the same command continues from {}",
+                            done, checkpoint(scratch, "run", done).string())),
+            std::string::npos)
+      << finished.output;
+}
+
+// The same command would set the run aside and start again.
+TEST(StoppedRun, NamesTheOptionThatContinuesIt) {
+  const Scratch scratch;
+  Training anew = endless;
+  anew.options.insert(anew.options.end(), {"--checkpoint.resume", "none"});
+  Process process(training_words(scratch, "run", anew));
+  wait_for_a_step(scratch);
+  process.signal(SIGTERM);
+  const Finished finished = process.wait();
+  EXPECT_EQ(finished.status, 3) << finished.output;
+  EXPECT_NE(finished.output.find("; the same command with checkpoint.resume=auto continues from "),
+            std::string::npos)
+      << finished.output;
 }
 
 INSTANTIATE_TEST_SUITE_P(Signals, StopSignal,
@@ -132,6 +153,24 @@ TEST(StopBeforeTheFirstStep, IsObeyedWhileARunIsPrepared) {
   }
 }
 
+// srun may end a job whose rank 3 was stopped without letting any other rank say why.
+TEST(StopBeforeTheFirstStep, IsToldByEveryRankThatMpirunDidNotStart) {
+  const Scratch scratch;
+  const std::string pipe = scratch.path("config").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const std::map<std::string, std::string> told{
+      {"SLURM_PROCID", "masformer: rank 3: stopped before the first step; nothing was lost\n"},
+      {"OMPI_COMM_WORLD_RANK", ""}};
+  for (const auto& [variable, message] : told) {
+    Process process({program(), "train", "--config", pipe}, {{variable, "3"}});
+    const io::File unwritten = open_for_writing(pipe);
+    process.signal(SIGUSR1);
+    const Finished finished = process.wait();
+    EXPECT_EQ(finished.status, 3) << finished.output;
+    EXPECT_EQ(finished.output, message) << variable;
+  }
+}
+
 // Before mpirun is ready, before the ranks are, and while they start.
 TEST(StopBeforeTheFirstStep, IsNotLostWhileRanksStart) {
   const Scratch scratch;
@@ -197,9 +236,9 @@ TEST(StopThatKillsMpirun, ExitsWithAFailure) {
   process.signal(SIGINT);
   const Finished finished = process.wait();
   EXPECT_EQ(finished.status, 1) << finished.output;
-  EXPECT_NE(
-      finished.output.find("how its ranks ended is unknown; run the same command to continue from"),
-      std::string::npos)
+  EXPECT_NE(finished.output.find("how its ranks ended is unknown; run the same command with "
+                                 "checkpoint.resume=auto to continue from the last checkpoint"),
+            std::string::npos)
       << finished.output;
 }
 
