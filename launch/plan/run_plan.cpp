@@ -91,6 +91,16 @@ void check_training(const Options& options, std::vector<std::string>& violations
   }
 }
 
+// Ranks on CPUs would ignore a transport of devices.
+void check_transport(const RuntimeOptions& runtime, std::vector<std::string>& violations) {
+  const Transport transport = runtime.transport.value_or(Transport::mpi);
+  if (runtime.device != Device::cpu || transport == Transport::mpi) return;
+  violations.push_back(
+      fmt::format("runtime.transport={} does not work with runtime.device={}: choose a device, or "
+                  "leave runtime.transport at auto",
+                  name_of(transport), name_of(runtime.device)));
+}
+
 OptimizerConfig make_optimizer(const Options& options) {
   const auto& t = options.train;
   return {.lr = t.lr,
@@ -159,7 +169,8 @@ void plan_batch(const Options& options, Purpose purpose, RunPlan& plan,
   const bool trains = purpose == Purpose::training;
   const std::int64_t micro_batches =
       trains ? count_micro_batches(options, plan.mesh, found) : plan.mesh.pipe;
-  std::ranges::move(size_violations(options, plan.model, micro_batches), std::back_inserter(found));
+  std::ranges::move(size_violations(options, plan.model, purpose, micro_batches),
+                    std::back_inserter(found));
   plan.micro_batches = static_cast<int>(micro_batches);
   plan.global_batch = trains ? options.train.global_batch
                              : options.train.micro_batch * plan.mesh.data * plan.micro_batches;
@@ -174,6 +185,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   plan_model(options, plan, found);
   plan_batch(options, purpose, plan, found);
   if (purpose == Purpose::training) check_training(options, found);
+  check_transport(options.runtime, found);
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
   plan.policy.shape = {options.train.micro_batch, options.train.sequence};

@@ -84,6 +84,26 @@ TEST(RunPlan, RefusesALayoutOfAnotherNumberOfRanks) {
   for (const Refused& refused : all) expect_refusal(refused);
 }
 
+TEST(RunPlan, RefusesATransportOfDevicesOnCpus) {
+  expect_refusal({[](Options& o) { o.runtime.transport = Transport::nccl; },
+                  1,
+                  {"runtime.transport=nccl does not work with runtime.device=cpu: choose a device, "
+                   "or leave runtime.transport at auto"}});
+  for (const Change& change :
+       std::vector<Change>{[](Options& o) { o.runtime.transport = Transport::mpi; },
+                           [](Options& o) {
+                             o.runtime.transport = Transport::nccl, o.runtime.device = Device::cuda;
+                           }}) {
+    EXPECT_NO_THROW(plan_of(change));
+  }
+  Options evaluation;
+  evaluation.runtime.transport = Transport::nccl;
+  EXPECT_NE(refusal([&] {
+              make_evaluation_plan(evaluation, 1, plan_of([](auto&) {}).model);
+            }).find("runtime.transport=nccl"),
+            std::string::npos);
+}
+
 TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
   const std::vector<Refused> all{
       {[](Options& o) { o.model.heads = 5; },
