@@ -1,12 +1,14 @@
 #include "launch/training/resume.h"
 
 #include <set>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "model/state/config_json.h"
 #include "model/state/model_state.h"
+#include "parallel/checkpoint/directory.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/error.h"
@@ -177,11 +179,14 @@ void remove_leftovers_of(const fs::path& run_dir, std::vector<std::string>& note
 }
 
 // A checkpoint that remains beyond `start.step` would be taken for newer than what this run is
-// going to save. A run that resumes from another run's checkpoint keeps nothing of its own folder.
+// going to save. A run that resumes from another run's checkpoint, or from one that was set aside,
+// keeps nothing of its own folder: the metrics there lead to another state.
 void set_aside(const RunDirectory& directory, const std::optional<fs::path>& checkpoint,
                ResumeState& start) {
-  const bool foreign = checkpoint && !fs::equivalent(fs::canonical(*checkpoint).parent_path(),
-                                                     directory.path() / "checkpoints");
+  std::error_code missing;
+  const bool foreign =
+      checkpoint &&
+      !fs::equivalent(*checkpoint, checkpoint_path(directory.path(), start.step), missing);
   const std::int64_t kept = foreign ? 0 : start.step;
   const std::string aside = directory.set_aside_after(kept);
   if (aside.empty()) return;

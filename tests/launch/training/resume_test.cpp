@@ -122,6 +122,25 @@ TEST(Resume, OptionNoneSetsTheOldRunAside) {
   EXPECT_TRUE(fs::exists(scratch.path("run") / "checkpoints" / "set-aside-1-step-00000020"));
 }
 
+// The folder then holds a newer run, which must not be taken for what led to that checkpoint.
+TEST(Resume, FromASetAsideCheckpointSetsAsideTheNewerRun) {
+  const Scratch scratch;
+  const auto saving = [](const std::string& name, const std::string& value) {
+    return with({}, {"--checkpoint.every", "10", name, value});
+  };
+  ASSERT_EQ(train(scratch, "run", saving("--train.seed", "1")).status, 0);
+  ASSERT_EQ(train(scratch, "run", saving("--checkpoint.resume", "none")).status, 0);
+  const fs::path checkpoints = scratch.path("run") / "checkpoints";
+  const std::string aside = (checkpoints / "set-aside-1-step-00000020").string();
+  const Finished finished =
+      train(scratch, "run", with(saving("--checkpoint.resume", aside), {"--train.steps", "25"}));
+  ASSERT_EQ(finished.status, 0) << finished.output;
+  EXPECT_TRUE(fs::exists(checkpoints / "set-aside-2-step-00000020"));
+  EXPECT_TRUE(fs::exists(scratch.path("run") / "set-aside-2-metrics.jsonl"));
+  ASSERT_EQ(metrics(scratch, "run").size(), 5u);
+  EXPECT_EQ(metrics(scratch, "run").front().at("step"), 21);
+}
+
 TEST(Resume, FromAnotherRunSetsAsideEverythingOfThisRun) {
   const Scratch scratch;
   const auto saving = [](const std::string& name, const std::string& value) {
