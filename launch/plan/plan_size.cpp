@@ -110,16 +110,20 @@ void check_memory(const Options& options, const ModelConfig& model, std::int64_t
 }  // namespace
 
 std::vector<std::string> size_violations(const Options& options, const ModelConfig& model,
-                                         std::int64_t micro_batches) {
+                                         Purpose purpose, std::int64_t micro_batches) {
   std::vector<std::string> found;
   check_model(model, found);
   check_tokens(options, found);
   if (!found.empty()) return found;  // what follows from them need not be said
   if (exceeds({model.layers(), micro_batches}, max_planned_passes)) {
+    const bool trains = purpose == Purpose::training;
     found.push_back(fmt::format(
-        "train.global_batch={} makes {} micro-batches per data rank, for {} layers: layers x "
-        "micro-batches may be at most {}; raise train.micro_batch or parallel.data",
-        options.train.global_batch, micro_batches, model.layers(), max_planned_passes));
+        "{}={} makes {} micro-batches per data rank, for {} layers: layers x micro-batches may be "
+        "at most {}; {}",
+        trains ? "train.global_batch" : "parallel.pipeline",
+        trains ? options.train.global_batch : options.parallel.pipeline, micro_batches,
+        model.layers(), max_planned_passes,
+        trains ? "raise train.micro_batch or parallel.data" : "lower parallel.pipeline"));
     return found;
   }
   check_memory(options, model, micro_batches, found);

@@ -9,6 +9,7 @@
 
 #include "launch/options/options.h"
 #include "model/config.h"
+#include "model/parameters.h"
 
 namespace masformer {
 
@@ -18,8 +19,8 @@ constexpr std::int64_t max_planned_passes = 1 << 20;
 
 // Every violation, with its values and remedy; none where the sizes fit. `model` may come from a
 // checkpoint, and its vocabulary from a token store, so it is held to the limits of the options,
-// too. `micro_batches`: of each data rank in a step.
+// too. `micro_batches`: of each data rank in a step; an evaluation has one per pipeline stage.
 std::vector<std::string> size_violations(const Options& options, const ModelConfig& model,
-                                         std::int64_t micro_batches);
+                                         Purpose purpose, std::int64_t micro_batches);
 
 }  // namespace masformer

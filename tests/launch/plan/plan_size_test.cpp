@@ -29,7 +29,7 @@ std::vector<std::string> violations_of(const Case& c) {
   Options options;
   ModelConfig model{.hidden = 64, .vocab = 300, .positions = 1024, .blocks = blocks_of(4, 4, 256)};
   c.change(options, model);
-  return size_violations(options, model, c.micro_batches);
+  return size_violations(options, model, Purpose::training, c.micro_batches);
 }
 
 void set_largest(Options& o, ModelConfig& model) {
@@ -73,6 +73,18 @@ TEST(PlanSize, RefusesProductsThatExceedTheirBound) {
        {"runtime.deterministic=true takes more than 1 EiB for the pairs of tokens of "
         "train.micro_batch=1 x train.sequence=268435456 in 8 heads: lower one of them"}}};
   for (const Case& c : all) EXPECT_EQ(violations_of(c), c.messages);
+}
+
+// An evaluation derives its micro-batches from the stages.
+TEST(PlanSize, BlamesTheStagesOfAnEvaluation) {
+  Options options;
+  options.parallel.pipeline = 512;
+  const ModelConfig model{
+      .hidden = 64, .vocab = 300, .positions = 1024, .blocks = blocks_of(4096, 4, 256)};
+  EXPECT_EQ(size_violations(options, model, Purpose::evaluation, 512),
+            std::vector<std::string>{
+                "parallel.pipeline=512 makes 512 micro-batches per data rank, for 4096 layers: "
+                "layers x micro-batches may be at most 1048576; lower parallel.pipeline"});
 }
 
 // A checkpoint or a token store may hold what no option accepts.
