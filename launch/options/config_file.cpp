@@ -19,11 +19,19 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
 }
 
+// The line up to its comment. Within a word, # is part of it, as in a folder's name.
+std::string_view without_comment(std::string_view line) {
+  for (std::size_t at = line.find('#'); at != std::string_view::npos; at = line.find('#', at + 1)) {
+    if (at == 0 || line[at - 1] == ' ' || line[at - 1] == '\t') return line.substr(0, at);
+  }
+  return line;
+}
+
 class Reader {
  public:
   // Takes one line; false where it is neither empty, a section nor an entry.
   bool take(std::string_view line, int number) {
-    line = trimmed(line.substr(0, line.find('#')));
+    line = trimmed(without_comment(line));
     if (line.empty()) return true;
     if (line.starts_with('[') && line.ends_with(']')) {
       section_ = std::string(line.substr(1, line.size() - 2)) + ".";

@@ -3,7 +3,8 @@
 //   [train]
 //   steps = 200  # a comment
 //
-// which sets train.steps. A byte order mark and Windows' line ends are accepted.
+// which sets train.steps. A comment begins at the line's start or after white space. A byte order
+// mark and Windows' line ends are accepted.
 #pragma once
 
 #include <string>

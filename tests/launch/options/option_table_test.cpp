@@ -249,6 +249,16 @@ TEST_F(OptionSources, NamesMistakesInAFileWithTheirLines) {
   }
 }
 
+TEST_F(OptionSources, BeginsAFilesCommentOnlyAfterWhiteSpace) {
+  const std::vector<std::pair<std::string, std::string>> texts{
+      {"runs/lr#3", "runs/lr#3"}, {"a#b #c#d", "a#b"}, {"a\t#b", "a"}, {"#b", ""}, {"a#", "a#"}};
+  for (const auto& [written, value] : texts) {
+    Sample sample;
+    sample.table.parse(config("# of mine\n  # too\n[my] # section\ntext = " + written + "\n"));
+    EXPECT_EQ(sample.text, value) << written;
+  }
+}
+
 TEST_F(OptionSources, AcceptsAByteOrderMarkAndWindowsLineEnds) {
   Sample sample;
   sample.table.parse(config("\xef\xbb\xbf[my]\r\ncount = 7\r\ntext = a b\r\n"));
