@@ -50,7 +50,8 @@ class OptionTable {
  public:
   // `target` holds the default now, and the value after parse(); it outlives the table.
   void add(const std::string& name, std::string& target, OptionInfo info);
-  // Every number has bounds: what is computed from it must not overflow (limits.h).
+  // Every number has bounds: whole numbers those of limits.h, so that products of them do not
+  // overflow; real numbers that become fp32 at most its largest number.
   void add(const std::string& name, std::int64_t& target, Bounds<std::int64_t> bounds,
            OptionInfo info);
   void add(const std::string& name, double& target, Bounds<double> bounds, OptionInfo info);

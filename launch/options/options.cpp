@@ -11,17 +11,18 @@ namespace {
 
 constexpr auto fixed = OnResume::must_match;
 constexpr double largest_real = std::numeric_limits<double>::max();
+constexpr double largest_fp32 = std::numeric_limits<float>::max();  // of what ops take as a float
 
 void describe_optimizer(OptionTable& table, Options& o) {
   table.add("train.lr", o.train.lr, {0, 1e6},
             {.value = "X", .help = "Learning rate at the end of the warm-up."});
-  table.add("train.min_lr", o.train.min_lr, {-1, largest_real},
+  table.add("train.min_lr", o.train.min_lr, {-1, 1e6},
             {.value = "X",
              .help = "Learning rate at the last step, reached along half a cosine. -1: a tenth of "
                      "train.lr."});
   table.add("train.warmup_steps", o.train.warmup_steps, {0, limits::steps},
             {.value = "N", .help = "Steps of linear warm-up."});
-  table.add("train.weight_decay", o.train.weight_decay, {0, largest_real},
+  table.add("train.weight_decay", o.train.weight_decay, {0, largest_fp32},
             {.value = "X", .help = "Weight decay of matrices (norms and biases have none)."});
   table.add("train.beta1", o.train.beta1, {0, 0.999999},
             {.value = "X", .help = "AdamW's decay rate of the mean of gradients."});

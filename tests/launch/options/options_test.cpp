@@ -90,6 +90,17 @@ TEST_P(TrainOption, HasAMaximumIfItIsAWholeNumber) {
   }
 }
 
+TEST_P(TrainOption, FitsInFp32IfItIsARealNumber) {
+  Options options;
+  OptionTable table = describe(options);
+  const std::string said = refusal([&] { table.parse({"--" + GetParam(), "x"}); });
+  if (said != GetParam() + "=x is not a number") GTEST_SKIP() << "not a real number";
+  if (GetParam() == "train.clip") return;  // only fp64 is computed from it
+  EXPECT_TRUE(refusal([&] {
+                table.parse({"--" + GetParam(), "1e39"});
+              }).starts_with(GetParam() + "=1e39 is too large: at most "));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, TrainOption, testing::ValuesIn(names_of_train()),
                          [](const auto& option) {
                            return environment_name(option.param).substr(10);
