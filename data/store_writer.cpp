@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstring>
-#include <fcntl.h>
 #include <system_error>
 #include <utility>
 
@@ -49,11 +48,11 @@ struct TokenStoreWriter::State {
   State& operator=(const State&) = delete;
   ~State() = default;
   void flush();
-  void write_store(const data::HeldSignals& signals) const;
+  void write_store(io::File& store, const data::HeldSignals& signals) const;
   void copy_tokens(io::File& store, std::int64_t offset, const data::HeldSignals& signals) const;
 
   fs::path path;
-  fs::path temporary;  // a file has this name only within write_store()
+  fs::path temporary;  // a file has this name only within commit()
   data::StoreLayout layout;
   io::File waiting;
   std::int64_t waiting_bytes = 0;
@@ -69,7 +68,7 @@ TokenStoreWriter::State::State(fs::path store_path, std::string tokenizer, std::
   layout.tokenizer = std::move(tokenizer);
   check_place(path);
   data::remove_abandoned(path);
-  waiting = io::open_or_refuse(temporary, O_RDWR | O_CREAT | O_TRUNC);
+  waiting = data::open_temporary(temporary);
   fs::remove(temporary);
 }
 
@@ -92,10 +91,8 @@ void TokenStoreWriter::State::copy_tokens(io::File& store, std::int64_t offset,
   }
 }
 
-void TokenStoreWriter::State::write_store(const data::HeldSignals& signals) const {
+void TokenStoreWriter::State::write_store(io::File& store, const data::HeldSignals& signals) const {
   const data::StoreFrame frame = data::frame_store(layout);
-  io::File store(temporary, O_RDWR | O_CREAT | O_TRUNC);
-  data::lock_temporary(store.descriptor());
   store.write_at(0, frame.bytes);
   copy_tokens(store, frame.offset, signals);
   store.sync();
@@ -132,8 +129,9 @@ void TokenStoreWriter::commit() {
   }
   s.flush();
   const data::HeldSignals signals;  // until the temporary file is renamed or removed
+  io::File store = data::open_temporary(s.temporary);
   try {
-    s.write_store(signals);
+    s.write_store(store, signals);
   } catch (...) {
     std::error_code ignored;
     fs::remove(s.temporary, ignored);

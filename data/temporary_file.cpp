@@ -6,13 +6,13 @@
 #include <optional>
 #include <string>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "runtime/error.h"
-#include "runtime/io/file.h"
 
 namespace masformer::data {
 namespace {
@@ -43,6 +43,14 @@ bool is_abandoned(const fs::path& file, pid_t process) {
   }
 }
 
+// Whether `name` still names the open file: before it was locked, its owner may have renamed it.
+bool is_file_of(const io::File& file, const fs::path& name) {
+  struct stat opened {
+  }, named{};
+  return fstat(file.descriptor(), &opened) == 0 && stat(name.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 }  // namespace
 
 fs::path folder_of(const fs::path& path) {
@@ -65,9 +73,19 @@ void remove_abandoned(const fs::path& store) {
   }
 }
 
-void lock_temporary(int descriptor) {
-  // Without locks on this file system, the process number alone has to do.
-  [[maybe_unused]] const int ignored = flock(descriptor, LOCK_EX | LOCK_NB);
+io::File open_temporary(const fs::path& name) {
+  for (;;) {
+    io::File file = io::open_or_refuse(name, O_RDWR | O_CREAT);
+    if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      refuse(
+          "{} is in use by another process {}, of another container or host: wait until it has "
+          "ended, or write another file",
+          name.string(), ::getpid());
+    }
+    if (!is_file_of(file, name)) continue;
+    if (ftruncate(file.descriptor(), 0) != 0) io::fail_for_errno("write", name, errno);
+    return file;
+  }
 }
 
 HeldSignals::HeldSignals() {

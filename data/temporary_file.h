@@ -4,6 +4,8 @@
 #include <csignal>
 #include <filesystem>
 
+#include "runtime/io/file.h"
+
 namespace masformer::data {
 
 std::filesystem::path folder_of(const std::filesystem::path& path);
@@ -12,10 +14,12 @@ std::filesystem::path folder_of(const std::filesystem::path& path);
 std::filesystem::path temporary_name(const std::filesystem::path& store);
 
 // Removes the temporary files of `store` that ended processes left: no process here has the number,
-// and none, here or on another host of a shared folder, holds the lock that lock_temporary() takes.
+// and none, here or on another host of a shared folder, holds the lock that open_temporary() takes.
 void remove_abandoned(const std::filesystem::path& store);
-// Tells other processes that the open file is in use, until it is closed.
-void lock_temporary(int descriptor);
+// Opens the file `name` empty, and locks it until it is closed. Throws UsageError where another
+// process has locked it, and leaves it as it is: processes of two containers, or of two hosts of a
+// shared folder, may have the same number. A file system without locks cannot tell them apart.
+io::File open_temporary(const std::filesystem::path& name);
 
 // While one lives, SIGINT, SIGTERM and SIGHUP wait: whoever asks any() can remove a temporary file
 // first. Afterwards they act on this thread as before. A signal that the process ignores stays

@@ -279,6 +279,28 @@ TEST(TokenStoreWriter, LeavesItsFileOnlyAfterSigkill) {
   }
 }
 
+// Another container on the same folder may have a process of this number.
+TEST(TokenStoreWriter, LeavesAFileThatAnotherProcessOfItsNumberWrites) {
+  const TemporaryDirectory folder;
+  const fs::path temporary = folder / fmt::format(".tokens.h5.writing-{}", getpid());
+  TokenStoreWriter earlier(folder / "tokens.h5", "byte", 257);
+  earlier.add_document(std::vector<std::uint32_t>{1, 2});
+  write_bytes(temporary, "theirs");
+  {
+    const io::File theirs(temporary, O_RDWR);
+    ASSERT_EQ(flock(theirs.descriptor(), LOCK_EX | LOCK_NB), 0);
+    for (const std::string& message :
+         {message_of<UsageError>([&] { earlier.commit(); }),
+          message_of<UsageError>([&] { TokenStoreWriter(folder / "tokens.h5", "byte", 257); })}) {
+      EXPECT_NE(message.find("is in use by another process"), std::string::npos) << message;
+    }
+    ASSERT_TRUE(fs::exists(temporary));
+    EXPECT_EQ(fs::file_size(temporary), 6u);
+  }
+  earlier.commit();
+  EXPECT_EQ(TokenStore(folder / "tokens.h5").tokens(), 2);
+}
+
 TEST(TokenStoreWriter, RemovesOnlyFilesOfEndedProcesses) {
   const TemporaryDirectory folder;
   const pid_t ended = fork();
