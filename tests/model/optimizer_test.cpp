@@ -8,6 +8,7 @@
 
 #include "model/cost.h"
 #include "parallel/comm/self_communicator.h"
+#include "runtime/op_timer.h"
 #include "tests/support/single_rank.h"
 #include "tests/support/stages.h"
 #include "tests/support/tensors.h"
@@ -93,6 +94,21 @@ TEST(GradientNorm, CountsEachParameterOnceUnderEveryLayout) {
       EXPECT_NEAR(count, double(parameter_count(config)), 1e-6) << mesh.to_string() << tied;
     }
   }
+}
+
+// Each layer asks for its weights in every micro-batch, but only the first may have to wait.
+TEST(ParameterSync, TimesNoWaitForWeightsThatHaveArrived) {
+  Stream stream(Device::cpu);
+  ParameterRegistry registry({}, {});
+  registry.split_rows({"q"}, {6, 9}, Initial::normal);
+  ParameterSet parameters(Device::cpu, registry.specs(), DType::f32, Purpose::training);
+  const ProcessGroups groups = alone();
+  ParameterSync sync(stream, parameters, {}, groups);
+  OpTimer timer(stream);
+  sync.start_all_gathers();
+  for (int micro_batch = 0; micro_batch < 3; ++micro_batch) sync.wait_for({0, 1});
+  timer.finish();
+  EXPECT_TRUE(timer.calls().empty());
 }
 
 struct Clipping {
