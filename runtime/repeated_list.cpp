@@ -5,17 +5,9 @@
 #include <iterator>
 
 #include "runtime/error.h"
+#include "runtime/trimmed.h"
 
 namespace masformer {
-namespace {
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
-}  // namespace
 
 std::optional<std::int64_t> parse_count(std::string_view digits) {
   std::int64_t value = 0;

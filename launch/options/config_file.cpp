@@ -7,17 +7,12 @@
 #include <fmt/ranges.h>
 
 #include "runtime/error.h"
+#include "runtime/trimmed.h"
 
 namespace masformer {
 namespace {
 
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
-}
 
 // The line up to its comment. Within a word, # is part of it, as in a folder's name.
 std::string_view without_comment(std::string_view line) {

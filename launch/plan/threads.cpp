@@ -7,15 +7,10 @@
 #include "launch/options/limits.h"
 #include "runtime/error.h"
 #include "runtime/repeated_list.h"
+#include "runtime/trimmed.h"
 
 namespace masformer {
 namespace {
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view spaces = " \t\n\r";
-  text.remove_prefix(std::min(text.find_first_not_of(spaces), text.size()));
-  return text.substr(0, text.find_last_not_of(spaces) + 1);
-}
 
 // The number for the outermost parallel region of a list such as "4,2"; nothing for an empty text.
 std::optional<std::int64_t> parse_omp_num_threads(std::string_view text) {

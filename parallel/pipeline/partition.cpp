@@ -1,12 +1,13 @@
 #include "parallel/pipeline/partition.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 
 #include <fmt/ranges.h>
 
 #include "runtime/error.h"
+#include "runtime/repeated_list.h"
+#include "runtime/trimmed.h"
 
 namespace masformer {
 namespace {
@@ -14,23 +15,15 @@ namespace {
 // A larger number is a typing error. The limit also keeps the sum of a list from overflowing.
 constexpr int max_layers = 1'000'000;
 
-int parse_count(std::string_view item, std::string_view text) {
-  int count = 0;
-  const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), count);
-  const bool whole_item = error == std::errc{} && end == item.data() + item.size();
-  if (!whole_item || count < 1 || count > max_layers) {
+int parse_layers(std::string_view item, std::string_view text) {
+  const auto count = parse_count(item);
+  if (!count || *count > max_layers) {
     refuse(
         "parallel.partition={} holds '{}', which is not a positive number of layers: write even, "
         "auto, or one count per stage, as in 7,6",
         text, item);
   }
-  return count;
-}
-
-std::string_view trimmed(std::string_view item) {
-  while (item.starts_with(' ')) item.remove_prefix(1);
-  while (item.ends_with(' ')) item.remove_suffix(1);
-  return item;
+  return static_cast<int>(*count);
 }
 
 std::vector<int> parse_counts(std::string_view text) {
@@ -38,7 +31,7 @@ std::vector<int> parse_counts(std::string_view text) {
   std::size_t begin = 0;
   while (begin <= text.size()) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
-    counts.push_back(parse_count(trimmed(text.substr(begin, end - begin)), text));
+    counts.push_back(parse_layers(trimmed(text.substr(begin, end - begin)), text));
     begin = end + 1;
   }
   return counts;
