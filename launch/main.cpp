@@ -21,8 +21,8 @@ std::string usage() {
   return text +
          "\n`masformer COMMAND --help` lists the options of a command; `masformer --version` names "
          "the commit and the libraries in use.\n"
-         "Exit status: 0 done, 1 a failure, 2 unusable options or input, 3 interrupted after a "
-         "clean checkpoint.\n";
+         "Exit status: 0 done, 1 a failure, 2 unusable options or input, 3 stopped by a signal, "
+         "after a checkpoint or before the first step.\n";
 }
 
 ExitCode dispatch(const Arguments& words) {

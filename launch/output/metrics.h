@@ -31,9 +31,10 @@ struct StepMetrics {
   std::int64_t tokens = 0;  // consumed by the run so far
   double step_seconds = 0;
   double tokens_per_second = 0;
-  double model_flops_per_second = 0;   // visible pairs
-  double mfu = 0, mfu_dense = 0;       // shares of the devices' measured peak
-  SentByAxis sent;                     // over all ranks
+  double model_flops_per_second = 0;  // visible pairs
+  double mfu = 0,
+         mfu_dense = 0;  // shares of peak_flops: measured on CPUs, the data sheet's on CUDA
+  SentByAxis sent;       // over all ranks
   std::int64_t peak_memory_bytes = 0;  // of the largest rank
   double bubble = 0;                   // measured idle share of the pipeline
   std::optional<double> eval_loss;     // where this step was evaluated
