@@ -61,7 +61,7 @@ main() {
   [ "$(id -u)" = 0 ] || fail "needs root: chroot and mount"
   if [ "${1:-}" = --keep ]; then keep=1 && shift; fi
   [ $# -gt 0 ] || set -- ./quickstart ./test
-  if ! command -v debootstrap ip >/dev/null; then apt_install debootstrap iproute2; fi
+  if ! command -v debootstrap >/dev/null || ! command -v ip >/dev/null; then apt_install debootstrap iproute2; fi
   if [ "$keep" = 0 ] || [ ! -d "$target/root" ]; then make_root; fi
   clone
   for command in "$@"; do

@@ -39,6 +39,14 @@ import glob, sysconfig
 print(":".join(sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib"))))' 2>/dev/null || true
 }
 
+# name_device: sets what nvidia-smi says of the first device. It fails or hangs where a device is off its bus.
+name_device() {
+  local said
+  said=$(within 20 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>&1) || return 0
+  said=${said%%$'\n'*}
+  device_name=${said%, *} driver=${said##*, }
+}
+
 # Sets what is known of the device, prepares the token store, and trains a tiny model for two steps. A run that
 # finds no device or misses a library ends with status 2. Then it tries again with the libraries of Python's
 # packages on LD_LIBRARY_PATH, and stops the check if that fails too. All parts have that path, because those
@@ -46,12 +54,11 @@ print(":".join(sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/li
 find_device() {
   local status=0 folders
   today=$(date +%F)
-  version=$("$masformer" --version 2>&1 | tr '\n' ' ') || stop "bin/masformer does not start: $version"
+  version=$(within 20 "$masformer" --version 2>&1 | tr '\n' ' ') || stop "bin/masformer does not start: $version"
   if [ "$device" = cpu ]; then
     device_name=CPU driver=none
   elif command -v nvidia-smi >/dev/null; then
-    device_name=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
-    driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1)
+    name_device
   fi
   within 20 "$masformer" prepare --input "$bundle/docs" --suffix .md --output "$scratch/tokens.h5" \
     >"$scratch/prepare.txt" 2>&1 || stop "no token store could be made: $(tail -n 3 "$scratch/prepare.txt")"
@@ -86,7 +93,7 @@ library_path() {
 smoke() {
   local name path
   cat "$scratch/tiny.txt"
-  ! command -v nvidia-smi >/dev/null || nvidia-smi || true
+  ! command -v nvidia-smi >/dev/null || within 20 nvidia-smi || true
   for name in libcuda libcublasLt libcudnn libnvrtc libnccl; do
     path=$(library_path "$name")
     printf '%s: %s\n' "$name" "${path:-not found}"
@@ -142,7 +149,7 @@ train_large() {
   local status=0 sampler='' metrics=$scratch/large-$1/metrics.jsonl log=$scratch/large-$1.txt words=() key result
   local plan seen
   train_words "large-$1" "${model[@]}" --train.recompute "$1"
-  if [[ $("$masformer" train --help) == *--train.profile_step* ]]; then
+  if [[ $(within 20 "$masformer" train --help) == *--train.profile_step* ]]; then
     words+=(--train.profile_step $((steps - 1)))
   fi
   : >"$scratch/samples"
@@ -182,8 +189,13 @@ training() {
 }
 
 torch() {
-  local words settings=() speed peak own=0 mfu=0
-  python3 -c 'import torch' 2>/dev/null || skip "python3 has no torch" || return
+  local words settings=() speed peak own=0 mfu=0 status=0
+  within 40 python3 -c 'import torch' 2>/dev/null || status=$?
+  case $status in
+    0) ;;
+    124 | 137) return "$status" ;;
+    *) skip "python3 has no torch" || return ;;
+  esac
   [ -z "$small" ] || settings=(--set model.spans=full,window:8 --set model.hidden=32 --set model.heads=4
     --set model.ffn=128 --set model.vocab=300 --set model.positions=32 --set train.sequence=32)
   words=(python3 "$library/gpu_table.py" "$masformer" "$scratch/tokens.h5" --torch-only --device "$device" --steps 3 --compile blocks

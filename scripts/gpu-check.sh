@@ -87,8 +87,20 @@ is_chosen() { [ ${#chosen[@]} = 0 ] || [[ " ${chosen[*]} " == *" $1 "* ]]; }
 # in_own_shell FUNCTION: becomes a part, so that an error of the part's own code does not end the check.
 in_own_shell() {
   trap end_programs EXIT
-  trap 'exit 130' TERM
+  trap 'exit 124' TERM
   "$1" || exit
+}
+
+# await PROCESS SECONDS: waits for a part, and ends it when its time and that of `within` to kill a program are over.
+# Its programs keep to their own limits; this is for what runs without one.
+await() {
+  local deadline=$((SECONDS + $2 + 6)) signal
+  for signal in TERM KILL; do
+    while [ "$SECONDS" -lt "$deadline" ] && kill -0 "$1" 2>/dev/null; do sleep 0.2; done
+    kill -s "$signal" "$1" 2>/dev/null || break
+    deadline=$((deadline + 3))
+  done
+  wait "$1"
 }
 
 # run_part NUMBER LIMIT FUNCTION WHAT
@@ -100,7 +112,7 @@ run_part() {
   begin_part
   if [ "$part_deadline" -gt "$SECONDS" ]; then
     in_own_shell "$3" >"$scratch/log" 2>&1 &
-    wait "$!" || status=$?
+    await "$!" $((part_deadline - SECONDS)) || status=$?
   else
     status=$skipped
     echo "no time is left" >"$scratch/log"
