@@ -1,5 +1,6 @@
 #include "runtime/tensor.h"
 
+#include <utility>
 #include <vector>
 
 #include "runtime/error.h"
@@ -79,6 +80,16 @@ Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t count) const {
   part.data_ = static_cast<char*>(data_) + begin * strides_[dim] * size_of(dtype_);
   part.shape_[dim] = count;
   return part;
+}
+
+Tensor Tensor::swapped(int a, int b) const {
+  require(a >= 0 && a + 1 < dims() && b >= 0 && b + 1 < dims(),
+          "dimensions {} and {} of {} can't be swapped: both must be before the last", a, b,
+          shape_.to_string());
+  Tensor view = *this;
+  std::swap(view.shape_[a], view.shape_[b]);
+  std::swap(view.strides_[a], view.strides_[b]);
+  return view;
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {

@@ -73,6 +73,8 @@ class Tensor {
 
   // The part [begin, begin + count) of dimension `dim`, and all of the others.
   Tensor slice(int dim, std::int64_t begin, std::int64_t count) const;
+  // The same elements with dimensions `a` and `b`, neither the last, swapped.
+  Tensor swapped(int a, int b) const;
   // The same elements in another shape. Throws Error if the strides do not permit a view with
   // dimensions split or joined in this way.
   Tensor reshape(const Shape& shape) const;

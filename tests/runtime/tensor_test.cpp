@@ -64,32 +64,43 @@ bool is_a_view(const Shape& shape, const std::vector<std::int64_t>& places) {
   return true;
 }
 
-// Every slice of every shape, viewed as every other shape.
+// Every slice of a tensor along two dimensions, and each with every two of its dimensions swapped.
+std::vector<Tensor> parts_of(const Tensor& base) {
+  std::vector<Tensor> parts;
+  for (int dim = 0; dim < base.dims(); ++dim) {
+    for (std::int64_t count = 1; count <= base.dim(dim); ++count) {
+      for (int other = 0; other < base.dims(); ++other) {
+        const std::int64_t half = (base.slice(dim, 0, count).dim(other) + 1) / 2;
+        const Tensor part = base.slice(dim, base.dim(dim) - count, count).slice(other, 0, half);
+        parts.push_back(part);
+        for (int b = 0; b + 1 < part.dims(); ++b) {
+          for (int a = 0; a < b; ++a) parts.push_back(part.swapped(a, b));
+        }
+      }
+    }
+  }
+  return parts;
+}
+
 TEST(Tensor, ReshapesExactlyWhereAViewExists) {
   int views = 0, refused = 0;
   for (const Shape& outer : {Shape{4, 6}, Shape{2, 3, 4}, Shape{3, 2, 2, 4}, Shape{1, 4, 6},
                              Shape{4, 1, 6}, Shape{2, 2, 3, 1}, Shape{12}}) {
     const OwnedTensor base(outer);
-    for (int dim = 0; dim < outer.dims(); ++dim) {
-      for (std::int64_t count = 1; count <= outer[dim]; ++count) {
-        for (int other = 0; other < outer.dims(); ++other) {
-          const std::int64_t half = (base->slice(dim, 0, count).dim(other) + 1) / 2;
-          const Tensor part = base->slice(dim, outer[dim] - count, count).slice(other, 0, half);
-          const auto places = offsets(part, base->raw());
-          for (const Shape& shape : shapes_of(part.elements())) {
-            const std::string what =
-                part.shape().to_string() + " of " + outer.to_string() + " as " + shape.to_string();
-            if (!is_a_view(shape, places)) {
-              ++refused;
-              EXPECT_THROW(static_cast<void>(part.reshape(shape)), Error) << what;
-              continue;
-            }
-            ++views;
-            ASSERT_NO_THROW(static_cast<void>(part.reshape(shape))) << what;
-            EXPECT_EQ(offsets(part.reshape(shape), base->raw()), places) << what;
-            EXPECT_EQ(part.reshape(shape).shape(), shape);
-          }
+    for (const Tensor& part : parts_of(base)) {
+      const auto places = offsets(part, base->raw());
+      for (const Shape& shape : shapes_of(part.elements())) {
+        const std::string what =
+            part.shape().to_string() + " of " + outer.to_string() + " as " + shape.to_string();
+        if (!is_a_view(shape, places)) {
+          ++refused;
+          EXPECT_THROW(static_cast<void>(part.reshape(shape)), Error) << what;
+          continue;
         }
+        ++views;
+        ASSERT_NO_THROW(static_cast<void>(part.reshape(shape))) << what;
+        EXPECT_EQ(offsets(part.reshape(shape), base->raw()), places) << what;
+        EXPECT_EQ(part.reshape(shape).shape(), shape);
       }
     }
   }
@@ -114,6 +125,31 @@ TEST(Tensor, SplitsFusedProjectionsIntoHeads) {
   EXPECT_EQ(k.stride(1), 24);
   EXPECT_EQ(k.stride(2), 2);
   EXPECT_EQ(values(k)[8 * 4 + 5], values(qkv)[24 * 4 + 8 + 5]);
+}
+
+// Keys as they arrive from another rank, position before sample, as [batch, keys, heads, dim].
+TEST(Tensor, SplitsRowsIntoHeadsAfterASwap) {
+  const OwnedTensor rows = normals({5, 2, 12}, 1);
+  const Tensor swapped = rows->swapped(0, 1);
+  EXPECT_EQ(swapped.shape(), (Shape{2, 5, 12}));
+  const Tensor heads = swapped.reshape({2, 5, 3, 4});
+  EXPECT_EQ(heads.stride(0), 12);
+  EXPECT_EQ(heads.stride(1), 24);
+  EXPECT_EQ(heads.stride(2), 4);
+  for (std::int64_t key = 0; key < 5; ++key) {
+    for (std::int64_t sample = 0; sample < 2; ++sample) {
+      EXPECT_EQ(values(heads.slice(0, sample, 1).slice(1, key, 1)),
+                values(rows->slice(0, key, 1).slice(1, sample, 1)));
+    }
+  }
+  EXPECT_EQ(values(swapped.swapped(1, 0)), values(rows));
+}
+
+TEST(Tensor, RefusesToSwapTheLastDimension) {
+  const OwnedTensor base({2, 3, 4});
+  EXPECT_THROW(static_cast<void>(base->swapped(0, 2)), Error);
+  EXPECT_THROW(static_cast<void>(base->swapped(2, 1)), Error);
+  EXPECT_THROW(static_cast<void>(base->swapped(-1, 0)), Error);
 }
 
 TEST(Tensor, ReshapesEmptyTensors) {
