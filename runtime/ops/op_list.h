@@ -17,6 +17,7 @@
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
+#include "runtime/ops/strided_rows.h"
 
 #define MASFORMER_OPS(OP)                          \
   OP(linear, linear_flops)                         \
@@ -35,6 +36,8 @@
   OP(clip_factor, no_flops)                        \
   OP(fill_zero, no_flops)                          \
   OP(copy, no_flops)                               \
+  OP(copy_rows, no_flops)                          \
+  OP(add_rows, no_flops)                           \
   OP(embedding, no_flops)                          \
   OP(embedding_backward, no_flops)                 \
   OP(softmax_max, no_flops)                        \
