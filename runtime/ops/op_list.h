@@ -10,6 +10,7 @@
 #include "runtime/enum_names.h"
 #include "runtime/ops/adamw.h"
 #include "runtime/ops/attention/attention.h"
+#include "runtime/ops/attention/merge_attention.h"
 #include "runtime/ops/cross_entropy.h"
 #include "runtime/ops/elementwise.h"
 #include "runtime/ops/embedding.h"
@@ -27,6 +28,7 @@
   OP(linear_backward_input_gelu, linear_flops)     \
   OP(attention, attention_flops)                   \
   OP(attention_backward, attention_backward_flops) \
+  OP(merge_attention, no_flops)                    \
   OP(gelu, no_flops)                               \
   OP(gelu_backward, no_flops)                      \
   OP(layer_norm, no_flops)                         \
