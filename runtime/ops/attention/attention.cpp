@@ -27,19 +27,23 @@ struct AttentionShapes {
   Shape of_rows;     // [B, N, S]
 };
 
-void check_mask(const AttentionMask& mask) {
+void check_mask(const OperandCheck& check, const AttentionShapes& shapes,
+                const AttentionMask& mask) {
   require(mask.query_offset >= 0 && mask.key_offset >= 0,
           "attention: query offset {} and key offset {} are positions, so at least 0",
           mask.query_offset, mask.key_offset);
   require(!has_size(mask.span.kind) || mask.span.size >= 1,
           "attention: a window or block of {} positions", mask.span.size);
+  if (!mask.first_keys) return;
+  const Shape& queries = shapes.of_queries;
+  check.rows("first_keys", mask.first_keys, {queries[0], queries[1]}, DType::i32);
 }
 
 // The operands that the forward and the backward share. Returns their dtype.
 template <class Arguments>
 DType check_forward(const OperandCheck& check, const AttentionShapes& shapes,
                     const Arguments& args) {
-  check_mask(args.mask);
+  check_mask(check, shapes, args.mask);
   const DType dtype = check.float_type("q", args.q);
   check.rows("q", args.q, shapes.of_queries, dtype);
   check.rows("k", args.k, shapes.of_keys, dtype);

@@ -6,7 +6,8 @@
 // reads key/value head n M / N), D head dim. q, k, v, out and their gradients are all fp32 or all
 // bf16; sums and statistics are fp32. q, k, v and their gradients may be slices of wider rows (last
 // dimension contiguous). Query i is at position query_offset + i of its sequence, key j at
-// key_offset + j; the mask is a function of positions.
+// key_offset + j; the mask is a function of positions, and of the documents that are packed into
+// the sequence. The query at position p sees the keys [max(first_visible(span, p), first_keys), p].
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,10 @@ struct AttentionMask {
   Span span;
   std::int64_t query_offset = 0;
   std::int64_t key_offset = 0;
+  // [B, S] int32, on the stream's device: the position of the first token of each query's document,
+  // at most the query's own; it never decreases along S. The query sees none of the keys before it.
+  // Empty: the sequence is one document.
+  Tensor first_keys;
 };
 
 struct AttentionForward {
@@ -53,8 +58,9 @@ struct AttentionBackward {
 
 // With p = exp(scale q.k - lse), ds = p (dout.v - delta):
 //   dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dv_j = sum_i p_ij dout_i.
-// If the mask lets every query see only one key (window:1, or a sequence of 1), ds is exactly 0.
-// The bits do not depend on the number of threads.
+// If the mask lets every query see only one key (window:1, or a sequence of 1), ds is exactly 0;
+// with documents, it is exactly 0 for each query that sees only its own key. The bits do not depend
+// on the number of threads.
 void attention_backward(const Stream& stream, const AttentionBackward& args);
 
 }  // namespace masformer

@@ -224,7 +224,7 @@ void attend(const AttentionForward& args, const IndexMask& mask, const Item& ite
 
 void attention(const Stream& stream, const AttentionForward& args) {
   const int64_t batches = args.q.dim(0), queries = args.q.dim(1), heads = args.q.dim(2);
-  const IndexMask mask(args.mask, queries, args.k.dim(1));
+  const BatchMask mask(args.mask, queries, args.k.dim(1));
   const int64_t blocks = ceil_div(queries, query_block);
   std::vector<Workspace> work(static_cast<std::size_t>(stream.threads()), Workspace(args.q.dim(3)));
   // Head by head, so that keys stay in the caches. Last queries first: they see the most keys, and
@@ -232,9 +232,9 @@ void attention(const Stream& stream, const AttentionForward& args) {
 #pragma omp parallel for num_threads(stream.threads()) schedule(dynamic, 1)
   for (int64_t item = 0; item < batches * heads * blocks; ++item) {
     const int64_t begin = (blocks - 1 - item % blocks) * query_block;
-    const int64_t head = item / blocks % heads;
+    const int64_t head = item / blocks % heads, batch = item / blocks / heads;
     const PositionRange block{begin, std::min(begin + query_block, queries)};
-    attend(args, mask, item_of(args, item / blocks / heads, head, block),
+    attend(args, mask[batch], item_of(args, batch, head, block),
            work[static_cast<std::size_t>(omp_get_thread_num())]);
   }
 }

@@ -78,6 +78,7 @@ struct Workspace {
   float lse[query_block] = {};  // to base 2; infinity for a query that sees no key
   float delta[query_block] = {};
   PositionRange seen[query_block] = {};  // the keys that each query sees
+  bool one_key[query_block] = {};        // see IndexMask
 };
 
 float* row_values(const Tensor& x, int64_t batch, int64_t head) {  // of x [B, N, S]
@@ -129,6 +130,7 @@ void take_queries(Workspace& work, const Head& head, float scale, const IndexMas
     work.lse[i] = lse == -infinity ? infinity : lse * detail::log2e;
     work.delta[i] = head.delta[begin + i];
     work.seen[i] = mask.keys_of(begin + i);
+    work.one_key[i] = mask.one_key(begin + i);
   }
 }
 
@@ -143,10 +145,10 @@ PositionRange seeing_rows(const Workspace& work, const IndexMask& mask, Position
 }
 
 // In place: scores become p = 2^(score - lse), dp becomes ds = p (dp - delta); both 0 where the
-// query does not see the key, and ds for masks of one key each. The lanes are the keys from
-// first_key on.
-void softmax(const Workspace& work, PositionRange rows, int64_t first_key, bool one_key_each,
-             Rows<float> p, Rows<float> ds) {
+// query does not see the key, and ds for queries of one key. The lanes are the keys from first_key
+// on.
+void softmax(const Workspace& work, PositionRange rows, int64_t first_key, Rows<float> p,
+             Rows<float> ds) {
   IntVec lane_index;
   for (int lane = 0; lane < lanes; ++lane) lane_index[lane] = lane;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -162,7 +164,7 @@ void softmax(const Workspace& work, PositionRange rows, int64_t first_key, bool 
       }
       store(p[row] + lane, weight);
       const Vec difference = weight * (load(ds[row] + lane) - work.delta[row]);
-      store(ds[row] + lane, one_key_each ? Vec{} : difference);
+      store(ds[row] + lane, work.one_key[row] ? Vec{} : difference);
     }
   }
 }
@@ -180,7 +182,7 @@ void add_to_keys(Workspace& work, const IndexMask& mask, int64_t g) {
   const Rows<float> q = work.q().from(rows.begin), dout = work.dout().from(rows.begin);
   multiply(q, group.k(), rows.size(), work.dim, p.from(rows.begin));
   multiply(dout, group.v(), rows.size(), work.dim, ds.from(rows.begin));
-  softmax(work, rows, begin, mask.one_key_each(), p, ds);
+  softmax(work, rows, begin, p, ds);
   multiply_add(dout, p.from(rows.begin), work.dim, rows.size(), nullptr, group.dv());
   multiply_add(q, ds.from(rows.begin), work.dim, rows.size(), nullptr, group.dk());
 }
@@ -244,13 +246,14 @@ PositionRange accumulate(Workspace& work, const Head& head, const IndexMask& mas
 }
 
 // One block of keys of one key/value head, with all query heads that read it.
-void process_key_block(const AttentionBackward& args, const IndexMask& mask, int64_t item,
+void process_key_block(const AttentionBackward& args, const BatchMask& masks, int64_t item,
                        Workspace& work, Relay& relay) {
   const PositionRange queries{0, args.q.dim(1)}, keys{0, args.k.dim(1)};
   const int64_t kv_heads = args.k.dim(2), group_heads = args.q.dim(2) / kv_heads;
   const int64_t key_blocks = ceil_div(keys.end, key_block);
   const int64_t batch = item / key_blocks / kv_heads, kv_head = item / key_blocks % kv_heads;
   const int64_t first_key = item % key_blocks * key_block;
+  const IndexMask mask = masks[batch];
   take_keys(work, head_rows(args.k, batch, kv_head), head_rows(args.v, batch, kv_head),
             clamped({first_key, first_key + key_block}, keys));
 
@@ -303,7 +306,7 @@ void round_queries(const AttentionBackward& args, int64_t batch, int64_t query) 
 
 void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const int64_t batches = args.q.dim(0), queries = args.q.dim(1), keys = args.k.dim(1);
-  const IndexMask mask(args.mask, queries, keys);
+  const BatchMask masks(args.mask, queries, keys);
   const int64_t heads = batches * args.k.dim(2);
   const int64_t blocks = ceil_div(keys, key_block);
   Relay relay(blocks, heads);
@@ -316,7 +319,7 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
       prepare(args, row / queries, row % queries, own.dq());
     }
     for (int64_t item = relay.take(); item < blocks * heads; item = relay.take()) {
-      process_key_block(args, mask, item, own, relay);
+      process_key_block(args, masks, item, own, relay);
     }
     if (args.dq.dtype() != DType::f32) {
 #pragma omp barrier

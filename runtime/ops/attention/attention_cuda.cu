@@ -1,6 +1,6 @@
 // Attention forward on a CUDA device, for all cases that cuDNN does not take (attention_cudnn.h):
-// fp32, other head dims, spans and offsets. It computes in fp32 without tensor cores, so it is many
-// times slower than cuDNN in bf16; it is kept simple.
+// fp32, other head dims, spans, offsets and documents. It computes in fp32 without tensor cores, so
+// it is many times slower than cuDNN in bf16; it is kept simple.
 //
 // A block takes a tile of queries of one head through the tiles of keys that they see: it computes
 // the scores and their online softmax, and adds the weighted values to `out`.
@@ -74,8 +74,9 @@ __global__ void __launch_bounds__(tile_threads) forward(Forward<T> args) {
   // The last queries see the most keys, so they start first.
   const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * tile_size;
   const int end = min(begin + tile_size, problem.queries);
-  const PositionRange keys = problem.mask.keys_of(begin, end);
-  seen.find(problem, begin);
+  const IndexMask mask = problem.masks[batch];
+  const PositionRange keys = mask.keys_of(begin, end);
+  seen.find(mask, begin, problem.queries);
 
   Piece out[max_chunks] = {};
   Softmax softmax;

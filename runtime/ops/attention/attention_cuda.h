@@ -67,7 +67,7 @@ inline QueryValues query_values(const Tensor& x) {
 
 // The sizes of one call.
 struct Problem {
-  IndexMask mask;
+  BatchMask masks;
   int queries, keys;
   int group;  // query heads per key/value head
   int dim, chunks;
@@ -80,7 +80,7 @@ Problem problem_of(const Arguments& args) {
   const std::int64_t dim = args.q.dim(3), chunks = ceil_div(dim, tile_size);
   require(chunks <= max_chunks, "attention on a CUDA device: head dim {} is above {}", dim,
           max_chunks * tile_size);
-  return {IndexMask(args.mask, args.q.dim(1), args.k.dim(1)),
+  return {BatchMask(args.mask, args.q.dim(1), args.k.dim(1)),
           static_cast<int>(args.q.dim(1)),
           static_cast<int>(args.k.dim(1)),
           static_cast<int>(args.q.dim(2) / args.k.dim(2)),
@@ -94,11 +94,11 @@ struct SeenKeys {
   int first[tile_size], end[tile_size];
 
   // One thread per query. Requires a __syncthreads() before has().
-  __device__ void find(const Problem& problem, int begin) {
+  __device__ void find(const IndexMask& mask, int begin, int queries) {
     const int row = static_cast<int>(threadIdx.x);
     if (row >= tile_size) return;
     PositionRange keys;
-    if (begin + row < problem.queries) keys = problem.mask.keys_of(begin + row);
+    if (begin + row < queries) keys = mask.keys_of(begin + row);
     first[row] = static_cast<int>(keys.begin);
     end[row] = static_cast<int>(keys.end);
   }

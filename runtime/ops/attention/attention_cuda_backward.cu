@@ -46,15 +46,18 @@ struct QueryTile {
   SeenKeys seen;
   float lse[tile_size];  // to base 2
   float delta[tile_size];
+  bool one_key[tile_size];  // see IndexMask
 
   // One thread per query. Requires a __syncthreads() before others read.
   template <class T>
   __device__ void load(const Backward<T>& args, int batch, int head, int begin) {
-    seen.find(args.problem, begin);
+    const IndexMask mask = args.problem.masks[batch];
+    seen.find(mask, begin, args.problem.queries);
     const int row = static_cast<int>(threadIdx.x);
     if (row >= min(tile_size, args.problem.queries - begin)) return;
     lse[row] = args.lse.of(batch, head)[begin + row] * log2_e;
     delta[row] = args.delta.of(batch, head)[begin + row];
+    one_key[row] = mask.one_key(begin + row);
   }
 
   // In place, for one pair of a query and a key: the score becomes p = 2^(score - lse), dp becomes
@@ -62,7 +65,7 @@ struct QueryTile {
   __device__ void softmax(const Problem& problem, int row, int key, float& score, float& dp) const {
     const bool is_seen = seen.has(row, key);
     score = is_seen ? exp2f(score * (problem.scale * log2_e) - lse[row]) : 0;
-    dp = is_seen && !problem.mask.one_key_each() ? score * (dp - delta[row]) : 0;
+    dp = is_seen && !one_key[row] ? score * (dp - delta[row]) : 0;
   }
 };
 
@@ -74,7 +77,7 @@ __global__ void __launch_bounds__(tile_threads) find_dk_dv(Backward<T> args) {
   const int kv_head = static_cast<int>(blockIdx.y), batch = static_cast<int>(blockIdx.z);
   const int key = static_cast<int>(blockIdx.x) * tile_size;
   const int key_end = min(key + tile_size, problem.keys);
-  const PositionRange queries = problem.mask.queries_of(key, key_end);
+  const PositionRange queries = problem.masks[batch].queries_of(key, key_end);
   Piece dk[max_chunks] = {}, dv[max_chunks] = {};
   for (int head = kv_head * problem.group; head < (kv_head + 1) * problem.group; ++head) {
     for (int begin = static_cast<int>(queries.begin); begin < queries.end; begin += tile_size) {
@@ -123,7 +126,7 @@ __global__ void __launch_bounds__(tile_threads) find_dq(Backward<T> args) {
   // The last queries see the most keys, so they start first.
   const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * tile_size;
   const int end = min(begin + tile_size, problem.queries);
-  const PositionRange keys = problem.mask.keys_of(begin, end);
+  const PositionRange keys = problem.masks[batch].keys_of(begin, end);
   tile.load(args, batch, head, begin);
   Piece dq[max_chunks] = {};
   for (int key = static_cast<int>(keys.begin); key < keys.end; key += tile_size) {

@@ -7,7 +7,6 @@
 
 #include "runtime/error.h"
 #include "runtime/ops/attention/attention_cudnn.h"
-#include "runtime/ops/attention/attention_mask.h"
 #include "runtime/span.h"
 
 namespace masformer::cuda {
@@ -35,7 +34,7 @@ constexpr int64_t whole_tile = 128;
 // Sets the mask in cuDNN's terms. Returns false if cuDNN has no such mask.
 bool describe(const AttentionMask& mask, int64_t queries, int64_t keys, CudnnCall& call) {
   const std::optional<int64_t> window = cudnn_window(mask.span);
-  if (!window) return false;
+  if (!window || mask.first_keys) return false;
   const PositionRange of_queries{mask.query_offset, mask.query_offset + queries};
   const PositionRange of_keys{mask.key_offset, mask.key_offset + keys};
   call.causal = visibility(mask.span, of_queries, of_keys) != Visibility::all;
@@ -138,8 +137,9 @@ std::optional<CudnnCall> cudnn_call(const AttentionForward& args) {
 }
 
 std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool deterministic) {
-  // Own kernels give q and k gradients of exactly 0 there (IndexMask::one_key_each()).
-  if (IndexMask(args.mask, args.q.dim(1), args.k.dim(1)).one_key_each()) return std::nullopt;
+  // Own kernels give q and k gradients of exactly 0 there (IndexMask::one_key()).
+  const int64_t first = args.mask.query_offset;
+  if (sees_only_itself(args.mask.span, {first, first + args.q.dim(1)})) return std::nullopt;
   // The frontend puts the engine's workspace right after as many floats of its own; it must be
   // aligned.
   if (args.lse.elements() * size_of(DType::f32) % 16 != 0) return std::nullopt;

@@ -27,7 +27,8 @@ struct CudnnCall {
   std::vector<std::int64_t> key() const;
 };
 
-// Nothing if cuDNN does not support the call's dtype, head dim, span, positions or strides.
+// Nothing if cuDNN does not support the call's dtype, head dim, span, documents, positions or
+// strides.
 std::optional<CudnnCall> cudnn_call(const AttentionForward& args);
 std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool deterministic);
 

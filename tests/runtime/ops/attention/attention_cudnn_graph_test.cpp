@@ -92,6 +92,7 @@ TEST(AttentionCudnnGraph, TakesTheCasesOfTrainingAndNoOthers) {
   EXPECT_TRUE(takes([](auto& args) { args = forward({.queries = 576}, {}); }));
   EXPECT_FALSE(takes(positions(512, 1024)));
   EXPECT_FALSE(takes(positions(512, 500)));
+  EXPECT_FALSE(takes([](auto& args) { args.mask.first_keys = tensor({1, 512}, DType::i32); }));
   EXPECT_FALSE(takes([](auto& args) { args = forward({.dim = 80}, {}); }));
   EXPECT_FALSE(takes([](auto& args) { args = forward({.queries = 1}, {}); }));
   EXPECT_FALSE(takes([](auto& args) { args.q = tensor({1, 512, 4, 64}, DType::f32); }));

@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
-#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +14,7 @@
 
 #include "runtime/error.h"
 #include "runtime/random.h"
+#include "tests/runtime/ops/attention/attention_case.h"
 #include "tests/support/spans.h"
 #include "tests/support/tensors.h"
 
@@ -25,192 +25,6 @@ using namespace test;
 using std::int64_t;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-enum class Layout { contiguous, gaps, fused };
-
-struct Case {
-  std::string span;
-  int64_t batch, queries, keys, heads, kv_heads, dim;
-  int64_t query_offset, key_offset;
-  Layout layout;
-  float scale;
-
-  AttentionMask mask() const { return {parse_span(span), query_offset, key_offset}; }
-  Shape query_shape() const { return {batch, queries, heads, dim}; }
-  Shape key_shape() const { return {batch, keys, kv_heads, dim}; }
-};
-
-std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << c.span << " B" << c.batch << " S" << c.queries << '+' << c.query_offset << " K"
-             << c.keys << '+' << c.key_offset << " N" << c.heads << '/' << c.kv_heads << " D"
-             << c.dim << " layout " << static_cast<int>(c.layout);
-}
-
-// Memory that is filled with NaN, and a tensor [B, tokens, heads, D] in a part of it, by `layout`,
-// which is not Layout::fused.
-struct Field {
-  Field(Layout layout, const Shape& shape)
-      : memory(poisoned(layout == Layout::contiguous ? shape : widened(shape))), part(memory) {
-    if (layout == Layout::contiguous) return;
-    part = part.slice(1, 1, shape[1]).slice(2, 1, shape[2]).slice(3, 2, shape[3]);
-  }
-  static Shape widened(const Shape& shape) {
-    return {shape[0], shape[1] + 2, shape[2] + 1, shape[3] + 3};
-  }
-
-  OwnedTensor memory;
-  Tensor part;
-};
-
-// Three tensors like q, k, v, with their memory.
-struct Three {
-  explicit Three(const Case& c) {
-    if (c.layout == Layout::fused) {
-      const int64_t q_width = c.heads * c.dim, k_width = c.kv_heads * c.dim;
-      const Tensor rows = keep(poisoned({c.batch * c.queries, q_width + 2 * k_width}));
-      q = rows.slice(1, 0, q_width).reshape(c.query_shape());
-      k = rows.slice(1, q_width, k_width).reshape(c.key_shape());
-      v = rows.slice(1, q_width + k_width, k_width).reshape(c.key_shape());
-    } else {
-      q = keep(Field(c.layout, c.query_shape()));
-      k = keep(Field(c.layout, c.key_shape()));
-      v = keep(Field(c.layout, c.key_shape()));
-    }
-  }
-
-  Tensor keep(OwnedTensor tensor) {
-    memory.push_back(std::move(tensor));
-    return memory.back();
-  }
-  Tensor keep(Field field) {
-    keep(std::move(field.memory));
-    return field.part;
-  }
-
-  std::vector<OwnedTensor> memory;
-  Tensor q, k, v;
-};
-
-struct Reference {
-  Numbers out, lse, dq, dk, dv;
-  double loss = 0;  // sum of out dout
-};
-
-bool sees(const Case& c, const Span& span, int64_t query, int64_t key) {
-  const int64_t i = c.query_offset + query, j = c.key_offset + key;
-  return first_visible(span, i) <= j && j <= i;
-}
-
-// Forward and backward of one query.
-void reference_row(const Case& c, const Numbers& q, const Numbers& k, const Numbers& v,
-                   const Numbers& dout, const std::array<int64_t, 3>& row, Reference& result) {
-  const int64_t b = row[0], n = row[1], i = row[2];
-  const Span span = parse_span(c.span);
-  const int64_t m = n * c.kv_heads / c.heads;
-  const auto of_query = [&](int64_t d) {
-    return static_cast<std::size_t>(((b * c.queries + i) * c.heads + n) * c.dim + d);
-  };
-  const auto of_key = [&](int64_t j, int64_t d) {
-    return static_cast<std::size_t>(((b * c.keys + j) * c.kv_heads + m) * c.dim + d);
-  };
-  std::vector<int64_t> seen;
-  Numbers weight;
-  double sum = 0;
-  for (int64_t j = 0; j < c.keys; ++j) {
-    if (!sees(c, span, i, j)) continue;
-    double score = 0;
-    for (int64_t d = 0; d < c.dim; ++d) score += q[of_query(d)] * k[of_key(j, d)];
-    seen.push_back(j);
-    weight.push_back(std::exp(static_cast<double>(c.scale) * score));
-    sum += weight.back();
-  }
-  result.lse.push_back(seen.empty() ? -std::numeric_limits<double>::infinity() : std::log(sum));
-  double delta = 0;
-  for (std::size_t s = 0; s < seen.size(); ++s) {
-    weight[s] /= sum;
-    for (int64_t d = 0; d < c.dim; ++d) {
-      result.out[of_query(d)] += weight[s] * v[of_key(seen[s], d)];
-      result.dv[of_key(seen[s], d)] += weight[s] * dout[of_query(d)];
-    }
-  }
-  for (int64_t d = 0; d < c.dim; ++d) delta += result.out[of_query(d)] * dout[of_query(d)];
-  result.loss += delta;
-  for (std::size_t s = 0; s < seen.size(); ++s) {
-    double dp = 0;
-    for (int64_t d = 0; d < c.dim; ++d) dp += dout[of_query(d)] * v[of_key(seen[s], d)];
-    const double ds = static_cast<double>(c.scale) * weight[s] * (dp - delta);
-    for (int64_t d = 0; d < c.dim; ++d) {
-      result.dq[of_query(d)] += ds * k[of_key(seen[s], d)];
-      result.dk[of_key(seen[s], d)] += ds * q[of_query(d)];
-    }
-  }
-}
-
-Reference reference(const Case& c, const Numbers& q, const Numbers& k, const Numbers& v,
-                    const Numbers& dout) {
-  Reference result;
-  result.out.resize(q.size());
-  result.dq.resize(q.size());
-  result.dk.resize(k.size());
-  result.dv.resize(v.size());
-  for (int64_t b = 0; b < c.batch; ++b) {
-    for (int64_t n = 0; n < c.heads; ++n) {
-      for (int64_t i = 0; i < c.queries; ++i) reference_row(c, q, k, v, dout, {b, n, i}, result);
-    }
-  }
-  return result;
-}
-
-// All operands of a forward and a backward, with what they produced.
-struct Call {
-  explicit Call(const Case& c)
-      : input(c),
-        gradient(c),
-        out_field(layout_of_queries(c), c.query_shape()),
-        dout_field(layout_of_queries(c), c.query_shape()),
-        lse_memory(poisoned({c.batch, c.heads, c.queries})),
-        delta_memory(poisoned({c.batch, c.heads, c.queries})),
-        out(out_field.part),
-        dout(dout_field.part),
-        lse(lse_memory) {
-    set_normals(input.q, 1);
-    set_normals(input.k, 2);
-    set_normals(input.v, 3);
-    set_normals(dout, 4);
-  }
-  static Layout layout_of_queries(const Case& c) {
-    return c.layout == Layout::fused ? Layout::contiguous : c.layout;
-  }
-
-  void forward(const Case& c, int threads) {
-    attention(Stream(device(), threads), {input.q, input.k, input.v, c.mask(), c.scale, out, lse});
-  }
-  void backward(const Case& c, int threads) {
-    attention_backward(Stream(device(), threads),
-                       {input.q, input.k, input.v, c.mask(), c.scale, out, lse, dout, delta_memory,
-                        gradient.q, gradient.k, gradient.v});
-  }
-
-  Three input, gradient;
-  Field out_field, dout_field;
-  OwnedTensor lse_memory, delta_memory;
-  Tensor out, dout, lse;
-};
-
-double norm(const Numbers& x) {
-  double sum = 0;
-  for (const double value : x) sum += value * value;
-  return std::sqrt(sum);
-}
-
-// The norm of the difference over the norm, or over `least` if that is larger: a gradient that
-// cancels to nothing has no digits of its own.
-double error(const Numbers& got, const Numbers& want, double least = 1e-30) {
-  EXPECT_EQ(got.size(), want.size());
-  Numbers difference(want.size());
-  for (std::size_t i = 0; i < want.size(); ++i) difference[i] = got[i] - want[i];
-  return norm(difference) / std::max(norm(want), least);
-}
 
 // How many elements are not NaN.
 int64_t numbers_in(const std::vector<OwnedTensor>& memory) {
@@ -224,23 +38,11 @@ class AttentionTest : public testing::TestWithParam<Case> {};
 TEST_P(AttentionTest, MatchesTheDefinition) {
   const Case& c = GetParam();
   Call call(c);
-  call.forward(c, 2);
-  call.backward(c, 2);
-  const Reference want = reference(c, values(call.input.q), values(call.input.k),
-                                   values(call.input.v), values(call.dout));
-  EXPECT_LT(error(values(call.out), want.out), 1e-6);
-  const Numbers lse = values(call.lse);
-  for (std::size_t i = 0; i < want.lse.size(); ++i) {
-    if (std::isinf(want.lse[i])) {
-      EXPECT_EQ(lse[i], want.lse[i]);
-    } else {
-      EXPECT_NEAR(lse[i], want.lse[i], 2e-6 * std::max(1.0, std::abs(want.lse[i])));
-    }
-  }
-  const double least = static_cast<double>(c.scale) * norm(values(call.dout));
-  EXPECT_LT(error(values(call.gradient.q), want.dq, least), 1e-6);
-  EXPECT_LT(error(values(call.gradient.k), want.dk, least), 1e-6);
-  EXPECT_LT(error(values(call.gradient.v), want.dv, least), 1e-6);
+  call.forward(c);
+  call.backward(c);
+  const Reference want = call.expected(c);
+  expect_forward(call, want);
+  expect_gradients(c, call, want);
   // Memory between the rows of a view is not written.
   EXPECT_EQ(call.out_field.memory->elements() - poison_left(call.out_field.memory),
             call.out.elements());
@@ -255,13 +57,7 @@ TEST_P(AttentionTest, HasTheSameBitsForAnyNumberOfThreads) {
     Call call(c);
     call.forward(c, threads);
     call.backward(c, threads);
-    std::vector<std::uint32_t> all;
-    for (const Tensor& x :
-         {call.out, call.lse, call.gradient.q, call.gradient.k, call.gradient.v}) {
-      for_each_element(
-          x, [&](float value, int64_t) { all.push_back(std::bit_cast<std::uint32_t>(value)); });
-    }
-    return all;
+    return call.bits();
   };
   const auto one = bits(1);
   EXPECT_EQ(one, bits(2));
@@ -272,8 +68,8 @@ TEST_P(AttentionTest, HasTheSameBitsForAnyNumberOfThreads) {
 TEST_P(AttentionTest, BackwardIsTheSlopeOfTheForward) {
   const Case& c = GetParam();
   Call call(c);
-  call.forward(c, 2);
-  call.backward(c, 2);
+  call.forward(c);
+  call.backward(c);
   const Numbers dout = values(call.dout);
   std::array<Numbers, 3> x{values(call.input.q), values(call.input.k), values(call.input.v)};
   const std::array<Numbers, 3> gradient{values(call.gradient.q), values(call.gradient.k),
@@ -287,7 +83,7 @@ TEST_P(AttentionTest, BackwardIsTheSlopeOfTheForward) {
       for (std::size_t i = 0; i < start.size(); ++i) {
         x[which][i] = start[i] + (side == 0 ? -step : step) * normal(which + 10, i);
       }
-      loss[side] = reference(c, x[0], x[1], x[2], dout).loss;
+      loss[side] = reference(c, {x[0], x[1], x[2], dout, {}}).loss;
     }
     for (std::size_t i = 0; i < start.size(); ++i) {
       slope += gradient[which][i] * normal(which + 10, i);
@@ -337,8 +133,8 @@ TEST(Attention, PartsOverDisjointKeysMergeToTheWhole) {
     const Case whole{span, 1, 150, 150, 2, 1, 32, 0, 0, Layout::contiguous, 0.2f};
     constexpr int64_t cut = 71;
     Call call(whole);
-    call.forward(whole, 2);
-    call.backward(whole, 2);
+    call.forward(whole);
+    call.backward(whole);
     std::array<Case, 2> parts{whole, whole};
     parts[0].keys = cut;
     parts[1].keys = whole.keys - cut;
@@ -347,7 +143,7 @@ TEST(Attention, PartsOverDisjointKeysMergeToTheWhole) {
     for (std::size_t p = 0; p < 2; ++p) {
       part[p].input.k = call.input.k.slice(1, parts[p].key_offset, parts[p].keys);
       part[p].input.v = call.input.v.slice(1, parts[p].key_offset, parts[p].keys);
-      part[p].forward(parts[p], 2);
+      part[p].forward(parts[p]);
     }
     const Numbers lse = values(call.lse);
     const std::array<Numbers, 2> part_lse{values(part[0].lse), values(part[1].lse)};
@@ -368,7 +164,7 @@ TEST(Attention, PartsOverDisjointKeysMergeToTheWhole) {
     for (std::size_t p = 0; p < 2; ++p) {
       part[p].out = call.out;  // already merged
       part[p].lse = call.lse;
-      part[p].backward(parts[p], 2);
+      part[p].backward(parts[p]);
       const Numbers part_dq = values(part[p].gradient.q);
       for (std::size_t i = 0; i < dq.size(); ++i) dq[i] += part_dq[i];
       const Numbers part_dk = values(part[p].gradient.k), part_dv = values(part[p].gradient.v);
@@ -433,9 +229,9 @@ TEST(Attention, NeverVisitsBlocksThatTheMaskHides) {
   const Case c{"window:64", 1, 2048, 2048, 1, 1, 16, 0, 0, Layout::contiguous, 0.25f};
   for (const int64_t marked : {0, 777, 1500, 2047}) {
     Call call(c);
-    call.forward(c, 2);
+    call.forward(c);
     mark(call.dout, marked);
-    call.backward(c, 2);
+    call.backward(c);
     EXPECT_GE(marked_tokens(call.gradient.v), std::min(marked + 1, window));
     EXPECT_LE(marked_tokens(call.gradient.v), window + slack);
     EXPECT_LE(marked_tokens(call.gradient.k), window + slack);
@@ -443,10 +239,10 @@ TEST(Attention, NeverVisitsBlocksThatTheMaskHides) {
 
     Call again(c);
     mark(again.input.v, marked);
-    again.forward(c, 2);
+    again.forward(c);
     EXPECT_GE(marked_tokens(again.out), std::min(c.keys - marked, window));
     EXPECT_LE(marked_tokens(again.out), window + slack);
-    again.backward(c, 2);
+    again.backward(c);
     EXPECT_LE(marked_tokens(again.gradient.q), window + slack);
   }
 }
@@ -458,22 +254,20 @@ TEST(Attention, GradientsOfQAndKAreZeroWhereEachQuerySeesOneKey) {
                         Case{"full", 3, 1, 1, 2, 1, 64, 0, 0, Layout::fused, 0.125f},
                         Case{"block:8", 2, 1, 1, 2, 2, 8, 0, 0, Layout::contiguous, 0.3f}}) {
     Call call(c);
-    call.forward(c, 2);
-    call.backward(c, 2);
+    call.forward(c);
+    call.backward(c);
     for (const Tensor& x : {call.gradient.q, call.gradient.k}) {
       for (const double value : values(x)) ASSERT_EQ(value, 0) << c;
     }
-    const Reference want = reference(c, values(call.input.q), values(call.input.k),
-                                     values(call.input.v), values(call.dout));
-    EXPECT_LT(error(values(call.gradient.v), want.dv), 1e-6) << c;
+    EXPECT_LT(error(values(call.gradient.v), call.expected(c).dv), 1e-6) << c;
   }
 }
 
 TEST(Attention, HugeScoresStayFinite) {
   const Case c{"full", 1, 200, 200, 1, 1, 64, 0, 0, Layout::contiguous, 100.0f};
   Call call(c);
-  call.forward(c, 2);
-  call.backward(c, 2);
+  call.forward(c);
+  call.backward(c);
   for (const Tensor& x : {call.out, call.gradient.q, call.gradient.k, call.gradient.v}) {
     for (const double value : values(x)) ASSERT_TRUE(std::isfinite(value));
   }
@@ -491,7 +285,7 @@ TEST(Attention, RefusesShapesThatDoNotFit) {
     }
     return "";
   };
-  const AttentionForward good{call.input.q, call.input.k, call.input.v, c.mask(), 1,
+  const AttentionForward good{call.input.q, call.input.k, call.input.v, call.mask(c), 1,
                               call.out,     call.lse};
   EXPECT_EQ(message(good, stream), "");
   AttentionForward bad = good;
