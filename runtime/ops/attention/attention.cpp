@@ -1,5 +1,7 @@
 #include "runtime/ops/attention/attention.h"
 
+#include <string_view>
+
 #include "runtime/ops/check.h"
 #include "runtime/ops/dispatch.h"
 
@@ -53,6 +55,12 @@ DType check_forward(const OperandCheck& check, const AttentionShapes& shapes,
   return dtype;
 }
 
+// A gradient has the dtype of its operand, or is fp32.
+void check_gradient(const OperandCheck& check, std::string_view name, const Tensor& gradient,
+                    const Shape& shape, DType dtype) {
+  check.rows(name, gradient, shape, gradient.dtype() == DType::f32 ? DType::f32 : dtype);
+}
+
 }  // namespace
 
 void attention(const Stream& stream, const AttentionForward& args) {
@@ -66,10 +74,10 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const DType dtype = check_forward(check, shapes, args);
   check.rows("dout", args.dout, shapes.of_queries, dtype);
   check.rows("delta", args.delta, shapes.of_rows);
-  if (dtype != DType::f32) check.contiguous("dq_sum", args.dq_sum, shapes.of_queries);
-  check.rows("dq", args.dq, shapes.of_queries, dtype);
-  check.rows("dk", args.dk, shapes.of_keys, dtype);
-  check.rows("dv", args.dv, shapes.of_keys, dtype);
+  check_gradient(check, "dq", args.dq, shapes.of_queries, dtype);
+  check_gradient(check, "dk", args.dk, shapes.of_keys, dtype);
+  check_gradient(check, "dv", args.dv, shapes.of_keys, dtype);
+  if (args.dq.dtype() != DType::f32) check.contiguous("dq_sum", args.dq_sum, shapes.of_queries);
   dispatch<Op::attention_backward>(stream, args);
 }
 

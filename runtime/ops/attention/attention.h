@@ -3,11 +3,12 @@
 // so that the time of a windowed layer grows with S w.
 //
 // Shapes: B batch, S queries, K keys, N query heads, M key/value heads (N a multiple of M; head n
-// reads key/value head n M / N), D head dim. q, k, v, out and their gradients are all fp32 or all
-// bf16; sums and statistics are fp32. q, k, v and their gradients may be slices of wider rows (last
-// dimension contiguous). Query i is at position query_offset + i of its sequence, key j at
-// key_offset + j; the mask is a function of positions, and of the documents that are packed into
-// the sequence. The query at position p sees the keys [max(first_visible(span, p), first_keys), p].
+// reads key/value head n M / N), D head dim. q, k, v, out and dout are all fp32 or all bf16; each
+// of dq, dk and dv has their dtype or is fp32, which holds the sums unrounded. Sums and statistics
+// are fp32. q, k, v and their gradients may be slices of wider rows (last dimension contiguous).
+// Query i is at position query_offset + i of its sequence, key j at key_offset + j; the mask is a
+// function of positions, and of the documents that are packed into the sequence. The query at
+// position p sees the keys [max(first_visible(span, p), first_keys), p].
 #pragma once
 
 #include <cstdint>

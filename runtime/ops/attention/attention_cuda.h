@@ -51,6 +51,35 @@ Heads<T> heads_of(const Tensor& x) {
           static_cast<int>(x.dim(3)),       packs(x)};
 }
 
+// A gradient [B, tokens, heads, D], which is bf16 or fp32 whatever the dtype of q is.
+struct GradientHeads {
+  Heads<void> untyped;
+  bool is_bf16;
+
+  // Calls work(heads) with Heads<float> or Heads<bfloat16>.
+  template <class Work>
+  __device__ void with_type(const Work& work) const {
+    if (is_bf16) return work(as<bfloat16>());
+    work(as<float>());
+  }
+
+ private:
+  template <class T>
+  __device__ Heads<T> as() const {
+    return {static_cast<T*>(untyped.first),
+            untyped.batch_stride,
+            untyped.token_stride,
+            untyped.head_stride,
+            untyped.dim,
+            untyped.packs};
+  }
+};
+
+inline GradientHeads gradient_heads_of(const Tensor& x) {
+  return {{x.raw(), x.stride(0), x.stride(1), x.stride(2), static_cast<int>(x.dim(3)), packs(x)},
+          x.dtype() == DType::bf16};
+}
+
 // x [B, N, S], one number per query.
 struct QueryValues {
   float* first;

@@ -20,7 +20,7 @@ struct Backward {
   Problem problem;
   Heads<const T> q, k, v, out, dout;
   QueryValues lse, delta;
-  Heads<T> dq, dk, dv;
+  GradientHeads dq, dk, dv;
 };
 
 // One warp per query.
@@ -111,8 +111,11 @@ __global__ void __launch_bounds__(tile_threads) find_dk_dv(Backward<T> args) {
     }
   }
   for (int chunk = 0; chunk < problem.chunks; ++chunk) {
-    write(dk[chunk], problem.scale, args.dk.part(batch, kv_head, key, key_end, chunk));
-    write(dv[chunk], 1, args.dv.part(batch, kv_head, key, key_end, chunk));
+    args.dk.with_type([&](auto to) {
+      write(dk[chunk], problem.scale, to.part(batch, kv_head, key, key_end, chunk));
+    });
+    args.dv.with_type(
+        [&](auto to) { write(dv[chunk], 1, to.part(batch, kv_head, key, key_end, chunk)); });
   }
 }
 
@@ -153,7 +156,8 @@ __global__ void __launch_bounds__(tile_threads) find_dq(Backward<T> args) {
     }
   }
   for (int chunk = 0; chunk < problem.chunks; ++chunk) {
-    write(dq[chunk], problem.scale, args.dq.part(batch, head, begin, end, chunk));
+    args.dq.with_type(
+        [&](auto to) { write(dq[chunk], problem.scale, to.part(batch, head, begin, end, chunk)); });
   }
 }
 
@@ -164,10 +168,10 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const std::int64_t batches = args.q.dim(0), queries = args.q.dim(1), heads = args.q.dim(2);
   with_float_type(args.q.dtype(), [&]<class T>(T) {
     const Backward<T> with{
-        problem_of(args),          heads_of<const T>(args.q),   heads_of<const T>(args.k),
-        heads_of<const T>(args.v), heads_of<const T>(args.out), heads_of<const T>(args.dout),
-        query_values(args.lse),    query_values(args.delta),    heads_of<T>(args.dq),
-        heads_of<T>(args.dk),      heads_of<T>(args.dv)};
+        problem_of(args),           heads_of<const T>(args.q),   heads_of<const T>(args.k),
+        heads_of<const T>(args.v),  heads_of<const T>(args.out), heads_of<const T>(args.dout),
+        query_values(args.lse),     query_values(args.delta),    gradient_heads_of(args.dq),
+        gradient_heads_of(args.dk), gradient_heads_of(args.dv)};
     launch(stream, find_delta<T>, {ceil_div(queries, delta_rows), heads, batches}, delta_threads,
            with);
     launch(stream, find_dk_dv<T>, {ceil_div(args.k.dim(1), tile_size), args.k.dim(2), batches},

@@ -143,6 +143,10 @@ std::optional<CudnnCall> cudnn_call(const AttentionBackward& args, bool determin
   // The frontend puts the engine's workspace right after as many floats of its own; it must be
   // aligned.
   if (args.lse.elements() * size_of(DType::f32) % 16 != 0) return std::nullopt;
+  // cuDNN writes gradients in the dtype of their operands.
+  for (const Tensor& gradient : {args.dq, args.dk, args.dv}) {
+    if (gradient.dtype() != args.q.dtype()) return std::nullopt;
+  }
   auto call = describe(
       args, {args.q, args.k, args.v, args.out, args.lse, args.dout, args.dq, args.dk, args.dv});
   if (call) call->deterministic = deterministic;

@@ -112,6 +112,17 @@ TEST(AttentionCudnnGraph, TakesABackwardWhoseWorkspaceIsAligned) {
   EXPECT_FALSE(takes({.queries = 333, .heads = 2, .kv_heads = 2}));
 }
 
+TEST(AttentionCudnnGraph, LeavesUnroundedGradientsToOwnKernels) {
+  const AttentionForward args = forward({}, {});
+  for (Tensor AttentionBackward::*const gradient :
+       {&AttentionBackward::dq, &AttentionBackward::dk, &AttentionBackward::dv}) {
+    AttentionBackward with = backward(args);
+    EXPECT_TRUE(cudnn_call(with, false));
+    with.*gradient = tensor({1, 512, 4, 64}, DType::f32);
+    EXPECT_FALSE(cudnn_call(with, false));
+  }
+}
+
 TEST(AttentionCudnnGraph, LeavesABackwardOfOneKeyEachToOwnKernels) {
   const auto takes = [](const char* span) {
     return cudnn_call(backward(forward({}, {parse_span(span)})), false).has_value();
