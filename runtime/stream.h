@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/tensor.h"
@@ -100,6 +102,17 @@ class Stream {
   // What times the calls on this stream; usually null. It attaches and detaches itself.
   OpTimer* timer() const { return timer_; }
   void set_timer(OpTimer* timer) { timer_ = timer; }
+  // Attention on the CPU, whose calls may take seconds, calls `poll` while it computes, at most
+  // every 50 us, so that messages make progress meanwhile. It calls it only from the thread that
+  // issued the op. `poll` must not issue ops to this stream. If it throws, the op finishes without
+  // further polls and throws the same. Empty for none. Device streams ignore it: their ops do not
+  // keep the calling thread.
+  void set_poll(std::function<void()> poll) { poll_ = std::move(poll); }
+  // Whether poll() does anything.
+  bool polls() const { return poll_ != nullptr && device_stream_ == nullptr; }
+  void poll() const {
+    if (polls()) poll_();
+  }
 
  private:
   Device device_;
@@ -107,6 +120,7 @@ class Stream {
   bool deterministic_;
   std::unique_ptr<DeviceStream> device_stream_;
   OpTimer* timer_ = nullptr;
+  std::function<void()> poll_;
 };
 
 // Aborts what other ranks keep a stream's device waiting for where an exception ends its scope.

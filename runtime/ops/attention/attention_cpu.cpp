@@ -9,6 +9,7 @@
 
 #include <omp.h>
 
+#include "runtime/ops/attention/attention_cpu_poll.h"
 #include "runtime/ops/attention/attention_cpu_tile.h"
 #include "runtime/ops/attention/attention_mask.h"
 #include "runtime/ops/backend_cpu.h"
@@ -191,8 +192,8 @@ void fetch_ahead(const Item& item, PositionRange next, int64_t g, int64_t dim) {
   }
 }
 
-void attend(const AttentionForward& args, const IndexMask& mask, const Item& item,
-            Workspace& work) {
+void attend(const AttentionForward& args, const IndexMask& mask, const Item& item, Workspace& work,
+            Poller& poller) {
   const int64_t groups = item.groups(), dim = work.dim;
   const PositionRange seen = mask.keys_of(item.queries.begin, item.queries.end);
   // Blocks of keys start at multiples of their size, so that bits do not depend on the block of
@@ -206,6 +207,7 @@ void attend(const AttentionForward& args, const IndexMask& mask, const Item& ite
     start(work.groups[static_cast<std::size_t>(g)], args, mask, item.q, item.group(g));
   }
   for (int64_t block = first; block < seen.end; block += key_block) {
+    poller.between_blocks();
     const PositionRange keys = keys_from(block);
     pack(item.k.from(keys.begin), keys.size(), dim, 1, dim, work.k());
     pack(item.v.from(keys.begin), keys.size(), dim, 1, dim, work.v());
@@ -229,14 +231,20 @@ void attention(const Stream& stream, const AttentionForward& args) {
   std::vector<Workspace> work(static_cast<std::size_t>(stream.threads()), Workspace(args.q.dim(3)));
   // Head by head, so that keys stay in the caches. Last queries first: they see the most keys, and
   // what is left at the end should be short.
-#pragma omp parallel for num_threads(stream.threads()) schedule(dynamic, 1)
-  for (int64_t item = 0; item < batches * heads * blocks; ++item) {
-    const int64_t begin = (blocks - 1 - item % blocks) * query_block;
-    const int64_t head = item / blocks % heads, batch = item / blocks / heads;
-    const PositionRange block{begin, std::min(begin + query_block, queries)};
-    attend(args, mask[batch], item_of(args, batch, head, block),
-           work[static_cast<std::size_t>(omp_get_thread_num())]);
+  Poller poller(stream);
+#pragma omp parallel num_threads(stream.threads())
+  {
+    Workspace& own = work[static_cast<std::size_t>(omp_get_thread_num())];
+#pragma omp for schedule(dynamic, 1) nowait
+    for (int64_t item = 0; item < batches * heads * blocks; ++item) {
+      const int64_t begin = (blocks - 1 - item % blocks) * query_block;
+      const int64_t head = item / blocks % heads, batch = item / blocks / heads;
+      const PositionRange block{begin, std::min(begin + query_block, queries)};
+      attend(args, mask[batch], item_of(args, batch, head, block), own, poller);
+    }
+    poller.finish_blocks();
   }
+  poller.rethrow_failure();
 }
 
 }  // namespace masformer::cpu

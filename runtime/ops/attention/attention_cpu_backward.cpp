@@ -11,6 +11,7 @@
 
 #include <omp.h>
 
+#include "runtime/ops/attention/attention_cpu_poll.h"
 #include "runtime/ops/attention/attention_cpu_relay.h"
 #include "runtime/ops/attention/attention_cpu_tile.h"
 #include "runtime/ops/attention/attention_mask.h"
@@ -247,7 +248,7 @@ PositionRange accumulate(Workspace& work, const Head& head, const IndexMask& mas
 
 // One block of keys of one key/value head, with all query heads that read it.
 void process_key_block(const AttentionBackward& args, const BatchMask& masks, int64_t item,
-                       Workspace& work, Relay& relay) {
+                       Workspace& work, Relay& relay, Poller& poller) {
   const PositionRange queries{0, args.q.dim(1)}, keys{0, args.k.dim(1)};
   const int64_t kv_heads = args.k.dim(2), group_heads = args.q.dim(2) / kv_heads;
   const int64_t key_blocks = ceil_div(keys.end, key_block);
@@ -267,10 +268,11 @@ void process_key_block(const AttentionBackward& args, const BatchMask& masks, in
     const Head head = head_of(args, batch, kv_head * group_heads + i);
     const int64_t start = i * queries.end;  // steps of the relay count queries, head after head
     for (int64_t begin = first_query; begin < seeing.end; begin += query_block) {
+      poller.between_blocks();
       const PositionRange block = block_from(begin);
       take_queries(work, head, args.scale, mask, block);
       const PositionRange rows = accumulate(work, head, mask, block_from(block.end));
-      relay.wait_for_previous(item, start + block.begin);
+      relay.wait_for_previous(item, start + block.begin, [&] { poller.between_blocks(); });
       add_rows(work.dq(), rows, work.dim, args.scale, head.dq.from(block.begin).as<float>());
       relay.pass(item, start + block.end);
     }
@@ -311,24 +313,29 @@ void attention_backward(const Stream& stream, const AttentionBackward& args) {
   const int64_t blocks = ceil_div(keys, key_block);
   Relay relay(blocks, heads);
   std::vector<Workspace> work(static_cast<std::size_t>(stream.threads()), Workspace(args.q.dim(3)));
+  Poller poller(stream);
 #pragma omp parallel num_threads(stream.threads())
   {
     Workspace& own = work[static_cast<std::size_t>(omp_get_thread_num())];
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < batches * queries; ++row) {
+      poller.between_blocks();
       prepare(args, row / queries, row % queries, own.dq());
     }
     for (int64_t item = relay.take(); item < blocks * heads; item = relay.take()) {
-      process_key_block(args, masks, item, own, relay);
+      process_key_block(args, masks, item, own, relay, poller);
     }
+    poller.finish_blocks();
     if (args.dq.dtype() != DType::f32) {
 #pragma omp barrier
 #pragma omp for schedule(static)
       for (int64_t row = 0; row < batches * queries; ++row) {
+        poller.between_blocks();
         round_queries(args, row / queries, row % queries);
       }
     }
   }
+  poller.rethrow_failure();
 }
 
 }  // namespace masformer::cpu

@@ -20,10 +20,15 @@ class Relay {
   // The next piece of work: head * blocks + block.
   std::int64_t take() { return next_.fetch_add(1, std::memory_order_relaxed); }
 
-  void wait_for_previous(std::int64_t item, std::int64_t step) const {
+  // Calls while_waiting() repeatedly while it waits.
+  template <class Work>
+  void wait_for_previous(std::int64_t item, std::int64_t step, const Work& while_waiting) const {
     if (item % blocks_ == 0) return;
     const auto& passed = passed_[static_cast<std::size_t>(item - 1)];
-    while (passed.load(std::memory_order_acquire) <= step) std::this_thread::yield();
+    while (passed.load(std::memory_order_acquire) <= step) {
+      while_waiting();
+      std::this_thread::yield();
+    }
   }
   // All steps before `step` of `item` are done.
   void pass(std::int64_t item, std::int64_t step) {
