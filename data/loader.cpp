@@ -43,7 +43,7 @@ Loader::Loader(const Split& split, const LoaderOptions& options)
       windows_(options.sequence > 0 ? window_count(split.tokens(), options.sequence) : 0),
       order_(options.seed, windows_) {
   if (options.sequence < 1)
-    refuse("a sequence of {} tokens: at least 1 is needed", options.sequence);
+    refuse("a sequence has {} tokens, but must have at least 1", options.sequence);
   if (options.global_batch < 1 || options.shards < 1 ||
       options.global_batch % options.shards != 0) {
     refuse("{} samples per step can't be divided among {} data shards", options.global_batch,

@@ -49,7 +49,7 @@ struct LoaderOptions {
 
 class Loader {
  public:
-  // Throws UsageError where the split has no complete window.
+  // Throws UsageError if the split has no complete window.
   Loader(const Split& split, const LoaderOptions& options);
   // With B = global_batch: B / shards samples from sample step B + shard B / shards on. Steps count
   // from 0. Thread-safe.

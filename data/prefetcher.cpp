@@ -55,7 +55,7 @@ void Prefetcher::State::run(std::int64_t first) {
 
 Prefetcher::Prefetcher(const Loader& loader, std::int64_t first_step, std::int64_t end_step,
                        int depth) {
-  require(depth >= 1, "a prefetcher of depth {}: at least 1 is needed", depth);
+  require(depth >= 1, "the prefetcher's depth is {}, but must be at least 1", depth);
   state_ = std::make_unique<State>(loader, first_step, end_step, static_cast<std::size_t>(depth));
   state_->thread = std::thread(&State::run, state_.get(), first_step);
 }
@@ -72,7 +72,8 @@ Prefetcher::~Prefetcher() {
 Batch Prefetcher::next() {
   State& s = *state_;
   std::unique_lock lock(s.mutex);
-  require(s.next_step < s.end_step, "all batches before step {} are taken", s.end_step);
+  require(s.next_step < s.end_step, "there is no batch left: all before step {} were returned",
+          s.end_step);
   s.changed.wait(lock, [&s] { return !s.ready.empty() || s.failure; });
   if (s.ready.empty()) std::rethrow_exception(s.failure);
   Batch batch = std::move(s.ready.front());

@@ -149,7 +149,8 @@ PrepareResult prepare(const PrepareOptions& options) {
   if (options.separator.find('\n') != std::string::npos) {
     refuse("a separator is one line, and this one holds a line break");
   }
-  require(options.block_bytes > 0, "blocks of {} bytes", options.block_bytes);
+  require(options.block_bytes > 0, "the block size is {} bytes, but must be at least 1",
+          options.block_bytes);
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options.tokenizer);
   TokenStoreWriter writer(options.output, tokenizer->name(), tokenizer->vocabulary());
   Problems problems;

@@ -46,8 +46,9 @@ void Split::read(std::int64_t begin, std::span<std::int32_t> out,
   const std::int64_t end = begin + static_cast<std::int64_t>(out.size());
   require(begin >= 0 && end <= tokens_, "tokens [{}, {}) are outside of a split of {} tokens",
           begin, end, tokens_);
-  require(document.empty() || document.size() == out.size(), "{} tokens, but {} document numbers",
-          out.size(), document.size());
+  require(document.empty() || document.size() == out.size(),
+          "a read of {} tokens needs room for as many document numbers, not {}", out.size(),
+          document.size());
   auto piece = std::upper_bound(pieces_.begin(), pieces_.end(), begin,
                                 [](std::int64_t at, const Piece& p) { return at < p.begin; });
   if (piece != pieces_.begin()) --piece;

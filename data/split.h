@@ -26,7 +26,7 @@ class Split {
   std::int64_t tokens() const;
   std::int64_t documents() const;
   // Fills `out` with tokens [begin, begin + out.size()) of the split and, if `document` is not
-  // empty, `document` with the number in the store of each token's document. Throws Error where the
+  // empty, `document` with the number in the store of each token's document. Throws Error if the
   // split has no such tokens. Thread-safe.
   void read(std::int64_t begin, std::span<std::int32_t> out,
             std::span<std::int32_t> document = {}) const;

@@ -19,7 +19,7 @@ struct StoreLayout {
   int token_bytes = 0;           // 2 or 4
   std::int64_t vocabulary = -1;  // -1 where the file has none
   std::int64_t largest_id = -1;  // -1 where the file has none
-  std::string tokenizer;         // "" where the file has none
+  std::string tokenizer;         // "" if the file has none
   std::vector<std::uint64_t> documents;
 };
 

@@ -102,7 +102,7 @@ void LayoutReader::read_tokens(StoreLayout& layout) const {
   layout.offset = static_cast<std::int64_t>(offset);
   const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path_));
   if (layout.offset > size || layout.tokens > (size - layout.offset) / layout.token_bytes) {
-    unusable("{} tokens of {} bytes from byte {} do not fit into its {} bytes; it was cut off",
+    unusable("{} tokens of {} bytes from byte {} end beyond the file's {} bytes; it was cut off",
              layout.tokens, layout.token_bytes, layout.offset, size);
   }
 }
@@ -163,7 +163,7 @@ std::optional<std::int64_t> LayoutReader::integer(const char* name) const {
   const Hdf5Type type(H5Aget_type(found.id()));
   if (H5Tget_class(type.id()) != H5T_INTEGER || H5Aread(found.id(), H5T_NATIVE_INT64, &value) < 0 ||
       value < 0) {
-    unusable("attribute {} is not a whole number from 0 on", name);
+    unusable("attribute {} is not a non-negative integer", name);
   }
   return value;
 }

@@ -47,7 +47,7 @@ std::int64_t scan_largest_id(const io::File& file, const data::StoreLayout& layo
   return largest;
 }
 
-// What is wrong with the ids of a block that begins at token `begin`; "" where nothing is.
+// What is wrong with the ids of a block that begins at token `begin`; "" if nothing is.
 template <class Stored>
 std::string complaint_about(const data::StoreLayout& layout, std::int64_t begin,
                             std::span<const Stored> block) {
@@ -79,9 +79,9 @@ struct TokenStore::State {
     if (layout.vocabulary < 0) layout.vocabulary = std::min(layout.largest_id, max_vocabulary) + 1;
     if (layout.largest_id >= layout.vocabulary || layout.vocabulary > max_vocabulary) {
       refuse(
-          "{} is not a usable token store: its largest id is {}, and its vocabulary of {} (at "
-          "most {}) must be larger",
-          path.string(), layout.largest_id, layout.vocabulary, max_vocabulary);
+          "{} is not a usable token store: its vocabulary is {}, but must be larger than its "
+          "largest id {}, and at most {}",
+          path.string(), layout.vocabulary, layout.largest_id, max_vocabulary);
     }
   }
 

@@ -15,7 +15,7 @@ struct TextReaderOptions {
 };
 
 // Calls `use` for each document that is not empty, in order. A separator line, which may end with
-// LF or CR LF, belongs to no document; nothing else is skipped or changed. Throws UsageError where
+// LF or CR LF, belongs to no document; nothing else is skipped or changed. Throws UsageError if
 // the file can't be read, or with the byte, counted from 0, at which it stops being UTF-8. `use`
 // may have been called for the documents before that byte.
 void read_documents(const std::filesystem::path& file, const TextReaderOptions& options,

@@ -16,7 +16,7 @@ namespace masformer {
 // a temporary name is removed when the next writer of the same store starts.
 class TokenStoreWriter {
  public:
-  // Ids are stored in 16 bits where `vocabulary` permits. Throws UsageError where the folder is
+  // Ids are stored in 16 bits where `vocabulary` permits. Throws UsageError if the folder is
   // missing or can't be written.
   TokenStoreWriter(std::filesystem::path path, std::string tokenizer, std::int64_t vocabulary);
   ~TokenStoreWriter();  // discards what was not committed
@@ -54,13 +54,13 @@ class TokenStore {
   std::int64_t tokens() const;
   std::int64_t vocabulary() const;  // from the file; the largest id + 1 where it has none
   std::int64_t largest_id() const;  // from the file; found by a scan where it has none
-  std::string tokenizer() const;    // "" where the file has none
+  std::string tokenizer() const;    // "" if the file has none
   const std::vector<std::uint64_t>& documents() const;  // first tokens, ascending, the first is 0
   // XXH3-128 of the tokens and the documents, which a resume compares: 32 hexadecimal digits. Reads
   // the whole file, and checks all ids: throws UsageError where one is above largest_id().
   std::string digest() const;
 
-  // Tokens [begin, begin + out.size()). Throws Error where the store has no such tokens or they
+  // Tokens [begin, begin + out.size()). Throws Error if the store has no such tokens or they
   // can't be read, and where an id is above largest_id(): the file is damaged, and no such id may
   // reach a model.
   void read(std::int64_t begin, std::span<std::int32_t> out) const;

@@ -1,4 +1,4 @@
-// The program's commands: one list, and the functions behind it.
+// The program's commands: their list, and the functions that run them.
 #pragma once
 
 #include <span>
@@ -14,12 +14,12 @@ using Arguments = std::vector<std::string>;
 
 struct Command {
   std::string_view name;
-  std::string_view usage;  // the words after the name
+  std::string_view usage;  // what follows the name on the command line
   std::string_view purpose;
-  // Takes the words after the name. Throws UsageError for options or input that can't be used, and
-  // Error for a failure.
+  // Runs the command with the arguments after its name. Throws UsageError for unusable options or
+  // input, and Error for a failure.
   ExitCode (*run)(const Arguments&);
-  bool runs_on_ranks = false;  // mpirun may start it
+  bool runs_on_ranks = false;  // whether mpirun may start it
 };
 
 std::span<const Command> all_commands();
@@ -28,10 +28,10 @@ const Command* find_command(std::string_view name);
 // "masformer NAME USAGE" of a command in the list.
 std::string usage_of(std::string_view name);
 
-// Whether --help or -h is among the words.
+// Whether --help or -h is among the arguments.
 bool asks_for_help(const Arguments& arguments);
 
-// The path of this program's file; empty if the system does not tell.
+// The path of this program's executable; empty if it is unknown.
 std::string own_path();
 
 ExitCode prepare_command(const Arguments& arguments);

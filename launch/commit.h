@@ -1,5 +1,5 @@
 // The commit that the program was built from. cmake/WriteCommit.cmake writes the definition at each
-// build; only the program links it, so that a commit makes nothing else build again.
+// build. Only the program links it, so that a new commit rebuilds nothing else.
 #pragma once
 
 namespace masformer {

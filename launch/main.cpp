@@ -43,14 +43,15 @@ ExitCode dispatch(const Arguments& words) {
   return command->run({words.begin() + 1, words.end()});
 }
 
-// Threads that wait for work must not spin: ranks share cores. OpenMP's runtime reads the variable
-// only when it is loaded, so the program starts itself again with it.
+// Makes OpenMP threads that wait for work sleep instead of spin, because ranks share cores.
+// OpenMP's runtime reads the variable only when it is loaded, so the program sets it and executes
+// itself again.
 void wait_passively(int argc, char** argv) {
   const Command* const command = argc > 1 ? find_command(argv[1]) : nullptr;
   const bool computes = command != nullptr && command->runs_on_ranks;
   if (!computes || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "passive", 1);
-  execv(own_path().c_str(), argv);  // if it fails, the program is only slower
+  execv(own_path().c_str(), argv);  // if this fails, the program is only slower
 }
 
 }  // namespace
@@ -60,7 +61,7 @@ int main(int argc, char** argv) {
   using masformer::ExitCode;
   masformer::secure_standard_streams();
   masformer::wait_passively(argc, argv);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit becomes an error with a message
+  std::signal(SIGXFSZ, SIG_IGN);  // so that exceeding a file size limit is an error with a message
   try {
     return static_cast<int>(masformer::dispatch({argv + 1, argv + argc}));
   } catch (const masformer::UsageError& error) {

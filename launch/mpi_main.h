@@ -12,8 +12,8 @@
 namespace masformer {
 
 struct RankCommand {
-  std::string name;      // in the list of commands
-  OptionTable& options;  // `run` is called when its targets are set
+  std::string name;      // its name in the list of commands
+  OptionTable& options;  // its targets are set before `run` is called
   std::function<ExitCode(const MpiSession&)> run;
 };
 

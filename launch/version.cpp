@@ -18,7 +18,7 @@ namespace {
 constexpr const char* cuda_library = "libmasformer_cuda.so";
 constexpr const char* nccl_library = "libmasformer_nccl.so";
 
-// The extensions that decide how fast the program's own CPU code is.
+// The instruction set extensions that the program's own CPU code was compiled for.
 std::string extensions() {
   std::vector<std::string_view> names;
 #ifdef __AVX2__
@@ -41,14 +41,15 @@ std::string extensions() {
 
 std::string compiler() {
 #ifdef __clang__
-  constexpr const char* name = "";  // __VERSION__ begins with Clang's name
+  constexpr const char* name = "";  // Clang's __VERSION__ already begins with its name
 #else
   constexpr const char* name = "GCC ";
 #endif
   return fmt::format("{}{}, -march={} ({})", name, __VERSION__, MASFORMER_MARCH, extensions());
 }
 
-// "Open MPI v4.1.4", of a text that continues with where it was packaged. MPI need not be started.
+// "Open MPI v4.1.4": the text of MPI goes on with details of the package, which are cut off. Works
+// before MPI_Init.
 std::string mpi() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
@@ -57,7 +58,7 @@ std::string mpi() {
   return std::string(whole.substr(0, whole.find_first_of(",\n")));
 }
 
-// `loaded`, and what the program was compiled with if that is another.
+// `loaded`; if the program was compiled with another version, also that one.
 std::string loaded_version(const std::string& loaded, const std::string& built) {
   return loaded == built ? loaded : fmt::format("{} (built against {})", loaded, built);
 }
@@ -121,7 +122,7 @@ std::string cuda() {
   return versions;
 }
 
-// "2.28.3", of 22803.
+// Converts 22803 to "2.28.3".
 std::string nccl() {
   const int version = nccl_version();
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);

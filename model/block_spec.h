@@ -1,5 +1,5 @@
-// What a block of the model is made of, as plain data: a mixer, which lets tokens see each other,
-// and an MLP, each behind a norm and added to the residual stream.
+// The parts of a model's block, as plain data: a mixer, which lets tokens see each other, and an
+// MLP. Each follows a norm, and its output is added to the residual stream.
 //
 // A new kind of mixer or MLP is a struct here, an alternative of its variant, and a layer
 // (layers/block_layers.h). A new kind of norm is a struct here and a part of layers
@@ -47,13 +47,13 @@ using NormSpec = std::variant<LayerNormSpec>;
 struct BlockSpec {
   MixerSpec mixer;
   MlpSpec mlp;
-  NormSpec norm{};  // of both
+  NormSpec norm{};  // the norm before each of them
 
   bool operator==(const BlockSpec&) const = default;
 };
 
-// Adds what prevents a block from being built in a residual stream of width `hidden` that is split
-// over `tensor` ranks.
+// Adds to `found` the reasons why a block can't be built in a residual stream of width `hidden`,
+// split over `tensor` ranks.
 void add_violations(const BlockSpec& block, std::int64_t hidden, int tensor, Violations& found);
 
 // One block per span; the blocks differ in their spans only.

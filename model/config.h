@@ -25,8 +25,8 @@ struct ModelConfig {
   int layers() const { return static_cast<int>(blocks.size()); }
 };
 
-// Why the model can't be built, or not on this mesh; each message names the remedy. Empty if it
-// can.
+// The reasons why the model can't be built, or not on this mesh. Each message names the remedy.
+// Empty if it can be built.
 std::vector<std::string> violations(const ModelConfig& config, const Mesh& mesh);
 
 // The size of the vocabulary as the tensor ranks store it: padded so that their parts are equal and

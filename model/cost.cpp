@@ -5,7 +5,7 @@
 namespace masformer {
 namespace {
 
-// The whole model on one rank.
+// The specification of the whole model on one rank.
 StageSpec whole_model(const ModelConfig& config, std::int64_t sequence) {
   return {config, Mesh{}, Coordinate{}, {{0, config.layers()}}, {.shape = {1, sequence}}};
 }

@@ -34,7 +34,8 @@ void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicat
 
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
             ParameterSet& parameters, ParameterSync& sync) {
-  // About the parameters of one block. More would launch fewer kernels, but start to send later.
+  // Parameters per update call: about those of one block. With more, fewer kernels are launched,
+  // but sending starts later.
   constexpr ParameterId at_once = 16;
   const AdamWStep adam{.learning_rate = static_cast<float>(learning_rate(config, step)),
                        .beta1 = static_cast<float>(config.beta1),

@@ -1,5 +1,5 @@
-// From summed gradients to new weights: clipping by the global norm, AdamW, and the schedule of the
-// learning rate.
+// Computes new weights from summed gradients: clipping by the global norm, AdamW, and the schedule
+// of the learning rate.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct OptimizerConfig {
   double clip = 1;            // largest global gradient norm; 0 does not clip
 };
 
-// The rate of step `step`, counted from 1: linear to `lr` over the warm-up, then half a cosine to
-// `min_lr` at the last step.
+// The learning rate of step `step`, counted from 1: it rises linearly to `lr` over the warm-up,
+// then falls along half a cosine to `min_lr` at the last step.
 double learning_rate(const OptimizerConfig& config, std::int64_t step);
 
 // Writes the squared norm of the model's summed gradients, in which each parameter counts once, to

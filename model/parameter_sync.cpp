@@ -20,7 +20,7 @@ ParameterSync::ParameterSync(const Stream& stream, const ParameterSet& parameter
 }
 
 void ParameterSync::reduce(ParameterRange parameters) {
-  // The backward is done with the last parameter first.
+  // In descending order, because the backward finishes the last parameter first.
   for (ParameterId id = parameters.end; id-- > parameters.begin;) {
     if (!parameters_[id].partial) reduce(parameters_[id]);
   }

@@ -1,11 +1,11 @@
 // ZeRO-1 over the data axis (Rajbhandari et al., arXiv 1910.02054): a reduce-scatter sums gradients
 // onto the rank that owns their rows, and an all-gather sends the updated rows back to all ranks.
 //
-// Both overlap with computation. The gradients of a layer leave when its last micro-batch is done,
-// and the values of a layer arrive while earlier layers compute the next step. So there is one
-// collective per parameter instead of a few large buckets: more messages, but no copies into
-// buckets, and sums that land in place. One thread issues all collectives in the same order on all
-// ranks, which needs no lock; over MPI they only progress when that thread calls poll().
+// Both overlap with computation. The gradients of a layer are sent when its last micro-batch is
+// done, and the values of a layer arrive while earlier layers compute the next step. There is one
+// collective per parameter instead of one per large bucket: this sends more messages, but copies
+// nothing into buckets, and sums in place. One thread issues all collectives in the same order on
+// all ranks, so no lock is needed; over MPI they only progress when that thread calls poll().
 //
 // Partial gradients (ParameterSpec::partial) are summed over the tensor axis first. They are small,
 // so they wait for the end and go in one all-reduce.
@@ -27,7 +27,7 @@ class ParameterSync {
   ParameterSync(const Stream& stream, const ParameterSet& parameters,
                 std::optional<ParameterId> shared_table, const ProcessGroups& groups);
 
-  // Starts to sum the gradients of these parameters, to which no micro-batch adds any more.
+  // Starts to sum the gradients of these parameters. No micro-batch may add to them any more.
   void reduce(ParameterRange parameters);
   // Waits until the owned rows of all gradients are sums over the data axis, and for a shared table
   // over both of its copies.

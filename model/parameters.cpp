@@ -19,7 +19,7 @@ std::int64_t global_row_start(const LogicalTensor& tensor, const Hyperslab& slab
 
 struct Filling {
   Initial initial;
-  std::uint64_t key;  // of the tensor
+  std::uint64_t key;  // depends on seed and tensor name
   double deviation;
 
   float at(std::int64_t index) const {

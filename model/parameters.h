@@ -32,8 +32,8 @@ struct ParameterSpec {
   // The stored rows that this rank owns: it holds their summed gradient, master and AdamW moments.
   // Each row is owned by one rank of the data axis (ZeRO-1, Rajbhandari et al., arXiv 1910.02054).
   ShardRange owned;
-  // Whether each tensor rank computes the gradient of its own tokens only, so that they must be
-  // summed over the tensor axis.
+  // Whether each tensor rank computes the gradient of its own tokens only, so that the gradients
+  // must be summed over the tensor axis.
   bool partial = false;
   // Whether this copy of the owned rows is the one that enters the gradient norm and checkpoints.
   bool primary = true;
@@ -79,15 +79,14 @@ struct ParameterMemory {
   std::int64_t values = 0, gradients = 0, masters = 0, moments = 0;
 };
 
-// Where the tensors of a set are, in bytes from the start of the arena of their kind.
+// The offsets of a set's tensors, in bytes from the start of the arena of their kind.
 struct ParameterLayout {
   struct Offsets {
     std::int64_t value = 0, gradient = 0, master = 0, m = 0, v = 0;
   };
   std::vector<Offsets> parameters;
   std::int64_t squared_norm = 0, clip_factor = 0;  // among the moments
-  std::int64_t partial_gradients =
-      0;  // bytes from the gradients' start: these parameters come first
+  std::int64_t partial_gradients = 0;              // bytes; they are the first of the gradients
   ParameterMemory memory;
 };
 
@@ -137,8 +136,8 @@ class ParameterSet {
   std::vector<Parameter> parameters_;
 };
 
-// Where layers register parameters: makes their specifications for the rank at one coordinate of a
-// mesh. Tensor ranks hold equal parts of what is split, and copies of the rest.
+// Layers register their parameters here. It makes the specifications for the rank at one coordinate
+// of a mesh. Tensor ranks hold equal parts of the split parameters, and copies of the others.
 class ParameterRegistry {
  public:
   ParameterRegistry(const Mesh& mesh, const Coordinate& at) : mesh_(mesh), at_(at) {}

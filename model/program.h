@@ -1,5 +1,5 @@
-// What a stage does with a micro-batch, layer by layer, and the buffers that it needs. This is
-// plain data: the memory plan replays it, and the stage runs it.
+// Describes how a stage processes a micro-batch, layer by layer, and which buffers it needs. This
+// is plain data: the memory plan replays it, and the stage runs it.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace masformer {
 
-// In the order of a step.
+// Listed in the order of a step.
 #define MASFORMER_PASSES(VALUE)           \
   VALUE(forward, "forward")               \
   VALUE(recompute, "recompute")           \
@@ -64,7 +64,8 @@ struct StageProgram {
   std::vector<StageLayers> recomputed{};
 
   int layers() const { return chunks.empty() ? 0 : chunks.back().end; }
-  // Whether both are recomputed in one range, so that `reader` needs the output of `writer` again.
+  // Whether both layers are in one recomputed range, so that `reader` needs the output of `writer`
+  // again.
   bool recomputed_together(int writer, int reader) const;
   std::vector<ProgramPoint> points(ActionKind kind, int chunk = 0) const;
 };

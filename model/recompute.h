@@ -1,5 +1,5 @@
-// What a block computes again in its backward instead of keeping it from the forward. This trades
-// time for memory; no choice changes a bit of the results.
+// Recomputation: which activations a block computes again in its backward instead of keeping them
+// from the forward. This trades time for memory and never changes a bit of the results.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace masformer {
 
-// selective: the outputs of attention and GELU, which take much memory and little time (Korthikanti
+// selective: the outputs of attention and GELU, which need much memory and little time (Korthikanti
 // et al., arXiv 2205.05198). block: everything except the block's input (Chen et al., arXiv
 // 1604.06174).
 #define MASFORMER_RECOMPUTES(VALUE) \

@@ -9,7 +9,7 @@
 namespace masformer {
 namespace {
 
-// The divisors that a user would choose from.
+// The divisors that a message offers to the user.
 std::vector<std::int64_t> small_divisors(std::int64_t number) {
   constexpr std::int64_t largest = 64;
   std::vector<std::int64_t> found;

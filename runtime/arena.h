@@ -36,7 +36,7 @@ class Arena {
   static constexpr std::int64_t round_up(std::int64_t bytes) {
     return masformer::round_up(bytes, alignment);
   }
-  // Bytes that a tensor takes in an arena: its size, rounded up to the alignment.
+  // The bytes that a tensor occupies in an arena: its size, rounded up to the alignment.
   static std::int64_t footprint(const Shape& shape, DType dtype);
 
  private:

@@ -1,5 +1,5 @@
-// What a device does for the program: its memory, its streams and its ops. There is one table for
-// each kind of device. Ops are called by way of runtime/ops/dispatch.h only.
+// The interface to a device: functions for its memory, its streams and its ops. There is one table
+// for each kind of device. Ops are called only through runtime/ops/dispatch.h.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,13 @@ struct Backend {
   // left. release() waits for the work that uses the memory.
   void* (*allocate)(std::int64_t bytes);
   void (*release)(void* memory) noexcept;
-  // The same two for host memory (pinned_memory.h).
+  // The same two functions for pinned host memory (pinned_memory.h).
   void* (*allocate_pinned)(std::int64_t bytes);
   void (*release_pinned)(void* memory) noexcept;
   // For visible_devices().
   std::vector<std::string> (*visible_devices)();
-  // What a stream on the machine's device `index` owns; null if the device's ops are done when
-  // their calls return.
+  // Makes what a stream on the machine's device `index` owns; null if ops of this kind of device
+  // are done when their calls return.
   std::unique_ptr<DeviceStream> (*make_device_stream)(int index);
 
   decltype(masformer::supports_matmul)* supports_matmul;

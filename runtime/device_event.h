@@ -1,4 +1,5 @@
-// A point in the order of a stream's work, to wait for and to measure time between.
+// A point in the order of a stream's work. One can wait for it, and measure the time between two of
+// them.
 #pragma once
 
 #include <chrono>
@@ -8,7 +9,7 @@
 
 namespace masformer {
 
-// Movable. An empty one is before all work.
+// Movable. An empty event counts as reached.
 class DeviceEvent {
  public:
   DeviceEvent() = default;

@@ -35,7 +35,7 @@ class AgreedError : public Error {
   using Error::Error;
 };
 
-// The same for a UsageError.
+// A UsageError that all ranks throw at the same point.
 class AgreedUsageError : public UsageError {
  public:
   using UsageError::UsageError;
@@ -51,8 +51,8 @@ template <class... Args>
   throw UsageError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Checks what one part of the program promises another. Throws Error if it does not hold, in
-// release builds, too.
+// Checks a contract between parts of the program. Throws Error if it does not hold, in release
+// builds, too.
 template <class... Args>
 void require(bool holds, fmt::format_string<Args...> format, Args&&... args) {
   if (!holds) fail(format, std::forward<Args>(args)...);

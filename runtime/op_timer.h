@@ -1,6 +1,6 @@
-// The program's one timer: how long each call on a stream took, ops and waits for other ranks, and
-// where in the model it was made. Times are taken by the clock on the CPU and by events on other
-// devices, which are read afterwards: the stream does not wait while it is timed.
+// The program's one timer. It records for each call on a stream (an op, or a wait for other ranks)
+// how long it took, and where in the model it was made. The CPU is timed by the clock, other
+// devices by events that are read afterwards, so the stream does not wait while it is timed.
 //
 // A stream without a timer pays for one test of a pointer per call.
 #pragma once
@@ -17,10 +17,10 @@ namespace masformer {
 
 enum class CallKind : std::uint8_t {
   op,
-  wait,  // for other ranks
+  wait,  // a wait for other ranks
 };
 
-// Where calls are made from; names for people, empty outside of layers.
+// Where in the model a call is made. The names are for output; empty outside layers.
 struct CallSite {
   std::string layer;  // its kind, such as "attention window:256"
   std::string pass;   // such as "backward_input"
@@ -32,27 +32,28 @@ struct TimedCall {
   std::string_view name;
   CallKind kind = CallKind::op;
   CallSite site;
-  double flops = 0;  // 0 where they are not counted
+  double flops = 0;  // 0 if they are not counted
   double seconds = 0;
 };
 
 class OpTimer {
  public:
-  // Times the calls on `stream` from now on. The stream outlives the timer and has no other.
+  // Times the calls on `stream` from now on. The stream outlives the timer and must have no other
+  // timer.
   explicit OpTimer(Stream& stream);
   ~OpTimer();
   OpTimer(const OpTimer&) = delete;
   OpTimer& operator=(const OpTimer&) = delete;
 
-  // The site of the calls that follow.
+  // Sets the site of the calls that follow.
   void set_site(CallSite site) { site_ = std::move(site); }
-  // Calls within a call count as part of it. `name` outlives the timer.
+  // Begins a call. Calls within it count as part of it. `name` outlives the timer.
   void begin_call(std::string_view name, CallKind kind, double flops);
   void end_call();
   // Ends the timing and detaches the timer from the stream.
   void finish();
 
-  // From the start to finish(), and the calls between, in their order. These wait for the stream.
+  // The time from the start to finish(), and the calls in their order. Both wait for the stream.
   double seconds() const { return end_.seconds_since(begin_); }
   std::vector<TimedCall> calls() const;
 
@@ -67,12 +68,12 @@ class OpTimer {
 
   Stream* stream_;
   CallSite site_;
-  int depth_ = 0;  // of calls within calls
+  int depth_ = 0;  // nesting depth of the current call
   std::vector<Call> calls_;
   DeviceEvent begin_, end_;
 };
 
-// Runs `wait`, which waits for other ranks, and times it where the stream has a timer.
+// Runs `wait`, which waits for other ranks. Times it if the stream has a timer.
 template <class Wait>
 void time_wait(const Stream& stream, std::string_view name, Wait wait) {
   OpTimer* const timer = stream.timer();

@@ -26,13 +26,13 @@ using Vector [[gnu::vector_size(vector_bytes)]] = float;
 
 // Independent chains: more than latency x ports of any core, fewer than its registers.
 constexpr std::size_t chains = 12;
-constexpr int rounds = 1 << 15;  // a slice of about half a millisecond
+constexpr int rounds = 1 << 15;  // about half a millisecond
 constexpr double slice_flops = 2.0 * rounds * chains * (vector_bytes / sizeof(float));
 
 template <std::size_t... chain>
 float run_slice(std::index_sequence<chain...>) {
   std::array<Vector, chains> sums = {(Vector{} + static_cast<float>(chain))...};
-  // Volatile, so that the compiler computes nothing ahead.
+  // Volatile, so that the compiler can't compute the result at compile time.
   const volatile float factor = 0.999f, summand = 0.001f;
   const Vector a = Vector{} + factor, b = Vector{} + summand;
   for (int round = 0; round < rounds; ++round) ((sums[chain] = sums[chain] * a + b), ...);
@@ -45,8 +45,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// The median of what `run` returns, called for about `seconds` and at least `least` times. A core
-// that another program takes for a while hardly changes a median.
+// Calls `run` for about `seconds`, at least `least` times, and returns the median of its results.
+// The median hardly changes if another program uses a core for a while.
 template <class Run>
 double median_of_runs(double seconds, std::size_t least, const Run& run) {
   const Clock::time_point start = Clock::now();

@@ -74,8 +74,8 @@ std::string missing_library(const std::string& message) {
   return end == std::string::npos ? "" : message.substr(0, end);
 }
 
-// Opens a library, and first those that it needs and the loader does not find: the loader finds a
-// library that is already open by its name, wherever its file is.
+// Opens a library. If the loader does not find a library that it needs, opens that one first by its
+// path: the loader then uses the open library of that name.
 void* open(const std::string& path, std::set<std::string>& tried) {
   for (;;) {
     if (void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;

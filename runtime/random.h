@@ -11,7 +11,8 @@ namespace masformer {
 std::uint64_t mix(std::uint64_t a, std::uint64_t b);
 std::uint64_t mix(std::uint64_t a, std::string_view text);
 
-// Element `index` of a stream of standard normal numbers (Box-Muller over mix()).
+// Element `index` of a sequence of standard normal numbers, which `stream` selects (Box-Muller over
+// mix()).
 double normal(std::uint64_t stream, std::uint64_t index);
 
 // The position of `index` in the random permutation of [0, size) that `key` selects: a Feistel

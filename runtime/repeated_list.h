@@ -8,7 +8,7 @@
 
 namespace masformer {
 
-// The most entries of one list after repetition. A longer list is taken for a typing error.
+// The limit on entries of one list after repetition. A longer list is treated as a typing error.
 constexpr std::int64_t max_entries = 1 << 16;
 
 // The entries of a comma-separated list, each repeated as often as it says after `*`, without the
@@ -17,7 +17,7 @@ constexpr std::int64_t max_entries = 1 << 16;
 std::vector<std::string_view> expand_list(std::string_view text, std::string_view name,
                                           std::string_view example);
 
-// The number that `digits` writes, if it is at least 1 and nothing follows it.
+// Parses all of `digits` as a number. Returns nothing unless it is a number of at least 1.
 std::optional<std::int64_t> parse_count(std::string_view digits);
 
 }  // namespace masformer

@@ -7,7 +7,7 @@
 
 namespace masformer {
 
-// How many blocks of `size` cover `count`. Requires count >= 0, size > 0.
+// The number of blocks of `size` that cover `count` elements. Requires count >= 0, size > 0.
 template <std::integral Int>
 constexpr Int ceil_div(Int count, std::type_identity_t<Int> size) {
   return (count + size - 1) / size;

@@ -11,7 +11,7 @@
 namespace masformer {
 namespace {
 
-// How a kind of span is written.
+// The text form of a kind of span.
 struct Form {
   SpanKind kind;
   std::string_view name, size;

@@ -39,8 +39,8 @@ struct Span {
   bool operator==(const Span&) const = default;
 };
 
-// For each kind, the first key that the query at position `query` sees, or less than 0 for the
-// sequence's first. Never decreases with `query`.
+// For each kind, the first key that the query at position `query` sees; a negative result means key
+// 0. Never decreases with `query`.
 namespace first_key {
 
 constexpr std::int64_t full(std::int64_t /*query*/, std::int64_t /*size*/) {

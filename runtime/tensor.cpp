@@ -99,7 +99,8 @@ Tensor Tensor::reshape(const Shape& shape) const {
   view.shape_ = shape;
   view.strides_ = row_major_strides(shape);
   if (elements() == 0) return view;
-  // Each new dimension, from the last, takes its part of the innermost run that is left.
+  // From the last dimension to the first, each new dimension is cut from the innermost run that is
+  // left.
   const std::vector<Run> runs = runs_of(shape_, strides_);
   auto next = runs.begin();
   Run left = *next++;
@@ -107,7 +108,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
     const std::int64_t extent = shape[dim];
     if (left.extent == 1 && extent > 1 && next != runs.end()) left = *next++;
     const bool dense = dim < shape.dims() - 1 || left.stride == 1;
-    require(left.extent % extent == 0 && dense, "{} with gaps cannot be viewed as {}",
+    require(left.extent % extent == 0 && dense, "{} has gaps, so it cannot be viewed as {}",
             shape_.to_string(), shape.to_string());
     view.strides_[dim] = left.stride;
     left = {left.extent / extent, left.stride * extent};

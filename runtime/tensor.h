@@ -18,8 +18,8 @@ namespace masformer {
   DTYPE(i32, "int32", std::int32_t)
 MASFORMER_NAMED_ENUM(DType, MASFORMER_DTYPES);
 
-// The kinds of device: value, name. The program contains the backend of the first; each other one's
-// is a plugin, libmasformer_NAME.so (backend.h).
+// The kinds of device: value, name. The program contains the backend of the first kind. That of any
+// other kind is a plugin, libmasformer_NAME.so (backend.h).
 #define MASFORMER_DEVICES(DEVICE) DEVICE(cpu, "cpu") DEVICE(cuda, "cuda")
 MASFORMER_NAMED_ENUM(Device, MASFORMER_DEVICES);
 
@@ -71,7 +71,7 @@ class Tensor {
   bool aligned(std::int64_t bytes) const;
   bool rows_aligned(std::int64_t bytes) const;
 
-  // The part [begin, begin + count) of dimension `dim`, and all of the others.
+  // The part [begin, begin + count) of dimension `dim`, and the whole of the other dimensions.
   Tensor slice(int dim, std::int64_t begin, std::int64_t count) const;
   // The same elements with dimensions `a` and `b`, neither the last, swapped.
   Tensor swapped(int a, int b) const;

@@ -1,14 +1,14 @@
-// Whether an object is destroyed by stack unwinding: then its destructor must not wait for others.
+// Tells a destructor whether it runs during stack unwinding: then it must not wait for other ranks.
 #pragma once
 
 #include <exception>
 
 namespace masformer {
 
-// A member of the object, or a local variable.
+// Make it a member of the object, or a local variable.
 class Unwinding {
  public:
-  // Whether an exception is in flight that was not when this object was made.
+  // Whether an exception is in flight that was thrown after this object was made.
   bool now() const { return std::uncaught_exceptions() > before_; }
 
  private:

@@ -15,8 +15,8 @@ class Upload {
   // For a contiguous tensor on the stream's device. The stream must outlive this object.
   Upload(const Stream& stream, Tensor to);
 
-  // Returns where the host writes the next contents of the tensor. Waits until the copy that was
-  // sent before has been read.
+  // Returns the memory into which the host writes the next contents of the tensor. Waits until the
+  // previous contents have been copied.
   Tensor host();
   // Issues the copy. Work that is issued to the stream afterwards sees the new contents.
   void send();

@@ -92,8 +92,8 @@ copy_licences() {
     done
 }
 
-# An RPATH relative to each file takes precedence over LD_LIBRARY_PATH, where a cluster's modules may have
-# put another MPI.
+# An RPATH relative to each file takes precedence over LD_LIBRARY_PATH, which on a cluster may lead to another
+# MPI.
 set_paths() {
   local file
   while read -r file; do
@@ -111,11 +111,11 @@ launcher() {
 # Starts the program with the bundle's libraries and MPI.
 here=$(dirname "$(readlink -f "$0")")
 export OPAL_PREFIX="${here%/bin}" PATH="$here:$PATH"
-# Without a program that reaches other hosts, MPI would refuse to start on this one.
+# If there is neither ssh nor rsh, MPI would refuse to start even on this host alone.
 [ -n "$SLURM_JOB_ID" ] || command -v ssh >/dev/null || command -v rsh >/dev/null || export OMPI_MCA_plm=isolated
 # PMIx, which connects the processes, looks for its compression library in the system's folders only.
 export PMIX_MCA_pcompress_base_silence_warning=1
-# A cluster's module may select a fabric that this MPI leaves out.
+# A cluster's module may select a fabric that this MPI does not have.
 for part in pml mtl btl osc; do
   eval "asked=\${OMPI_MCA_$part-}"
   case $asked in *ucx* | *ofi* | *psm* | *openib* | cm) unset "OMPI_MCA_$part" ;; esac
@@ -132,7 +132,8 @@ pack() {
   [ "$(stat -c %s "$archive")" -lt $((60 << 20)) ] || fail "that is more than 60 MiB"
 }
 
-# Makes a root with glibc, a shell and the commands that every Linux has, and none of our packages.
+# Makes a root with glibc, a shell and the commands that every Linux has, but none of the packages that this
+# project installs.
 make_bare_root() {
   local bare=$root/build/bare-root file
   rm -rf "$bare"
@@ -154,7 +155,7 @@ make_bare_root() {
   cat "$root"/docs/*.md >"$bare/tmp/text.txt"
 }
 
-# What the program says without NVIDIA's libraries, or without a plugin for them.
+# The program's messages if NVIDIA's libraries or the plugin for them are missing.
 readonly without_device='searched: the loader|this build has no libmasformer_cuda.so'
 
 check() {

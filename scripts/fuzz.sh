@@ -14,7 +14,7 @@ readonly learnt=$root/build/fuzz/corpus found=$root/build/fuzz/found
 
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "\"$seconds\" is not a number of seconds"
 
-# figure NAME: that figure of the statistics at the end of libFuzzer's output.
+# figure NAME: prints that figure of the statistics at the end of libFuzzer's output.
 figure() { sed -n "s/^stat::$1: *//p" "$log"; }
 
 fuzz() {

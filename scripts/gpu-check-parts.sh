@@ -17,7 +17,7 @@ readonly parts="\
 # A model that trains in seconds even on the fake of CUDA.
 readonly tiny=(--model.layers 2 --model.spans full,window:8 --model.hidden 32 --model.heads 4 --train.sequence 32
   --train.global_batch 2)
-# NCCL lets ranks share a device from 2.30 on, if the environment asks for it.
+# Since version 2.30, NCCL lets ranks share a device if the environment asks for it.
 readonly shared_device=(NCCL_MULTI_RANK_GPU_ENABLE=1 NCCL_NVLS_ENABLE=0 NCCL_MAX_CTAS=4)
 
 # skip WHY: the end of a part that this machine cannot run.
@@ -39,7 +39,8 @@ import glob, sysconfig
 print(":".join(sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib"))))' 2>/dev/null || true
 }
 
-# name_device: sets what nvidia-smi says of the first device. It fails or hangs where a device is off its bus.
+# name_device: sets device_name and driver of the first device, as nvidia-smi prints them. nvidia-smi fails or
+# hangs if a device fell off its bus.
 name_device() {
   local said
   said=$(within 20 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>&1) || return 0
@@ -47,10 +48,10 @@ name_device() {
   device_name=${said%, *} driver=${said##*, }
 }
 
-# Sets what is known of the device, prepares the token store, and trains a tiny model for two steps. A run that
-# finds no device or misses a library ends with status 2. Then it tries again with the libraries of Python's
-# packages on LD_LIBRARY_PATH, and stops the check if that fails too. All parts have that path, because those
-# packages often have a newer NCCL than the toolkit.
+# Sets device_name and driver, prepares the token store, and trains a tiny model for two steps. If that run
+# finds no device or misses a library, it ends with status 2; find_device then tries again with the libraries
+# of Python's packages on LD_LIBRARY_PATH, and stops the check if that fails, too. All parts use that path,
+# because those packages often have a newer NCCL than the toolkit.
 find_device() {
   local status=0 folders
   today=$(date +%F)
@@ -127,7 +128,7 @@ set_model() {
   model+=(--train.global_batch 8 --train.steps "$steps" --train.warmup_steps 1 --train.lr 2e-5 --eval.every 0)
 }
 
-# median KEY FILE: of that metric over the steps after the third.
+# median KEY FILE: prints the median of that metric over the steps after the third.
 median() {
   sed -n "4,\$ s/.*\"$1\":\\([^,}]*\\).*/\\1/p" "$2" | sort -g \
     | awk '{ value[NR] = $1 } END { if (NR) print value[int((NR + 1) / 2)]; else print 0 }'
@@ -138,13 +139,14 @@ percent() { awk -v x="$1" 'BEGIN { printf "%.1f%%", 100 * x }'; }
 gib() { awk -v x="$1" 'BEGIN { if (x == "") print "unknown"; else printf "%.2f GiB", x / 2^30 }'; }
 times() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", b ? a / b : 0 }'; }
 
-# planned FILE: bytes, by the table of memory that a run starts with.
+# planned FILE: prints the planned bytes, from the memory table that a run prints at its start.
 planned() { awk '/^ *0: layer/ { printf "%.0f", $NF * 2^20; exit }' "$1"; }
 
-# sampled FILE: the most that nvidia-smi saw, in bytes; nothing if there is no sample.
+# sampled FILE: prints the largest memory use that nvidia-smi sampled, in bytes; nothing if there is no
+# sample.
 sampled() { sort -g "$1" | awk 'END { if (NR) printf "%.0f", $1 * 2^20 }'; }
 
-# train_large RECOMPUTE: measures the model with that value of train.recompute.
+# train_large RECOMPUTE: measures the large model with that value of train.recompute.
 train_large() {
   local status=0 sampler='' metrics=$scratch/large-$1/metrics.jsonl log=$scratch/large-$1.txt words=() key result
   local plan seen
@@ -210,7 +212,8 @@ torch() {
   row "the same model in PyTorch" "$speed tokens/s, peak $peak GiB$(compared "$own" "$mfu" "$speed")" "$(shown "${words[@]}")"
 }
 
-# compared OWN MFU TORCH: PyTorch's MFU and ratio by part 3's best speed and MFU, if part 3 has run.
+# compared OWN MFU TORCH: prints PyTorch's MFU and our speed relative to it, from part 3's best speed and MFU,
+# if part 3 has run.
 compared() {
   [ "$1" != 0 ] || return 0
   printf ', MFU %s; masformer is %s times as fast' "$(percent "$(times "$3" "$(times "$1" "$2")")")" "$(times "$1" "$3")"
@@ -230,8 +233,9 @@ ops() {
   return "$status"
 }
 
-# windowed: the time of attention under a window over that of full attention, from the table of ops. A row there
-# is the name, milliseconds, GFLOP/s and the share of peak; milliseconds by GFLOP/s count the visible pairs.
+# windowed: prints the time of windowed attention relative to full attention, from the table of ops. Its rows
+# have name, milliseconds, GFLOP/s and share of peak; milliseconds times GFLOP/s is proportional to the
+# visible pairs.
 windowed() {
   local figures
   figures=$(awk '/^in a step/ { exit }
@@ -287,7 +291,7 @@ nccl() {
     "bin/gpu-check --part 7"
 }
 
-# last_loss RUN: of its last step.
+# last_loss RUN: prints the loss of its last step.
 last_loss() { sed -n '$ s/.*"loss":\([0-9.]*\).*/\1/p' "$scratch/$1/metrics.jsonl"; }
 
 sanitizer() {

@@ -1,9 +1,9 @@
-# shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # variables of gpu-check.sh
-# The results of gpu-check, which sources this file: markdown and JSON. While a part runs, its rows, figures and
-# details are collected in files of $scratch. end_part adds them to those of earlier parts and writes all again.
+# shellcheck shell=bash shellcheck disable=SC2034,SC2154 # variables of gpu-check.sh Writes the results of
+# gpu-check, which sources this file, as markdown and JSON. While a part runs, its rows, figures and details
+# are collected in files of $scratch. end_part adds them to those of earlier parts and writes all results
+# again.
 
-# What find_device learns, for the head of the results.
+# Set by find_device, for the head of the results.
 device_name=unknown driver=unknown
 
 begin_results() {
@@ -47,7 +47,7 @@ row() {
   printf '%s: %s\n' "$1" "$2"
 }
 
-# figure NAME NUMBER: for programs that read results.json; null where there is no number.
+# figure NAME NUMBER: adds a number to results.json, for programs; null if NUMBER is empty.
 figure() {
   local number=$2
   [[ $number =~ ^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]] || number=null
@@ -57,7 +57,7 @@ figure() {
 # comma FILE: a comma if the file is not empty.
 comma() { [ ! -s "$1" ] || printf ','; }
 
-# details TITLE FILE: shown in full below the table.
+# details TITLE FILE: adds the file, to be shown in full below the table.
 details() {
   {
     printf '\n### %s\n\n```\n' "$1"
@@ -103,7 +103,7 @@ write_results() {
     >"$output/results.json"
 }
 
-# Prints the last lines of a check; its status is the check's.
+# Prints the last lines of a check. Returns the exit status of the check.
 summary() {
   printf '\nresults: %s\n' "$output"
   printf '%d passed, %d failed' "$passed_parts" "$failed_parts"

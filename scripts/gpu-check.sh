@@ -67,14 +67,14 @@ parse() {
   done
 }
 
-# within SECONDS COMMAND...: runs it for so long at most, and no longer than its part may. The status is 124,
-# or 137 where it had to be killed, if the time ran out.
+# within SECONDS COMMAND...: runs COMMAND with a time limit: SECONDS, or the rest of the part's time if that
+# is less. On timeout the status is 124 (137 if SIGKILL was needed).
 within() {
   local left=$((part_deadline - SECONDS)) status=0
   [ "$left" -le "$1" ] || left=$1
   shift
   [ "$left" -gt 0 ] || return 124
-  # In the background, since bash obeys no signal while it waits for a program in the foreground.
+  # In the background, because bash handles no signal while it waits for a program in the foreground.
   timeout -k 5 "$left" "$@" </dev/null &
   wait "$!" || status=$?
   case $status in 124 | 137) printf 'stopped after %s s: %s\n' "$left" "$*" ;; esac
@@ -84,7 +84,8 @@ within() {
 # is_chosen NUMBER
 is_chosen() { [ ${#chosen[@]} = 0 ] || [[ " ${chosen[*]} " == *" $1 "* ]]; }
 
-# in_own_shell FUNCTION: becomes a part, so that an error of the part's own code does not end the check.
+# in_own_shell FUNCTION: the body of a part's own shell, so that an error in the part's code does not end the
+# check.
 in_own_shell() {
   trap end_programs EXIT
   trap 'exit 124' TERM

@@ -41,7 +41,7 @@ packages_of() {
     taken && /^[a-z0-9]/ { print $1 }' "$root/scripts/packages.txt"
 }
 
-# missing_of PACKAGE...: those of them that are not installed.
+# missing_of PACKAGE...: prints the packages that are not installed.
 missing_of() {
   local package
   for package in "$@"; do
@@ -61,7 +61,7 @@ apt_install() {
     -o Dpkg::Options::=--path-include='/usr/share/doc/python3*' "$@"
 }
 
-# need SECTION...: installs what is missing of these sections; uses the network only then.
+# need SECTION...: installs the missing packages of these sections. Uses the network only if some are missing.
 need() {
   local packages missing
   mapfile -t packages < <(packages_of "$@")

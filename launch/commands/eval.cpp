@@ -32,20 +32,21 @@ OptionTable describe(EvalOptions& options) {
                  "Print one JSON object with the loss and the number of tokens.");
   describe_data(table, options.run);
   table.add("eval.split", options.split,
-            {.value = "NAME", .help = "Documents to take, as training divides them."});
+            {.value = "NAME", .help = "The documents to evaluate, by the split of training."});
   table.add("eval.windows", options.run.eval.windows, {0, limits::steps},
-            {.value = "N", .help = "Windows to take from the start of the split. 0: all."});
+            {.value = "N",
+             .help = "Number of windows to evaluate, from the start of the split. 0: all."});
   table.add("train.sequence", options.run.train.sequence, {1, limits::tokens},
             {.value = "N", .help = "Tokens per window."});
   table.add("train.micro_batch", options.run.train.micro_batch, {1, limits::samples},
-            {.value = "N", .help = "Windows that pass through a stage at once."});
+            {.value = "N", .help = "Windows per micro-batch."});
   describe_parallel(table, options.run);
   describe_runtime(table, options.run);
   table.inherit({"train.sequence", "data.held_out"});
   return table;
 }
 
-// The checkpoint's model under the layout of the options.
+// Plans the evaluation of the checkpoint's model with the layout of the options.
 RunPlan decide(const EvalOptions& options, const CheckpointReader& checkpoint, int ranks) {
   ModelConfig model =
       model_from_json(checkpoint.manifest().attributes.value("model", nlohmann::json()));
@@ -66,9 +67,9 @@ void require_window(const EvalOptions& options, const TokenStore& store, const S
   if (window_count(split.tokens(), sequence) > 0) return;
   const bool smaller = split.tokens() < store.tokens() && store.tokens() > sequence;
   refuse(
-      "eval.split={} has {} tokens of {}, too few for a window of train.sequence={} and the token "
+      "eval.split={} of {} has {} tokens, too few for a window of train.sequence={} and the token "
       "after it: {}{}",
-      name_of(options.split), split.tokens(), options.run.data.path, sequence,
+      name_of(options.split), options.run.data.path, split.tokens(), sequence,
       smaller ? "use --eval.split all, or " : "",
       short_split_remedy(store, options.split, sequence));
 }

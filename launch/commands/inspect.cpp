@@ -55,7 +55,7 @@ void print_summary(const std::string& path, const Manifest& manifest) {
                  tensor.pieces.size(), tensor.pieces.size() == 1 ? "piece" : "pieces");
     elements += tensor.elements();
   }
-  print_result("{}: {} tensors, {} numbers, {} files, {:.1f} MiB\n", path, manifest.tensors.size(),
+  print_result("{}: {} tensors, {} elements, {} files, {:.1f} MiB\n", path, manifest.tensors.size(),
                elements, manifest.files.size(), static_cast<double>(bytes) / (1 << 20));
   for (const char* const key : {"kind", "step", "tokens", "mesh", "model"}) {
     if (!manifest.attributes.contains(key)) continue;
@@ -64,7 +64,7 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   }
 }
 
-// Prints the damaged files; true if there are none.
+// Prints the damaged files. Returns true if there are none.
 bool verify(const CheckpointReader& checkpoint) {
   SelfCommunicator self;
   const std::string path = checkpoint.directory().string();
@@ -78,8 +78,8 @@ void print_verified(const CheckpointReader& checkpoint) {
                 checkpoint.manifest().files.size());
 }
 
-// The digests of both checkpoints are checked before HDF5 parses a file of either. With --verify,
-// damaged files are listed and the number of verified files is printed.
+// Checks the digests of both checkpoints before HDF5 parses any of their files. With --verify, also
+// prints the damaged files and the number of verified ones.
 ExitCode compare_with(CheckpointReader& checkpoint, const InspectOptions& options) {
   CheckpointReader other(options.compare);
   for (const CheckpointReader* const each : {&checkpoint, &other}) {

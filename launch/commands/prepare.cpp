@@ -21,7 +21,7 @@ ExitCode prepare_command(const Arguments& arguments) {
   table.add("tokenizer", options.tokenizer,
             {.value = "NAME", .help = "byte: one id per byte, and 256 at the end of a document."});
   table.add_list("suffix", options.suffixes,
-                 {.value = "TEXT...", .help = "Take only files with these endings from folders."});
+                 {.value = "TEXT...", .help = "In folders, read only files with these suffixes."});
   table.add(
       "separator", options.separator,
       {.value = "LINE", .help = "A line that ends a document. Empty: one document per file."});

@@ -26,7 +26,7 @@
 namespace masformer {
 namespace {
 
-// Leaves what the user has set already.
+// Sets the variable unless the user has set it.
 void set_default(const char* name, const std::string& value) {
   setenv(name, value.c_str(), 0);
 }
@@ -44,9 +44,9 @@ void prepare_environment() {
   setenv("MASFORMER_WATCHED", isatty(STDOUT_FILENO) == 1 ? "yes" : "no", 1);
 }
 
-// Whether ranks on other hosts must have the variable, too: it is a setting, or says where
-// libraries are (runtime/plugin.h). The devices that are visible and NCCL's name for a host are
-// each host's own.
+// Whether ranks on other hosts need the variable, too: it is a setting, or says where libraries are
+// (runtime/plugin.h). The visible devices and NCCL's host id differ between hosts, so they are not
+// passed on.
 bool is_passed_on(const std::string& name) {
   const auto begins = [&](const char* prefix) { return name.starts_with(prefix); };
   if (name == "CUDA_VISIBLE_DEVICES" || name == "NCCL_HOSTID") return false;
@@ -54,7 +54,7 @@ bool is_passed_on(const std::string& name) {
          name == "LD_LIBRARY_PATH" || name == "PATH";
 }
 
-// mpirun passes only what it is told to on to ranks on other hosts.
+// The -x options for the variables to pass on: without them, mpirun passes none to other hosts.
 Arguments passed_on_environment() {
   Arguments words;
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -68,7 +68,7 @@ struct Pipe {
   int read = -1, write = -1;
 };
 
-// Its reading end does not block; neither end survives exec.
+// The reading end is non-blocking. exec closes both ends.
 Pipe make_pipe() {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) fail("can't create a pipe: {}", std::strerror(errno));
@@ -76,13 +76,14 @@ Pipe make_pipe() {
   return {ends[0], ends[1]};
 }
 
-// Clusters signal all processes of a job. Of these signals, mpirun would end its ranks at SIGTERM
-// and SIGHUP, and die of SIGXCPU: the wrapper takes them for it. Ranks start with none blocked.
+// Clusters signal all processes of a job. mpirun would kill its ranks at SIGTERM or SIGHUP, and die
+// of SIGXCPU. So these signals are blocked in mpirun, and the wrapper handles them. The ranks start
+// with none of them blocked.
 void block_what_the_wrapper_takes(const sigset_t& before) {
   sigset_t blocked = before;
   for (const int signal : {SIGTERM, SIGHUP, SIGXCPU}) sigaddset(&blocked, signal);
   sigdelset(&blocked, abort_signal);
-  std::signal(abort_signal, SIG_DFL);  // background shells have it ignored
+  std::signal(abort_signal, SIG_DFL);  // shells ignore it in background jobs
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
 }
 
@@ -92,8 +93,9 @@ void block_what_the_wrapper_takes(const sigset_t& before) {
   dup2(output.write, STDOUT_FILENO);
   dup2(messages.write, STDERR_FILENO);
   prctl(PR_SET_PDEATHSIG, abort_signal);
-  // While it ends, OpenMPI 4.1.4 restores SIGPIPE's disposition and may still write to a dead rank.
-  // It starts the ranks with the default one.
+  // During shutdown, mpirun (OpenMPI 4.1.4) restores the SIGPIPE disposition that it was started
+  // with, and may then write to a dead rank. So start it with SIGPIPE ignored. The ranks still get
+  // the default disposition.
   std::signal(SIGPIPE, SIG_IGN);
   Arguments line{"mpirun", "-n", std::to_string(words.ranks)};
   const Arguments passed_on = passed_on_environment();
@@ -114,10 +116,12 @@ void print_help() {
   print_result(
       "{}\n\n"
       "Starts N ranks with mpirun. Ctrl-C (SIGINT), SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU "
-      "stop training after the step, with a checkpoint (exit status 3), and other commands at "
+      "end training after the current step, with a checkpoint (exit status 3), and other commands "
+      "at "
       "once. A second Ctrl-C or SIGTERM aborts the job.\n"
       "The options before -- are mpirun's; -np and -c mean -n.\n"
-      "Sets, unless set already: no binding to cores, oversubscription, OMP_WAIT_POLICY=passive. "
+      "Unless already set, turns off binding to cores, allows oversubscription and sets "
+      "OMP_WAIT_POLICY=passive. "
       "Passes MASFORMER_*, OMP_*, NCCL_*, CUDA_* (except CUDA_VISIBLE_DEVICES and NCCL_HOSTID), "
       "PATH and LD_LIBRARY_PATH on to ranks on other hosts.\n",
       usage_of("run"));

@@ -40,7 +40,7 @@ void print_start_page(Job& job, const Options& options, const TrainingData& data
   on_first_rank(job.world(), [&] { write_notice(page); });
 }
 
-// An option that names a step which was done before this start has no effect.
+// Logs each option that names a step before the first one of this start, because it has no effect.
 void log_past_steps(const Options& options, std::int64_t done, RunOutput& output) {
   const auto log_past = [&](const char* option, std::int64_t step) {
     if (step == 0 || step > done) return;
@@ -60,7 +60,7 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
   });
   progress.enter("opening the token store");
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
-  progress.enter("planning the run and taking its memory");
+  progress.enter("planning the run and allocating its memory");
   RunPlan plan = run_collectively(*world, [&] { return decide(options, store, world->size()); });
   Job job(session, std::move(plan), Purpose::training, options.runtime);
   progress.enter("reading the token store");

@@ -24,7 +24,7 @@ std::string_view without_comment(std::string_view line) {
 
 class Reader {
  public:
-  // Takes one line; false where it is neither empty, a section nor an entry.
+  // Reads one line. Returns false if it is not empty, a section or an entry.
   bool take(std::string_view line, int number) {
     line = trimmed(without_comment(line));
     if (line.empty()) return true;
@@ -50,7 +50,7 @@ class Reader {
 std::vector<ConfigEntry> read_config_file(const std::string& file) {
   std::ifstream stream(file);
   if (!stream || std::filesystem::is_directory(file)) {
-    refuse("{}: no configuration file can be read there", file);
+    refuse("can't read the configuration file {}", file);
   }
   Reader reader;
   std::vector<std::string> violations;

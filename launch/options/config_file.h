@@ -18,8 +18,9 @@ struct ConfigEntry {
   int line = 0;  // from 1
 };
 
-// The entries in the order of the file, whatever options there are. Throws UsageError where the
-// file can't be read, or with the number of each line that is neither a section nor KEY = VALUE.
+// Returns the entries in the order of the file, whether or not such options exist. Throws
+// UsageError if the file can't be read, or with the number of each line that is neither a section
+// nor KEY = VALUE.
 std::vector<ConfigEntry> read_config_file(const std::string& file);
 
 }  // namespace masformer

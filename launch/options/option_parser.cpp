@@ -1,5 +1,6 @@
-// The three sources of options, read as texts: the command line by Boost.Program_options, the
-// environment, and a configuration file. The table's entries give the texts their types.
+// Reads the three sources of options as text: the command line (by Boost.Program_options), the
+// environment, and a configuration file. The table's entries then parse each text as the option's
+// type.
 #include <algorithm>
 #include <cctype>
 #include <numeric>
@@ -37,7 +38,7 @@ bool has_section(const std::string& option) {
   return option.find('.') != std::string::npos;
 }
 
-// With the dot; "" for an option of no section.
+// The section with its dot; "" if the option has no section.
 std::string section_of(const std::string& option) {
   return has_section(option) ? option.substr(0, option.find('.') + 1) : "";
 }
@@ -46,7 +47,7 @@ std::string key_of(const std::string& option) {
   return option.substr(section_of(option).size());
 }
 
-// Levenshtein's distance, or some number above `limit` where it is more than that.
+// The Levenshtein distance of two words, or some number above `limit` if it exceeds that.
 std::size_t distance(const std::string& a, const std::string& b, std::size_t limit) {
   if (a.size() > b.size() + limit || b.size() > a.size() + limit) return limit + 1;
   std::vector<std::size_t> row(b.size() + 1);
@@ -64,21 +65,21 @@ std::size_t distance(const std::string& a, const std::string& b, std::size_t lim
 
 constexpr std::size_t unlike = 100;
 
-// How far `written` is from a name that it may be a slip of the pen for; `unlike` where a third of
-// the letters differs, since then it is another word.
-std::size_t slip_distance(const std::string& name, const std::string& written) {
+// The edit distance from `written` to `name`, or `unlike` if more than a third of the letters
+// differ.
+std::size_t typo_distance(const std::string& name, const std::string& written) {
   const std::size_t limit = std::max<std::size_t>(std::min(name.size(), written.size()) / 3, 1);
   const std::size_t away = distance(name, written, limit);
   return away <= limit ? away : unlike;
 }
 
-// The same for an option's name, which may also be cut off, or in another section or none.
+// The same for an option. Also accepts a prefix of the name, and a wrong or missing section.
 std::size_t option_distance(const std::string& option, const std::string& written) {
   if (!written.empty() && (option.starts_with(written) || key_of(option) == key_of(written))) {
     return 1;
   }
-  if (section_of(option) != section_of(written)) return slip_distance(option, written);
-  return slip_distance(key_of(option), key_of(written));
+  if (section_of(option) != section_of(written)) return typo_distance(option, written);
+  return typo_distance(key_of(option), key_of(written));
 }
 
 // One option as a source gives it.
@@ -125,14 +126,14 @@ class OptionTable::Parser {
   std::vector<Given> read_arguments(const std::vector<std::string>& arguments) {
     using namespace po::command_line_style;
     po::command_line_parser parser(arguments);
-    // Without a place for them, free words come back as options without a name.
+    // If the command takes no positional arguments, Boost returns each as an option without a name.
     if (positional_.max_total_count() > 0) parser.positional(positional_);
     const auto parsed = parser.options(known_)
                             .style(allow_long | long_allow_adjacent | long_allow_next)
                             .allow_unregistered()
                             .run();
     std::vector<Given> given;
-    bool after_mistake = false;  // a free word after an option without a place is its value
+    bool after_mistake = false;  // a free word after an unknown option is its value
     for (const auto& option : parsed.options) {
       const bool free_word = option.string_key.empty();
       if (free_word && after_mistake) {
@@ -151,7 +152,7 @@ class OptionTable::Parser {
     return given;
   }
 
-  // Whether an option without a value took the next option for one.
+  // Whether an option was given without a value, so that Boost took the next option as its value.
   bool took_an_option(const po::basic_option<char>& option) {
     const auto& words = option.original_tokens;
     if (words.size() < 2 || !words[0].starts_with("--") || !words[1].starts_with("--")) {
@@ -183,9 +184,9 @@ class OptionTable::Parser {
     return given;
   }
 
-  // A variable that begins with one of our sections, is the key of an option without its section,
-  // or nearly names an option, is a slip of the pen. Other commands may use what one of them lacks,
-  // so only those that read everything complain.
+  // Reports a MASFORMER_* variable as a typing error if it begins with the name of a section, is an
+  // option's key without its section, or is close to an option's name. A command that has only some
+  // of the options stays silent, because the variable may be meant for another command.
   void check_environment(const std::string& variable) {
     if (!table_.config_allowed_) return;
     if (variable == environment_name("config")) {
@@ -195,12 +196,12 @@ class OptionTable::Parser {
     }
     const std::string name = upper_case(variable);
     if (!name.starts_with(environment_prefix)) return;
-    const bool slip = std::ranges::any_of(table_.entries_, [&](const Entry& entry) {
+    const bool typo = std::ranges::any_of(table_.entries_, [&](const Entry& entry) {
       if (!has_section(entry.name)) return false;
       return name.starts_with(environment_name(section_of(entry.name))) ||
              environment_distance(entry.name, name) != unlike;
     });
-    if (!slip) return;
+    if (!typo) return;
     violations_.push_back(
         fmt::format("the environment: {} names no option{}", variable,
                     did_you_mean([&](const auto& each) { return environment_distance(each, name); },
@@ -211,8 +212,8 @@ class OptionTable::Parser {
     if (environment_name(key_of(option)) == variable) return 1;
     const std::size_t prefix = std::string(environment_prefix).size();
     const std::size_t away =
-        slip_distance(environment_name(option).substr(prefix), variable.substr(prefix));
-    return away <= 2 ? away : unlike;  // tools may have variables of their own
+        typo_distance(environment_name(option).substr(prefix), variable.substr(prefix));
+    return away <= 2 ? away : unlike;  // other tools may have variables with this prefix
   }
 
   std::vector<Given> read_file(const std::string& file) {
@@ -238,7 +239,7 @@ class OptionTable::Parser {
         auto& texts = found[given.name];
         const Entry* const entry = table_.find(given.name);
         const bool list = entry != nullptr && entry->list;
-        // On the command line a later word corrects an earlier one; in a file it is a mistake.
+        // On the command line a later value replaces an earlier one; in a file that is a mistake.
         if (given.where == command_line && !list) texts.clear();
         if (!texts.empty() && !list) {
           violations_.push_back(
@@ -255,7 +256,7 @@ class OptionTable::Parser {
     }
   }
 
-  // ": did you mean NAME?", for the option that is least far away; empty where all are unlike.
+  // ": did you mean NAME?" with the closest option; empty if none is close.
   template <class Distance, class Spelling>
   std::string did_you_mean(Distance distance_to, Spelling spelling) const {
     const Entry* nearest = nullptr;

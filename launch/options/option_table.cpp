@@ -24,7 +24,7 @@ std::string too_large(const std::string& name, const std::string& text, auto max
   return fmt::format("{}={} is too large: at most {}", name, text, maximum);
 }
 
-// What is wrong with the text of a number that its type can't hold.
+// The message for a number that its type can't hold.
 std::string out_of_range(const std::string& name, const std::string& text,
                          Bounds<std::int64_t> bounds) {
   return text.starts_with('-') ? too_small(name, text, bounds.minimum)
@@ -38,7 +38,7 @@ std::string out_of_range(const std::string& name, const std::string& text, Bound
                      : too_large(name, text, bounds.maximum);
 }
 
-// Sets `value`. Returns what is wrong with the text, or nothing.
+// Parses `text` into `value`. Returns a message if that fails, else "".
 template <class T>
 std::string read_number(const std::string& name, const std::string& text, Bounds<T> bounds,
                         T& value) {
@@ -59,7 +59,7 @@ std::string read_number(const std::string& name, const std::string& text, Bounds
   return {};
 }
 
-// Lines of 80 columns at most, indented below their option.
+// Wraps text into lines of at most 80 columns, indented below their option.
 std::string wrap(const std::string& text) {
   constexpr std::size_t columns = 80;
   const std::string indent(8, ' ');
@@ -110,8 +110,9 @@ void OptionTable::add(const std::string& name, std::string& target, OptionInfo i
   entry.text = [&target] { return target; };
   entry.assign = [&target, name, rules = entry.info](const auto& texts) {
     std::string wrong = check_choice(name, rules, texts.back());
-    // Records of options travel as JSON.
-    if (!data::is_utf8(texts.back())) wrong = fmt::format("{} is not UTF-8: rename it", name);
+    // Records of options are stored as JSON, which must be UTF-8.
+    if (!data::is_utf8(texts.back()))
+      wrong = fmt::format("the value of {} is not UTF-8: use a name that is", name);
     if (wrong.empty()) target = texts.back();
     return wrong;
   };

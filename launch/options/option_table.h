@@ -29,15 +29,15 @@ template <>
 inline constexpr std::array<NamedValue<bool>, 2> enum_names<bool>{
     {{true, "true"}, {false, "false"}}};
 
-// Whether a resumed run may have another value than the run began with.
+// Whether a resumed run may change the option.
 enum class OnResume : std::uint8_t { may_change, must_match };
 
-// What the help says of an option, and the rules that its target's type doesn't tell.
+// An option's help text, and the rules that do not follow from its type.
 struct OptionInfo {
   std::string value;  // what to write for the value in the help: "N", "PATH"
   std::string help;   // sentences, with units and what a special value such as 0 means
   OnResume on_resume = OnResume::may_change;
-  std::vector<std::string> choices;  // of a text; empty allows all
+  std::vector<std::string> choices;  // allowed values of a text; empty: all
 };
 
 // The values that a number may have, both ends included.
@@ -48,45 +48,46 @@ struct Bounds {
 
 class OptionTable {
  public:
-  // `target` holds the default now, and the value after parse(); it outlives the table.
+  // `target` holds the default now, and the option's value after parse(). It outlives the table.
   void add(const std::string& name, std::string& target, OptionInfo info);
   // Every number has bounds: whole numbers those of limits.h, so that products of them do not
   // overflow; real numbers that become fp32 at most its largest number.
   void add(const std::string& name, std::int64_t& target, Bounds<std::int64_t> bounds,
            OptionInfo info);
   void add(const std::string& name, double& target, Bounds<double> bounds, OptionInfo info);
-  // A named enum, or a bool: the names are the choices. `only`: the values that the option takes,
-  // if not all of them.
+  // A named enum or a bool: the choices are its names. `only`: the values that the option accepts;
+  // empty: all.
   template <NamedEnum Enum>
   void add(const std::string& name, Enum& target, OptionInfo info,
            std::initializer_list<Enum> only = {});
-  // A named enum or "auto", which leaves the target empty.
+  // A named enum, or "auto", which leaves the target empty.
   template <NamedEnum Enum>
   void add(const std::string& name, std::optional<Enum>& target, OptionInfo info);
   void add_flag(const std::string& name, bool& target, const std::string& help);  // takes no value
   void add_list(const std::string& name, std::vector<std::string>& target, OptionInfo info);
-  // The words that belong to no option.
+  // The arguments that belong to no option.
   void add_positional(const std::string& name, std::vector<std::string>& target, OptionInfo info);
   // Reads `--config FILE` too.
   void allow_config() { config_allowed_ = true; }
 
-  // Sets the targets. Throws UsageError that lists every violation at once.
+  // Sets the targets. Throws one UsageError that lists all violations.
   void parse(const std::vector<std::string>& arguments);
-  // Sets what a record (see record()) says and nothing else has set; ignores names of no option.
+  // Applies a record (see record()) to the options that command line, file and environment left
+  // unset. Ignores unknown names.
   void apply_record(const std::map<std::string, std::string>& record);
 
-  // Options that have no default of their own here, but take a checkpoint's value unless they are
-  // set; the help says so.
+  // Marks options whose default is the checkpoint's value, and says so in the help.
   void inherit(const std::vector<std::string>& names);
-  // apply_record() for these alone.
+  // apply_record() for the inherited options only.
   void apply_inherited(std::map<std::string, std::string> record);
 
-  // Each option with its value, and below it what it means, the choices and the default.
+  // Each option with its value; below it the meaning, the choices and the default.
   std::string help() const;
-  // Every option with a section, by name, as text that apply_record() reads back bit for bit.
+  // Name and value of every option that has a section. apply_record() reads the values back
+  // exactly.
   std::map<std::string, std::string> record() const;
   OnResume on_resume(const std::string& name) const;
-  // Whether the command line, the file or the environment set it.
+  // Whether the command line, the file or the environment set the option.
   bool was_set(const std::string& name) const;
 
  private:
@@ -95,15 +96,15 @@ class OptionTable {
     OptionInfo info;
     std::string default_text;
     bool flag = false, list = false, positional = false, inherited = false, set = false;
-    // Returns what is wrong with the texts, or nothing.
+    // Parses the texts into the target. Returns a message if that fails, else "".
     std::function<std::string(const std::vector<std::string>&)> assign;
     std::function<std::string()> text;
 
-    std::string notes() const;  // of the help
+    std::string notes() const;  // the end of its help text
   };
   class Parser;
 
-  // An option with info.choices: `set` takes one of them, `text` gives the present one.
+  // An option with info.choices: `set` is called with one of them; `text` returns the current one.
   void add_choice(const std::string& name, OptionInfo info,
                   std::function<void(const std::string&)> set, std::function<std::string()> text);
   template <class T>

@@ -1,4 +1,4 @@
-// The options of `masformer train`, and with them of everything that describes a run.
+// The options of `masformer train`: they describe a run completely.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,11 @@
 
 namespace masformer {
 
-// Numbers and texts that may be derived from others are 0 or "" until then; the help of each option
-// says what it derives from.
+// Options that default to a value derived from others are 0 or "" until that is known; the help of
+// each says what it is derived from.
 struct RuntimeOptions {
   Device device = Device::cpu;
-  std::optional<Transport> transport;  // of tensors on devices; none: NCCL where it can be used
+  std::optional<Transport> transport;  // of tensors on devices; none: NCCL if it can be used
   bool deterministic = false;          // the same bits every time, on devices too
   std::int64_t threads = 0;            // of each op on CPUs; 0: see choose_threads()
 };
@@ -66,10 +66,10 @@ struct Options {
   } log;
 };
 
-// Declares all of them; `options` outlives the table.
+// Declares all options of `options`, which outlives the table.
 OptionTable describe(Options& options);
 
-// By section, for commands that need a few.
+// Declare one section each, for commands that need only some.
 void describe_model(OptionTable& table, Options& options);
 void describe_parallel(OptionTable& table, Options& options);
 void describe_train(OptionTable& table, Options& options);

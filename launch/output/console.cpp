@@ -20,8 +20,8 @@ std::string duration(double seconds) {
 
 namespace {
 
-// mpirun gives its ranks terminals of their own, whoever reads them: only `masformer run` knows
-// whether a person does.
+// mpirun gives its ranks terminals of their own, even if its output goes to a file. So only
+// `masformer run` knows whether a person is watching.
 bool watched() {
   if (const char* const told = std::getenv("MASFORMER_WATCHED")) return told == std::string("yes");
   return isatty(STDOUT_FILENO) == 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
@@ -40,7 +40,7 @@ Console::~Console() {
 }
 
 void Console::step(const StepMetrics& m) {
-  // The first step of a process is slower than the others: only its own line counts it.
+  // The first step of a process is slower than the others, so only its own line includes its time.
   if (m.step == first_step_) begin_ = std::chrono::steady_clock::now();
   const bool due = m.step % every_ == 0 || m.step == first_step_ || m.step == last_step_;
   if (!live_ && !due && !m.eval_loss) return;

@@ -1,5 +1,5 @@
-// What a person sees of a run: on a terminal one line that changes in place, elsewhere plain lines.
-// Only rank 0 has one.
+// Shows a run's progress: one line updated in place on a terminal, plain lines elsewhere. Only rank
+// 0 has a Console.
 #pragma once
 
 #include <chrono>
@@ -13,15 +13,16 @@ namespace masformer {
 
 class Console {
  public:
-  // `automatic` asks whether a person watches, which `masformer run` tells by setting
-  // MASFORMER_WATCHED to yes or no; without it, whether standard output is a terminal and not
-  // mpirun's. `every`: steps between plain lines.
+  // `automatic`: use the live line if MASFORMER_WATCHED (set by `masformer run`) is yes. If it is
+  // not set, use the live line if standard output is a terminal and mpirun did not start this
+  // process. `every`: steps between plain lines.
   Console(LiveLine live, std::int64_t every, std::int64_t first_step, std::int64_t last_step);
   ~Console();
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
-  // A live line is overwritten by the next, unless it shows an evaluation.
+  // Prints a step if it is due. A live line is overwritten by the next one, unless it shows an
+  // evaluation.
   void step(const StepMetrics& metrics);
   // Prints a line of its own, which the live line does not overwrite.
   void log(const std::string& text);

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The step of a line; none if the line is damaged.
+// Parses the step of a line. Returns nothing if the line is damaged.
 std::optional<std::uint64_t> step_of(const std::string& line) {
   const auto object = nlohmann::json::parse(line, nullptr, false);
   if (!object.is_object() || !object.contains("step")) return std::nullopt;
@@ -28,14 +28,14 @@ std::optional<std::uint64_t> step_of(const std::string& line) {
   return step.get<std::uint64_t>();
 }
 
-// What a resumed run finds in the file.
+// The lines that a resumed run finds in the file.
 struct OldLines {
   std::map<std::uint64_t, std::string> kept;  // by step
   std::int64_t later = 0, repeated = 0, damaged = 0;
   bool in_order = true;
 };
 
-// Of a step's lines, the last one counts: it is of the latest attempt.
+// If a step has several lines, keeps the last one: it is from the latest attempt.
 OldLines read_lines(std::istream& file, std::uint64_t last_step) {
   OldLines lines;
   std::uint64_t previous = 0;
@@ -53,7 +53,8 @@ OldLines read_lines(std::istream& file, std::uint64_t last_step) {
   return lines;
 }
 
-// "3, 7-9", the steps up to `last_step` that have no line; the first of them, if they are many.
+// The steps up to `last_step` that have no line, as in "3, 7-9"; if there are many, only the first
+// ones.
 std::string missing_steps(const OldLines& lines, std::uint64_t last_step) {
   constexpr std::size_t max_ranges = 8;
   std::vector<std::string> ranges;
@@ -72,8 +73,8 @@ std::string missing_steps(const OldLines& lines, std::uint64_t last_step) {
   return fmt::format("{}", fmt::join(ranges, ", "));
 }
 
-// What a person should know of the old lines; nothing if each step up to `last_step` had its own,
-// in order, and no other was there.
+// A note for the user about the old lines; empty if there was exactly one line per step up to
+// `last_step`, in order, and no other line.
 std::string describe(const OldLines& lines, std::uint64_t last_step) {
   std::vector<std::string> remarks;
   const auto count = [&](std::int64_t number, const std::string& kind) {

@@ -35,24 +35,24 @@ struct StepMetrics {
   double mfu = 0,
          mfu_dense = 0;  // shares of peak_flops: measured on CPUs, the data sheet's on CUDA
   SentByAxis sent;       // over all ranks
-  std::int64_t peak_memory_bytes = 0;  // of the largest rank
+  std::int64_t peak_memory_bytes = 0;  // largest over all ranks
   double bubble = 0;                   // measured idle share of the pipeline
-  std::optional<double> eval_loss;     // where this step was evaluated
+  std::optional<double> eval_loss;     // if this step was evaluated
 };
 
 class MetricsWriter {
  public:
-  // Continues after step `last_step`: keeps one line for each step up to it, and removes later,
-  // repeated and damaged lines. Throws Error if the file can't be written.
+  // Continues the file after step `last_step`: keeps one line for each step up to it, and removes
+  // later, repeated and damaged lines. Throws Error if the file can't be written.
   MetricsWriter(std::filesystem::path path, std::int64_t last_step);
 
   // For the user: how many old lines were kept and dropped, and which steps have none. Empty if
   // every step had one line, in order.
   const std::string& note() const { return note_; }
 
-  // Appends a line, which reaches the file before this returns. Throws Error if it can't.
+  // Appends a line and writes it to the file before it returns. Throws Error if that fails.
   void write(const StepMetrics& metrics);
-  // Returns when all lines are durable. Throws Error if they can't be made so.
+  // Returns when all lines are on the disk. Throws Error if that fails.
   void sync() const;
 
  private:

@@ -1,4 +1,4 @@
-// Numbers as a person reads them.
+// Numbers in output for people.
 #pragma once
 
 #include <cmath>
@@ -6,7 +6,8 @@
 
 namespace masformer {
 
-// A NaN prints as "nan", never as "-nan": its sign has no meaning. Other values stay.
+// Clears the sign of a NaN, which has no meaning, so that it prints as "nan" and never as "-nan".
+// Other values are unchanged.
 inline double without_nan_sign(double value) {
   return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value;
 }

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Whether the name of a file or folder in `folder` begins with `beginning`.
+// Whether `folder` holds a file or folder whose name begins with `beginning`.
 bool holds(const fs::path& folder, const std::string& beginning) {
   const auto begins = [&](const fs::directory_entry& entry) {
     return entry.path().filename().string().starts_with(beginning);

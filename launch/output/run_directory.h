@@ -1,4 +1,4 @@
-// RUN_DIR: its lock, and what happens to the files of an earlier run.
+// RUN_DIR: locks it, and sets aside the files of an earlier run.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace masformer {
 
-// Makes sure that one job at a time works in a run's folder. Rank 0 owns it.
+// Makes sure that only one job at a time uses a run's folder. Rank 0 owns it.
 class RunDirectory {
  public:
   // Creates the folder and locks it until the object ends. Throws UsageError if it can't be
@@ -19,9 +19,9 @@ class RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
-  // Renames what an earlier run left beyond `step`, so that no run looks at it: checkpoints become
-  // set-aside-N-step-*; if `step` is 0, metrics become set-aside-N-metrics.jsonl. Returns
-  // "set-aside-N", or "" if there was nothing.
+  // Renames what an earlier run left beyond `step`, so that no run reads it: checkpoints become
+  // set-aside-N-step-*; if `step` is 0, metrics.jsonl becomes set-aside-N-metrics.jsonl. Returns
+  // "set-aside-N", or "" if nothing was renamed.
   std::string set_aside_after(std::int64_t step) const;
 
  private:

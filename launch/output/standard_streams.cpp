@@ -24,7 +24,7 @@ void secure_standard_streams() {
   std::signal(SIGPIPE, SIG_IGN);
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) != -1) continue;
-    // open() takes the lowest free descriptor, which is this one. Read-only, so that writes fail.
+    // open() uses the lowest free descriptor, which is this one. Read-only, so that writes fail.
     if (open("/dev/null", O_RDONLY) != descriptor) return;
   }
 }

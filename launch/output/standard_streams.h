@@ -1,5 +1,5 @@
-// The standard streams, whatever state they are in: closed, full, or a pipe without a reader. They
-// never end a run.
+// Writes to the standard streams so that they never end a run, even if one is closed, full, or a
+// pipe without a reader.
 #pragma once
 
 #include <string_view>
@@ -9,14 +9,14 @@
 
 namespace masformer {
 
-// Call it first in main(). Occupies the descriptors 0 to 2 that are closed, so that no file opened
-// later is mistaken for a standard stream; writing to them still fails with EBADF. Ignores SIGPIPE,
-// so that writing to a pipe without a reader fails with EPIPE.
+// Call it first in main(). Opens /dev/null for each of the descriptors 0 to 2 that is closed, so
+// that no file opened later is mistaken for a standard stream; writing to it still fails with
+// EBADF. Ignores SIGPIPE, so that writing to a pipe without a reader fails with EPIPE.
 void secure_standard_streams();
 
-// Writes to standard output what a command was asked for. Throws Error if it can't all be written.
+// Writes a command's result to standard output. Throws Error if not all of it can be written.
 void write_result(std::string_view text);
-// Write what is only informative, and drop what can't be written.
+// Write information that nothing depends on; what can't be written is dropped.
 void write_notice(std::string_view text);   // to standard output
 void write_message(std::string_view text);  // to standard error
 

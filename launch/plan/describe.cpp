@@ -40,8 +40,8 @@ std::string describe_policy(const RunPlan& plan) {
   return fmt::format("compute   {}\n", fmt::join(words, "; "));
 }
 
-// A short trial with a long run's options may end within its warm-up. This is allowed, but worth a
-// note, since its learning rates are not the long run's.
+// A short trial with a long run's options may end within the warm-up. This is allowed, but worth a
+// note, because the learning rate then never reaches train.lr.
 std::string describe_course(const OptimizerConfig& course) {
   if (course.warmup_steps <= course.steps) return {};
   return fmt::format(
@@ -83,7 +83,7 @@ std::string describe_memory(const RunPlan& plan, Purpose purpose) {
       fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}   MiB per rank\n", "stage",
                   "weights", "gradients", "optimizer", "activations", "other", "total");
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
-    // The last data rank and tensor rank own the most rows and tokens.
+    // The last data and tensor ranks own the most rows and tokens, so show their memory.
     const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1, .tensor = plan.mesh.tensor - 1};
     const StageSpec stage = plan.describe_stage(at);
     const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));

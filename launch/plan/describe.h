@@ -11,7 +11,7 @@ namespace masformer {
 std::string describe(const RunPlan& plan);
 // The blocks on a pipeline stage, chunk by chunk: "layers 0-5, layers 18-23".
 std::string layers_of(const RunPlan& plan, int stage);
-// What each pipeline stage takes of a rank's memory, as describe() shows it.
+// The memory per rank of each pipeline stage: the table that describe() shows.
 std::string describe_memory(const RunPlan& plan, Purpose purpose);
 
 }  // namespace masformer

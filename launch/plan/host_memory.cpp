@@ -14,14 +14,15 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
 
-// The number that a file holds; nothing if the file is missing or holds "max".
+// Reads the number in a file. Returns nothing if the file is missing or holds "max".
 std::optional<std::int64_t> number_in(const fs::path& path) {
   std::int64_t number = 0;
   if (std::ifstream(path) >> number) return number;
   return std::nullopt;
 }
 
-// The number after a word at the start of a line: "MemAvailable: 1234 kB", "inactive_file 1234".
+// Reads the number that follows `word` at the start of a line, as in "MemAvailable: 1234 kB" or
+// "inactive_file 1234".
 std::optional<std::int64_t> number_behind(const fs::path& path, const std::string& word) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -30,7 +31,7 @@ std::optional<std::int64_t> number_behind(const fs::path& path, const std::strin
   return std::nullopt;
 }
 
-// What a control group may still allocate. Its cached pages of files count as free.
+// The bytes that a control group may still allocate. Its cached file pages count as free.
 std::int64_t left_in_group(const fs::path& group) {
   const auto limit = number_in(group / "memory.max");
   const auto used = number_in(group / "memory.current");
@@ -39,7 +40,8 @@ std::int64_t left_in_group(const fs::path& group) {
   return std::max<std::int64_t>(*limit - *used + droppable, 0);
 }
 
-// The least of what this process's control group and its ancestors may still allocate (cgroup v2).
+// The bytes that this process may still allocate: the minimum over its control group and that
+// group's ancestors (cgroup v2).
 std::int64_t left_in_groups(const fs::path& system) {
   std::ifstream file(system / "proc/self/cgroup");
   std::string line;
@@ -75,7 +77,7 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
   }
   if (planned <= available) return "";
   return fmt::format(
-      "the {} on {} would take {:.2f} GiB of memory, of which {:.2f} are available: raise "
+      "the {} on {} would take {:.2f} GiB of memory, but only {:.2f} GiB are available: raise "
       "parallel.tensor or parallel.pipeline over more machines, {}lower train.micro_batch or "
       "train.sequence, or make the model smaller",
       count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,

@@ -13,7 +13,7 @@
 namespace masformer {
 namespace {
 
-// The product of numbers of at least 0; nothing where it exceeds 64 bits.
+// The product of numbers that are at least 0; nothing if it exceeds 64 bits.
 std::optional<std::int64_t> product(std::initializer_list<std::int64_t> factors) {
   std::int64_t result = 1;
   for (const std::int64_t factor : factors) {
@@ -62,7 +62,7 @@ void check_model(const ModelConfig& model, std::vector<std::string>& found) {
   }
   check("model.hidden", model.hidden, limits::width);
   check("model.heads", most_heads(model), limits::width);
-  check("model.ffn", widest_ffn(model), 4 * limits::width);  // what model.ffn=0 derives
+  check("model.ffn", widest_ffn(model), 4 * limits::width);  // with the default of model.ffn=0
   check("model.vocab", model.vocab, limits::tokens);
   check("model.positions", model.positions, limits::tokens);
 }
@@ -84,8 +84,8 @@ void check_tokens(const Options& options, std::vector<std::string>& found) {
   }
 }
 
-// What grows with the micro-batches or with pairs of tokens. A block has less than 32 buffers, the
-// widest of them as wide as hidden and ffn together, of 4 bytes per number.
+// Checks the memory that grows with micro-batches or with pairs of tokens. A block has fewer than
+// 32 buffers; the widest is as wide as hidden and ffn together, with 4 bytes per element.
 void check_memory(const Options& options, const ModelConfig& model, std::int64_t micro_batches,
                   std::vector<std::string>& found) {
   constexpr std::int64_t exbibyte = std::int64_t{1} << 60, bytes_per_column = 32 * 4;
@@ -114,7 +114,7 @@ std::vector<std::string> size_violations(const Options& options, const ModelConf
   std::vector<std::string> found;
   check_model(model, found);
   check_tokens(options, found);
-  if (!found.empty()) return found;  // what follows from them need not be said
+  if (!found.empty()) return found;  // the checks below would only report consequences
   if (exceeds({model.layers(), micro_batches}, max_planned_passes)) {
     const bool trains = purpose == Purpose::training;
     found.push_back(fmt::format(

@@ -1,6 +1,6 @@
-// Whether the sizes of a plan can be computed at all. Options that are each within their limits
+// Checks whether a plan of these sizes can be computed. Options that are each within their limits
 // (launch/options/limits.h) may have products that exceed 64 bits, or that take longer to plan than
-// to train; everything after this check multiplies without looking.
+// to train. Code that runs after this check multiplies without further checks.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace masformer {
 
-// The most layers x micro-batches of one data rank's step. The replay of a schedule holds the place
-// of every buffer of each pair.
+// The limit on layers x micro-batches of one data rank's step. Planning replays the schedule and
+// keeps the place of every buffer for each pair of layer and micro-batch.
 constexpr std::int64_t max_planned_passes = 1 << 20;
 
 // Every violation, with its values and remedy; none where the sizes fit. `model` may come from a

@@ -1,4 +1,4 @@
-// What helps where a split of a token store is too short for one sample.
+// The remedy if a split of a token store is too short for one sample.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace masformer {
 
-// The remedy, to follow a message's colon: that of the option which can help, since no
-// data.held_out makes more of one document or of a store that is too short as a whole. `sequence`:
+// Returns the remedy to print after a message's colon. It names only what can help: changing
+// data.held_out does not if the store has one document or is too short altogether. `sequence`:
 // tokens per sample.
 std::string short_split_remedy(const TokenStore& store, SplitKind kind, std::int64_t sequence);
 

@@ -12,7 +12,8 @@
 namespace masformer {
 namespace {
 
-// The number for the outermost parallel region of a list such as "4,2"; nothing for an empty text.
+// The number for the outermost parallel region: the first of a list such as "4,2". Returns nothing
+// for an empty text.
 std::optional<std::int64_t> parse_omp_num_threads(std::string_view text) {
   if (trimmed(text).empty()) return std::nullopt;
   const auto number = parse_count(trimmed(text.substr(0, text.find(','))));
@@ -28,14 +29,14 @@ std::optional<std::int64_t> parse_omp_num_threads(std::string_view text) {
 }  // namespace
 
 int choose_threads(std::int64_t wanted, const ThreadSources& sources) {
-  require(wanted >= 0 && wanted <= limits::threads, "{} threads are not from 0 to {}", wanted,
+  require(wanted >= 0 && wanted <= limits::threads, "runtime.threads={} is out of range: use 0 to {}", wanted,
           limits::threads);
   if (wanted > 0) return static_cast<int>(wanted);
   if (sources.omp_num_threads != nullptr) {
     const auto number = parse_omp_num_threads(sources.omp_num_threads);
     if (number) return static_cast<int>(*number);
   }
-  // Binding may have left this rank fewer cores than its share.
+  // If mpirun binds ranks to cores, this rank may use fewer cores than its share.
   const int share = std::max(sources.cores / std::max(sources.ranks_on_this_host, 1), 1);
   return std::max(std::min(sources.usable_cores, share), 1);
 }

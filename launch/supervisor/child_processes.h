@@ -1,4 +1,4 @@
-// The child processes of a process that it has not waited for yet.
+// Lists the children of a process that are running, or that have ended and were not reaped.
 #pragma once
 
 #include <sys/types.h>
@@ -6,14 +6,14 @@
 namespace masformer {
 
 struct ChildProcesses {
-  bool any = false;    // including dead ones
-  bool alive = false;  // at least one
+  bool any = false;    // at least one, running or not reaped
+  bool alive = false;  // at least one is running
 
   bool only_dead() const { return any && !alive; }
 };
 
-// The children of all threads of `process`, because OpenMPI starts 32 and more ranks from several.
-// None if `process` has ended.
+// Looks at the children of all threads of `process`, because OpenMPI starts 32 or more ranks from
+// several threads. Finds none if `process` has ended.
 ChildProcesses children_of(pid_t process);
 
 }  // namespace masformer

@@ -10,7 +10,7 @@
 namespace masformer {
 namespace {
 
-// The ranks and the exit status say the same.
+// Dropped, because the ranks' own messages and the exit status say the same.
 constexpr std::array<std::string_view, 5> noise{
     "Primary job  terminated normally, but",
     "mpirun detected that one or more processes exited with non-zero status",

@@ -13,10 +13,10 @@ namespace masformer {
 
 class MpirunMessages {
  public:
-  // Takes the next piece of mpirun's standard error, and returns what is ready to be shown: whole
-  // lines and whole messages.
+  // Adds the next piece of mpirun's standard error. Returns what can be shown now: whole lines and
+  // whole messages.
   std::string pass(std::string_view piece);
-  // What is still held back at the end.
+  // Returns what is still held back at the end of the output.
   std::string rest();
   // From now on, messages about ranks that a stop ends are dropped.
   void expect_stop() { stopping_ = true; }

@@ -19,14 +19,14 @@
 
 namespace masformer {
 
-// SIGTERM is blocked in mpirun: launch/commands/run.cpp.
+// Not SIGTERM, which is blocked in mpirun (launch/commands/run.cpp).
 const int abort_signal = SIGINT;
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds doubled{200};  // one Ctrl-C may arrive twice
+constexpr std::chrono::milliseconds doubled{200};  // two signals within this time are one Ctrl-C that arrived twice
 constexpr std::chrono::seconds resend_interval{1};
 constexpr std::chrono::seconds timeout{5};
 
@@ -57,10 +57,10 @@ class Watch {
   Clock::time_point arrived_;  // when the last one did
   Clock::time_point asked_, sent_;
   bool ranks_were_up_ = false;
-  bool abandoned_ = false;  // nobody waits for the rest of the output
-  bool ending_ = false;     // no rank is left: mpirun is ending, and would die of any signal
+  bool abandoned_ = false;  // a signal came while the rest of the output was written: drop it
+  bool ending_ = false;     // no rank is left: mpirun is shutting down, and any signal would kill it
   Clock::time_point alive_ = Clock::now();    // when a child was last seen alive
-  Clock::time_point working_ = Clock::now();  // when mpirun last had other than dead children
+  Clock::time_point working_ = Clock::now();  // when mpirun last had no children, or one that was running
 };
 
 Watch::Watch(const StartedMpirun& mpirun)
@@ -74,7 +74,7 @@ ExitCode Watch::run() {
   int status = 0;
   for (pid_t ended = 0; ended != mpirun_.process;
        ended = waitpid(mpirun_.process, &status, WNOHANG)) {
-    if (ended == -1 && errno != EINTR) fail("mpirun is lost: {}", std::strerror(errno));
+    if (ended == -1 && errno != EINTR) fail("can't wait for mpirun: {}", std::strerror(errno));
     wait_for_events(true);
     take_signals();
     look_at_children();
@@ -90,7 +90,7 @@ ExitCode Watch::run() {
   return code;
 }
 
-// Waits for a signal, a child's end or a stream for a second at most, and serves the streams.
+// Waits at most a second for a signal, a child's end or a stream, and relays the streams.
 void Watch::wait_for_events(bool mpirun_runs) {
   const auto source = [&](const StreamRelay& relay) {
     return mpirun_runs ? relay.awaited_source() : -1;
@@ -107,7 +107,7 @@ void Watch::wait_for_events(bool mpirun_runs) {
   }
 }
 
-// Writes the rest; a signal ends the wait for a reader that has stopped reading.
+// Writes the rest of the output. If the reader has stopped reading, a signal ends the wait.
 void Watch::flush() {
   signalfd_siginfo signal{};
   output_.send();
@@ -164,8 +164,8 @@ void Watch::look_at_children() {
   if (!children.only_dead()) working_ = now;
 }
 
-// Each request is sent at least once: an mpirun whose ranks are all on other hosts may still work
-// long after the processes that started them have ended.
+// Sends each request at least once, even if no rank is left here: if all ranks are on other hosts,
+// they may still run long after the local processes that started them have ended.
 void Watch::pass_on() {
   const auto now = Clock::now();
   const bool due = sent_ < asked_
@@ -176,8 +176,8 @@ void Watch::pass_on() {
   sent_ = now;
 }
 
-// mpirun notices its ranks' end at once, unless it is deadlocked in its own, as OpenMPI 4.1.4 may
-// be after a rank's death.
+// mpirun normally notices at once that its ranks have ended. But OpenMPI 4.1.4 may deadlock during
+// its own shutdown after a rank's death.
 void Watch::end_if_stuck() {
   if (Clock::now() - working_ <= timeout) return;
   say("the ranks have ended but mpirun has not: killing it");
@@ -190,7 +190,7 @@ bool died_of_the_stop_signal(int status) {
          (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGUSR1);
 }
 
-// Whether it is a status of the program itself, other than failure's.
+// Whether mpirun ended with an exit code of masformer itself other than failure.
 bool ended_by_itself(int status) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) > static_cast<int>(ExitCode::interrupted)) {
     return false;
@@ -198,7 +198,7 @@ bool ended_by_itself(int status) {
   return static_cast<ExitCode>(WEXITSTATUS(status)) != ExitCode::failure;
 }
 
-// A status of 128 + n may be that of a rank which signal n ended, or a code of mpirun's own: its
+// A status of 128 + n means that signal n ended a rank, or is a code of mpirun's own. mpirun's
 // messages tell which.
 void Watch::report_end(int status) {
   if (WIFSIGNALED(status)) {
@@ -230,11 +230,11 @@ ExitCode Watch::exit_code(int status) {
   return ExitCode::failure;
 }
 
-// mpirun or its ranks died of SIGUSR1. Training blocks the signal before it does anything else, so
-// a rank that died of it had not begun.
+// mpirun or its ranks were killed by SIGUSR1. Training blocks this signal before it does anything
+// else, so a rank that it killed had not begun.
 ExitCode Watch::stopped_by_signal(int status) {
   if (WIFSIGNALED(status) && ranks_were_up_) {
-    say("mpirun died of the stop signal, so how its ranks ended is unknown{}",
+    say("mpirun itself was killed by the stop signal: it is unknown whether the ranks ended cleanly{}",
         mpirun_.trains ? "; run the same command with checkpoint.resume=auto to continue from the "
                          "last checkpoint"
                        : "");

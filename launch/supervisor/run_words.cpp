@@ -14,7 +14,7 @@
 namespace masformer {
 namespace {
 
-// Longer names first: -n begins -np.
+// Longer names come first, because -np begins with -n.
 constexpr std::array<std::string_view, 6> rank_options{"--np", "--n", "--c", "-np", "-n", "-c"};
 
 int parse_ranks(std::string_view option, std::string_view text) {
@@ -33,11 +33,12 @@ int parse_ranks(std::string_view option, std::string_view text) {
 
 struct RankOption {
   std::string_view name;
-  std::optional<std::string_view> value;  // if it is in the same word
+  std::optional<std::string_view> value;  // if it is part of the same word
 };
 
-// Of a word that gives the number of ranks: -n, -n2, -n=2. Other options that begin so, such as
-// --config or -cpus-per-proc, are mpirun's.
+// Parses a word that sets the number of ranks (-n, -n2, -n=2); returns nothing for any other word.
+// Options that merely begin with the same letters, such as --config or -cpus-per-proc, are
+// mpirun's.
 std::optional<RankOption> rank_option(std::string_view word) {
   for (const std::string_view name : rank_options) {
     if (word == name) return RankOption{name, std::nullopt};

@@ -12,8 +12,9 @@ struct RunWords {
   std::vector<std::string> program;  // the command that the ranks run, with its arguments
 };
 
-// The number of ranks may be written as mpirun's own options for it: -n, --n, -np, --np, -c or --c,
-// with the number as the next word, attached (-n2), or after "=". Throws UsageError.
+// Parses the command line. Accepts mpirun's own options for the number of ranks (-n, --n, -np,
+// --np, -c, --c), with the number as the next word, attached (-n2), or after "=". Throws
+// UsageError.
 RunWords parse_run_words(const std::vector<std::string>& arguments);
 
 }  // namespace masformer

@@ -13,18 +13,18 @@
 namespace masformer {
 namespace {
 
-// With this much waiting for the sink, reading pauses, and mpirun keeps the rest.
+// If this much waits for the sink, reading pauses, and the rest stays with mpirun.
 constexpr std::size_t max_pending = 16 << 20;  // bytes
 
-// A terminal opened again, for writing that does not block; -1 for anything else. The given
-// descriptor can't be made non-blocking: other processes share it.
+// If `sink` is a terminal, opens it again for non-blocking writes; else returns -1. `sink` itself
+// can't be made non-blocking, because other processes share it.
 int open_terminal_again(int sink) {
   if (isatty(sink) == 0) return -1;
   const std::string path = "/proc/self/fd/" + std::to_string(sink);
   return open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-// A broken descriptor is writable, too: the write tells what is wrong with it.
+// A broken descriptor counts as writable, because the write then reports the error.
 bool is_writable(int descriptor) {
   pollfd state{descriptor, POLLOUT, 0};
   return poll(&state, 1, 0) > 0;
@@ -66,7 +66,7 @@ void StreamRelay::add(std::string_view text) {
 
 void StreamRelay::send() {
   while (pending_size() > 0 && is_writable(sink_)) {
-    // A pipe or a socket that is writable takes this much without blocking; a terminal may not.
+    // A writable pipe or socket accepts this much without blocking; a terminal may not.
     const std::size_t size = std::min<std::size_t>(pending_size(), PIPE_BUF);
     const ssize_t written = write(sink_, pending_.data() + sent_, size);
     if (written >= 0) {

@@ -24,9 +24,9 @@ bool Checkpointer::is_due(std::int64_t step) const {
 void Checkpointer::save(std::int64_t step) {
   if (saved_step_ == step) return;
   run_collectively(job_.world(), [&] { check_finite(step); });
-  // A checkpoint is never newer than the metrics that lead to it, not even after a power loss.
+  // Sync first, so that metrics.jsonl has every step of a checkpoint, even after a power loss.
   output_.sync();
-  if (job_.first()) prune();  // a run that was killed may have left more than checkpoint.keep
+  if (job_.first()) prune();  // a killed run may have left more checkpoints than checkpoint.keep
   write_checkpoint(job_.world(), checkpoint_path(options_.run.dir, step),
                    checkpoint_attributes(table_, job_, step, data_digest_),
                    HostPieces(job_.stream, training_pieces(job_.stage.parameters())).pieces());
@@ -52,7 +52,7 @@ void Checkpointer::prune() {
   try {
     prune_checkpoints(options_.run.dir, options_.checkpoint.keep);
   } catch (const std::exception& error) {
-    // An old checkpoint that stays does not end a run.
+    // Failing to remove an old checkpoint does not end a run.
     output_.log(fmt::format("old checkpoints were not removed: {}", error.what()));
   }
 }

@@ -1,4 +1,4 @@
-// When a run's checkpoints are written, and what of the stage goes into them.
+// Decides when a run's checkpoints are due, and writes the stage's parameters into them.
 #pragma once
 
 #include <cstdint>
@@ -12,20 +12,20 @@ namespace masformer {
 
 class Checkpointer {
  public:
-  // All of them outlive the checkpointer. `data_digest`: the token store's.
+  // All arguments outlive the checkpointer. `data_digest`: the token store's.
   Checkpointer(Job& job, RunOutput& output, const Options& options, const OptionTable& table,
                const std::string& data_digest);
 
-  // Whether checkpoint.every asks for one after step `step`.
+  // Whether checkpoint.every asks for a checkpoint after step `step`.
   bool is_due(std::int64_t step) const;
-  // Whether checkpoint.every asks for one after the last step.
+  // Whether checkpoint.every asks for a checkpoint after the last step.
   bool is_due_at_end() const { return options_.checkpoint.every >= 0; }
-  // Writes what the stage holds after step `step`, unless that was written already, and removes
-  // leftovers and checkpoints beyond checkpoint.keep, before and after that. The metrics up to
-  // there reach the disk first. Throws AgreedError where it cannot be written, or a weight is not
-  // finite: such a checkpoint would only hide the older ones. Collective.
+  // Writes the checkpoint of step `step`, unless it was written already. Syncs the metrics to the
+  // disk first; before and after the save, removes leftovers and checkpoints beyond
+  // checkpoint.keep. Throws AgreedError if the checkpoint can't be written, or if a weight is not
+  // finite: such a checkpoint would only displace good ones. Collective.
   void save(std::int64_t step);
-  // Writes the summed gradients of step `step` to RUN_DIR/gradients. Throws AgreedError where that
+  // Writes the summed gradients of step `step` to RUN_DIR/gradients. Throws AgreedError if that
   // fails. Collective.
   void dump_gradients(std::int64_t step);
 

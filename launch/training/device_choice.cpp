@@ -40,9 +40,9 @@ int threads_of_rank(std::int64_t requested, int ranks_on_this_host) {
                                     .ranks_on_this_host = ranks_on_this_host});
 }
 
-// The index of this rank's device among those that are visible to it: the first of those that the
-// fewest lower ranks use. Slurm may show different devices to each rank or socket, so devices are
-// told apart by host and bus. Collective.
+// Returns the index of this rank's device among those visible to it: the first of those that the
+// fewest lower ranks use. Slurm may make different devices visible to each rank or socket, so
+// devices are identified by host and bus. Collective.
 int choose_device(Communicator& world, Device device) {
   const std::vector<std::string> visible =
       run_collectively(world, [&] { return visible_devices(device); });

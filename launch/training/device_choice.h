@@ -14,13 +14,13 @@ std::string host_name();
 // Logical cores of this host, at least 1.
 int host_cores();
 
-// This rank's stream: on the CPU with runtime.threads threads, or on the device that the fewest
-// other ranks use. Throws AgreedUsageError on all ranks where a device is missing or cannot
+// Opens this rank's stream: on the CPU with runtime.threads threads, or on the device that the
+// fewest other ranks use. Throws AgreedUsageError on all ranks if a device is missing or cannot
 // multiply matrices of `dtype`. Collective.
 Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype);
 
-// The groups of the plan's mesh, whose device tensors travel as runtime.transport says. `stream`
-// outlives them. Collective.
+// Opens the groups of the plan's mesh, with runtime.transport for device tensors. `stream` outlives
+// them. Collective.
 ProcessGroups open_groups(const MpiSession& session, const RunPlan& plan, const Stream& stream,
                           const RuntimeOptions& runtime);
 

@@ -7,8 +7,8 @@
 namespace masformer {
 namespace {
 
-// Windows begin, begin + 1, ... before `end`, padded to `samples` with windows whose labels are
-// all -1, which predict nothing.
+// Loads the windows [begin, end), padded to `samples` with windows whose labels are all -1, which
+// count no token.
 Batch load_windows(const Split& split, std::int64_t sequence, std::int64_t begin, std::int64_t end,
                    std::int64_t samples) {
   Batch batch;
@@ -26,7 +26,8 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   const std::int64_t sequence = job.plan.policy.shape.sequence;
   const std::int64_t available = window_count(split.tokens(), sequence);
   const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
-  require(end > 0, "a split of {} tokens has no window of {}", split.tokens(), sequence);
+  require(end > 0, "a split of {} tokens is too short for a window of {} tokens", split.tokens(),
+          sequence);
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
   const int data_ranks = job.plan.mesh.data;
   double sum = 0;

@@ -14,8 +14,8 @@ struct Evaluation {
 };
 
 // Evaluates the first `windows` windows of the split (0: all), divided among the data ranks. All
-// ranks get the same result. The split has at least one whole window.
-// Collective; call it inside of Job::run().
+// ranks get the same result. The split must have at least one whole window. Collective; call it
+// inside Job::run().
 Evaluation evaluate(Job& job, const Split& split, std::int64_t windows);
 
 }  // namespace masformer

@@ -1,4 +1,4 @@
-// What one rank computes with: its stream, its groups and its stage.
+// Owns what one rank computes with: its stream, its groups and its stage.
 #pragma once
 
 #include <exception>
@@ -14,26 +14,26 @@ namespace masformer {
 
 class Job {
  public:
-  // Takes the stage's memory. Throws AgreedUsageError on all ranks where a host or a device has too
-  // little. Collective.
+  // Allocates the stage's memory. Throws AgreedUsageError on all ranks if a host or a device has
+  // too little. Collective.
   Job(const MpiSession& session, RunPlan plan, Purpose purpose, const RuntimeOptions& runtime);
 
   RunPlan plan;
   Stream stream;
   ProcessGroups groups;
   Stage stage;
-  // FLOP/s at best, of this rank and of all ranks together: fp32 on CPUs, measured at start; of the
-  // layers' dtype on CUDA devices, by their data sheet.
+  // Peak FLOP/s of this rank and of all ranks together. On CPUs: for fp32, measured at the start.
+  // On CUDA devices: for the layers' dtype, from the data sheet.
   double rank_peak_flops, peak_flops;
 
   Communicator& world() { return *groups.world; }
   bool first() const { return groups.world->rank() == 0; }
 
-  // Runs `work`, in which ranks exchange tensors, and returns its result. Memory of a device is
-  // released only when the device is done, so where `work` throws, run() makes sure that the device
-  // waits for no other rank: after an error that all ranks throw alike, they complete together what
-  // is under way; after an error of this rank alone, it is aborted. What `work` uses on the device
-  // outlives the call.
+  // Runs `work`, in which ranks exchange tensors, and returns its result. Releasing device memory
+  // waits for the device, so if `work` throws, run() makes sure that the device does not wait for
+  // other ranks. If all ranks throw the same error, they complete the operations under way
+  // together; if only this rank throws, it aborts them. Whatever `work` uses on the device must
+  // outlive the call.
   template <class Work>
   auto run(Work work) {
     const AbortOnFailure abort_on_failure(stream);
@@ -50,13 +50,14 @@ class Job {
 
   // Copies a data rank's batch into the stage, cut into micro-batches.
   void set_batch(const Batch& batch);
-  // Run one schedule over the batch, inside of run().
+  // Run one schedule over the batch. Call them inside run().
   StepTiming run_training(std::int64_t predicted_tokens);
   StepTiming run_evaluation();
 
  private:
   Stage make_stage(Purpose purpose);
-  // Completes what is under way, on all ranks. Throws Error with both messages where that fails.
+  // Completes the operations under way on all ranks. If that fails, throws Error with that message
+  // and the cause's.
   void drain(const std::exception& cause);
 };
 

@@ -12,15 +12,15 @@
 namespace masformer {
 namespace {
 
-// What a rank's process takes of its host apart from the plan: the program, MPI's buffers, HDF5's.
-// 44 to 52 MiB were measured.
+// Host memory of a rank's process that is not in the plan: the program, and the buffers of MPI and
+// HDF5. Measured: 44 to 52 MiB.
 constexpr std::int64_t process_memory = 64 << 20;
 
-// What a rank's libraries take of its device, and of its host, after this check, when their code
-// is loaded on first use. An estimate: docs/gpu.md.
+// Memory that a rank's libraries allocate after this check, on the device and again on the host,
+// when their code is loaded on first use. An estimate (docs/gpu.md).
 constexpr std::int64_t library_memory = 512 << 20;
 
-// What one rank takes of one place: a host, or a device.
+// The memory that one rank needs in one place: on a host or on a device.
 struct Demand {
   std::string place;
   std::int64_t planned = 0;

@@ -1,4 +1,4 @@
-// Whether each host and device has the memory that its ranks are going to take.
+// Checks that each host and device has the memory that its ranks need.
 #pragma once
 
 #include "launch/plan/run_plan.h"
@@ -6,9 +6,9 @@
 
 namespace masformer {
 
-// Compares what all ranks plan to take, and an estimate of what their libraries take, with what
-// is available on each host and device now. Throws AgreedUsageError on all ranks, with the plan's
-// memory table, where one of them has too little. Collective; call it before memory is taken.
+// Compares the memory in all ranks' plans, plus an estimate for their libraries, with what is
+// available now on each host and device. If one of these has too little, throws AgreedUsageError on
+// all ranks, with the plan's memory table. Collective; call it before memory is allocated.
 void check_memory(const RunPlan& run, const Stream& stream, const ProcessGroups& groups,
                   const StageSpec& stage, const StagePlan& plan);
 

@@ -32,8 +32,8 @@ void for_each_count(Sent& sent, Visit visit) {
 void check_finite(std::int64_t number, double loss, double norm) {
   if (std::isfinite(loss) && std::isfinite(norm)) return;
   throw AgreedError(
-      fmt::format("step {} has loss {} and gradient norm {}, so nothing of it was kept; lower "
-                  "train.lr, or raise train.warmup_steps",
+      fmt::format("step {}: loss {}, gradient norm {}: not finite, so the step was discarded; "
+                  "lower train.lr, or raise train.warmup_steps",
                   number, without_nan_sign(loss), without_nan_sign(norm)));
 }
 
@@ -55,7 +55,8 @@ CollectedStep MetricsCollector::collect(const IssuedStep& step, const StepRunner
   const double loss = sums.loss / static_cast<double>(predicted_tokens(job_.plan));
   const double norm = std::sqrt(sums.squared_gradient_norm);
   check_finite(step.number, loss, norm);
-  // The groups take their working memory with the first sums, and keep it.
+  // The groups allocate their working memory for the first sums and keep it, so the total no longer
+  // changes.
   if (peak_memory_ == 0) peak_memory_ = largest(job_.world(), job_.stage.memory().total());
   StepMetrics metrics =
       measure(step.number, std::chrono::duration<double>(previous_ - before).count());
@@ -67,7 +68,7 @@ CollectedStep MetricsCollector::collect(const IssuedStep& step, const StepRunner
 }
 
 MetricsCollector::RankSums MetricsCollector::sum_over_ranks(const IssuedStep& step) {
-  // One message for all.
+  // Sums everything in one message.
   std::vector<double> sums{stop_requested() ? 1.0 : 0.0, step.timing.waiting_seconds(),
                            step.timing.total_seconds()};
   const auto counts = std::ssize(sums);

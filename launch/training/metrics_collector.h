@@ -1,4 +1,4 @@
-// From a step's results on each rank to the line of metrics of all ranks.
+// Reduces a step's results over all ranks to a line of metrics.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 namespace masformer {
 
-// What all ranks know of a step that is complete.
+// The results of a complete step, the same on all ranks.
 struct CollectedStep {
   StepMetrics metrics;
   bool stop_requested = false;  // by a signal to any rank
@@ -19,10 +19,10 @@ class MetricsCollector {
   // `job` outlives the collector.
   explicit MetricsCollector(Job& job);
 
-  // Starts the clock of the next step. Later steps are timed from the end of collect() to the next.
+  // Starts the clock of the next step. The time of each later step begins when collect() returns.
   void start_clock() { previous_ = Clock::now(); }
   // Waits for the step that `runner` updated last, and reduces its results over all ranks. Throws
-  // AgreedError where its loss or its gradient is not finite. Collective.
+  // AgreedError if its loss or gradient norm is not finite. Collective.
   CollectedStep collect(const IssuedStep& step, const StepRunner& runner);
 
  private:

@@ -1,4 +1,4 @@
-// What a rank could compute at best, to judge its speed by.
+// The peak and measured compute speed of a rank, to compare a run's speed with.
 #pragma once
 
 #include <optional>
@@ -9,20 +9,20 @@
 
 namespace masformer {
 
-// FLOP/s of this rank at best: on a device of `dtype`, by its data sheet; on the CPU of fp32,
-// measured in 0.05 s, its share where the ranks of this host outnumber the cores.
+// Peak FLOP/s of this rank. On a device: for `dtype`, from the data sheet. On the CPU: for fp32,
+// measured for 0.05 s, and reduced if the threads of this host's ranks outnumber its cores.
 double peak_of_rank(const Stream& stream, DType dtype, int ranks_on_this_host);
 
-// FLOP/s of matrix products per rank, the mean of all ranks.
+// FLOP/s of matrix products per rank; the mean over all ranks.
 struct MatmulSpeed {
   double fp32 = 0;
-  std::optional<double> bf16;  // none where the CPU has no bf16 products
+  std::optional<double> bf16;  // none if the CPU has no bf16 products
 };
 
-// Times products on all ranks at once, as a step has them, in less than 0.2 s. Collective.
+// Times products on all ranks at once, as in a training step. Takes less than 0.2 s. Collective.
 MatmulSpeed measure_matmul_speed(const Stream& stream, Communicator& world);
 
-// A line of the start page on it, and a warning line where `dtype` is bf16, and fp32 is faster.
+// A line for the start page. A warning line follows if `dtype` is bf16 but fp32 is faster.
 std::string describe(const MatmulSpeed& speed, DType dtype);
 
 }  // namespace masformer

@@ -19,9 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Compares the resolved models, not the options that led to them. The checkpoint's is read into a
-// ModelConfig first, so that a number is compared in the model's own dtype (1e-5 is one fp32
-// number, however it is printed), and a key that an older checkpoint lacks has its default.
+// Compares the resolved models, not the options that led to them. The checkpoint's model is read
+// into a ModelConfig first, so that a number is compared in the model's own dtype (1e-5 is one fp32
+// number, however it is printed), and a key that an older checkpoint lacks gets its default.
 std::vector<std::string> model_changes(const CheckpointReader& checkpoint, const Job& job,
                                        const std::set<std::string>& free = {}) {
   std::vector<std::string> changes;
@@ -48,7 +48,7 @@ void compare_options(const nlohmann::json& recorded, const OptionTable& table,
   }
 }
 
-// Everything that forbids resuming from a checkpoint.
+// One message for each difference that forbids resuming from a checkpoint.
 std::vector<std::string> forbidden_changes(const CheckpointReader& checkpoint, const Job& job,
                                            const OptionTable& table,
                                            const std::string& data_digest) {
@@ -69,7 +69,8 @@ CheckpointReader open_undamaged(Communicator& world, const fs::path& directory) 
   return reader;
 }
 
-// The options of train.* that differ from the checkpoint's, which they may.
+// The train.* options whose values differ from the checkpoint's. This is allowed; they are only
+// reported.
 std::vector<std::string> training_changes(const nlohmann::json& attributes,
                                           const OptionTable& table) {
   const auto before = attributes.value("options", std::map<std::string, std::string>());
@@ -131,7 +132,7 @@ ResumeState start_new(Job& job, const Options& options) {
   return {};
 }
 
-// The checkpoint to resume from, if any; notes newer ones that are damaged.
+// Returns the checkpoint to resume from, if any. Adds a note for each newer one that is damaged.
 std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
                                           std::vector<std::string>& notes) {
   const auto word = find_enum<ResumeWord>(options.checkpoint.resume);
@@ -164,7 +165,7 @@ nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, s
 
 namespace {
 
-// Leftovers of a run that was killed take room that this one needs.
+// Leftovers of a killed run occupy disk space that this run needs.
 void remove_leftovers_of(const fs::path& run_dir, std::vector<std::string>& notes) {
   for (const char* const folder : {"checkpoints", "gradients"}) {
     try {

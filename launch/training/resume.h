@@ -22,11 +22,11 @@ struct ResumeState {
 nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
                                      const std::string& data_digest);
 
-// Removes what an interrupted save left in the run's folder, fills what this rank owns of the
-// stage's parameters as checkpoint.resume and checkpoint.init say, and sets aside what the folder
-// holds beyond that step. `directory` is rank 0's. Throws AgreedUsageError where the data or
-// options that must stay the same changed, and AgreedError where the checkpoint to resume from is
-// damaged or can't be read. Collective.
+// Removes what an interrupted save left in the run's folder. Initializes or loads this rank's shard
+// of the parameters, as checkpoint.resume and checkpoint.init say. Sets aside what the folder holds
+// beyond the step of the start. `directory` is rank 0's. Throws AgreedUsageError if data or options
+// changed that must stay the same, and AgreedError if the checkpoint to resume from is damaged or
+// can't be read. Collective.
 ResumeState start_run(Job& job, const Options& options, const OptionTable& table,
                       const RunDirectory* directory, const std::string& data_digest);
 

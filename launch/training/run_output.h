@@ -1,5 +1,4 @@
-// What rank 0 writes of a run: its folder, metrics.jsonl, and lines for a person. The other ranks
-// write nothing.
+// The output of a run: its folder, metrics.jsonl, and lines for a person. Only rank 0 writes it.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +15,16 @@ namespace masformer {
 
 class RunOutput {
  public:
-  // Creates and locks run.dir; throws AgreedUsageError on all ranks where it cannot be written or
-  // another job holds it. `world` and `options` outlive this object. Collective.
+  // Creates and locks run.dir. Throws AgreedUsageError on all ranks if it can't be written or
+  // another job has locked it. `world` and `options` outlive this object. Collective.
   RunOutput(Communicator& world, const Options& options);
 
-  // Null on other ranks than the first.
+  // Null except on rank 0.
   const RunDirectory* directory() const { return directory_.get(); }
-  // Opens the metrics and the console, for the steps after `step`. Collective.
+  // Opens the metrics and the console for the steps after `step`. Collective.
   void start_after(std::int64_t step);
-  // Write a step's metrics, and return when all of them are on the disk. Throw AgreedError on all
-  // ranks where they cannot be written. Collective.
+  // write() adds a step's metrics; sync() returns when all of them are on the disk. Both throw
+  // AgreedError on all ranks if that fails. Collective.
   void write(const StepMetrics& metrics);
   void sync();
   // Prints a line.

@@ -74,7 +74,7 @@ void hold_stop_signals() {
 }
 
 bool stop_requested() {
-  // A pending signal is left pending, and so remembered.
+  // A signal stays pending after it was seen, so later calls see it, too.
   sigset_t pending;
   sigpending(&pending);
   const sigset_t set = stop_signals();

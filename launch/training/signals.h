@@ -1,7 +1,8 @@
-// The signals that ask a run to stop: those that a person or a cluster sends as notice.
+// The signals by which a person or a cluster asks a run to stop.
 //
-// They are blocked, and polled between steps; there is no signal handler. With one, 2 of 5 stopped
-// runs died of a corrupted heap inside a oneDNN product; without, none of 6. The cause is unknown.
+// They are blocked, and polled between steps; there is no signal handler. With a handler, 2 of 5
+// stopped runs died of a corrupted heap inside a oneDNN product; without it, none of 6. The cause
+// is unknown.
 #pragma once
 
 #include <csignal>
@@ -10,7 +11,7 @@
 namespace masformer {
 
 // SIGUSR1 (which mpirun forwards to its ranks), SIGUSR2, SIGTERM, SIGINT, SIGHUP and SIGXCPU.
-// SIGINT and SIGHUP are left out if they are ignored, as nohup and background shells arrange.
+// Without SIGINT and SIGHUP if they are ignored, as they are under nohup and in background jobs.
 sigset_t stop_signals();
 
 // Blocks the stop signals in this thread and in all threads that it starts. Call it before there
@@ -19,8 +20,8 @@ void hold_stop_signals();
 // Whether one of them has arrived. Once true, it stays true.
 bool stop_requested();
 
-// While it exists, a stop signal ends this process within 0.1 s with ExitCode::interrupted. It is
-// for the time before the first step, when there is nothing to save and a phase may take minutes.
+// While an object exists, a stop signal ends this process within 0.1 s with ExitCode::interrupted.
+// For the time before the first step, when there is nothing to save and a phase may take minutes.
 class StopBeforeFirstStep {
  public:
   StopBeforeFirstStep();

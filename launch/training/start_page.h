@@ -9,7 +9,7 @@
 
 namespace masformer {
 
-// Lines for a person. On CPUs it times products of each dtype. Collective.
+// Returns lines for a person. On CPUs, times products of each dtype. Collective.
 std::string start_page(Job& job, const Options& options, const TrainingData& data);
 
 }  // namespace masformer

@@ -1,4 +1,4 @@
-// Says what the start of a run is doing when that takes long.
+// Prints what a run is doing if its start takes long.
 #pragma once
 
 #include <chrono>
@@ -22,9 +22,9 @@ class StartProgress {
   StartProgress& operator=(const StartProgress&) = delete;
   ~StartProgress() = default;  // waits for the thread
 
-  // Ends the phase before, and begins the one that `what` names, as in "planning the run".
+  // Ends the current phase, and begins the next one; `what` names it, as in "planning the run".
   void enter(std::string what);
-  // Ends the last phase.
+  // Ends the current phase.
   void finish() { enter(""); }
 
  private:
@@ -33,11 +33,11 @@ class StartProgress {
 
   Print print_;
   Seconds patience_;
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // guards the members below
   std::condition_variable_any entered_;
-  std::string phase_;  // empty: none, or printed already
+  std::string phase_;  // empty: no phase, or printed already
   Clock::time_point began_;
-  std::jthread watcher_;  // uses all of the above
+  std::jthread watcher_;  // last, because it uses the other members
 };
 
 }  // namespace masformer

@@ -28,7 +28,7 @@ double sum_of_seconds(const std::vector<ProfileRow>& rows) {
   return sum;
 }
 
-// What a row's last columns say: its share of the step, its rate, and the share of the peak.
+// A row's last columns: its share of the step, its FLOP/s, and their share of the peak.
 class Columns {
  public:
   Columns(double step_seconds, double peak_flops) : step_(step_seconds), peak_(peak_flops) {}

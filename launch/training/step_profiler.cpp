@@ -30,7 +30,7 @@ void StepProfiler::report(std::int64_t step) {
                         to_string(profile, job_.rank_peak_flops));
     timer_.reset();
   }
-  // The pipe axis is the outermost, so that the order of ranks is the order of stages.
+  // The pipe axis is the outermost, so the order of ranks is the order of stages.
   for (const std::string& text : job_.world().all_gather(table)) {
     if (!text.empty()) output_.log(text);
   }

@@ -17,18 +17,18 @@ class StepProfiler {
   StepProfiler(Job& job, RunOutput& output, std::int64_t profiled_step)
       : job_(job), output_(output), profiled_step_(profiled_step) {}
 
-  // Around what a step issues; they do nothing in another step than the profiled one.
+  // Call begin() before and end() after a step issues its work. They do nothing in other steps.
   void begin(std::int64_t step);
   void end();
-  // Prints the profiled step's tables, those of all stages in their order, once it is complete; at
-  // another step it does nothing. Collective.
+  // Prints the tables of all stages, in the order of stages, if `step` is the profiled one. Call it
+  // when the step is complete. Collective.
   void report(std::int64_t step);
 
  private:
   Job& job_;
   RunOutput& output_;
   std::int64_t profiled_step_;
-  std::optional<OpTimer> timer_;  // of the first rank of each stage
+  std::optional<OpTimer> timer_;  // only on the first rank of each stage
 };
 
 }  // namespace masformer

@@ -20,7 +20,7 @@ IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch)
   StepTiming timing = job_.run_training(predicted_tokens(job_.plan));
   job_.stage.sync().finish_reduction();
   const Tensor loss = job_.stage.loss();
-  // Every tensor rank of the last stage has the whole loss: the first one's counts.
+  // Every tensor rank of the last stage has the whole loss, so only the first one's is summed.
   if (job_.groups.at.tensor > 0) fill_zero(job_.stream, loss);
   time_wait(job_.stream, "all ranks",
             [&] { job_.world().all_reduce(loss, Reduction::sum).wait(); });
@@ -31,7 +31,7 @@ IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch)
 void StepRunner::update(IssuedStep& step) {
   masformer::update(job_.stream, job_.plan.optimizer, step.number, job_.stage.parameters(),
                     job_.stage.sync());
-  // After the update, so that the time until they are read includes it.
+  // Read the loss after the update, so that waiting for it includes the update.
   loss_.start(job_.stage.loss());
   squared_norm_.start(job_.stage.parameters().squared_norm());
   step.sent = sent_since_start();
@@ -44,7 +44,7 @@ StepSums StepRunner::wait_for_sums() const {
 
 SentByAxis StepRunner::sent_since_start() const {
   const ProcessGroups& groups = job_.groups;
-  // Gradients count as sent along the data axis, whichever group sums them.
+  // Count gradients as sent along the data axis, whichever group sums them.
   const SentBytes gradients = job_.stage.sync().sent_to_tensor_ranks();
   SentByAxis sent;
   for (const Axis axis : all_axes) sent[axis] = groups.along(axis).sent_bytes();

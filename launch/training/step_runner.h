@@ -14,10 +14,10 @@ namespace masformer {
 struct IssuedStep {
   std::int64_t number = 0;  // from 1
   StepTiming timing;
-  SentByAxis sent;  // by this rank, once it is updated
+  SentByAxis sent;  // by this rank; set by update()
 };
 
-// What a step leaves behind on this rank; all ranks have the same.
+// A step's loss and gradient norm. The same on all ranks.
 struct StepSums {
   double loss = 0;  // nats, over all predicted tokens
   double squared_gradient_norm = 0;
@@ -28,12 +28,12 @@ class StepRunner {
   // `job` outlives the runner.
   explicit StepRunner(Job& job);
 
-  // Issues the passes over a data rank's batch, the gradients' sum over ranks, and the gradient
-  // norm. Collective.
+  // Issues forward and backward over the data rank's batch, the sum of gradients over ranks, and
+  // the gradient norm. Collective.
   IssuedStep forward_backward(std::int64_t number, const Batch& batch);
-  // Issues the update of that step, and then the reading of its sums. Collective.
+  // Issues the update of that step, then the copy of its sums to the host. Collective.
   void update(IssuedStep& step);
-  // The sums of the step that was updated last. Waits for the device to have updated it.
+  // Waits until the device has updated the last step. Returns its sums.
   StepSums wait_for_sums() const;
 
  private:
@@ -44,7 +44,7 @@ class StepRunner {
   SentByAxis sent_before_;  // the step that is being issued
 };
 
-// Of a step, over all ranks.
+// The predicted tokens of a step, over all ranks.
 std::int64_t predicted_tokens(const RunPlan& plan);
 
 }  // namespace masformer

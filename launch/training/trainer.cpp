@@ -71,7 +71,8 @@ void Trainer::issue(std::int64_t number) {
   profiler_.begin(number);
   IssuedStep step = runner_.forward_backward(number, batch);
   if (number == training_.options.train.dump_gradients_at) checkpointer_.dump_gradients(number);
-  // Before the update: what follows a step whose loss is not finite is not to be kept.
+  // Conclude the previous step before this update: if its loss is not finite, conclude() throws,
+  // and this update must not happen.
   if (issued_) conclude();
   runner_.update(step);
   profiler_.end();
@@ -79,8 +80,8 @@ void Trainer::issue(std::int64_t number) {
 }
 
 bool Trainer::concludes_at_once(std::int64_t number) const {
-  // A device works on while the host reads the results of the step before, except where something
-  // follows that needs this step's end.
+  // A device works on a step while the host reads the results of the one before. Not so on the CPU,
+  // or if an evaluation, a checkpoint or the end of the run needs the finished step.
   const bool on_device = training_.job.stream.device_stream() != nullptr;
   return !on_device || number == training_.options.train.steps || stop_ || is_evaluated(number) ||
          checkpointer_.is_due(number);

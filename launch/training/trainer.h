@@ -1,4 +1,4 @@
-// The training loop: steps, with their metrics, evaluations and checkpoints where these are due.
+// The training loop: runs the steps, and writes metrics, evaluates and saves checkpoints when due.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace masformer {
 
-// What a run works with. All of it outlives the trainer.
+// The objects that training uses. All of them outlive the trainer.
 struct Training {
   Job& job;
   const TrainingData& data;
@@ -38,11 +38,11 @@ class Trainer {
   ExitCode train();
   void report_nothing_to_do() const;
   void report_stop(std::int64_t step) const;
-  // Issues a step, and concludes the one before once this one's passes are issued.
+  // Issues a step. Concludes the previous one between this step's passes and its update.
   void issue(std::int64_t number);
   // Whether step `number` is concluded before the next one is issued.
   bool concludes_at_once(std::int64_t number) const;
-  // Waits for the issued step, writes its metrics, and evaluates where that is due.
+  // Waits for the issued step, writes its metrics, and evaluates if that is due.
   void conclude();
   bool is_evaluated(std::int64_t number) const;
 

@@ -14,7 +14,7 @@ namespace masformer {
 class TrainingData {
  public:
   // `store` outlives this object. Rank 0 reads the whole store for its digest. Throws
-  // AgreedUsageError on all ranks where a split that is needed has no whole window. Collective.
+  // AgreedUsageError on all ranks if a split that the run uses has no whole window. Collective.
   TrainingData(Job& job, const Options& options, const TokenStore& store);
   TrainingData(const TrainingData&) = delete;
   TrainingData& operator=(const TrainingData&) = delete;

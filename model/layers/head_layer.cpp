@@ -41,7 +41,7 @@ HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
   }
 }
 
-// [T, H] by this rank's part of the vocabulary. Padding does not count.
+// The product of [T, H] with this rank's part of the vocabulary. Padding does not count.
 double HeadLayer::forward_flops(PairCount) const {
   return 2 * static_cast<double>(tokens_ * shard_.valid) * static_cast<double>(hidden_);
 }

@@ -1,11 +1,11 @@
 // The last layer: logits = ln_f(h) W^T and their cross-entropy, over a vocabulary that is split
 // over the tensor ranks.
 //
-// All logits, [T, V] in fp32, are never in memory at once. They are computed for a chunk of C
-// tokens at a time, and everything that needs them is computed from the same chunk: in training
-// that is the loss and both gradients, all in backward_input. So the weight gradient is not
-// deferred to backward_weight, as a schedule with split backwards would like: computing the logits
-// twice costs more than the schedule could gain. The training forward computes only the norm; the
+// The logits, [T, V] in fp32, are never all in memory at once. They are computed for a chunk of C
+// tokens at a time, and everything that needs them is computed from the same chunk: in training,
+// backward_input computes the loss and both gradients. The weight gradient is not deferred to
+// backward_weight, although a schedule with split backwards would profit from that, because
+// computing the logits twice would cost more. The training forward computes only the norm; the
 // evaluation forward computes the loss.
 //
 // Shapes: T tokens, C tokens of a chunk, H hidden, V padded vocabulary / t.

@@ -1,7 +1,7 @@
 // A layer norm.
 //
-// The gathered rows are kept whole for the weight gradients. Gathering them again in the backward
-// would save their memory and cost one more exchange per norm.
+// All gathered rows are kept for the weight gradients. Gathering them again in the backward would
+// save that memory, but cost one more exchange per norm.
 #pragma once
 
 #include <string>

@@ -16,10 +16,10 @@ class NormPart {
 
   // Returns the norm of context.input, all T rows.
   virtual Tensor forward(LayerContext& context) const = 0;
-  // What forward() returned, until the pass that make_norm() was given.
+  // The tensor that forward() returned. Valid until the pass `last_reader` of make_norm().
   virtual Tensor normed(const LayerContext& context) const = 0;
-  // Where the caller writes the gradient of the normed activations before backward(): all T rows,
-  // as this rank's term of the sum over the tensor axis.
+  // The tensor into which the caller writes the gradient of the normed activations before it calls
+  // backward(): all T rows, this rank's term of the sum over the tensor axis.
   virtual Tensor normed_gradient(const LayerContext& context) const = 0;
   // context.input_gradient = residual + the norm's backward of normed_gradient(); adds to the
   // norm's own gradients.

@@ -1,5 +1,5 @@
-// The row-parallel product with which attention and MLP end, and which returns to the residual
-// stream: output = input + bias + the sum of inner W^T over the tensor axis.
+// The row-parallel product at the end of attention and MLP, which adds to the residual stream:
+// output = input + bias + the sum of inner W^T over the tensor axis.
 //
 // Shapes: T tokens, H hidden, I inner width on this rank.
 #pragma once

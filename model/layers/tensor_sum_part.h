@@ -14,7 +14,7 @@ class TensorSumPart {
   // Registers the buffers if tokens are split; the gradient is gathered in the pass `gathered`.
   TensorSumPart(LayerSetup& setup, Pass gathered);
 
-  // Where the caller writes this rank's term of the sum.
+  // The tensor into which the caller writes this rank's term of the sum.
   Tensor part(const LayerContext& context) const {
     return summed_ ? context.buffers[*summed_] : context.output;
   }
@@ -25,7 +25,7 @@ class TensorSumPart {
 
   // Gathers the gradient of context.output of all tensor ranks, [T, H].
   Tensor gather_gradient(LayerContext& context) const;
-  // What gather_gradient() returned, until the end of backward_weight.
+  // The tensor that gather_gradient() returned. Valid until the end of backward_weight.
   Tensor gradient(const LayerContext& context) const {
     return gradient_ ? context.buffers[*gradient_] : context.output_gradient;
   }

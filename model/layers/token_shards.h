@@ -3,8 +3,8 @@
 //
 // Splitting divides the time and memory of norms, residual sums and messages between stages by the
 // number of tensor ranks. It sends no more bytes: one all-reduce becomes a reduce-scatter and an
-// all-gather. The price is two smaller exchanges in place of one, and gradients of norms that each
-// rank has of its own tokens only (ParameterSpec::partial).
+// all-gather. The price is two smaller exchanges instead of one, and one more sum, because each
+// rank computes the gradients of norms from its own tokens only (ParameterSpec::partial).
 //
 // Shapes: T tokens of a micro-batch, H hidden. "Whole" is [T, H]; "own" is this rank's rows of it.
 #pragma once

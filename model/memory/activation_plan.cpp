@@ -32,7 +32,8 @@ std::vector<Lifetime> lives_in_evaluation(const BufferSpec& buffer) {
   return {{own, {buffer.last_forward_layer, Pass::forward}}};
 }
 
-// Which buffers' lifetimes begin and end at each point, so that the replay visits no others.
+// Lists the buffers whose lifetimes begin or end at each point, so that the replay visits only
+// those.
 class LifetimeIndex {
  public:
   struct Changes {
@@ -80,7 +81,8 @@ ActivationPlan::ActivationPlan(const std::vector<BufferSpec>& buffers, const Sta
   for (const Action& action : actions) {
     const auto batch = static_cast<std::size_t>(action.micro_batch);
     const bool forward = action.kind == ActionKind::forward;
-    // The backward uses the forward's offsets, except for buffers that are recomputed.
+    // The backward uses the offsets of the forward, except for recomputed buffers, which get new
+    // ones.
     for (const ProgramPoint& point : program.points(action.kind, action.chunk)) {
       for (const BufferId id : lives[point].begin) {
         const std::int64_t offset = allocator.allocate(bytes[id]);

@@ -2,9 +2,10 @@
 // stage's actions over the buffers that its layers registered, and gives each buffer the first gap
 // that fits.
 //
-// An allocator at run time would need no replay. With one, the peak is known before any memory is
-// taken, no allocation can fail in mid-run, and the same schedule always gives the same offsets.
-// First fit leaves some gaps; it is simple, and fast enough to replay every action of a step.
+// An allocator at run time would need no replay. With the replay, the peak is known before any
+// memory is allocated, no allocation can fail in the middle of a run, and the same schedule always
+// gives the same offsets. First fit leaves some gaps, but is simple, and fast enough to replay
+// every action of a step.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@ namespace masformer {
 class ActivationPlan {
  public:
   // Replays one stage's `actions` on `micro_batches` micro-batches; actions without a backward are
-  // an evaluation. Takes time in actions * layers, and memory in micro-batches * buffers.
+  // an evaluation. Time grows with actions * layers, memory with micro-batches * buffers.
   ActivationPlan(const std::vector<BufferSpec>& buffers, const StageProgram& program,
                  int micro_batches, const std::vector<Action>& actions);
 

@@ -32,11 +32,14 @@ std::int64_t memory_of_sent_gradients(const StageSpec& stage) {
 
 StagePlan plan_stage(const StageSpec& stage, Purpose purpose, const Schedule& training,
                      const Schedule& evaluation) {
-  require(training.micro_batches == evaluation.micro_batches &&
-              training.placement == stage.placement && evaluation.placement == stage.placement,
-          "schedules of {} and of {} micro-batches on {} and {} parts, for a stage of {} parts",
-          training.micro_batches, evaluation.micro_batches, training.placement.parts(),
-          evaluation.placement.parts(), stage.placement.parts());
+  require(training.micro_batches == evaluation.micro_batches,
+          "the training schedule has {} micro-batches, but the evaluation schedule {}: they must "
+          "be equal",
+          training.micro_batches, evaluation.micro_batches);
+  require(training.placement == stage.placement && evaluation.placement == stage.placement,
+          "the training schedule ({} parts), the evaluation schedule ({} parts) and the stage ({} "
+          "parts) must have the same placement",
+          training.placement.parts(), evaluation.placement.parts(), stage.placement.parts());
   const bool trains = purpose == Purpose::training;
   const auto index = static_cast<std::size_t>(stage.pipe);
   const auto replay = [&](const std::vector<Action>& actions) {

@@ -1,5 +1,5 @@
-// How much memory a stage takes on its device and on its host, known before any is allocated. Stage
-// allocates its arenas in the sizes of these tables.
+// Computes how much memory a stage needs on its device and on its host, before any is allocated.
+// Stage allocates its arenas in these sizes.
 #pragma once
 
 #include <algorithm>
@@ -10,11 +10,11 @@
 
 namespace masformer {
 
-// What a stage runs in one step of training and in one of evaluation.
+// The plans of one training step and one evaluation step of a stage.
 struct StagePlan {
   Purpose purpose = Purpose::training;
   int micro_batches = 1;
-  ActivationPlan training;  // of no actions if the purpose is evaluation
+  ActivationPlan training;  // without actions if the purpose is evaluation
   ActivationPlan evaluation;
   int messages = 0;  // most messages between stages in flight at once
 
@@ -25,14 +25,14 @@ struct StagePlan {
 StagePlan plan_stage(const StageSpec& stage, Purpose purpose, const Schedule& training,
                      const Schedule& evaluation);
 
-// Memory of one rank in bytes: of its device, if the stage is on one.
+// Memory of one rank, in bytes: on its device if the stage is on a device, else on the host.
 struct MemoryTable {
   // `optimizer`: masters and AdamW's moments.
   std::int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0, batch = 0;
   // Working memory of sums between ranks. 0 on devices, whose messages use memory of the host or of
   // NCCL.
   std::int64_t messages = 0;
-  std::int64_t workspace = 0;  // of ops: LayerSetup::workspace
+  std::int64_t workspace = 0;  // of the ops (LayerSetup::workspace)
 
   std::int64_t total() const {
     return weights + gradients + optimizer + activations + batch + messages + workspace;

@@ -8,7 +8,8 @@
 namespace masformer {
 namespace {
 
-// The specification that all blocks share, with the span of the first. Throws if there is none.
+// The specification that all blocks share, with the span of the first block. Throws Error if there
+// is no block, or if they differ in more than their spans.
 BlockSpec common_block(const ModelConfig& config) {
   require(!config.blocks.empty(), "the model has no block");
   const BlockSpec& first = config.blocks.front();

@@ -21,8 +21,8 @@ void check_shape(const Manifest& manifest, const std::string& name,
                  const std::vector<std::int64_t>& wanted) {
   const auto found = manifest.tensors.find(name);
   require(found != manifest.tensors.end(), "the checkpoint has no tensor {}", name);
-  require(found->second.shape == wanted, "the checkpoint's {} is {}, this model's {}", name,
-          Shape(found->second.shape).to_string(), Shape(wanted).to_string());
+  require(found->second.shape == wanted, "{} has shape {} in the checkpoint, but {} in this model",
+          name, Shape(found->second.shape).to_string(), Shape(wanted).to_string());
 }
 
 // Reads tensors of a checkpoint into memory of the host or, through a buffer there, of the stream's
@@ -54,16 +54,16 @@ void load(TensorLoader& checkpoint, const std::string& prefix, const Parameter& 
                   parameter.owned_rows(owned, tensor));
 }
 
-// Fills `table`, which is the table of positions from row `first` on, from the checkpoint's table.
-// If that is shorter, its rows repeat from the start.
+// Fills `table` (the rows of the position table from row `first` on) from the checkpoint's position
+// table. If the checkpoint has fewer positions, its rows repeat from the start.
 void load_positions(TensorLoader& checkpoint, std::int64_t first, Tensor table) {
   const auto found = checkpoint.manifest().tensors.find(position_table);
   require(found != checkpoint.manifest().tensors.end(), "the checkpoint has no tensor {}",
           position_table);
   const std::vector<std::int64_t>& stored = found->second.shape;
   require(stored.size() == 2 && stored[0] > 0 && stored[1] == table.dim(1),
-          "the checkpoint's {} is {}, this model's {}", position_table, Shape(stored).to_string(),
-          table.shape().to_string());
+          "{} has shape {} in the checkpoint, but {} in this model", position_table,
+          Shape(stored).to_string(), table.shape().to_string());
   std::int64_t count = 0;
   for (std::int64_t row = 0; row < table.dim(0); row += count) {
     const std::int64_t from = (first + row) % stored[0];

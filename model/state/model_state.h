@@ -14,9 +14,9 @@
 
 namespace masformer {
 
-// What this rank saves: the rows that it owns of each primary tensor. Weights are saved under their
-// own name, AdamW's moments as optimizer.m.NAME and optimizer.v.NAME. The pieces are views of the
-// parameters.
+// The pieces that this rank saves: the rows that it owns of each primary tensor. Weights are saved
+// under their own names, AdamW's moments as optimizer.m.NAME and optimizer.v.NAME. The pieces are
+// views of the parameters.
 std::vector<TensorPiece> training_pieces(const ParameterSet& parameters);
 // The same for the summed gradients, under their weights' names.
 std::vector<TensorPiece> gradient_pieces(const ParameterSet& parameters);
@@ -33,8 +33,8 @@ class HostPieces {
   Arena memory_;
 };
 
-// Throws UsageError if the checkpoint does not hold the state of a training run, but gradients, for
-// example.
+// Throws UsageError unless the checkpoint holds the state of a training run; it could hold
+// gradients instead.
 void require_training(const CheckpointReader& checkpoint);
 
 // Loads the rows that this rank owns, of primary parameters and of copies.

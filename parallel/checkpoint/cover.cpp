@@ -16,7 +16,7 @@ std::int64_t end_of(const StoredPiece& piece, std::size_t dim) {
   return piece.slab.offset[dim] + piece.slab.shape[dim];
 }
 
-// The dimension in which the pieces have the most distinct beginnings.
+// The dimension in which the pieces begin at the most distinct offsets.
 std::size_t most_cut_dimension(const StoredTensor& tensor) {
   std::size_t best = 0;
   std::size_t most_begins = 0;

@@ -11,7 +11,7 @@
 
 namespace masformer::checkpoint {
 
-// The number of elements of a tensor of `shape`; nullopt where an extent is negative or the
+// The number of elements of a tensor of `shape`; nullopt if an extent is negative or the
 // tensor's bytes don't fit in 63 bits.
 std::optional<std::int64_t> checked_elements(const std::vector<std::int64_t>& shape);
 
@@ -21,12 +21,12 @@ bool lies_in(const Hyperslab& box, const std::vector<std::int64_t>& shape);
 // "[2:4, 0:8]"
 std::string to_string(const Hyperslab& box);
 
-// Returns "" where the pieces, none of which may be empty, hold each element exactly once, else
-// what is wrong. Requires checked_elements(tensor.shape).
+// Returns "" if the pieces hold each element exactly once, else what is wrong. Requires
+// checked_elements(tensor.shape), and that no piece is empty.
 //
-// The pieces are sorted along the dimension in which they have the most distinct beginnings, and
-// two of them are compared only where they overlap in that dimension. So k pieces take time in k
-// log k plus the number of such pairs, which is none where the tensor is cut in one dimension.
+// The pieces are sorted along the dimension in which they begin at the most distinct offsets, and
+// two of them are compared only if they overlap in that dimension. So the time for k pieces grows
+// with k log k plus the number of such pairs, which is 0 if the tensor is cut in one dimension.
 std::string cover_complaint(const StoredTensor& tensor);
 
 }  // namespace masformer::checkpoint

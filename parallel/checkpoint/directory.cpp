@@ -31,7 +31,7 @@ std::string step_name(std::int64_t step) {
   return fmt::format("{}{:08}", step_prefix, step);
 }
 
-// The step in a folder's name; none unless step_name() writes it exactly so.
+// Parses the step from a folder's name. Returns nothing if the name is not exactly step_name(step).
 std::optional<std::int64_t> step_of(const std::string& name) {
   if (!name.starts_with(step_prefix)) return std::nullopt;
   std::int64_t step = 0;
@@ -41,7 +41,7 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return step;
 }
 
-// None where the folder does not exist.
+// The entries of a folder; empty if it does not exist.
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> entries;
@@ -56,7 +56,7 @@ void remove_folder(const fs::path& folder) {
   if (error) io::fail_for_errno("remove", folder, error.value());
 }
 
-// The name goes first, durably: no step-* folder is ever incomplete.
+// Renames the folder first, durably, so that no step-* folder is ever incomplete.
 void remove_checkpoint(const fs::path& directory) {
   const fs::path going =
       directory.parent_path() / (std::string(removing_prefix) + directory.filename().string());
@@ -66,8 +66,9 @@ void remove_checkpoint(const fs::path& directory) {
   remove_folder(going);
 }
 
-// What is damaged in a checkpoint; "" where it is good. Throws AgreedError where a file can't be
-// read for another reason: the checkpoint may be good, and an older one would repeat steps.
+// Returns what is damaged in a checkpoint; "" if it is good. Throws AgreedError if a file can't be
+// read for another reason, because the checkpoint may be good, and resuming from an older one would
+// repeat steps.
 std::string damage_of(Communicator& world, const fs::path& directory) {
   try {
     std::string damage;
@@ -93,7 +94,7 @@ std::string damage_of(Communicator& world, const fs::path& directory) {
   }
 }
 
-// The steps that rank 0 finds, newest first, on all ranks.
+// Returns on all ranks the steps that rank 0 finds, newest first.
 std::vector<std::int64_t> agreed_steps(Communicator& world, const fs::path& run_dir) {
   std::vector<std::int64_t> steps;
   on_first_rank(world, [&] {

@@ -25,7 +25,7 @@ struct FoundCheckpoint {
 };
 
 // The newest checkpoint that is complete and undamaged; none if there is no checkpoint. Throws
-// AgreedError where all are damaged, and where a file can't be read for a reason that is not damage
+// AgreedError if all are damaged, and where a file can't be read for a reason that is not damage
 // (its rights, a failing disk): skipping a good checkpoint would silently repeat steps. Collective
 // over `world`.
 std::optional<FoundCheckpoint> find_newest(Communicator& world,
@@ -36,8 +36,8 @@ std::optional<FoundCheckpoint> find_newest(Communicator& world,
 std::vector<std::string> remove_leftovers(const std::filesystem::path& folder);
 
 // Removes leftovers and all but the newest `keep` checkpoints (0 keeps all). Called by one rank,
-// which holds the run's lock, while none saves: before a save, to make room that a killed run did
-// not get to make, and after it. A crash at any moment leaves no damaged step-* directory.
+// which holds the run's lock, while none saves: after a save, and before it, because a killed run
+// may have left more. A crash at any moment leaves no damaged step-* directory.
 void prune_checkpoints(const std::filesystem::path& run_dir, std::int64_t keep);
 
 }  // namespace masformer

@@ -28,14 +28,14 @@ std::int64_t bytes_in(const fs::path& folder) {
   return bytes;
 }
 
-// What a folder of this name is good for; empty where it is not one of checkpoints.
+// Says what a folder of this name is used for; empty if it is not a folder of a checkpoint.
 std::string purpose_of(const std::string& name) {
   if (is_leftover(name)) return "left by an interrupted save or removal; delete it";
   if (name.starts_with("set-aside-")) return "set aside; no run reads it";
   return name.starts_with("step-") ? "a checkpoint" : "";
 }
 
-// By name.
+// One line per folder, sorted by name.
 std::map<std::string, std::string> lines_about(const fs::path& folder) {
   std::map<std::string, std::string> lines;
   std::error_code error;

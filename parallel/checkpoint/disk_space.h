@@ -1,4 +1,4 @@
-// What a person needs to know when a save finds the disk full.
+// The explanation for the user if a save finds the disk full.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace masformer::checkpoint {
 
-// Says how much a checkpoint of `needed` bytes takes, how much is free on the disk of `folder`, and
-// which checkpoints and leftovers `folder` holds, with their sizes, on a line each. Leaves out what
+// Says how large a checkpoint of `needed` bytes is, how much is free on the disk of `folder`, and
+// which checkpoints and leftovers `folder` holds, with their sizes, one per line. Leaves out what
 // it can't read.
 std::string describe_disk_space(const std::filesystem::path& folder, std::int64_t needed);
 

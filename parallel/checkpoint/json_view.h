@@ -1,4 +1,4 @@
-// A JSON value with its place in the text, which error messages name.
+// A JSON value with its place in the text, for error messages.
 #pragma once
 
 #include <cstdint>

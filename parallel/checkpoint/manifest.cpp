@@ -21,12 +21,12 @@ using namespace checkpoint;
 
 namespace {
 
-// What is damaged in one file; "" where nothing is. Throws SystemError where it can't be read.
+// What is damaged in one file; "" if nothing is. Throws SystemError if it can't be read.
 std::string damage_of(const std::filesystem::path& path, const StoredFile& stored) {
   try {
     const io::File file(path, O_RDONLY);
     if (const std::int64_t bytes = file.bytes(); bytes != stored.bytes) {
-      return fmt::format("{} bytes, {} were written", bytes, stored.bytes);
+      return fmt::format("{} bytes instead of {}", bytes, stored.bytes);
     }
     return io::digest_of(file) == stored.digest ? "" : "digest differs";
   } catch (const io::SystemError& error) {
@@ -35,7 +35,7 @@ std::string damage_of(const std::filesystem::path& path, const StoredFile& store
   }
 }
 
-// The text of a manifest. Throws UsageError where there is none.
+// The text of a manifest. Throws UsageError if there is none.
 std::string read_manifest_text(const std::filesystem::path& directory) {
   try {
     return io::read_text(directory / manifest_name);
@@ -44,8 +44,10 @@ std::string read_manifest_text(const std::filesystem::path& directory) {
   }
   std::error_code ignored;
   const bool run = std::filesystem::is_directory(directory / "checkpoints", ignored);
-  refuse("{}: there is no checkpoint: {} is missing{}", directory.string(), manifest_name,
-         run ? ": name one of those in its folder checkpoints" : "");
+  refuse("{} is not a checkpoint: it has no {}{}", directory.string(), manifest_name,
+         run ? fmt::format("; it is a run folder: use one of {}/checkpoints/step-*",
+                           directory.string())
+             : "");
 }
 
 }  // namespace

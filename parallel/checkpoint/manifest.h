@@ -39,14 +39,14 @@ struct Manifest {
   std::map<std::string, StoredFile> files;
 };
 
-// Throws UsageError where there is no manifest, SystemError where it can't be read, and Error that
+// Throws UsageError if there is no manifest, SystemError where it can't be read, and Error that
 // names the file where it is damaged, not a manifest, or inconsistent: a piece outside its tensor,
 // an element stored twice or not at all, a file that is not listed.
 Manifest read_manifest(const std::filesystem::path& directory);
 
 // The names of the files that are missing or whose size or digest differs from the manifest, each
 // with what is wrong: "shard-00001.h5: digest differs". Each rank of `world` checks some of the
-// files; all get the whole list. Throws AgreedError where a file can't be read for another reason.
+// files; all get the whole list. Throws AgreedError if a file can't be read for another reason.
 std::vector<std::string> damaged_files(Communicator& world, const std::filesystem::path& directory,
                                        const Manifest& manifest);
 

@@ -48,7 +48,7 @@ json to_json(const StoredFile& file) {
   return {{"bytes", file.bytes}, {"xxh3_128", file.digest}};
 }
 
-// An object with each member on a line of its own, so that people can read it.
+// Prints an object with one member per line, for human readers.
 template <class Value>
 std::string to_lines(const std::map<std::string, Value>& members) {
   std::string text = "{";
@@ -109,9 +109,9 @@ void check_files_listed(const Manifest& manifest) {
   }
 }
 
-// Copying and printing values takes stack in proportion to how deep they are nested. This is a pass
-// of its own because nlohmann's parser, where it is given a callback, searches all members of an
-// object at the end of each of them: that takes quadratic time.
+// Refuses deep nesting, because copying and printing values uses stack in proportion to it. This is
+// a pass of its own because nlohmann's parser with a callback takes quadratic time: it searches all
+// members of an object at the end of each member.
 void check_depth(std::string_view text) {
   constexpr int max_depth = 100;  // objects and arrays around a value
   int depth = 0;

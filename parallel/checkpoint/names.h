@@ -10,13 +10,13 @@ namespace masformer::checkpoint {
 
 inline constexpr std::string_view manifest_name = "manifest.json";
 
-// Folders beside step-*, named by one of these prefixes and the name of the checkpoint.
+// Other folders next to step-*: their names are one of these prefixes and the checkpoint's name.
 inline constexpr std::string_view writing_prefix = ".writing-";    // not yet committed
 inline constexpr std::string_view replaced_prefix = ".replaced-";  // replaced by a new one
 inline constexpr std::string_view removing_prefix = ".removing-";  // partly removed
 
-// Whether a folder has such a name. Outside of a save or a removal it is a leftover of one that was
-// interrupted, and nobody needs what it holds.
+// Whether a folder has such a name. If no save or removal is running, it is a leftover of an
+// interrupted one and can be deleted.
 inline bool is_leftover(std::string_view name) {
   return name.starts_with(writing_prefix) || name.starts_with(replaced_prefix) ||
          name.starts_with(removing_prefix);

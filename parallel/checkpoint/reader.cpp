@@ -20,7 +20,8 @@ using namespace io;
 
 namespace {
 
-// A quarter of the process's limit, usually 256 files: MPI and the token store need some, too.
+// A quarter of the process's limit, which usually makes 256 files; MPI and the token store need
+// some, too.
 std::size_t max_open_files() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -46,12 +47,13 @@ Hdf5Dataset open_dataset(const Hdf5File& file, const StoredPiece& piece) {
                     H5Sget_simple_extent_ndims(space.id()) == static_cast<int>(extents.size()) &&
                     H5Sget_simple_extent_dims(space.id(), extents.data(), nullptr) >= 0 &&
                     extents == dataset_extents(piece.slab.shape);
-  require(same, "{}: {} is not fp32 of [{}], as the manifest says", piece.file, piece.dataset,
-          fmt::join(piece.slab.shape, ", "));
+  require(same, "{}: {} is not fp32 of shape [{}], but the manifest says so", piece.file,
+          piece.dataset, fmt::join(piece.slab.shape, ", "));
   return dataset;
 }
 
-// Selects `part` of the tensor in a space, of memory or of a file, that holds `box` of the tensor.
+// Returns a data space (of memory or of a file) that holds `box` of the tensor, with `part` of the
+// tensor selected in it.
 Hdf5Space select(const Hyperslab& box, const Hyperslab& part) {
   const std::vector<hsize_t> extents = dataset_extents(box.shape);
   const std::vector<hsize_t> count = dataset_extents(part.shape);

@@ -25,7 +25,7 @@ class CheckpointReader {
 
   const std::filesystem::path& directory() const { return directory_; }
   const Manifest& manifest() const { return manifest_; }
-  // Fills `data` (contiguous fp32 on the CPU, of slab.shape). Throws Error where the checkpoint has
+  // Fills `data` (contiguous fp32 on the CPU, of slab.shape). Throws Error if the checkpoint has
   // no such tensor or the slab is not inside of it.
   void read(const std::string& name, const Hyperslab& slab, Tensor data);
 

@@ -14,7 +14,7 @@ using namespace io;
 
 namespace {
 
-// " (needs 12.3 MiB more)": what remains to be written less what is free; "" where unknown.
+// " (needs 12.3 MiB more)": the bytes still to write minus the free space; "" if unknown.
 std::string shortage(const File& file, std::int64_t wanted) {
   struct statvfs volume {};
   if (fstatvfs(file.descriptor(), &volume) != 0) return "";
@@ -24,8 +24,8 @@ std::string shortage(const File& file, std::int64_t wanted) {
   return fmt::format(" (needs {:.1f} MiB more)", static_cast<double>(missing) / (1 << 20));
 }
 
-// Contiguous; space is allocated when it is written, and not filled before. Without times, so that
-// the same pieces give the same bytes.
+// Data sets are contiguous. Space is allocated on write and not filled before. No time stamps, so
+// that the same pieces give the same bytes.
 Hdf5Properties dataset_creation() {
   Hdf5Properties creation(H5Pcreate(H5P_DATASET_CREATE));
   const bool made = creation && H5Pset_layout(creation.id(), H5D_CONTIGUOUS) >= 0 &&
@@ -36,7 +36,7 @@ Hdf5Properties dataset_creation() {
 
 bool write_attribute(const Hdf5Dataset& dataset, const char* name,
                      const std::vector<std::int64_t>& values) {
-  // The attributes of a tensor of no dimensions have one entry, as its data set has.
+  // A tensor of no dimensions has attributes of one entry, like its data set.
   const std::vector<std::int64_t> stored = values.empty() ? std::vector<std::int64_t>{1} : values;
   const hsize_t count = stored.size();
   const Hdf5Space space(H5Screate_simple(1, &count, nullptr));
@@ -81,14 +81,14 @@ void ShardWriter::write(const std::string& dataset, const std::vector<std::int64
 
 StoredFile ShardWriter::finish() {
   check(hdf5_.close(), "close");
-  // The disk writes while the digest is computed from the system's cache.
+  // Start writing to the disk now, while the digest is computed from the system's cache.
   file_.start_sync();
   StoredFile stored{file_.bytes(), digest_of(file_)};
   file_.sync();
   return stored;
 }
 
-// The system's error comes first, since HDF5's follows from it.
+// Report the system's error first, because HDF5's is only its consequence.
 void ShardWriter::check(bool holds, const std::string& what) const {
   if (sink_.error != 0) {
     const bool full = sink_.error == ENOSPC || sink_.error == EDQUOT;

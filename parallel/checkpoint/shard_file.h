@@ -37,7 +37,7 @@ class ShardWriter {
   io::File file_;
   std::int64_t bytes_;
   ShardSink sink_;
-  io::Hdf5File hdf5_;  // uses sink_, so it is declared after it and closed first
+  io::Hdf5File hdf5_;  // uses sink_, so it is declared after it and destroyed first
 };
 
 // The extents of a piece's data set. A tensor of no dimensions is stored as one of [1].

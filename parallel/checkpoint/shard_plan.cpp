@@ -28,18 +28,19 @@ void check_piece(const TensorPiece& piece) {
           to_string(piece.slab), fmt::join(piece.global_shape, ", "));
   if (piece.slab.elements() == 0) return;
   require(piece.data.dtype() == DType::f32 && piece.data.device() == Device::cpu,
-          "{}: checkpoints take fp32 from the CPU, not {} from {}", piece.name,
+          "{}: the data is {} on {}, but a checkpoint stores fp32 from the CPU", piece.name,
           name_of(piece.data.dtype()), name_of(piece.data.device()));
-  require(piece.data && piece.data.contiguous() && piece.data.shape() == Shape(piece.slab.shape),
-          "{}: the data is {}, not a contiguous [{}]", piece.name, piece.data.shape().to_string(),
-          fmt::join(piece.slab.shape, ", "));
+  require(piece.data && piece.data.shape() == Shape(piece.slab.shape),
+          "{}: the data has shape {}, but the piece has shape [{}]", piece.name,
+          piece.data.shape().to_string(), fmt::join(piece.slab.shape, ", "));
+  require(piece.data.contiguous(), "{}: the data has gaps, but must be contiguous", piece.name);
 }
 
-// The entry of a tensor, on whose shape all pieces must agree.
+// Returns the entry of a tensor. Throws Error unless all pieces give the same global shape.
 StoredTensor& entry(Tensors& tensors, const std::string& name,
                     const std::vector<std::int64_t>& shape) {
   StoredTensor& known = tensors.try_emplace(name, StoredTensor{shape, {}}).first->second;
-  require(known.shape == shape, "{} is [{}] in one piece and [{}] in another", name,
+  require(known.shape == shape, "pieces of {} give different global shapes: [{}] and [{}]", name,
           fmt::join(known.shape, ", "), fmt::join(shape, ", "));
   return known;
 }
@@ -47,7 +48,7 @@ StoredTensor& entry(Tensors& tensors, const std::string& name,
 // Gives each piece of a shard a data set of its own.
 class DatasetNames {
  public:
-  // The tensor's own name, or one with a suffix where that is taken.
+  // Returns the tensor's name, with a suffix if that name is taken.
   std::string next(const std::string& tensor) {
     int& copy = copies_.try_emplace(tensor, 1).first->second;
     std::string name = "/" + tensor;

@@ -20,11 +20,11 @@ struct ShardPlan {
   std::int64_t bytes = 0;                       // of the pieces' data
 };
 
-// Throws Error where a piece does not meet the requirements of writer.h.
+// Throws Error if a piece does not meet the requirements of writer.h.
 ShardPlan plan_shard(const std::string& file, const std::vector<TensorPiece>& pieces);
 
 // The manifest of all ranks' plans, each as text (manifest_text.h), without files. Throws Error
-// where an element would be stored twice or not at all.
+// if an element would be stored twice or not at all.
 Manifest merge_plans(const nlohmann::json& attributes, const std::vector<std::string>& plans);
 
 }  // namespace masformer::checkpoint

@@ -50,8 +50,8 @@ void start(const Places& places) {
   io::create_folder(places.working);
 }
 
-// Returns the file's size and digest for the manifest; null where this rank stores nothing, and
-// makes no file.
+// Writes this rank's shard. Returns its size and digest for the manifest; null, and no file, if the
+// rank stores nothing.
 nlohmann::json write_shard(const fs::path& path, const ShardPlan& plan,
                            const std::vector<TensorPiece>& pieces) {
   if (plan.bytes == 0) return nullptr;
@@ -122,7 +122,7 @@ class Save {
     if (world_.rank() == 0) fs::remove_all(places_.working, ignored);
   }
 
-  // What the disk holds, where it was full on any rank; else "". Collective.
+  // If the disk was full on any rank, says what it holds; else "". Collective.
   std::string explain_full_disk() {
     const auto full = world_.all_gather(disk_full_ ? "full" : "");
     if (std::ranges::all_of(full, &std::string::empty)) return "";
@@ -149,7 +149,7 @@ class Save {
       if (world_.rank() == 0) work();
     });
   }
-  // Of all tensors; known on rank 0.
+  // The bytes of all tensors. Call it on rank 0.
   std::int64_t bytes() const {
     std::int64_t elements = 0;
     for (const auto& [name, tensor] : manifest_.tensors) elements += tensor.elements();
@@ -172,7 +172,7 @@ void write_checkpoint(Communicator& world, const std::filesystem::path& director
   try {
     save.write(pieces);
   } catch (const AgreedError& error) {
-    // All ranks are here, and none writes any more.
+    // All ranks have failed together, so none writes any more.
     save.clean_up();
     throw AgreedError(error.what() + save.explain_full_disk());
   }

@@ -30,8 +30,8 @@ struct TensorPiece {
 // Each element of each tensor must come from exactly one rank; this is checked before anything is
 // written. `attributes` (an object; rank 0's is used) is kept in the manifest for the caller.
 //
-// Collective over `world`. Where any rank fails (a full disk, a read-only folder), all ranks throw
-// the same AgreedError, and what was written is removed. The message about a full disk lists the
+// Collective over `world`. If any rank fails (a full disk, a read-only folder), all ranks throw the
+// same AgreedError, and what was written is removed. The message about a full disk lists the
 // checkpoints and leftovers in the folder with their sizes.
 void write_checkpoint(Communicator& world, const std::filesystem::path& directory,
                       const nlohmann::json& attributes, const std::vector<TensorPiece>& pieces);

@@ -1,4 +1,4 @@
-// Work that each rank does alone, and that either succeeds on all ranks or fails on all.
+// Runs work that each rank does alone so that it succeeds on all ranks or fails on all.
 #pragma once
 
 #include <exception>

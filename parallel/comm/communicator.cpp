@@ -22,7 +22,8 @@ std::string name_ranks(const std::vector<int>& ranks) {
   return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(runs, ", "));
 }
 
-// Each distinct complaint once, with its ranks, in the order of the first of them.
+// Lists each distinct complaint once, with the ranks that made it, in the order of their lowest
+// rank.
 std::string join_complaints(const std::vector<std::string>& complaints) {
   std::vector<std::string> lines;
   for (auto first = complaints.begin(); first != complaints.end(); ++first) {

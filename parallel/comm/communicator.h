@@ -1,11 +1,11 @@
 // A group of ranks that exchange tensors. All ranks of the group start the same operations in the
 // same order, each from one thread. An operation returns a Request; the contents of its tensors are
-// unspecified until that is waited for. Tensors are contiguous; the dtypes are fp32, fp64, int32
-// and bf16, which is summed in fp32 and has no maximum.
+// unspecified until the request is waited for. Tensors are contiguous; the dtypes are fp32, fp64,
+// int32 and bf16. bf16 is summed in fp32, and has no other reduction.
 //
-// An operation on a device tensor runs behind the work issued to the rank's compute Stream so far,
-// and waiting for its request orders that stream (request.h). Transports that promise less about
-// sums than MPI document it.
+// An operation on a device tensor runs after the work issued so far to the rank's compute Stream,
+// and waiting for its request orders that stream (request.h). A transport whose sums do not keep
+// the promises below documents it.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ enum class Reduction { sum, max };
 // What a group can do with tensors on the rank's device; with host tensors it can do everything.
 struct GroupTraits {
   bool collectives = true;
-  bool messages = true;  // between the ranks that it was linked for
+  bool messages = true;  // between linked ranks (link.h)
   // Whether operations make progress only while this rank waits for one or calls Request::done().
   bool needs_polling = false;
 };
@@ -39,10 +39,10 @@ class Communicator {
   // the tensor's size and the element's index.
   virtual Request all_reduce(Tensor x, Reduction reduction) = 0;
   // Rank r owns the rows (first dimension) shard_range(rows, size, r). Afterwards this rank's rows
-  // hold the sum over all ranks, added in the order of ranks; the other rows are unspecified. Takes
-  // reduce_scatter_memory(size) bytes, once per group.
+  // hold the sum over all ranks, added in the order of ranks; the other rows are unspecified.
+  // Allocates reduce_scatter_memory(size) bytes once per group.
   virtual Request reduce_scatter(Tensor x) = 0;
-  // Afterwards each row of `x` on every rank is that of its owner (as in reduce_scatter).
+  // Copies each row of `x` from its owner (as in reduce_scatter) to all ranks.
   virtual Request all_gather(Tensor x) = 0;
   virtual Request broadcast(Tensor x, int root) = 0;
   // Point to point. Messages between two ranks arrive in the order in which they were sent.
@@ -62,17 +62,16 @@ class Communicator {
   // - all-reduce: 2 (size - 1) / size of the tensor, rounded down, as a ring moves it; in bf16, the
   //   sum of the reduce-scatter and the all-gather that it consists of.
   virtual SentBytes sent_bytes() const = 0;
-  // Bytes of host memory that this rank holds for the group's work: none at first, and
-  // reduce_scatter_memory(size) from the first reduce-scatter or sum in bf16 on; staging adds to it
-  // (staged/communicator.h). Without MPI's own and NCCL's, which is on the device.
+  // Bytes of host memory that this rank has allocated for the group's operations: 0 at first, and
+  // reduce_scatter_memory(size) after the first reduce-scatter or bf16 sum; staging adds to it
+  // (staged/communicator.h). Does not include the memory of MPI and of NCCL itself.
   virtual std::int64_t working_memory() const = 0;
 };
 
-// The working memory that the reduce-scatters of a group of `ranks` take, in bytes; for memory
-// plans.
+// The working memory of the reduce-scatters of a group of `ranks`, in bytes; for memory plans.
 std::int64_t reduce_scatter_memory(int ranks);
 
-// Returns the sum of one number over all ranks. Waits for them.
+// Returns the sum of one number over all ranks. Waits for all of them.
 double sum_over(Communicator& group, double value);
 
 // Collective. `complaint` says what is wrong on this rank, "" if nothing is. If any rank complains,

@@ -1,5 +1,5 @@
-// The base of communicators that move tensors on devices. The communicator that they decorate moves
-// host tensors and the control plane; a subclass moves tensors on the stream's device.
+// The base class of communicators that move device tensors. A subclass moves tensors on the
+// stream's device; the inner communicator moves host tensors and the control plane.
 #pragma once
 
 #include <memory>

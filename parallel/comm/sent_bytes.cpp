@@ -6,7 +6,7 @@
 namespace masformer {
 namespace {
 
-// The size of the rank's rows.
+// The size of the rows that the rank owns.
 std::int64_t own_bytes(const Tensor& x, int rank, int ranks) {
   const ShardRange own = shard_range(x.dim(0), ranks, rank);
   return x.slice(0, own.begin, own.count).bytes();

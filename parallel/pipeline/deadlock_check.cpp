@@ -19,8 +19,8 @@ bool is_forward(const Action& action) {
 
 // What one part sends to another.
 struct Message {
-  bool output;  // else a gradient
-  int part;     // that receives it
+  bool output;  // false: a gradient
+  int part;     // the part that receives it
   int micro_batch;
 
   bool operator==(const Message&) const = default;
@@ -58,7 +58,7 @@ class DeadlockCheck {
   }
 
  private:
-  using Link = std::optional<Message>;  // the message that its receiver has not taken yet
+  using Link = std::optional<Message>;  // the message that its receiver has not received yet
 
   Link& link(int from, int to) {
     const int index = from * schedule_.stages() + to;
@@ -78,7 +78,7 @@ class DeadlockCheck {
   bool finished(int stage) { return done(stage) == actions(stage).size(); }
   const Action& next(int stage) { return actions(stage)[done(stage)]; }
 
-  // The stage that must take a message before `stage` may ask for the input of its next action.
+  // The stage that must receive a message before `stage` may ask for the input of its next action.
   std::optional<int> blocks_asking(int stage) {
     const Action& action = next(stage);
     for (int to = 0; to < schedule_.stages(); ++to) {
@@ -100,14 +100,15 @@ class DeadlockCheck {
     return std::nullopt;
   }
 
-  // The stage that must take a message before `stage` may start its next action.
+  // The stage that must receive a message before `stage` may start its next action.
   std::optional<int> blocks_sending(int stage) {
     const std::optional<int> to = sends_to(schedule_, stage, next(stage));
     if (to && link(stage, *to)) return to;
     return std::nullopt;
   }
 
-  // Takes the input of the next action. Returns false if that is not possible yet or already done.
+  // Receives the input of the next action. Returns false if that is not possible yet or already
+  // done.
   bool ask(int stage) {
     if (finished(stage) || has_input(stage)) return false;
     if (blocks_asking(stage) || awaited_sender(stage)) return false;
@@ -140,20 +141,20 @@ class DeadlockCheck {
   void take(int from, int stage, const Message& wanted) {
     Link& waiting = link(from, stage);
     require(*waiting == wanted,
-            "for the {}, stage {} asks stage {} for the {}, but gets the {}: the two stages have "
-            "different orders",
-            to_string(next(stage)), stage, from, describe(wanted), describe(*waiting));
+            "stage {} needs the {} from stage {} for its {}, but the next message on that link is "
+            "the {}: sends and receives are in different orders",
+            stage, describe(wanted), from, to_string(next(stage)), describe(*waiting));
     waiting.reset();
   }
 
   std::string why_stuck(int stage) {
     const std::string action = to_string(next(stage));
     if (const auto to = has_input(stage) ? blocks_sending(stage) : blocks_asking(stage)) {
-      return fmt::format("stage {} waits before the {} for stage {} to take the {}", stage, action,
-                         *to, describe(*link(stage, *to)));
+      return fmt::format("before the {}, stage {} waits for stage {} to receive the {}", action,
+                         stage, *to, describe(*link(stage, *to)));
     }
     const auto from = awaited_sender(stage);
-    return fmt::format("stage {} waits before the {} for its input from stage {}", stage, action,
+    return fmt::format("before the {}, stage {} waits for its input from stage {}", action, stage,
                        from.value_or(stage));
   }
 

@@ -1,7 +1,7 @@
-// What one stage does to run its part of a schedule: what it computes, sends, receives and hands
-// over to itself, and when it waits for its own sends. The executor runs this list. The memory plan
-// counts on the same list how many messages are in flight at once, because staged transports need
-// memory for them.
+// Lists what one stage does to run its part of a schedule: what it computes, sends, receives and
+// hands over to itself, and when it waits for its own sends. The executor runs this list. The
+// memory plan counts in the same list how many messages are in flight at once, because staged
+// transports need memory for them.
 #pragma once
 
 #include <vector>

@@ -63,9 +63,9 @@ class Execution {
     }
   }
 
-  // This copies, although both parts are on this device. Sharing one buffer would save one pass
-  // over [tokens, hidden], but the lifetime of a buffer would then depend on where its neighbours
-  // are.
+  // Copies, although both parts are on this device. Sharing one buffer would save one pass over
+  // [tokens, hidden], but the lifetime of a buffer would then depend on the stages of the
+  // neighbouring parts.
   void hand_over(const Action& action) {
     const Action next = *hands_over_to(schedule_, pipe_.rank(), action);
     if (action.kind == ActionKind::forward) {

@@ -16,7 +16,7 @@ class PipelineStage {
  public:
   virtual ~PipelineStage() = default;
 
-  // The operands and results of an action that the executor receives and sends.
+  // The operands that the executor receives for an action, and the results that it sends.
   //
   // The stage leaves a gradient unchanged until the next backward of the same chunk, and an output
   // until its own backward or, in evaluation, the end of its action. If the part that an operand
@@ -39,7 +39,7 @@ class StepTiming {
   void wait(Request& request);
   void end() { end_ = DeviceEvent(*stream_); }
 
-  // These wait until the stream has passed the end. The idle share is waiting / total.
+  // These wait until the stream has passed the end. waiting / total is the idle share.
   double total_seconds() const { return end_.seconds_since(begin_); }
   double waiting_seconds() const;
 

@@ -1,5 +1,5 @@
-// Which blocks of the model are in each of its parts (placement.h); with one part per stage, on
-// each stage.
+// Which blocks are in each part of the model (placement.h). With one part per stage, these are the
+// blocks of each stage.
 #pragma once
 
 #include <string>

@@ -20,16 +20,19 @@ Placement::Placement(std::vector<std::vector<int>> parts) : parts_(std::move(par
     for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
       const int part = held[chunk];
       const bool is_new = part >= 0 && part < this->parts() && place(part) == nowhere;
-      require(is_new, "part {} of {} is on stage {}: each part must be on exactly one stage", part,
-              this->parts(), stage);
+      require(is_new,
+              "part {} (of {}) is listed on stage {}, but it does not exist or was listed before: "
+              "each part must be listed once",
+              part, this->parts(), stage);
       places_[static_cast<std::size_t>(part)] = {stage, static_cast<int>(chunk)};
     }
   }
   const int last = places_.back().stage;
-  require(places_.front().stage == 0 && (last == 0 || last == stages() - 1),
-          "the first part is on stage {} and the last part on stage {} of {}: they must be on the "
-          "first stage, and on the first or last",
-          places_.front().stage, last, stages());
+  require(places_.front().stage == 0, "the first part is on stage {}, but must be on stage 0",
+          places_.front().stage);
+  require(last == 0 || last == stages() - 1,
+          "the last part is on stage {}, but must be on stage 0 or on the last stage, {}", last,
+          stages() - 1);
 }
 
 Placement Placement::round_robin(int stages, int chunks) {

@@ -22,7 +22,8 @@ int direction(ActionKind kind) {
   fail("unknown action {}", static_cast<int>(kind));
 }
 
-// The place of the part `distance` after the action's own; none for 0 and past the model's ends.
+// The place of the part `distance` parts after the action's own; nothing for 0 and past the model's
+// ends.
 std::optional<Placement::Place> neighbour(const Schedule& schedule, int stage, const Action& action,
                                           int distance) {
   const int part = schedule.placement.part(stage, action.chunk) + distance;

@@ -1,6 +1,6 @@
-// What each pipeline stage does, and in which order: for each stage, a list of actions on
-// micro-batches. A schedule is plain data. A pure function makes it (schedules/schedules.h),
-// validate() checks it, and the executor runs it as it is.
+// A schedule says what each pipeline stage does, and in which order: for each stage, a list of
+// actions on micro-batches. A schedule is plain data. A pure function makes it
+// (schedules/schedules.h), validate() checks it, and the executor runs it as it is.
 //
 // Part p of the model takes its input from part p - 1 and hands its output to part p + 1. Where
 // both parts are on one stage, the stage hands the tensor over itself and nothing is sent.
@@ -16,8 +16,8 @@
 
 namespace masformer {
 
-// backward_input computes the gradient of the part's input, for which the previous part waits,
-// backward_weight the gradients of the part's weights, and backward both, layer by layer.
+// backward_input computes the gradient of the part's input, for which the previous part waits;
+// backward_weight the gradients of the part's weights; backward both, layer by layer.
 #define MASFORMER_ACTION_KINDS(VALUE)     \
   VALUE(forward, "forward")               \
   VALUE(backward, "backward")             \
@@ -57,9 +57,9 @@ void validate(const Schedule& schedule);
 bool is_evaluation(const std::vector<Action>& actions);
 bool is_evaluation(const Schedule& schedule);
 
-// The stage whose message an action waits for before it starts, and the stage that gets a message
-// when it ends. None at the ends of the model, for backward_weight, and if the other part is on the
-// same stage.
+// receives_from: the stage whose message an action waits for before it starts. sends_to: the stage
+// that gets a message when it ends. Nothing at the ends of the model, for backward_weight, and if
+// the other part is on the same stage.
 std::optional<int> receives_from(const Schedule& schedule, int stage, const Action& action);
 std::optional<int> sends_to(const Schedule& schedule, int stage, const Action& action);
 // The action of the same stage that takes an action's result, and the one that its input comes
@@ -67,7 +67,7 @@ std::optional<int> sends_to(const Schedule& schedule, int stage, const Action& a
 std::optional<Action> hands_over_to(const Schedule& schedule, int stage, const Action& action);
 std::optional<Action> takes_over_from(const Schedule& schedule, int stage, const Action& action);
 
-// Which stages send to which, in either direction: what the pipe axis must be linked for.
+// The links that the pipe axis needs: which stages send to which, in either direction.
 std::vector<Link> links_of(const Placement& placement);
 
 std::string to_string(const Action& action);  // "forward of micro-batch 3 on chunk 1"

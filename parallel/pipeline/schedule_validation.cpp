@@ -11,13 +11,13 @@ void check_bounds(const Schedule& schedule) {
   require(schedule.micro_batches >= 1, "a schedule has {} micro-batches: it must have at least 1",
           schedule.micro_batches);
   require(std::ssize(schedule.actions) == schedule.stages(),
-          "a schedule of {} stages lists actions for {}", schedule.stages(),
+          "a schedule of {} stages has lists of actions for {}", schedule.stages(),
           schedule.actions.size());
   for (int stage = 0; stage < schedule.stages(); ++stage) {
     for (const Action& action : schedule.actions[static_cast<std::size_t>(stage)]) {
       const bool inside = action.micro_batch >= 0 && action.micro_batch < schedule.micro_batches &&
                           action.chunk >= 0 && action.chunk < schedule.chunks();
-      require(inside, "stage {} runs the {}, in a schedule of {} micro-batches and {} chunks",
+      require(inside, "stage {} runs the {}, but the schedule has {} micro-batches and {} chunks",
               stage, to_string(action), schedule.micro_batches, schedule.chunks());
     }
   }

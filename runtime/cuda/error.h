@@ -7,7 +7,7 @@
 
 namespace masformer::cuda {
 
-// Throws Error that names the call and CUDA's own words.
+// Throws Error with the name of the call and CUDA's message.
 inline void check(cudaError_t status, const char* what) {
   require(status == cudaSuccess, "{} failed: {} ({})", what, cudaGetErrorString(status),
           cudaGetErrorName(status));

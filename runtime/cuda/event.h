@@ -16,9 +16,9 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { cudaEventDestroy(handle_); }
 
-  // Sets the point: the end of the work that `stream` has been given so far.
+  // Records the end of the work that `stream` has been given so far.
   void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
-  // Work that `stream` is given from now on runs after the point.
+  // Makes work that is issued to `stream` from now on wait for the point.
   void stream_wait(cudaStream_t stream) const {
     check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent");
   }

@@ -10,7 +10,7 @@ namespace masformer::cuda {
 namespace {
 
 // Capped at Arena::alignment, which every tensor of an arena has. So the place of a tensor in its
-// arena does not change the choice of a kernel, and with it bits.
+// arena changes neither the choice of a kernel nor bits.
 std::int64_t alignment(const Tensor& tensor) {
   const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
   return std::min(Arena::alignment, static_cast<std::int64_t>(address & (~address + 1)));
@@ -88,14 +88,14 @@ GemmKey::GemmKey(const Gemm& p)
 
 GemmPlan::GemmPlan(cublasLtHandle_t library, const Gemm& product) {
   describe(product);
-  // cuBLASLt takes alignments from these two pointers, and does not read what they point to here.
+  // cuBLASLt only reads the alignment of these two pointers here, not the memory.
   void* const aligned =
       reinterpret_cast<void*>(epilogue_alignment);  // NOLINT(performance-no-int-to-ptr)
   point_at(product, aligned, aligned);
   choose(library, GemmKey(product));
 }
 
-// cuBLASLt's matrices are column-major, so that it gets the transpose of everything: c^T = b^T a^T.
+// cuBLASLt's matrices are column-major, so it is given the transpose of everything: c^T = b^T a^T.
 void GemmPlan::describe(const Gemm& product) {
   lay_out(product.b.matrix, first_);
   lay_out(product.a.matrix, second_);

@@ -10,14 +10,14 @@
 
 namespace masformer::cuda {
 
-// Throws Error with the name of the call and cuBLASLt's own words.
+// Throws Error with the name of the call and cuBLASLt's message.
 void check(cublasStatus_t status, const char* what);
 
 // Bytes: the alignment of a product's bias and `before`.
 constexpr std::int64_t epilogue_alignment = 16;
 
-// All that cuBLASLt's choice of a kernel depends on. Alignments of pointers are in bytes, up to
-// Arena::alignment.
+// Everything that determines cuBLASLt's choice of a kernel. Alignments of pointers are in bytes, up
+// to Arena::alignment.
 struct GemmKey {
   explicit GemmKey(const Gemm& product);
   auto operator<=>(const GemmKey&) const = default;

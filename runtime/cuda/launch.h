@@ -36,7 +36,8 @@ void launch(const Stream& stream, void (*kernel)(Parameters...), const Shape3& g
 
 constexpr int warp_size = 32;
 
-// Threads for `count` pieces of work: whole warps, at least one and at most `most` threads.
+// The number of threads for `count` pieces of work: whole warps, at least one warp and at most
+// `most` threads.
 constexpr int threads_for(std::int64_t count, int most = 256) {
   const std::int64_t wanted = std::max<std::int64_t>(1, ceil_div(count, warp_size)) * warp_size;
   return static_cast<int>(std::min<std::int64_t>(wanted, most));

@@ -1,6 +1,6 @@
-// Functions of contiguous tensors, element by element. One kernel template serves them all. Memory
-// is what limits them, so a thread moves 16 bytes of the narrowest type at once where all tensors
-// are aligned, and single elements otherwise.
+// Functions of contiguous tensors, element by element. One kernel template serves them all. They
+// are memory-bound, so a thread moves 16 bytes of the narrowest type at once if all tensors are
+// aligned, and single elements otherwise.
 #pragma once
 
 #include <algorithm>

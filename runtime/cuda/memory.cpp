@@ -24,8 +24,8 @@ std::string version(int number) {
 // How many devices are visible; at least one. Throws UsageError if there is none, Error if there
 // are devices that cannot be used.
 int count_devices() {
-  // CUDA reads it once, at its first call. Streams that share a hardware queue wait for each other,
-  // and a rank has more streams than the default of 8 queues.
+  // CUDA reads the variable once, at its first call. Streams that share a hardware queue wait for
+  // each other, and a rank has more streams than the default of 8 queues.
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   int devices = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
@@ -102,13 +102,12 @@ bool is_pinned(const void* memory) {
 
 }  // namespace
 
-// Waits for the stream if host memory is pageable: CUDA reads it at any time until the copy has
-// run.
+// Waits for the stream if host memory is pageable, because CUDA may read it until the copy has run.
 void copy_across(const Stream& stream, Tensor from, Tensor to) {
   if (from.elements() == 0) return;
   const bool to_host = to.device() == Device::cpu;
-  // A copy to pageable memory may wait for the stream inside CUDA, where nothing checks what is
-  // watched. So wait for the stream first.
+  // A copy to pageable memory may wait for the stream inside CUDA, where the watched objects are
+  // not checked. So wait for the stream first.
   if (to_host) stream.synchronize();
   check(cudaMemcpyAsync(to.raw(), from.raw(), static_cast<std::size_t>(from.bytes()),
                         cudaMemcpyDefault, cuda_stream_of(stream).handle()),

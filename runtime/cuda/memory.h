@@ -1,4 +1,4 @@
-// Memory and streams of a CUDA device: the Backend's, whose contracts are in runtime/backend.h.
+// The memory and stream functions of the CUDA backend. Their contracts are in runtime/backend.h.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ void release(void* memory) noexcept;
 void* allocate_pinned(std::int64_t bytes);
 void release_pinned(void* memory) noexcept;
 std::vector<std::string> visible_devices();
-// Ranks beyond the number of devices share them.
+// `index` may exceed the number of devices: ranks then share devices.
 std::unique_ptr<DeviceStream> make_device_stream(int index);
 // The part of copy() (runtime/ops/elementwise.h) between host and device. Pageable memory has been
 // read or written when the call returns, and so has pinned memory that was written.

@@ -1,4 +1,4 @@
-// NVRTC, with which cuDNN compiles kernels for the device that it finds.
+// NVRTC, which cuDNN uses to compile kernels for the present device.
 #pragma once
 
 namespace masformer::cuda {

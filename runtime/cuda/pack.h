@@ -47,7 +47,7 @@ template <class T>
 __device__ T rounded(float x) {
   return x;
 }
-// The device has an instruction for it; the arithmetic of bfloat16.h takes seven.
+// The device has an instruction for this; the arithmetic of bfloat16.h needs seven.
 template <>
 __device__ inline bfloat16 rounded(float x) {
   bfloat16 nearest;
@@ -60,8 +60,8 @@ template <class T, int count>
 constexpr int at_once = count < pack_size<T> ? count : pack_size<T>;
 }
 
-// The floats of `count` neighbours from `x`, which is aligned to that many elements or to 16 bytes;
-// and back, rounded once.
+// Loads `count` neighbouring elements from `x` as floats, and stores them, rounded once. `x` is
+// aligned to `count` elements or to 16 bytes.
 template <int count, class T>
 __device__ void load(const T* x, float (&values)[count]) {
   constexpr int step = detail::at_once<T, count>;
@@ -83,8 +83,8 @@ __device__ void store(const float (&values)[count], T* x) {
   }
 }
 
-// The same with what is `left` of a row, which may be fewer: the others read as `filler` and are
-// not written.
+// The same at the end of a row, where only `left` elements may remain: the others read as `filler`
+// and are not written.
 template <int count, class T>
 __device__ void load_part(const T* x, std::int64_t left, float (&values)[count],
                           float filler = 0.0f) {

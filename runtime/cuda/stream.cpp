@@ -90,7 +90,8 @@ std::int64_t CudaStream::available_memory() const {
   return static_cast<std::int64_t>(left);
 }
 
-// From the data sheets of A100 SXM (108 multiprocessors) and H100 SXM (132), per multiprocessor.
+// The rates per multiprocessor follow from the data sheets of A100 SXM (108 multiprocessors) and
+// H100 SXM (132).
 double CudaStream::peak_flops(DType dtype) const {
   constexpr double tera = 1e12;
   const bool hopper = properties_.major >= 9;

@@ -1,5 +1,5 @@
-// What the CUDA backend keeps for a Stream: a CUDA stream, and working memory that the stream's ops
-// use one after the other.
+// The CUDA backend's part of a Stream: a CUDA stream, and working memory that the stream's ops use
+// one after another.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,13 @@
 
 namespace masformer::cuda {
 
-// What a library keeps for a stream: a handle, a cache of plans.
+// The state of a library for one stream, such as a handle or a cache of plans.
 class LibraryState {
  public:
   virtual ~LibraryState() = default;
 };
 
-// As DeviceStream::bus_id().
+// The result of DeviceStream::bus_id().
 std::string bus_id(const cudaDeviceProp& properties);
 
 class CudaStream final : public DeviceStream {
@@ -57,7 +57,7 @@ class CudaStream final : public DeviceStream {
  private:
   class RecordedEvent;
 
-  // Returns when `done` returns true. Checks what is watched every few milliseconds.
+  // Returns when `done` returns true. Meanwhile checks the watched objects every few milliseconds.
   template <class Done>
   void wait_until(const Done& done) const;
 

@@ -1,5 +1,5 @@
-// Many tensors for one launch: a launch costs the same for many small tensors as for one, and a
-// model has hundreds of parameters.
+// Combines many tensors into one launch. A launch costs the same for many small tensors as for one,
+// and a model has hundreds of parameters.
 #pragma once
 
 #include <cstdint>

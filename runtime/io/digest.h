@@ -20,7 +20,7 @@ class Digest {
   Digest& operator=(const Digest&) = delete;
 
   void update(std::span<const std::byte> bytes);
-  std::string hex() const;  // of all bytes so far
+  std::string hex() const;  // the digest of all bytes so far
 
  private:
   struct State;

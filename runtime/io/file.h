@@ -23,7 +23,8 @@ class SystemError : public Error {
   int code_;
 };
 
-// An open file, or none. Every failure is an Error that names the file and the system's reason.
+// Owns an open file, or nothing. Every failure is an Error that names the file and the system's
+// reason.
 class File {
  public:
   File() = default;  // holds nothing

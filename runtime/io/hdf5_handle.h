@@ -44,11 +44,11 @@ using Hdf5Type = Hdf5Handle<H5Tclose>;
 using Hdf5Attribute = Hdf5Handle<H5Aclose>;
 using Hdf5Properties = Hdf5Handle<H5Pclose>;
 
-// Access properties for reading without file locks: a file that never changes needs none, and not
-// every file system has them.
+// Access properties for reading without file locks: a file that never changes needs no lock, and
+// not every file system has locks.
 Hdf5Properties unlocked_access();
 
-// While it exists, HDF5 prints no errors itself.
+// While an object exists, HDF5 prints no errors itself.
 class Hdf5Quiet {
  public:
   Hdf5Quiet();
@@ -61,7 +61,7 @@ class Hdf5Quiet {
   void* printer_data_ = nullptr;
 };
 
-// The innermost cause of HDF5's last failure, in its own words. Closing a handle discards it.
+// HDF5's text for the innermost cause of its last failure. Closing a handle discards it.
 std::string hdf5_reason();
 
 }  // namespace masformer::io

@@ -7,7 +7,7 @@ namespace masformer {
 
 void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
            const std::vector<AdamWTensors>& parameters) {
-  require(step.step >= 1, "adamw: steps count from 1, this one is {}", step.step);
+  require(step.step >= 1, "adamw: the step is {}, but steps count from 1", step.step);
   const OperandCheck check(Op::adamw, stream);
   check.contiguous("gradient_scale", gradient_scale, {1});
   for (const AdamWTensors& parameter : parameters) {

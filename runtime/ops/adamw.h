@@ -18,7 +18,7 @@ struct AdamWStep {
   std::int64_t step = 1;  // counts from 1, for the bias correction
 };
 
-// 1 / (1 - beta^step): m and v start at zero, so that they are too small at first.
+// 1 / (1 - beta^step): m and v start at zero, so they are too small at first.
 inline float bias_correction(float beta, std::int64_t step) {
   return static_cast<float>(1.0 / (1.0 - std::pow(double(beta), double(step))));
 }

@@ -1,5 +1,6 @@
-// AdamW on the CPU. Each element is read and written once, so memory limits it: parameters are
-// updated one after the other, each split between the threads at cache lines.
+// AdamW on the CPU. Each element is read and written once, so the update is memory-bound.
+// Parameters are updated one after another; each is split among the threads at cache-line
+// boundaries.
 #include <cmath>
 
 #include "runtime/ops/adamw.h"

@@ -1,6 +1,6 @@
 // AdamW on a CUDA device. A model has hundreds of parameters, many of them small, so one launch
-// takes up to 32 of them (tensor_batch.h) instead of one launch for each. The clip factor is read
-// on the device, so that the host does not wait for the gradients' norm.
+// updates up to 32 of them (tensor_batch.h). The clip factor is read on the device, so that the
+// host does not wait for the gradients' norm.
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
 #include "runtime/cuda/tensor_batch.h"
@@ -38,8 +38,8 @@ __device__ void update_share(const Rule& rule, float scale, const Updated& tenso
 #pragma unroll
     for (int i = 0; i < n; ++i) {
       const float scaled = scale * g[i];
-      // fmaf() fixes which product is rounded: a compiler's choice could depend on n, and so could
-      // bits.
+      // fmaf() fixes which product is rounded. Otherwise the compiler's choice, and with it bits,
+      // could depend on n.
       m[i] = fmaf(rule.beta1, m[i], (1.0f - rule.beta1) * scaled);
       v[i] = fmaf(rule.beta2, v[i], (1.0f - rule.beta2) * scaled * scaled);
       const float change =

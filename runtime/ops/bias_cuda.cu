@@ -2,9 +2,9 @@
 //
 // Adding a bias is an epilogue of cuBLASLt's products; add_row() is for the rare shapes and
 // alignments that have no such kernel, so it is simple and not fast. The bias's gradient has its
-// own kernels: cuBLASLt can sum the columns beside a product, but overwrites what was summed
-// before. Two kernels add in an order that depends on the sizes alone, without atomics: first
-// blocks of rows, then the blocks' sums.
+// own kernels, because cuBLASLt can sum the columns with a product, but overwrites earlier sums
+// instead of adding to them. Two kernels add in an order that depends on the sizes alone, without
+// atomics: first blocks of rows, then the blocks' sums.
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pack.h"
 #include "runtime/ops/bias_cuda.h"
@@ -27,7 +27,7 @@ __global__ void add_row_kernel(std::int64_t count, std::int64_t width, float bet
   element = rounded<T>(kept + (row == nullptr ? 0 : static_cast<float>(row[o])));
 }
 
-// A block sums this many rows, of which each warp takes every eighth, and n columns for each lane.
+// A block sums this many rows: each warp sums every eighth row, and each lane n columns.
 constexpr int part_rows = cuda_workspace::rows_of_column_sum;
 template <int n>
 constexpr int part_columns = warp_size* n;

@@ -1,4 +1,4 @@
-// The parts of linear() beside its product: a row added to a matrix, and the sums of its columns.
+// The parts of linear() other than its product: adding a row to a matrix, and summing its columns.
 #pragma once
 
 #include "runtime/stream.h"

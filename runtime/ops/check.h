@@ -32,7 +32,7 @@ class OperandCheck {
             shape.to_string());
   }
 
-  // The same, without gaps between rows.
+  // The same, but without gaps between rows.
   void contiguous(std::string_view name, const Tensor& tensor, const Shape& shape,
                   DType dtype = DType::f32) const {
     rows(name, tensor, shape, dtype);

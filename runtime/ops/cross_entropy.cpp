@@ -6,14 +6,14 @@
 namespace masformer {
 namespace {
 
-// The checks that all three steps over logits share.
+// Checks the operands that all three steps over logits have.
 OperandCheck check_logits(Op op, const Stream& stream, const Tensor& logits,
                           VocabularyShard shard) {
   const OperandCheck check(op, stream);
   check.rows("logits", logits, {logits.dim(0), logits.dim(1)});
   require(shard.first >= 0 && shard.valid >= 0 && shard.valid <= logits.dim(1),
-          "{}: {} words from {} don't fit logits {}", name_of(op), shard.valid, shard.first,
-          logits.shape().to_string());
+          "{}: the vocabulary shard has {} tokens from token {}, but the logits are {}",
+          name_of(op), shard.valid, shard.first, logits.shape().to_string());
   return check;
 }
 

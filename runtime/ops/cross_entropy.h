@@ -5,9 +5,10 @@
 //   m = max over ranks of softmax_max            lse = m + log s,  s = sum over ranks
 //   loss = lse - z, z = sum over ranks           dlogits = scale (exp(logits - lse) - [label])
 //
-// Shapes: T tokens, V columns of this rank's shard. The first `valid` columns are words, and column
-// v is word first + v; the rest is padding, which does not affect any result. Logits are fp32, and
-// rows may lie apart. Labels [T] int32; a label below 0 predicts nothing: loss 0, gradient 0.
+// Shapes: T tokens, V columns of this rank's shard. The first `valid` columns are tokens of the
+// vocabulary, and column v is token first + v; the rest is padding, which affects no result. Logits
+// are fp32, and rows may lie apart. Labels [T] int32; a label below 0 predicts nothing: loss 0,
+// gradient 0.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@
 namespace masformer {
 
 struct VocabularyShard {
-  std::int64_t first = 0;  // the word of column 0
-  std::int64_t valid = 0;  // columns that are words
+  std::int64_t first = 0;  // the token of column 0
+  std::int64_t valid = 0;  // columns that are not padding
 };
 
 // max [T]: the largest valid logit of each row; -infinity for an empty shard.

@@ -1,7 +1,7 @@
 // Softmax cross-entropy on the CPU. Threads share the tokens, and a row of logits is read in
-// vectors. A vocabulary has some 50,000 words: exponentials are summed in fp32 over blocks of
-// columns and in double over the blocks, which costs nothing beside the exponentials and keeps the
-// sum's digits.
+// vectors. A vocabulary has some 50,000 tokens, so exponentials are summed in fp32 over blocks of
+// columns and in double over the blocks. This keeps the sum's digits, and its cost is negligible
+// next to the exponentials.
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -1,7 +1,6 @@
-// Softmax cross-entropy on a CUDA device. Memory limits it: a row of logits is read once by each
-// step, by one block of many threads with several packs in flight, since a chunk of tokens has few
-// rows and each is long. Each thread sums its exponentials in fp32; the threads' sums are added in
-// double.
+// Softmax cross-entropy on a CUDA device. It is memory-bound. A chunk of tokens has few, long rows
+// of logits. So each step reads a row once, by one block of many threads with several packs in
+// flight. Each thread sums its exponentials in fp32; the threads' sums are added in double.
 #include <cmath>
 
 #include "runtime/cuda/launch.h"
@@ -134,7 +133,7 @@ struct Gradient {
   float scale;
 };
 
-// A block takes some of the columns of one row.
+// A block works on some of the columns of one row.
 template <int n, class T>
 __global__ void softmax_less_label(Gradient<T> a) {
   const std::int64_t t = blockIdx.x;

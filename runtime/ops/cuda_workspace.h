@@ -1,5 +1,5 @@
-// Working memory that ops need on a CUDA device beside their operands, in bytes. Ops use it one
-// after the other, so that a rank needs the maximum over its ops. Computed without a device, for
+// Working memory, in bytes, that ops need on a CUDA device in addition to their operands. Ops use
+// it one after another, so a rank needs the maximum over its ops. Computed without a device, for
 // plans.
 #pragma once
 
@@ -13,15 +13,15 @@ namespace masformer::cuda_workspace {
 // The most that a product may use: what NVIDIA recommends for Hopper.
 constexpr std::int64_t gemm = 32 << 20;
 
-// The sum over rows of a matrix, for gradients of biases: one partial sum for this many rows.
+// For the sum over the rows of a matrix (gradients of biases): one partial sum for this many rows.
 constexpr std::int64_t rows_of_column_sum = 256;
 constexpr std::int64_t column_sums(std::int64_t rows, std::int64_t columns) {
   return ceil_div(rows, rows_of_column_sum) * columns * std::int64_t{sizeof(float)};
 }
 
 // Rows that one block of layer_norm_backward() sums for the gradients of weight and bias: enough
-// that the blocks' sums are small beside the inputs, few enough that the whole device has work and
-// that fp32 adds them without loss.
+// rows that the blocks' sums are small compared with the inputs, but few enough that the whole
+// device has work and that fp32 adds them accurately.
 constexpr std::int64_t rows_of_norm_sum(std::int64_t rows) {
   return std::clamp<std::int64_t>(ceil_div(rows, 512), 4, 32);
 }

@@ -1,8 +1,8 @@
 // The way from an op to its backend. An op's NAME.cpp checks the operands against the contract in
-// NAME.h and then calls dispatch(); nobody else calls the ops of a backend's table. So each op that
-// any part of the program issues passes through here once, with its name (name_of(op)) and its
-// stream: whatever concerns all ops, such as the timer, belongs here. An op that a backend makes of
-// other ops counts as one.
+// NAME.h and then calls dispatch(); no other code calls the ops of a backend's table. So each op
+// that the program issues passes through here once, with its name (name_of(op)) and its stream.
+// What concerns all ops, such as the timer, belongs here. An op that a backend composes of other
+// ops counts as one.
 #pragma once
 
 #include <utility>
@@ -24,8 +24,8 @@ MASFORMER_OPS(MASFORMER_TABLE_MEMBER)
 
 }  // namespace detail
 
-// Runs `op` on the stream's device, timed where the stream has a timer. On return it is done on the
-// CPU, and issued on other devices.
+// Runs `op` on the stream's device; times it if the stream has a timer. On return the op is done on
+// the CPU, or issued on other devices.
 template <Op op, class... Operands>
 void dispatch(const Stream& stream, Operands&&... operands) {
   OpTimer* const timer = stream.timer();

@@ -41,12 +41,15 @@ void check_copy_across(const Stream& stream, const Tensor& from, const Tensor& t
   const Tensor& on_device = from.device() == Device::cpu ? to : from;
   const Tensor& on_host = from.device() == Device::cpu ? from : to;
   require_same_device(stream, on_device);
-  require(on_host.device() == Device::cpu, "copy: both tensors are on devices, {} and {}",
-          name_of(from.device()), name_of(to.device()));
+  require(on_host.device() == Device::cpu,
+          "copy: one tensor must be on the CPU, but they are on {} and {}", name_of(from.device()),
+          name_of(to.device()));
   require(from.shape() == to.shape() && from.dtype() == to.dtype() && from.contiguous() &&
               to.contiguous(),
-          "copy: {} {} to {} {} between host and device", name_of(from.dtype()),
-          from.shape().to_string(), name_of(to.dtype()), to.shape().to_string());
+          "copy between host and device: {} {} and {} {} must be contiguous, with the same dtype "
+          "and shape",
+          name_of(from.dtype()), from.shape().to_string(), name_of(to.dtype()),
+          to.shape().to_string());
 }
 
 void check_copy(const Stream& stream, const Tensor& from, const Tensor& to) {

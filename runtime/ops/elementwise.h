@@ -16,9 +16,9 @@ void add_residual(const Stream& stream, Tensor x, Tensor bias, Tensor added, Ten
 // order that depends only on the tensors' sizes and the number of threads.
 void add_sum_of_squares(const Stream& stream, const std::vector<Tensor>& tensors, Tensor sum);
 
-// factor [1] fp32 scales a gradient, whose norm is the square root of squared_norm [1] fp64, to a
-// norm of at most `largest_norm`. It is 1 if the norm is not larger or `largest_norm` is 0, and NaN
-// if the norm is not finite.
+// Computes factor [1] fp32, which scales a gradient to a norm of at most `largest_norm`. The
+// gradient's norm is the square root of squared_norm [1] fp64. The factor is 1 if the norm is not
+// larger or `largest_norm` is 0, and NaN if the norm is not finite.
 void clip_factor(const Stream& stream, Tensor squared_norm, double largest_norm, Tensor factor);
 
 // x = 0, for a contiguous tensor.

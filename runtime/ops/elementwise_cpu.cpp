@@ -1,6 +1,6 @@
-// Elementwise ops on the CPU. Memory limits all of them, so each is one loop over vectors that
-// reads and writes every element once; threads get ranges that start at cache lines or pages, so
-// that no two write to the same one.
+// Elementwise ops on the CPU. All are memory-bound, so each is one loop over vectors that reads and
+// writes every element once. Threads get ranges that start at cache lines or pages, so that no two
+// write to the same line or page.
 #include <cmath>
 #include <cstring>
 #include <limits>

@@ -1,7 +1,6 @@
-// Elementwise ops on a CUDA device. Memory limits all of them, so a thread moves packs of 16 bytes
-// where the rows allow it. The squares of all gradients are summed in a few launches
-// (tensor_batch.h) and without atomics: every block adds its share, one block adds the blocks' sums
-// in their order.
+// Elementwise ops on a CUDA device. All are memory-bound, so a thread moves packs of 16 bytes if
+// the rows allow it. The squares of all gradients are summed in a few launches (tensor_batch.h) and
+// without atomics: every block adds its share, one block adds the blocks' sums in their order.
 #include <algorithm>
 #include <cmath>
 

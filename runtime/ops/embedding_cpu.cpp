@@ -1,6 +1,6 @@
-// The embedding on the CPU. The forward shares the tokens between threads. The backward shares the
-// columns, since two tokens may have the same id and add to the same row: so rows need no locks,
-// and tokens are added in their order.
+// The embedding on the CPU. The forward splits the tokens among threads. The backward splits the
+// columns instead, because two tokens may have the same id and add to the same row: so rows need no
+// locks, and tokens are added in their order.
 #include <algorithm>
 
 #include "runtime/ops/backend_cpu.h"

@@ -65,8 +65,8 @@ struct SortedTokens {
 constexpr int sort_parts = 16;      // warps per block; each compares with an equal share of the ids
 constexpr int tokens_a_thread = 4;  // comparisons for each id that is read
 
-// Each token's place is the number of tokens before it. These are T^2 comparisons, but no passes
-// over buckets; up to some 30,000 tokens they take less time than the gradient's memory traffic.
+// Each token's place is the number of tokens before it. This needs T^2 comparisons, but no passes
+// over buckets. Up to some 30,000 tokens it takes less time than the gradient's memory traffic.
 __global__ void sort_tokens(const std::int32_t* ids, SortedTokens sorted) {
   __shared__ int before[sort_parts][tokens_a_thread][warp_size];
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
@@ -108,8 +108,8 @@ __global__ void sort_tokens(const std::int32_t* ids, SortedTokens sorted) {
 constexpr int gather_threads = 128;
 constexpr int gather_batch = 8;  // rows that are loaded at once
 
-// dtable[row] += dy of the tokens with its id, in their order. There is a block for each place and
-// slice of the columns; only those at the first place of an id have work.
+// dtable[row] += dy of the tokens with its id, in their order. There is a block for each sorted
+// token and slice of the columns; only the blocks at the first token of an id have work.
 template <int n, class T>
 __global__ void __launch_bounds__(gather_threads, 8)
     add_to_row(SortedTokens sorted, const T* dy, Shard shard, float* dtable) {

@@ -1,5 +1,5 @@
-// GELU on a CUDA device, by map.h. Memory limits it: the division is the fast one, which is within
-// two units in the last place.
+// GELU on a CUDA device, by map.h. The fast division, which is within two units in the last place,
+// keeps it memory-bound.
 #include "runtime/cuda/map.h"
 #include "runtime/ops/backend_cuda.h"
 #include "runtime/ops/gelu.h"

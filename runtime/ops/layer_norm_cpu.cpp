@@ -1,7 +1,8 @@
 // Layer norm on the CPU. A row fits the caches, so it is read several times: mean, variance and
-// result are three simple loops, and the variance is that of the differences, which loses no digits
-// where the mean is large. In the backward each part of the tokens sums the weights' gradients for
-// itself, and the parts are added in their order: bits do not depend on the number of threads.
+// result are three simple loops. The variance is computed from the differences to the mean, which
+// loses no digits if the mean is large. In the backward each part of the tokens sums the weights'
+// gradients for itself, and the parts are added in their order: bits do not depend on the number of
+// threads.
 #include <algorithm>
 #include <cmath>
 #include <vector>

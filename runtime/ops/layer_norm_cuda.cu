@@ -1,10 +1,10 @@
-// Layer norm on a CUDA device. Memory limits it, so a row is read once: a block takes one row at a
-// time, and each thread keeps its columns of the row in registers, two packs of 16 bytes. The rest
-// of a longer row is read from memory (or its caches) each time that it is needed.
+// Layer norm on a CUDA device. It is memory-bound, so a row is read once: a block processes one row
+// at a time, and each thread keeps its columns of the row in registers, two packs of 16 bytes. The
+// rest of a longer row is read again from memory or caches whenever it is needed.
 //
-// The backward takes several rows per block, so that the weights' gradients stay in registers too:
-// only one sum per block goes to memory. A second kernel adds the blocks' sums in double, in their
-// order.
+// The backward processes several rows per block, so that the weights' gradients stay in registers,
+// too: only one sum per block goes to memory. A second kernel adds the blocks' sums in double, in
+// their order.
 #include <algorithm>
 
 #include "runtime/cuda/launch.h"

@@ -21,7 +21,8 @@ void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y
   check.rows("y", y, {tokens, outputs}, widens ? DType::f32 : dtype);
   if (residual) {
     check.rows("residual", residual, {tokens, outputs}, dtype);
-    require(y.elements() == 0 || residual.raw() != y.raw(), "linear: y is the residual");
+    require(y.elements() == 0 || residual.raw() != y.raw(),
+            "linear: y and the residual are the same tensor, but must differ");
   }
   dispatch<Op::linear>(stream, x, weight, bias, y, residual);
 }

@@ -10,14 +10,14 @@
 
 namespace masformer {
 
-// Whether the stream's device has products of `dtype`. A CPU needs AVX-512 for those of bf16.
+// Whether the stream's device supports matrix products of `dtype`. bf16 requires AVX-512 on a CPU.
 bool supports_matmul(const Stream& stream, DType dtype);
 
 // y [T, O] = x [T, I] weight^T [O, I] + bias [O] + residual [T, O]. `bias` and `residual` may be
 // empty. Without a residual, y may be fp32 while the factors are bf16. With one, all tensors have
-// the same dtype, and y is not the residual. Devices whose products can start their sums from
-// another matrix do so with the residual, so that y passes through memory once; others use
-// add_residual() (elementwise.h).
+// the same dtype, and y is not the residual. If a device's products can start their sums from
+// another matrix, they start from the residual, so that y passes through memory once. Other devices
+// use add_residual() (elementwise.h).
 void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y,
             Tensor residual = {});
 

@@ -1,7 +1,7 @@
-// Products on the CPU, by oneDNN. fp32 goes through its sgemm, which needs no descriptors and was
-// faster in the mean than its matmul primitive; the bias is written to y first, and the product
-// accumulates on it. bf16 goes through the matmul primitive, which has the bias and the sum as
-// attributes. The bias's gradient is a pass of its own over dy, summed in double.
+// Products on the CPU, by oneDNN. fp32 uses sgemm, which needs no descriptors and was faster on
+// average than the matmul primitive; the bias is written to y first, and the product accumulates on
+// it. bf16 goes through the matmul primitive, which has the bias and the sum as attributes. The
+// bias's gradient is a pass of its own over dy, summed in double.
 #include <algorithm>
 #include <array>
 #include <unordered_map>
@@ -20,8 +20,8 @@
 namespace masformer::cpu {
 namespace {
 
-// Sets OpenMP's number of threads to the stream's while it exists: oneDNN uses that setting of the
-// calling thread.
+// While an object exists, OpenMP's number of threads in this thread is the stream's, because oneDNN
+// uses that setting.
 class ThreadsOfStream {
  public:
   explicit ThreadsOfStream(const Stream& stream) : before_(omp_get_max_threads()) {
@@ -39,8 +39,8 @@ char letter_of(const Factor& factor) {
   return factor.transposed ? 'T' : 'N';
 }
 
-// c = a b + beta c in fp32. sgemm was faster than the matmul primitive in the mean over the shapes
-// of a 768-wide model, and takes any row strides and a beta.
+// c = a b + beta c in fp32. On average over the shapes of a 768-wide model, sgemm was faster than
+// the matmul primitive. It also accepts any row strides and a beta.
 void multiply_fp32(const Factor& a, const Factor& b, float beta, const Tensor& c) {
   const dnnl_status_t status =
       dnnl_sgemm(letter_of(a), letter_of(b), c.dim(0), c.dim(1), a.columns(), 1.0f,
@@ -150,7 +150,7 @@ void linear(const Stream& stream, Tensor x, Tensor weight, Tensor bias, Tensor y
     cpu::linear(stream, x, weight, {}, y, {});
     return cpu::add_residual(stream, residual, bias, y, y);
   }
-  // A product over no inputs is 0; oneDNN is not asked for it.
+  // With 0 inputs the product is 0, and oneDNN is not called.
   if (x.dim(1) == 0) return fill_rows(stream, bias, y);
   if (y.elements() == 0) return;
   const ThreadsOfStream threads(stream);

@@ -1,6 +1,6 @@
-// Products on a CUDA device, by cuBLASLt (runtime/cuda/gemm_runner.h). Bias and residual are part
-// of the product where cuBLASLt has a kernel for that, so that y passes through memory once. If
-// not, the product comes first and a kernel adds them.
+// Products on a CUDA device, by cuBLASLt (runtime/cuda/gemm_runner.h). If cuBLASLt has a kernel for
+// it, bias and residual are part of the product, so that y passes through memory once. Otherwise a
+// kernel adds them after the product.
 #include "runtime/cuda/gemm_runner.h"
 #include "runtime/ops/backend_cuda.h"
 #include "runtime/ops/bias_cuda.h"
@@ -32,8 +32,8 @@ void linear_backward_input(const Stream& stream, Tensor dy, Tensor weight, Tenso
   gemms_of(stream).multiply({.a = {dy}, .b = {weight}, .c = dx});
 }
 
-// The bias's gradient has its own kernels: cuBLASLt can sum dy's columns beside the product
-// (BGRADB), but overwrites what was summed before.
+// The bias's gradient has its own kernels, because cuBLASLt can sum dy's columns with the product
+// (BGRADB), but overwrites earlier sums instead of adding to them.
 void linear_backward_weight(const Stream& stream, Tensor dy, Tensor x, Tensor dweight,
                             Tensor dbias) {
   if (dy.dim(0) == 0) return;

@@ -1,4 +1,4 @@
-// The two ops, one after the other.
+// Runs the two ops one after the other.
 #include "runtime/ops/backend_cpu.h"
 
 namespace masformer::cpu {

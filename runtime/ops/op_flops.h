@@ -7,8 +7,8 @@
 
 namespace masformer {
 
-// The visible pairs of a query and a key, for one head and sequence. Does not look at documents,
-// whose first keys may be on another device: with them, it is an upper bound.
+// The number of visible (query, key) pairs, for one head and sequence. Ignores documents, whose
+// first keys may be on another device: with documents, it is an upper bound.
 std::int64_t visible_pairs(const AttentionMask& mask, std::int64_t queries, std::int64_t keys);
 
 namespace detail {

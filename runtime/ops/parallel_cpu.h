@@ -23,8 +23,8 @@ inline Part part_of(std::int64_t size, std::int64_t parts, std::int64_t part, st
           std::min(size, grains * (part + 1) / parts * grain)};
 }
 
-// Elements in a cache line, for elements of at least 2 bytes: threads whose shares are cut at its
-// multiples do not write to the same line.
+// The number of 2-byte elements in a cache line. If shares are cut at multiples of it, no two
+// threads write to the same line, for elements of 2 bytes or more.
 constexpr std::int64_t line_elements = 32;
 
 // Calls work(Part, index) for each of `parts` parts, on the stream's threads. `work` must not

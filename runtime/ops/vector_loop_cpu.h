@@ -41,7 +41,7 @@ inline const float* widened(const Tensor& x, std::int64_t begin, std::int64_t co
   return scratch;
 }
 
-// Where to write such elements as floats, before narrow() rounds them into the tensor.
+// Returns where to write such elements as floats, before narrow() rounds them into the tensor.
 inline float* unrounded(const Tensor& y, std::int64_t begin, float* scratch) {
   return y.dtype() == DType::bf16 ? scratch : y.data<float>() + begin;
 }

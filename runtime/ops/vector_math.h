@@ -1,5 +1,5 @@
-// Vectors of floats as wide as the instruction set's registers, and the functions of them that the
-// CPU backend needs. They are the compiler's vectors: +, -, *, / and comparisons work element by
+// Vectors of floats as wide as the instruction set's registers, and functions on them for the CPU
+// backend. They are the compiler's vector types: +, -, *, / and comparisons work element by
 // element. The functions trade the last unit of accuracy for speed: no tables, no branches, and few
 // operations around one polynomial.
 #pragma once
@@ -46,7 +46,7 @@ inline void store(float* to, Vec x) {
   std::memcpy(to, &x, sizeof x);
 }
 
-// The first `count` < lanes elements; the others read as 0 and are not written.
+// Load and store only the first `count` < lanes elements; the others read as 0 and are not written.
 inline Vec load_part(const float* from, int count) {
   Vec x{};
   std::memcpy(&x, from, sizeof(float) * static_cast<std::size_t>(count));

@@ -15,7 +15,7 @@
 
 namespace masformer::test {
 
-// The number that `text` consists of. Throws UsageError if it is not one above zero.
+// Parses all of `text` as a number. Throws UsageError unless it is a positive number.
 template <class Number>
 Number positive_number(std::string_view text) {
   Number value{};

@@ -145,7 +145,7 @@ class Benchmark {
   double measure(const std::string& name, double calls, const std::function<void()>& run) {
     run();
     stream_.synchronize();
-    // Enough on a device that waiting for the last one's end adds little.
+    // On a device, time several calls, so that the final synchronization adds little to each.
     const int runs = test::device() == Device::cpu ? 1 : 20;
     const double time = test::fastest(3, seconds_,
                                       [&] {

@@ -77,7 +77,7 @@ void chunked(hid_t creation) {
 struct Case {
   std::string name;
   std::function<void(hid_t file)> fill;
-  std::string message;  // a part of it; empty where the store is to be read
+  std::string message;  // a part of it; empty if the store is to be read
   hsize_t user_block = 0;
 };
 

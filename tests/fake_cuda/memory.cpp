@@ -36,8 +36,8 @@ Place place_of(const void* start, std::size_t bytes) {
   return is_pinned(start, bytes) ? Place::pinned : Place::pageable;
 }
 
-// Whether the operands are where the kind of copy says that they are.
-bool throw_collectively(Place to, Place from, cudaMemcpyKind kind) {
+// Whether both operands are in the memory that `kind` names.
+bool places_match_kind(Place to, Place from, cudaMemcpyKind kind) {
   if (to == Place::nowhere || from == Place::nowhere) return false;
   const bool to_device = to == Place::device, from_device = from == Place::device;
   switch (kind) {
@@ -121,7 +121,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   if (!fake_cuda::is_stream(stream)) return remembered(cudaErrorInvalidResourceHandle);
   if (bytes == 0) return cudaSuccess;
   const Place target = place_of(to, bytes), source = place_of(from, bytes);
-  if (!throw_collectively(target, source, kind)) return remembered(cudaErrorInvalidValue);
+  if (!places_match_kind(target, source, kind)) return remembered(cudaErrorInvalidValue);
   fake_cuda::enqueue(stream, [to, from, bytes] {
     std::memcpy(to, from, bytes);
     return true;

@@ -27,7 +27,7 @@ inline void check(bool holds, const char* what) {
   std::abort();
 }
 
-// What `parse` returns; nothing where it refuses by an Error. Other exceptions are not caught, and
+// What `parse` returns; nothing if it refuses by an Error. Other exceptions are not caught, and
 // so end the program.
 template <class Parse>
 std::optional<std::invoke_result_t<Parse>> accepted(Parse parse) {

@@ -31,7 +31,7 @@ struct RecipeLine {
 
 std::vector<RecipeLine> read_recipe(std::string_view text);
 
-// The line with that name; none where there is no such.
+// The line with that name; none if there is no such.
 const RecipeLine* find_line(const std::vector<RecipeLine>& recipe, std::string_view name);
 
 // Writes the store by HDF5 itself, which leaves out what it can't write.

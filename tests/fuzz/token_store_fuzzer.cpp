@@ -45,7 +45,7 @@ void check_description(const TokenStore& store) {
         "the largest id lies in the vocabulary");
 }
 
-// nullopt where an id is above the largest, which the digest refuses, too.
+// nullopt if an id is above the largest, which the digest refuses, too.
 std::optional<std::vector<std::int32_t>> read_tokens(const TokenStore& store) {
   const auto tokens = accepted([&] {
     std::vector<std::int32_t> all(static_cast<std::size_t>(store.tokens()));

@@ -59,7 +59,7 @@ TEST(Version, ReportsADamagedPlugin) {
   EXPECT_NE(line.find("libmasformer_cuda.so"), std::string::npos) << line;
 }
 
-// The real plugin, with the name of a library that it needs changed.
+// A copy of the real plugin in which the name of one required library is altered.
 TEST(Version, NamesTheLibraryThatAPluginMisses) {
   const fs::path plugin = fs::path(program()).parent_path() / "libmasformer_cuda.so";
   if (!fs::exists(plugin)) GTEST_SKIP() << "this build has no CUDA plugin";

@@ -1,5 +1,4 @@
-// For tests with many cases: they run a few of them, which change every day; on demand more, or
-// all.
+// For tests with many cases: selects a few of them, others every day; on demand more, or all.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +19,8 @@ inline std::uint64_t today() {
   return static_cast<std::uint64_t>(day.time_since_epoch().count());
 }
 
-// Draws `usual` of the cases by `seed`. The environment variable `variable` may set another number,
-// or "all", which returns all cases in their order.
+// Draws `usual` cases, chosen by `seed`. The environment variable `variable` may set another
+// number, or "all", which returns all cases in their order.
 template <class Case>
 std::vector<Case> sample(std::vector<Case> all, const char* variable, std::size_t usual,
                          std::uint64_t seed) {

@@ -66,7 +66,7 @@ inline ProcessGroups make_groups(const Way& way, const Mesh& mesh,
   return make_process_groups(private_world(7), mesh, {&stream(), way.transport, timeout});
 }
 
-// Why a way can't be gone here; "" where it can. Collective.
+// Why a way can't be gone here; "" if it can. Collective.
 inline std::string missing(const Way& way) {
   if (way.device == Device::cpu) return "";
   std::string own;

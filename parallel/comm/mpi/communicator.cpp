@@ -12,7 +12,7 @@
 namespace masformer {
 namespace {
 
-constexpr int message_tag = 0;  // messages are matched by the order of sending
+constexpr int message_tag = 0;  // MPI matches by order
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -67,8 +67,9 @@ void MpiCommunicator::check(const Tensor& x, int peer) const {
   require(peer >= 0 && peer < size_, "no rank {} in a group of {} ranks", peer, size_);
 }
 
-// Blocking, since MPI_Iallreduce took up to three times as long and makes no progress by itself.
-// OpenMPI chooses the algorithm, and so the order of the sum, by the sizes of message and group.
+// Blocking, because MPI_Iallreduce was measured to take up to three times as long, and makes no
+// progress by itself. OpenMPI chooses the algorithm, and with it the order of the sum, by the sizes
+// of message and group.
 Request MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   check(x, rank_);
   count(Operation::all_reduce, x);
@@ -82,7 +83,7 @@ Request MpiCommunicator::all_reduce(Tensor x, Reduction reduction) {
   return {};
 }
 
-// MPI has no bf16.
+// MPI has no bf16, so this is a reduce-scatter and an all-gather.
 Request MpiCommunicator::all_reduce_by_shares(const Tensor& x, Reduction reduction) {
   require(reduction == Reduction::sum, "bf16 tensors can be summed, but have no other reduction");
   const Tensor elements = x.reshape({x.elements()});
@@ -91,7 +92,7 @@ Request MpiCommunicator::all_reduce_by_shares(const Tensor& x, Reduction reducti
 }
 
 ShareGroup MpiCommunicator::next_share_group() {
-  constexpr int last_tag = 32767;  // of every MPI; so many are never under way at once
+  constexpr int last_tag = 32767;  // works with every MPI, and is never reached
   share_tag_ = share_tag_ % last_tag + 1;
   return {handle(), rank_, size_, share_tag_};
 }

@@ -1,4 +1,4 @@
-// Moves host tensors between ranks by MPI. One thread of each rank makes all calls of MPI.
+// Moves host tensors between ranks by MPI. Only one thread of each rank may call MPI.
 #pragma once
 
 #include <memory>
@@ -18,11 +18,12 @@ class MpiSession {
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
 
-  // All ranks of the job; each call makes a new group. Collective over them.
+  // Makes a new group of all ranks of the job. Collective over them.
   std::unique_ptr<Communicator> world() const;
   // How many ranks of the job share this machine.
   int ranks_on_this_host() const { return ranks_on_this_host_; }
-  // Ends every rank of the job with `status`; for failures that the other ranks do not know of.
+  // Ends every rank of the job with `status`; for failures of one rank that the others do not know
+  // of.
   [[noreturn]] static void abort(int status);
 
  private:

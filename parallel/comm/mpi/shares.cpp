@@ -13,7 +13,7 @@
 namespace masformer {
 namespace {
 
-// The size of the messages between two ranks: the more ranks, the smaller, within bounds.
+// The size of the messages between two ranks. It falls with the number of ranks, within bounds.
 std::int64_t piece_bytes(int ranks) {
   constexpr std::int64_t together = 8 << 20, least = 1 << 16, most = 1 << 20;
   return std::clamp(together / ranks, least, most);
@@ -155,7 +155,8 @@ class ReduceScatter {
 
 namespace {
 
-// A reduce-scatter, which the next one may also wait for.
+// The request of a reduce-scatter. Shares ownership, because the next reduce-scatter may also wait
+// for it.
 class SharedEnd final : public PendingRequest {
  public:
   explicit SharedEnd(std::shared_ptr<ReduceScatter> operation) : operation_(std::move(operation)) {}

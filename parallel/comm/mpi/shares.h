@@ -1,8 +1,8 @@
 // Reduce-scatter and all-gather of a tensor's rows by messages between all pairs of ranks; private
 // to this folder.
 //
-// Not MPI_Ireduce_scatter, because these add in the order of ranks for all sizes, and write the
-// sums in place.
+// Unlike MPI_Ireduce_scatter, they add in the order of ranks for all sizes, and write the sums in
+// place.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ struct ShareGroup {
 
 class ReduceScatter;
 
-// The reduce-scatters of one group. Each sends as soon as it is started. They receive one after the
-// other, in the order of their starts, since they share one working memory
+// The reduce-scatters of one group. Each sends as soon as it is started. They receive one after
+// another, in the order of their starts, because they share one working memory
 // (reduce_scatter_memory()).
 class ReduceScatters {
  public:

@@ -37,7 +37,7 @@ MPI_Datatype mpi_type(DType dtype) {
     case DType::f32:
       return MPI_FLOAT;
     case DType::bf16:
-      return MPI_UINT16_T;  // is moved, never reduced
+      return MPI_UINT16_T;  // bf16 is only moved by MPI, never reduced
     case DType::f64:
       return MPI_DOUBLE;
     case DType::i32:

@@ -20,8 +20,8 @@ LiveConnections& live_connections(const Stream& stream) {
   return cuda::cuda_stream_of(stream).library<LiveConnections>();
 }
 
-// While one exists, NCCL calls join one group. Its destructor ends the group if a call fails, since
-// an open group would take in all later calls.
+// While an object exists, NCCL calls join one group. If a call fails, the destructor ends the
+// group, because an open group would collect all later calls.
 class Group {
  public:
   Group() { check(ncclGroupStart(), "ncclGroupStart"); }
@@ -148,7 +148,8 @@ void NcclConnection::finish(ncclResult_t status) {
   const Clock::time_point begin = Clock::now();
   while (status == ncclInProgress) {
     std::this_thread::yield();
-    // Read before the query, so that a pause of this process after it does not count.
+    // Read the clock before the query, so that a pause of this process between the two does not
+    // count.
     const bool late = Clock::now() - begin > timeout_;
     nccl::check(ncclCommGetAsyncError(comm_, &status), "ncclCommGetAsyncError");
     if (late && status == ncclInProgress) {
@@ -185,9 +186,8 @@ void NcclConnection::fail_overdue() {
 
 void NcclConnection::fail_and_abort(const std::string& why) {
   failure_ = fmt::format("{}: NCCL's {} {} (NCCL_DEBUG=INFO says more)", name_, operation_, why);
-  // NCCL may still run a call for this connection in the background. To abort the connection, it
-  // waits for that call, which may itself wait for operations of other connections. So this
-  // connection is the last to be aborted.
+  // NCCL may still run a call for this connection in the background. Aborting the connection waits
+  // for that call, which may itself wait for operations of other connections. So abort those first.
   live_connections(compute_).remove(*this);
   live_connections(compute_).add(*this);
   live_connections(compute_).abort_all();

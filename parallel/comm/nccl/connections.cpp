@@ -14,13 +14,13 @@ namespace {
 
 // A planned connection between ranks of the group.
 struct Plan {
-  std::vector<int> members;  // the first one makes the id; a link's are its sender and its receiver
+  std::vector<int> members;  // first: makes the id; for a link: sender, receiver
   bool link;
 };
 
 // All ranks make the connections in the same order, so they never wait for each other in a circle.
 // The links whose lower rank is even come first: in a ring, most of them share no rank, so they are
-// made at the same time.
+// made concurrently.
 std::vector<Plan> plan_connections(int size, const NcclGroup& description) {
   std::vector<Plan> plans;
   for (const int parity : {0, 1}) {
@@ -74,7 +74,7 @@ NcclConnections make_connections(Communicator& group, const Stream& stream,
                                  const NcclGroup& description) {
   // NCCL connects everything now, so that the later check of free device memory includes it.
   setenv("NCCL_RUNTIME_CONNECT", "0", 0);
-  // Switches that sum (NVLink SHARP) may use another order each time.
+  // NVLink SHARP sums in the switches, in an order that may differ each time.
   if (stream.deterministic()) setenv("NCCL_NVLS_ENABLE", "0", 0);
   const std::vector<Plan> plans = plan_connections(group.size(), description);
   const std::vector<ncclUniqueId> ids = exchange_ids(group, plans);

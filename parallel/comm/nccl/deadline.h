@@ -1,4 +1,4 @@
-// How a rank that waits for operations of several connections finds the one that is late; private
+// Finds the operation that is late when a rank waits for operations of several connections; private
 // to this folder.
 #pragma once
 
@@ -11,8 +11,8 @@ namespace masformer::nccl {
 
 using Clock = std::chrono::steady_clock;
 
-// When an operation must have ended. An operation begins once the compute stream reaches its start
-// and the earlier operations of its connection have ended; its time runs from then on.
+// The time by which an operation must have ended. Its time starts when the compute stream has
+// reached the operation's start and the earlier operations of its connection have ended.
 struct Deadline {
   Clock::time_point started;  // by the host
   Clock::duration timeout;

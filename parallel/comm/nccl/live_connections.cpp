@@ -20,7 +20,7 @@ void LiveConnections::check() {
   }
 }
 
-// In an NCCL group, all are told to stop before the memory of the first one is freed.
+// In an NCCL group, all connections stop before the memory of the first one is freed.
 void LiveConnections::abort_all() noexcept {
   ncclGroupStart();
   for (NcclConnection* const each : all_) each->abort();

@@ -20,8 +20,9 @@ class LiveConnections final : public cuda::LibraryState, public Watched {
   // Throws Error if an operation failed or is late. An operation that waits for one of another
   // connection is not late, so this checks all connections together.
   void check() override;
-  // Aborts all connections together, in the order of add(). Aborting one frees memory, and CUDA
-  // delays that until the device is idle, so until the operations of the others end.
+  // Aborts all connections together, in the order of add(). Aborting only one could hang: it frees
+  // memory, and CUDA delays that until the device is idle, which waits for the operations of the
+  // other connections.
   void abort_all() noexcept override;
 
  private:

@@ -15,7 +15,7 @@
 namespace masformer {
 namespace {
 
-constexpr std::int64_t piece_bytes = 8 << 20;  // that a collective moves at a time
+constexpr std::int64_t piece_bytes = 8 << 20;  // a collective moves this much at a time
 
 // A message under way between host memory and another rank.
 class StagedMessage final : public PendingRequest {
@@ -55,7 +55,7 @@ class StagedMessage final : public PendingRequest {
 
   Staging& staging_;
   Staging::Buffer buffer_;
-  Request message_;  // before the buffer in destruction
+  Request message_;  // after buffer_, so that it is destroyed first
   Tensor x_;
   Unwinding unwinding_;
 };
@@ -125,7 +125,7 @@ Tensor row_of(const Tensor& host, int rank, const Tensor& piece) {
   return host.slice(0, rank, 1).reshape({host.dim(1)}).slice(0, 0, piece.elements());
 }
 
-// Zeroes the part of a row that its piece does not fill, since it is summed like the rest.
+// Zeroes the part of a row that its piece does not fill, because the whole row is summed.
 void clear_rest(const Tensor& host, int rank, const Tensor& piece) {
   const std::int64_t rest = (host.dim(1) - piece.elements()) * size_of(host.dtype());
   auto* const end = static_cast<std::byte*>(host.slice(0, rank, 1).raw()) + piece.bytes();

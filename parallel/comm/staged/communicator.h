@@ -15,9 +15,9 @@ namespace masformer {
 std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communicator> inner,
                                                        const Stream& stream);
 
-// The host memory, in bytes, that the collectives of a group of `ranks` take in addition to that of
-// the inner communicator. A message takes its own size from its start until its request is done;
-// later messages of the same size use that memory again.
+// The host memory, in bytes, of the collectives of a group of `ranks`, in addition to that of the
+// inner communicator. A message uses memory of its own size from its start until its request is
+// done; later messages of the same size reuse it.
 std::int64_t staging_memory(int ranks);
 
 }  // namespace masformer

@@ -24,8 +24,8 @@ class Staging {
 
   // Copies a tensor from the device. The copy is complete on return.
   void to_host(const Tensor& x, const Tensor& host);
-  // Issues a copy to the device. The buffer of `host` may be released at once, but drain() must be
-  // called before the host writes to any buffer.
+  // Issues a copy to the device. The buffer of `host` may be released at once; but call drain()
+  // before the host writes to any buffer.
   void to_device(const Tensor& host, const Tensor& x);
   // Returns when all copies to the device are complete.
   void drain();
@@ -58,7 +58,7 @@ class Staging::Buffer {
   Tensor as(const Shape& shape, DType dtype) const {
     return Tensor(block_->memory.data(), shape, dtype, Device::cpu);
   }
-  // Never reuses the memory, since MPI may still write to it.
+  // Never reuses the memory, because MPI may still write to it.
   void abandon() noexcept { block_ = nullptr; }
 
  private:

@@ -6,9 +6,9 @@ namespace masformer {
 
 // With one chunk, all micro-batches follow each other. With several, the last stage of a chunk
 // sends to the first stage of the next, so the stages may form a ring. In evaluation a stage waits
-// until its output is taken; if all stages waited, none would take. Groups of stages - 1
-// micro-batches go through all chunks one after the other: this keeps one stage free to take, and
-// all others busy.
+// until its output is received; if all stages waited, none would receive. So micro-batches go
+// through all chunks in groups of stages - 1: one stage is always free to receive, and all others
+// are busy.
 Schedule forward_only(const Placement& placement, int micro_batches) {
   Schedule schedule = empty_schedule(placement, micro_batches);
   const int group = placement.chunks() == 1 ? micro_batches : std::max(placement.stages() - 1, 1);

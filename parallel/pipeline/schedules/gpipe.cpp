@@ -2,8 +2,8 @@
 
 namespace masformer {
 
-// The simplest schedule, and the one that takes the most memory: each stage holds the activations
-// of all micro-batches when the last forward ends. It is idle as long as 1F1B is.
+// The simplest schedule, and the one that needs the most memory: when the last forward ends, each
+// stage holds the activations of all micro-batches. Its idle time is that of 1F1B.
 Schedule gpipe(int stages, int micro_batches) {
   Schedule schedule = forward_only(Placement::round_robin(stages), micro_batches);
   for (auto& actions : schedule.actions) {

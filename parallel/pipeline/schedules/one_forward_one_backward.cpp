@@ -4,10 +4,10 @@
 
 namespace masformer {
 
-// Each stage starts just as many forwards as it needs to be busy until its first gradient arrives.
-// From then on every backward frees the activations that the next forward takes, so stage s holds
-// those of at most stages - s micro-batches, where GPipe holds all. The idle time is the same: to
-// fill and to empty the pipeline takes stages - 1 forwards and backwards either way.
+// Each stage starts with just enough forwards to be busy until its first gradient arrives. From
+// then on every backward frees the memory that the next forward needs. So stage s holds the
+// activations of at most stages - s micro-batches, while GPipe holds those of all. The idle time is
+// the same as GPipe's: filling and draining the pipeline costs stages - 1 forwards and backwards.
 Schedule one_forward_one_backward(int stages, int micro_batches) {
   Schedule schedule = empty_schedule(Placement::round_robin(stages), micro_batches);
   for (int stage = 0; stage < stages; ++stage) {

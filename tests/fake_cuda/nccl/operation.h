@@ -1,4 +1,5 @@
-// The operation of a communicator of the fake of NCCL on a stream: the calls of one group.
+// The calls of one ncclGroupStart/ncclGroupEnd on one communicator, which a stream runs as one
+// operation (fake NCCL).
 #pragma once
 
 #include <memory>

@@ -180,9 +180,10 @@ TEST_F(CommandRefusal, InspectNamesUnusableAndDamagedCheckpoints) {
            {{"inspect", step(), step()},
             "inspect takes the folder of one checkpoint, but 2 are given"},
            {{"inspect", step(), "--jsn"}, "there is no option jsn: did you mean json?"},
-           {{"inspect", path("nowhere")}, "nowhere: there is no checkpoint"},
-           {{"inspect", path("run")}, "run: there is no checkpoint: manifest.json is missing"},
-           {{"inspect", step(), "--compare", path("nowhere")}, "nowhere: there is no checkpoint"},
+           {{"inspect", path("nowhere")}, "nowhere is not a checkpoint"},
+           {{"inspect", path("run")},
+            "run is not a checkpoint: it has no manifest.json; it is a run folder: use one of "},
+           {{"inspect", step(), "--compare", path("nowhere")}, "nowhere is not a checkpoint"},
            {{"inspect", step(), "--compare", path("untied/checkpoints/step-00000002")},
             "the checkpoints hold different tensors:\n  lm_head.weight is not in " + step()},
            {{"inspect", path("edited")}, "its digest differs: the file was damaged or edited", 1},
@@ -211,17 +212,17 @@ TEST_F(CommandRefusal, EvalNamesUnusableOptionsAndInput) {
            {eval(step(), {"--eval.splitt", "all"}), "there is no option eval.splitt"},
            {eval(step(), {"--eval.split", "test"}),
             "eval.split=test is not known: pick one of all, train, held-out"},
-           {eval(path("nowhere"), {}), "nowhere: there is no checkpoint"},
+           {eval(path("nowhere"), {}), "nowhere is not a checkpoint"},
            {eval(path("edited"), {}), "its digest differs", 1},
            {eval(path("bare"), {}), "shard-00000.h5", 1},
            {eval(step(), {"--data.path", path("nowhere")}), "No such file or directory"},
            {eval(step(), {"--data.path", path("notes")}), "notes is not a usable token store"},
            {eval(step(), {"--data.path", path("short.h5"), "--eval.split", "all"}),
-            "eval.split=all has 12 tokens of " + path("short.h5") +
+            "eval.split=all of " + path("short.h5") + " has 12 tokens" +
                 ", too few for a window of train.sequence=32 and the token after it: lower "
                 "train.sequence below the 12 tokens of the store, or use a larger one\n"},
            {eval(step(), {"--data.path", path("other.h5")}),
-            "eval.split=held-out has 0 tokens of " + path("other.h5") +
+            "eval.split=held-out of " + path("other.h5") + " has 0 tokens" +
                 ", too few for a window of train.sequence=32 and the token after it: use "
                 "--eval.split all, or use a store of several documents, since the first is never "
                 "held out\n"},
@@ -282,7 +283,7 @@ TEST_F(CommandRefusal, TrainNamesUnusableOptionsAndInput) {
            {train({"--checkpoint.resume", path("edited")}), "its digest differs", 1},
            {train({"--checkpoint.init", path("bare")}), "shard-00000.h5", 1},
            {train({"--run.dir", path("bad")}), "no checkpoint in " + path("bad"), 1},
-           {train(diverging), "so nothing of it was kept; lower train.lr", 1},
+           {train(diverging), "not finite, so the step was discarded; lower train.lr", 1},
            {train({"--train.lr", "1e6", "--train.weight_decay", "1e38", "--train.steps", "1"}),
             ", so no checkpoint was saved", 1}}) {
     expect_refusal(call);

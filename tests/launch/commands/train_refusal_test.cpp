@@ -52,9 +52,9 @@ TEST(TrainCommand, RefusesUnusableOptionsBeforeTraining) {
        {fmt::format("parallel.schedule=zigzag is not known: pick one of {}",
                     fmt::join(schedule_names(), ", "))}},
       {{"--model.positions", "8"}, {}, {"train.sequence=48 is longer than model.positions=8"}},
-      {{"--config", "/nowhere.ini"}, {}, {"/nowhere.ini: no configuration file can be read"}},
-      {{"--checkpoint.resume", "/nowhere"}, {.tensor = 2}, {"/nowhere: there is no checkpoint"}},
-      {{"--checkpoint.init", "/nowhere"}, {.tensor = 2}, {"/nowhere: there is no checkpoint"}},
+      {{"--config", "/nowhere.ini"}, {}, {"can't read the configuration file /nowhere.ini"}},
+      {{"--checkpoint.resume", "/nowhere"}, {.tensor = 2}, {"/nowhere is not a checkpoint"}},
+      {{"--checkpoint.init", "/nowhere"}, {.tensor = 2}, {"/nowhere is not a checkpoint"}},
       {{"--parallel.tensor", "4294967296"}, {}, {"parallel.tensor=4294967296 is too large"}},
       {{"--runtime.threads", "100000"}, {}, {"runtime.threads=100000 is too large: at most 4096"}},
       {{"--runtime.threads", "4294967297"}, {}, {"runtime.threads=4294967297 is too large"}},
@@ -72,7 +72,7 @@ TEST(TrainCommand, RefusesUnusableOptionsBeforeTraining) {
        {"train.dump_gradients_at=21 is after the last step"}},
       {{"--model.hidden", "4096", "--model.positions", "268435456"},
        {.tensor = 2},
-       {"the 2 ranks on ", " GiB of memory, of which ", "\nmemory  ", "0: layers 0-",
+       {"the 2 ranks on ", " GiB of memory, but only ", "\nmemory  ", "0: layers 0-",
         " MiB per rank reserved for libraries\n"}},
       {{"--eval.every", "1", "--data.held_out", "0"},
        {.tensor = 2},
@@ -166,7 +166,8 @@ TEST(TrainCommand, RefusesWeightsOfAnotherModel) {
 // Otherwise each rank would fail at another moment.
 TEST(TrainCommand, RefusesPathsThatAreNotUtf8) {
   const Scratch scratch;
-  expect_refused(train(scratch, "caf\xe9", {.tensor = 2}), "run.dir is not UTF-8: rename it");
+  expect_refused(train(scratch, "caf\xe9", {.tensor = 2}),
+                 "the value of run.dir is not UTF-8: use a name that is");
 }
 
 class FullDisk : public testing::TestWithParam<Training> {};

@@ -204,8 +204,8 @@ TEST_F(OptionSources, NamesMistakesOnTheCommandLine) {
       {{"-c", "5"}, there_is_no + "-c"},
       {{"--my.count"},
        "the command line: the required argument for option '--my.count' is missing"},
-      {{"--config", "/nowhere/x.ini"}, "/nowhere/x.ini: no configuration file can be read there"},
-      {{"--config", "/proc"}, "/proc: no configuration file can be read there"}};
+      {{"--config", "/nowhere/x.ini"}, "can't read the configuration file /nowhere/x.ini"},
+      {{"--config", "/proc"}, "can't read the configuration file /proc"}};
   for (const Slip& slip : slips) {
     Sample sample;
     const std::string said = refusal([&] { sample.table.parse(slip.words); });

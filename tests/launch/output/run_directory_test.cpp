@@ -18,7 +18,7 @@ namespace {
 bool no_locks = false;  // as on a network file system without them
 }
 
-// In the place of the C library's.
+// Replaces the C library's flock(), to simulate a file system without locks.
 extern "C" int flock(int descriptor, int operation) noexcept {
   if (!no_locks) return static_cast<int>(syscall(SYS_flock, descriptor, operation));
   errno = ENOLCK;

@@ -57,10 +57,11 @@ TEST(HostMemory, NamesTheRanksThatDoNotFit) {
                                         {"a", 3 * gib, 7 * gib},
                                         {"b", 3 * gib, 6 * gib}};
   EXPECT_EQ(memory_shortage(ranks, "a", true), "");
-  EXPECT_EQ(memory_shortage(ranks, "b", true),
-            "the 2 ranks on b would take 6.00 GiB of memory, of which 5.00 are available: raise "
-            "parallel.tensor or parallel.pipeline over more machines, set train.recompute, lower "
-            "train.micro_batch or train.sequence, or make the model smaller");
+  EXPECT_EQ(
+      memory_shortage(ranks, "b", true),
+      "the 2 ranks on b would take 6.00 GiB of memory, but only 5.00 GiB are available: raise "
+      "parallel.tensor or parallel.pipeline over more machines, set train.recompute, lower "
+      "train.micro_batch or train.sequence, or make the model smaller");
   EXPECT_EQ(memory_shortage(ranks, "b", false).find("recompute"), std::string::npos);
 }
 

@@ -42,7 +42,7 @@ class OnDevice : public testing::Test {
     if (device() == Device::cpu) GTEST_SKIP() << "other tests cover CPUs";
     if (const auto missing = missing_device(); !missing.empty()) GTEST_SKIP() << missing;
   }
-  // Why there is no usable device; "" where there is one.
+  // Why there is no usable device; "" if there is one.
   static std::string missing_device() {
     try {
       const Stream stream(device());
@@ -190,7 +190,7 @@ TEST_F(OnDevice, RefusesAModelThatDoesNotFit) {
       with(on_device({}), {"--model.hidden", "4096", "--model.positions", "268435456"})));
   EXPECT_EQ(finished.status, 2);
   for (const char* const part :
-       {"masformer: the rank on ", " GPU-", " GiB of memory, of which ", "\nmemory  ",
+       {"masformer: the rank on ", " GPU-", " GiB of memory, but only ", "\nmemory  ",
         "0: layers 0-1 ", "\n          including 512 MiB per rank reserved for libraries\n"}) {
     EXPECT_NE(finished.output.find(part), std::string::npos) << part << finished.output;
   }
@@ -221,7 +221,8 @@ TEST_F(OnDevice, KeepsNothingOfAStepWhoseLossIsNotFinite) {
   const Finished finished = train(
       scratch_, "run", with(on_device({}), {"--train.lr", "1e6", "--train.weight_decay", "1e38"}));
   EXPECT_EQ(finished.status, 1);
-  EXPECT_NE(finished.output.find("so nothing of it was kept; lower train.lr"), std::string::npos)
+  EXPECT_NE(finished.output.find("not finite, so the step was discarded; lower train.lr"),
+            std::string::npos)
       << finished.output;
   for (const auto& line : metrics(scratch_, "run")) EXPECT_TRUE(line.at("loss").is_number());
   EXPECT_FALSE(std::filesystem::exists(scratch_.path("run") / "checkpoints" / "step-00000002"));

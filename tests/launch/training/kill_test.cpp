@@ -62,7 +62,7 @@ struct Kills {
   int all() const { return of_one + of_all; }
 };
 
-// The step of the newest complete checkpoint; 0 where there is none.
+// The step of the newest complete checkpoint; 0 if there is none.
 int newest_checkpoint(const fs::path& run_dir) {
   int newest = 0;
   std::error_code none_yet;

@@ -1,7 +1,7 @@
 // Resuming under one layout from a checkpoint of another, for pairs of layouts and for a chain of
-// them. The run has the same curve and ends in the same state, bit for bit where the layout is the
-// same. MASFORMER_RESUME_PAIRS is the number of pairs, or "all"; by default a sample that changes
-// daily.
+// them. The resumed run has the loss curve and the final state of an uninterrupted run; bit for bit
+// if the layout did not change. MASFORMER_RESUME_PAIRS is the number of pairs, or "all"; by default
+// a sample that changes daily.
 #include <filesystem>
 #include <map>
 #include <set>

@@ -236,8 +236,7 @@ TEST(StopThatKillsMpirun, ExitsWithAFailure) {
   process.signal(SIGINT);
   const Finished finished = process.wait();
   EXPECT_EQ(finished.status, 1) << finished.output;
-  EXPECT_NE(finished.output.find("how its ranks ended is unknown; run the same command with "
-                                 "checkpoint.resume=auto to continue from the last checkpoint"),
+  EXPECT_NE(finished.output.find("it is unknown whether the ranks ended cleanly; run the same command with checkpoint.resume=auto to continue from the last checkpoint"),
             std::string::npos)
       << finished.output;
 }

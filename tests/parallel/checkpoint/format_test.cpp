@@ -84,7 +84,7 @@ TEST(CheckpointDamage, AnyFlippedByteCutOrAbsenceIsFound) {
     overwrite(shard, good.substr(0, size));
     EXPECT_EQ(
         damaged_files(alone, directory, manifest),
-        std::vector{fmt::format("shard-00000.h5: {} bytes, {} were written", size, good.size())});
+        std::vector{fmt::format("shard-00000.h5: {} bytes instead of {}", size, good.size())});
   }
   fs::remove(shard);
   EXPECT_EQ(damaged_files(alone, directory, manifest),

@@ -192,7 +192,7 @@ TEST(Schedule, RefusesWhatRunsOnlyIfLinksBuffer) {
   EXPECT_EQ(refusal(chunk_after_chunk(1)), "accepted");
   EXPECT_EQ(refusal(chunk_after_chunk(2)), "accepted");
   // Stage 1 waits for stage 0 to take its first result, and stage 0 for stage 1 to take its third.
-  expect_words(refusal(chunk_after_chunk(3)), {"does not run to its end", "stage 0", "to take"});
+  expect_words(refusal(chunk_after_chunk(3)), {"does not run to its end", "stage 0", "to receive"});
 }
 
 TEST(Schedule, RefusesAPartBeforeThePartOfTheSameStageThatFeedsIt) {
@@ -202,8 +202,8 @@ TEST(Schedule, RefusesAPartBeforeThePartOfTheSameStageThatFeedsIt) {
   auto& actions = on_stage(bad, 1);
   std::iter_swap(std::ranges::find(actions, Action{ActionKind::forward, 0, 0}),
                  std::ranges::find(actions, Action{ActionKind::forward, 0, 1}));
-  expect_words(refusal(bad), {"does not run to its end", "stage 1 waits before the forward",
-                              "on chunk 1 for its input from stage 1"});
+  expect_words(refusal(bad), {"does not run to its end", "before the forward",
+                              "on chunk 1, stage 1 waits for its input from stage 1"});
 }
 
 TEST(Schedule, LinksWhateverItsActionsSendAlong) {

@@ -39,8 +39,8 @@ std::uint64_t meet_warp(Meeting meeting, unsigned mask, std::uint64_t value, int
 // The number of the running thread in its warp.
 int lane();
 
-// The lane that a shuffle reads: the thread's own lane if it would leave its group of `width`
-// lanes.
+// The lane that a shuffle reads. If the source lane is outside the thread's group of `width` lanes,
+// the thread reads its own lane.
 int indexed_lane(int source, int width);
 int lane_above(unsigned distance, int width);
 int lane_below(unsigned distance, int width);
