@@ -43,7 +43,8 @@ bool is_abandoned(const fs::path& file, pid_t process) {
   }
 }
 
-// Whether `name` still names the open file: before it was locked, its owner may have renamed it.
+// Whether `name` still names the open file: its owner may have renamed it before this process
+// locked it.
 bool is_file_of(const io::File& file, const fs::path& name) {
   struct stat opened {
   }, named{};

@@ -16,9 +16,10 @@ std::filesystem::path temporary_name(const std::filesystem::path& store);
 // Removes the temporary files of `store` that ended processes left: no process here has the number,
 // and none, here or on another host of a shared folder, holds the lock that open_temporary() takes.
 void remove_abandoned(const std::filesystem::path& store);
-// Opens the file `name` empty, and locks it until it is closed. Throws UsageError where another
-// process has locked it, and leaves it as it is: processes of two containers, or of two hosts of a
-// shared folder, may have the same number. A file system without locks cannot tell them apart.
+// Opens the file `name`, empties it, and locks it until it is closed. If another process has locked
+// it, throws UsageError and leaves it unchanged: processes in two containers, or on two hosts with
+// a shared folder, may have the same process number. On a file system without locks they
+// can't be told apart.
 io::File open_temporary(const std::filesystem::path& name);
 
 // While one lives, SIGINT, SIGTERM and SIGHUP wait: whoever asks any() can remove a temporary file

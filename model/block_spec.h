@@ -3,9 +3,10 @@
 //
 // A new kind of mixer or MLP is a struct here, an alternative of its variant, and a layer
 // (layers/block_layers.h). A new kind of norm is a struct here and a part of layers
-// (layers/norm_part.h). They report their parameters, FLOPs, buffers and working memory. Besides,
-// only the checkpoint's description (state/config_json.h), the options and the plans made from them
-// (launch/plan/) name kinds. Each has an overload per kind, so a missing one does not compile.
+// (layers/norm_part.h). The layers report their parameters, FLOPs, buffers and working memory.
+// Apart from them, only the checkpoint's description (state/config_json.h), the options and the
+// plans made from them (launch/plan/) name kinds. Each of these has an overload per kind, so a
+// missing one does not compile.
 #pragma once
 
 #include <cstdint>

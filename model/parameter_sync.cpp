@@ -65,7 +65,7 @@ void ParameterSync::wait_for(ParameterRange parameters) {
   for (ParameterId id = parameters.begin; id < parameters.end; ++id) {
     arrived &= parameters_[id].arrival.done();
   }
-  if (arrived) return;  // so that only waits are counted: most micro-batches have none
+  if (arrived) return;  // so that only waits are timed; most micro-batches need none
   time_wait(*stream_, "weights", [&] {
     for (ParameterId id = parameters.begin; id < parameters.end; ++id) {
       parameters_[id].arrival.wait();

@@ -117,7 +117,7 @@ std::int64_t visible_pairs(const Span& span, std::int64_t sequence);
 // Whether spans of a kind have a size.
 bool has_size(SpanKind kind);
 
-// How spans are written, for people: "full, window:w or block:b".
+// The forms of spans, for messages: "full, window:w or block:b".
 std::string span_forms();
 
 // "full", "window:256", "block:64". Throws UsageError that quotes the text and names the forms.

@@ -50,8 +50,8 @@ class OptionTable {
  public:
   // `target` holds the default now, and the option's value after parse(). It outlives the table.
   void add(const std::string& name, std::string& target, OptionInfo info);
-  // Every number has bounds: whole numbers those of limits.h, so that products of them do not
-  // overflow; real numbers that become fp32 at most its largest number.
+  // Every number has bounds. Integers have those of limits.h, so that products of them do not
+  // overflow. Real numbers that become fp32 are at most the largest fp32 number.
   void add(const std::string& name, std::int64_t& target, Bounds<std::int64_t> bounds,
            OptionInfo info);
   void add(const std::string& name, double& target, Bounds<double> bounds, OptionInfo info);

@@ -33,7 +33,7 @@ struct StepMetrics {
   double tokens_per_second = 0;
   double model_flops_per_second = 0;  // visible pairs
   double mfu = 0,
-         mfu_dense = 0;  // shares of peak_flops: measured on CPUs, the data sheet's on CUDA
+         mfu_dense = 0;  // fractions of peak FLOP/s: measured on CPUs, from the data sheet on CUDA
   SentByAxis sent;       // over all ranks
   std::int64_t peak_memory_bytes = 0;  // largest over all ranks
   double bubble = 0;                   // measured idle share of the pipeline

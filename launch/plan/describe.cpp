@@ -11,7 +11,8 @@
 namespace masformer {
 namespace {
 
-// An overload per alternative of MixerSpec and MlpSpec: its sizes, and how it computes.
+// One overload per alternative of MixerSpec and MlpSpec. They describe its sizes, and how it
+// computes.
 std::string describe_size(const AttentionSpec& attention) {
   return fmt::format("{} heads", attention.heads);
 }

@@ -17,9 +17,10 @@ namespace masformer {
 // keeps the place of every buffer for each pair of layer and micro-batch.
 constexpr std::int64_t max_planned_passes = 1 << 20;
 
-// Every violation, with its values and remedy; none where the sizes fit. `model` may come from a
-// checkpoint, and its vocabulary from a token store, so it is held to the limits of the options,
-// too. `micro_batches`: of each data rank in a step; an evaluation has one per pipeline stage.
+// Returns one message per violation, with values and remedy; empty if the sizes fit. Checks `model`
+// against the limits of the options too, because it may come from a checkpoint and its vocabulary
+// from a token store. `micro_batches`: the number per data rank and step; an evaluation has one per
+// pipeline stage.
 std::vector<std::string> size_violations(const Options& options, const ModelConfig& model,
                                          Purpose purpose, std::int64_t micro_batches);
 

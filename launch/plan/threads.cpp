@@ -29,8 +29,8 @@ std::optional<std::int64_t> parse_omp_num_threads(std::string_view text) {
 }  // namespace
 
 int choose_threads(std::int64_t wanted, const ThreadSources& sources) {
-  require(wanted >= 0 && wanted <= limits::threads, "runtime.threads={} is out of range: use 0 to {}", wanted,
-          limits::threads);
+  require(wanted >= 0 && wanted <= limits::threads,
+          "runtime.threads={} is out of range: use 0 to {}", wanted, limits::threads);
   if (wanted > 0) return static_cast<int>(wanted);
   if (sources.omp_num_threads != nullptr) {
     const auto number = parse_omp_num_threads(sources.omp_num_threads);

@@ -26,7 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds doubled{200};  // two signals within this time are one Ctrl-C that arrived twice
+constexpr std::chrono::milliseconds doubled{200};  // a second signal sooner is the same one
 constexpr std::chrono::seconds resend_interval{1};
 constexpr std::chrono::seconds timeout{5};
 
@@ -58,9 +58,9 @@ class Watch {
   Clock::time_point asked_, sent_;
   bool ranks_were_up_ = false;
   bool abandoned_ = false;  // a signal came while the rest of the output was written: drop it
-  bool ending_ = false;     // no rank is left: mpirun is shutting down, and any signal would kill it
+  bool ending_ = false;     // no rank is left: a signal would kill mpirun in its shutdown
   Clock::time_point alive_ = Clock::now();    // when a child was last seen alive
-  Clock::time_point working_ = Clock::now();  // when mpirun last had no children, or one that was running
+  Clock::time_point working_ = Clock::now();  // when not all children were dead
 };
 
 Watch::Watch(const StartedMpirun& mpirun)
@@ -234,7 +234,8 @@ ExitCode Watch::exit_code(int status) {
 // else, so a rank that it killed had not begun.
 ExitCode Watch::stopped_by_signal(int status) {
   if (WIFSIGNALED(status) && ranks_were_up_) {
-    say("mpirun itself was killed by the stop signal: it is unknown whether the ranks ended cleanly{}",
+    say("mpirun itself was killed by the stop signal: it is unknown whether the ranks ended "
+        "cleanly{}",
         mpirun_.trains ? "; run the same command with checkpoint.resume=auto to continue from the "
                          "last checkpoint"
                        : "");

@@ -70,8 +70,9 @@ void check_dtype(const Stream& stream, DType dtype) {
                                         : "compute capability 8.0, which this device");
 }
 
-// NCCL moves tensors of CUDA devices only. Its versions differ in whether several ranks may share a device or use parts of one (MIG), so
-// where ranks share one, NCCL has to be requested by name.
+// NCCL moves tensors of CUDA devices only. Not all its versions let several ranks share a device or
+// use parts of one (MIG). So if ranks share a device, NCCL is used only if runtime.transport names
+// it.
 Transport choose_transport(Communicator& world, const Stream& stream,
                            std::optional<Transport> requested) {
   if (requested) return *requested;

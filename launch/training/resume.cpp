@@ -179,9 +179,9 @@ void remove_leftovers_of(const fs::path& run_dir, std::vector<std::string>& note
   }
 }
 
-// A checkpoint that remains beyond `start.step` would be taken for newer than what this run is
-// going to save. A run that resumes from another run's checkpoint, or from one that was set aside,
-// keeps nothing of its own folder: the metrics there lead to another state.
+// A checkpoint beyond `start.step` would later be mistaken for the newest one, so it is set aside.
+// If the run resumes from another run's checkpoint, or from one that was set aside, everything in
+// its own folder is set aside, because the metrics there lead to another state.
 void set_aside(const RunDirectory& directory, const std::optional<fs::path>& checkpoint,
                ResumeState& start) {
   std::error_code missing;

@@ -23,9 +23,10 @@ bool is_ignored(int signal) {
   return action.sa_handler == SIG_IGN;
 }
 
-// What this process says of its stop, by the launcher's word. The first rank speaks for all. mpirun
-// passes the end of any rank on to it; srun may end the job without a word, so there each rank
-// speaks. A process that nobody launched is the first: its MPI may set PMIX_RANK to 0.
+// The message of this process about its stop; "" if another rank prints it. Reads the rank from the
+// launcher's environment variables, because MPI may not be initialized yet. Under mpirun only rank
+// 0 prints, because mpirun stops it, too, when any rank ends. srun may end the job silently, so
+// there each rank prints. A process without a launcher prints; its MPI may set PMIX_RANK to 0.
 std::string stop_message() {
   constexpr std::string_view stopped = "stopped before the first step; nothing was lost\n";
   for (const std::string_view name : {"OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMIX_RANK"}) {

@@ -44,7 +44,7 @@ double attention_backward_flops(const Args& args) {
   return 2 * attention_flops(args);
 }
 
-// For ops that are not counted.
+// 0, for ops whose operations are not counted.
 template <class... Operands>
 double no_flops(const Operands&...) {
   return 0;
@@ -52,8 +52,8 @@ double no_flops(const Operands&...) {
 
 }  // namespace detail
 
-// The operations of a call of `op`, by the function that op_list.h names. `operands` are the
-// arguments of the op's function after the stream.
+// The operations of a call of `op`, counted by the function that op_list.h names. `operands` are
+// the arguments of the op's function after the stream.
 template <Op op, class... Operands>
 double op_flops(const Operands&... operands) {
 #define MASFORMER_FLOPS_OF(name, flops) \

@@ -240,7 +240,7 @@ const Case refused[] = {
      "its version is 2"},
     {"small_vocabulary",
      [](hid_t f) { tokens(f), documents(f), write_attribute(f, "vocabulary", 300); },
-     "its largest id is 300, and its vocabulary of 300"},
+     "its vocabulary is 300, but must be larger than its largest id 300, and at most "},
     {"vocabulary_is_text",
      [](hid_t f) { tokens(f), documents(f), write_attribute(f, "vocabulary", "many"); },
      "attribute vocabulary"},
@@ -252,7 +252,7 @@ const Case refused[] = {
        tokens(f, {H5T_STD_U32LE, {6}}, {0, 1, 2, 3, 4, 1LL << 31});
        documents(f);
      },
-     "its largest id is 2147483648"},
+     "larger than its largest id 2147483648, and at most 2147483648"},
 };
 
 const auto name_of_case = [](const auto& info) { return info.param.name; };

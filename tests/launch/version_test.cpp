@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The lines of `masformer --version` with the plugins of a folder.
+// The lines of `masformer --version` if `plugins` is the folder of the plugins.
 std::vector<std::string> version_with(const fs::path& plugins) {
   const Finished finished =
       run({program(), "--version"}, {{"MASFORMER_PLUGINS", plugins.string()}});
@@ -38,7 +38,7 @@ TEST(Version, NamesTheCommitAndTheLibraries) {
   EXPECT_EQ(lines[6], "NCCL      no plugin beside the program");
 }
 
-// The build looks the commit up each time; tests run after it.
+// Each build looks up the commit, and tests run after a build.
 TEST(Version, FollowsTheCommit) {
   const Finished git =
       run({"git", "-C", MASFORMER_SOURCE_DIR, "rev-parse", "--short=12", "--verify", "HEAD"});

@@ -1,4 +1,4 @@
-// For tests in bf16 on devices that can't multiply matrices in it: they skip such cases and say so.
+// For tests in bf16: on devices without bf16 products they skip such cases and say so.
 #pragma once
 
 #include <cstdio>

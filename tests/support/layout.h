@@ -38,8 +38,8 @@ struct Mutation {
   std::string spans{};
   std::function<void(StageSpec&)> stage{};
   std::function<void(const ParameterSet&)>
-      gradients{};                        // called with summed gradients, before they are used
-  std::function<int(int)> micro_batch{};  // the micro-batch to use in place of another
+      gradients{};                        // called with the summed gradients before they are used
+  std::function<int(int)> micro_batch{};  // returns the micro-batch to use instead of the given one
 };
 
 // One rank of a layout that trains.
@@ -80,10 +80,10 @@ class LayoutRun {
   double loss_ = 0, norm_ = 0;
 };
 
-// The same on this rank alone, for any mesh of the case.
+// The same run on this rank alone, whatever the mesh of the case.
 LayoutRun on_one_rank(const LayoutCase& c);
 
-// This rank's part of a case that runs on all ranks of the world.
+// This rank's part of a case that all ranks of the world run.
 LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation = {});
 
 }  // namespace masformer::test

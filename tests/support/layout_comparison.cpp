@@ -77,10 +77,10 @@ class Findings {
 
 namespace {
 
-// How far, relatively, a layout's loss of a step may be from that of one rank. Layouts round
-// differently in every step. In a few models, rounding errors of the initial weights alone move a
-// loss by a twentieth of the usual bound or more; layouts were seen to differ by ten times as much,
-// so the bound is wider there.
+// The bound on the relative difference of a layout's loss of a step from that of one rank. Layouts
+// round differently in every step. In a few models, rounding errors of the initial weights alone
+// move a loss by a twentieth of the usual bound or more; layouts were seen to differ by ten times
+// as much, so the bound is wider there.
 double loss_bound(const LayoutCase& c, std::size_t step, double loss) {
   const double exact = one_rank_record(c).losses[step], usual = step == 0 ? 5e-7 : 5e-6;
   if (std::abs(loss / exact - 1) <= usual) return usual;
@@ -101,7 +101,7 @@ std::vector<std::string> differences_from_one_rank(const LayoutCase& c, const Mu
                    loss_bound(c, at, run.loss()));
     if (step == 0) {
       findings.ratio("gradient norm", run.norm(), oracle.norm, 1e-6);
-      // A query that sees hardly any keys has hardly any gradient.
+      // Queries that see few keys have tiny gradients, so rounding is large in relation.
       const double least = c.sequence < 5 ? 0.1 * oracle.norm : 0;
       findings.close(run.parameters(), What::gradient, oracle.gradients, 5e-6, least);
     }
@@ -128,7 +128,7 @@ std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation
     findings.ratio(fmt::format("loss of step {}", step), run.loss(),
                    exact.losses[static_cast<std::size_t>(step)], 5e-3);
     if (step == 0) {
-      // The difference of the norms depends on chance; at most it is the norm of the difference.
+      // The difference of the norms depends on chance, but is at most the norm of the difference.
       findings.ratio("gradient norm", run.norm(), exact.norm,
                      distance(one_rank.gradients, exact.gradients) / exact.norm);
       for_each_owned(run.parameters(), What::gradient,

@@ -13,10 +13,10 @@ namespace masformer::test {
 // step; the losses of all steps and of an evaluation.
 std::vector<std::string> differences_from_one_rank(const LayoutCase& c,
                                                    const Mutation& mutation = {});
-// In bf16, layouts differ by rounding. None may be further from fp32 than one rank is, except by
-// chance.
+// In bf16, layouts differ by rounding. No layout may differ more from fp32 than one rank does,
+// apart from chance.
 std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation& mutation = {});
-// `recompute` must not take more memory than keeping everything, and must give the same bits.
+// `recompute` must not need more memory than keeping everything, and must give the same bits.
 std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
                                                       const std::string& recompute);
 

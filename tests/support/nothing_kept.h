@@ -1,5 +1,5 @@
-// Tests that making and destroying something many times leaves nothing behind. All ranks of
-// the world call it together.
+// Checks that making and destroying something many times leaks nothing. All ranks of the world call
+// it together.
 #pragma once
 
 #include <functional>

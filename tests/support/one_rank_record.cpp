@@ -35,7 +35,7 @@ OneRankRecord record(const LayoutCase& c, bool nudged) {
   return made;
 }
 
-// The case that represents all cases for which one rank computes the same.
+// One rank computes the same for many cases; this is the case that represents them.
 LayoutCase of_one_rank(LayoutCase c) {
   const LayoutCase usual;
   c.mesh = Mesh{};

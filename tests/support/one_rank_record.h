@@ -1,4 +1,4 @@
-// What one rank computes for a case: the oracle that layouts are compared with.
+// The results of one rank for a case: the oracle for all layouts.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct OneRankRecord {
 // run whose weights were moved by their rounding error.
 const OneRankRecord& one_rank_record(const LayoutCase& c, bool nudged = false);
 
-// Which tensor of a parameter is compared: the owned rows of its fp32 master or summed gradient.
+// The tensor of a parameter to compare: the owned rows of its fp32 master or summed gradient.
 enum class What { master, gradient };
 Tensor owned_rows(const Parameter& parameter, What what);
 Floats floats(const Tensor& contiguous);

@@ -16,12 +16,12 @@ namespace {
 
 [[noreturn]] void become(std::vector<std::string> words,
                          const std::map<std::string, std::string>& environment, int output) {
-  setpgid(0, 0);  // so that a kill reaches what the program started
+  setpgid(0, 0);  // so that a kill also reaches what the program started
   dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   dup2(output, STDERR_FILENO);
-  // Leaks are checked where tests call the libraries. In each rank of each program that is started,
-  // sorting out MPI's own leaks would take minutes.
+  // Tests that call the libraries check for leaks. In each rank of each started program, it would
+  // take minutes to separate MPI's own leaks.
   setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> raw;

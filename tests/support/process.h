@@ -10,7 +10,7 @@
 namespace masformer::test {
 
 struct Finished {
-  int status = -1;     // exit status; 128 + n where signal n ended it
+  int status = -1;     // exit status; 128 + n if signal n ended it
   std::string output;  // standard output and standard error, in order
 };
 
@@ -25,8 +25,8 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void signal(int number) const;
-  // A program of this name that its first thread has started and not waited for; 0 if there is
-  // none.
+  // The number of a child of this name that the program's first thread has started and not reaped;
+  // 0 if there is none.
   pid_t child(const std::string& name) const;
   bool has_child(const std::string& name) const { return child(name) > 0; }
   // Waits until it has printed `text`, for 120 s at most.

@@ -15,7 +15,7 @@ inline Schedule evaluation(int stages, int micro_batches) {
   return forward_only(Placement::round_robin(stages), micro_batches);
 }
 
-// The functions of the program's schedules, and of evaluation.
+// The functions that make the program's schedules, and evaluation().
 inline std::vector<Schedule (*)(int, int)> all_makers() {
   std::vector<Schedule (*)(int, int)> makers{evaluation};
   for (const ScheduleKind& kind : schedule_kinds()) makers.push_back(kind.make);

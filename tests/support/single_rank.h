@@ -18,8 +18,7 @@ inline ProcessGroups alone() {
   return make_process_groups(std::make_unique<SelfCommunicator>(), Mesh{});
 }
 
-// One rank's stage of a model with the schedules that it runs. `change` may modify the
-// specification.
+// One rank's stage of a model, with its schedules. `change` may modify the specification.
 struct StageUnderTest {
   Schedule training, evaluation;
   Stage stage;

@@ -1,5 +1,5 @@
-// Attention spans for tests, made from the list of kinds (runtime/span.h): a test that takes them
-// takes new kinds, too.
+// Attention spans for tests, made from the list of kinds (runtime/span.h), so that tests with them
+// cover new kinds, too.
 #pragma once
 
 #include <cstdint>

@@ -25,13 +25,13 @@ inline Device device() {
   return name != nullptr ? parse_enum<Device>(name) : Device::cpu;
 }
 
-// A tensor that owns its memory. It converts to the view that ops take.
+// A tensor that owns its memory. It converts to the view that ops expect.
 class OwnedTensor {
  public:
   explicit OwnedTensor(const Shape& shape, DType dtype = DType::f32)
       : arena_(device(), Arena::footprint(shape, dtype)), view_(arena_.take(shape, dtype)) {}
 
-  operator Tensor() const { return view_; }  // NOLINT: it stands wherever a Tensor does
+  operator Tensor() const { return view_; }  // NOLINT: usable wherever a Tensor is expected
   const Tensor* operator->() const { return &view_; }
 
  private:
@@ -99,7 +99,7 @@ void for_each_element(const Tensor& tensor, const Visit& visit) {
   }
 }
 
-// Of fp32 or bf16.
+// The elements of a tensor of fp32 or bf16.
 inline Numbers values(const Tensor& tensor) {
   Numbers result(static_cast<std::size_t>(tensor.elements()));
   const auto read = [&](const auto& x, std::int64_t i) {
@@ -180,7 +180,7 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
          std::memcmp(copy_of_a.raw(), copy_of_b.raw(), static_cast<std::size_t>(a.bytes())) == 0;
 }
 
-// How many elements are NaN.
+// The number of elements that are NaN.
 inline std::int64_t poison_left(const Tensor& tensor) {
   std::int64_t count = 0;
   for_each_element(tensor, [&](float& x, std::int64_t) { count += std::isnan(x) ? 1 : 0; });

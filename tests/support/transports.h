@@ -66,7 +66,7 @@ inline ProcessGroups make_groups(const Way& way, const Mesh& mesh,
   return make_process_groups(private_world(7), mesh, {&stream(), way.transport, timeout});
 }
 
-// Why a way can't be gone here; "" if it can. Collective.
+// Returns why a transport can't be used here; "" if it can. Collective.
 inline std::string missing(const Way& way) {
   if (way.device == Device::cpu) return "";
   std::string own;
@@ -83,7 +83,8 @@ inline std::string missing(const Way& way) {
                      nccl_version());
 }
 
-// Numbers that travel; elements as T. On a device they are copied there and back.
+// A tensor to exchange, with its values as T on the host. If it is on a device, they are copied
+// there and back.
 template <class T>
 class Cargo {
  public:
@@ -96,15 +97,15 @@ class Cargo {
   }
   Cargo(const Way& way, std::vector<T> values) : Cargo(way, values, {std::ssize(values)}) {}
 
-  operator Tensor() const { return tensor_; }  // NOLINT: it stands wherever a Tensor does
+  operator Tensor() const { return tensor_; }  // NOLINT: usable wherever a Tensor is expected
   const Tensor* operator->() const { return &tensor_; }
 
-  // As the stream leaves them.
+  // The values after all work of the stream so far.
   std::vector<T>& values() {
     if (tensor_.device() != Device::cpu) copy(stream(), tensor_, on_host());
     return values_;
   }
-  // Makes what was changed in values() the tensor's.
+  // Copies changes of values() to the tensor.
   void put() {
     if (tensor_.device() != Device::cpu) copy(stream(), on_host(), tensor_);
   }
@@ -118,7 +119,7 @@ class Cargo {
   Tensor tensor_;
 };
 
-// What a way's tensors are worked on by.
+// The stream that works on the tensors of a transport.
 inline const Stream& stream_of(const Way& way) {
   static const Stream host(Device::cpu);
   return way.device == Device::cpu ? host : stream();
@@ -133,7 +134,8 @@ class OnEachWay : public testing::TestWithParam<Way> {
   }
   static void TearDownTestSuite() { groups_.clear(); }
 
-  // What a rank that fails does. All ranks do it: the groups that are there can't be used any more.
+  // Aborts, as a failing rank does. Call it on all ranks: the current groups are unusable
+  // afterwards.
   static void abort_all() {
     if (device() != Device::cpu) stream().device_stream()->abort_all();
     groups_.clear();
@@ -142,7 +144,7 @@ class OnEachWay : public testing::TestWithParam<Way> {
   Communicator& group() { return *groups().world; }
   // For messages; by NCCL, between neighbours in a ring.
   Communicator& pipe() { return GetParam().nccl() ? *groups().pipe : *groups().world; }
-  // The ranks that this one exchanges messages with, from the first to the last.
+  // The ranks with which this one exchanges messages, in ascending order.
   std::vector<int> peers() {
     const int rank = world().rank(), ranks = world().size();
     std::set<int> found;

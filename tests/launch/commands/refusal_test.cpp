@@ -1,5 +1,5 @@
-// Commands with unusable arguments: the exit status, and the message that names what is wrong. What
-// only `train` refuses: train_refusal_test.cpp and run_plan_test.cpp.
+// Commands with unusable arguments: the exit status, and the message. Refusals of `train` alone are
+// in train_refusal_test.cpp and run_plan_test.cpp.
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>

@@ -1,4 +1,4 @@
-// What `masformer run` starts mpirun with.
+// The command line and environment with which `masformer run` starts mpirun.
 #include <set>
 #include <sstream>
 
@@ -9,7 +9,7 @@
 namespace masformer::test {
 namespace {
 
-// The names behind -x.
+// The names after -x.
 std::set<std::string> passed_on(const std::string& line) {
   std::istringstream words(line);
   std::set<std::string> names;

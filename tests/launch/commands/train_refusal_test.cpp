@@ -163,7 +163,7 @@ TEST(TrainCommand, RefusesWeightsOfAnotherModel) {
   }
 }
 
-// Otherwise each rank would fail at another moment.
+// Without this check, ranks would fail at different times.
 TEST(TrainCommand, RefusesPathsThatAreNotUtf8) {
   const Scratch scratch;
   expect_refused(train(scratch, "caf\xe9", {.tensor = 2}),

@@ -130,9 +130,9 @@ Traffic of_four_ranks_in_bf16() {
              {"all_gather", 2 * elements}}}}};
 }
 
-// Where every tensor rank has all tokens, the residual stream is summed twice per block forward and
-// twice backward, once in the embedding and once below the head, each rank counting it once. No
-// gradient is partial.
+// If every tensor rank has all tokens, the residual stream is summed twice per block in the forward
+// and twice in the backward, once in the embedding and once below the head. Each rank counts it
+// once. No gradient is partial.
 Traffic of_tensor_ranks_with_all_tokens() {
   const std::int64_t sums = (4 * blocks + 2) * 2 * stream * 4;
   return {{.tensor = 2, .options = {"--parallel.sequence_parallel", "false"}},
@@ -154,7 +154,7 @@ TEST(TrainCommand, SendsTheBytesThatItsLayoutNeeds) {
   }
 }
 
-// The wrapper tells whether a person watches, but a file that sets log.live decides.
+// The wrapper tells whether a person is watching, but log.live in a file overrides that.
 TEST(TrainCommand, TakesTheLiveLineFromTheFileUnderTheWrapper) {
   const Scratch scratch;
   for (const std::string live : {"on", "auto"}) {

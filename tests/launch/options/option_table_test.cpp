@@ -57,7 +57,7 @@ struct Sample {
 
 class OptionSources : public testing::Test {
  protected:
-  // The words that name a file of this content.
+  // Writes a configuration file of this content. Returns the arguments that name it.
   Words config(const std::string& content) const {
     std::ofstream(path()) << content;
     return {"--config", path()};
@@ -193,7 +193,8 @@ TEST_F(OptionSources, NamesMistakesOnTheCommandLine) {
   const std::string there_is_no = "the command line: there is no option ";
   const std::vector<Slip> slips{
       {{"--my.coumt", "5"}, there_is_no + "my.coumt: did you mean my.count?"},
-      {{"--my.foo", "5"}, there_is_no + "my.foo"},  // three letters from my.few, and from my.yes
+      {{"--my.foo", "5"},
+       there_is_no + "my.foo"},  // three letters differ from my.few, and from my.yes
       {{"--ym.count", "5"}, there_is_no + "ym.count: did you mean my.count?"},
       {{"--count", "5"}, there_is_no + "count: did you mean my.count?"},
       {{"--my.coumt=5"}, there_is_no + "my.coumt: did you mean my.count?"},
@@ -371,7 +372,7 @@ TEST_F(OptionSources, TellsRulesOfResumingAndWhatWasSet) {
   EXPECT_EQ(sample.table.on_resume("no.option"), OnResume::may_change);
   EXPECT_FALSE(sample.table.was_set("no.option"));
   const auto record = sample.table.record();
-  EXPECT_EQ(record.size(), 9u);  // those of a section alone
+  EXPECT_EQ(record.size(), 9u);  // only options with a section
 }
 
 }  // namespace

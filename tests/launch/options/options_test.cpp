@@ -1,4 +1,4 @@
-// Every option of `masformer train`: all that follows from its declaration works.
+// Every option of `masformer train`: everything that follows from its declaration works.
 #include "launch/options/options.h"
 
 #include <algorithm>
@@ -38,7 +38,7 @@ TEST_P(TrainOption, TakesItsDefaultFromEverySource) {
 TEST_P(TrainOption, IsInTheHelpWithItsDefault) {
   Options options;
   const OptionTable table = describe(options);
-  std::string value, help;  // the words after its name, and those of the lines below
+  std::string value, help;  // the text after its name, and the lines below
   bool own = false;
   for (const std::string& line : lines_of(table.help())) {
     EXPECT_LE(line.size(), 80u) << line;
@@ -82,8 +82,9 @@ TEST_P(TrainOption, HasAMaximumIfItIsAWholeNumber) {
     return refusal([&] { table.parse({"--" + GetParam(), text}); });
   };
   if (said("x") != GetParam() + "=x is not a whole number") GTEST_SKIP() << "not a whole number";
-  if (GetParam() == "train.seed") return;  // nothing is computed from it; it takes all that fits
-  // 1 where it wraps to 32 bits, and the largest there is.
+  if (GetParam() == "train.seed")
+    return;  // nothing is computed from it, so every integer is accepted
+  // A number that would be 1 in 32 bits, and the largest number.
   for (const char* const text : {"4611686018427387905", "9223372036854775807"}) {
     EXPECT_TRUE(said(text).starts_with(GetParam() + "=" + text + " is too large: at most "))
         << said(text);

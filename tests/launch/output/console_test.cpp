@@ -1,4 +1,4 @@
-// What the screen shows: plain lines at their steps, or one line that changes in place.
+// The progress output: plain lines at their steps, or one line updated in place.
 #include "launch/output/console.h"
 
 #include <algorithm>
@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Cadence{10, 1, 35, 0, {1, 10, 20, 30, 35}},
                     Cadence{10, 8, 20, 0, {8, 10, 20}},     // resumed
                     Cadence{10, 1, 20, 7, {1, 7, 10, 20}},  // evaluated between
-                    Cadence{5, 5, 10, 10, {5, 10}},         // due for several reasons: once
+                    Cadence{5, 5, 10, 10, {5, 10}},         // due for several reasons, printed once
                     Cadence{1, 3, 5, 0, {3, 4, 5}}, Cadence{100, 4, 4, 0, {4}}));
 
 TEST(LiveLine, ChangesInPlaceAndEndsOnce) {
@@ -148,7 +148,7 @@ class Terminal {
   Terminal& operator=(const Terminal&) = delete;
 
   bool works() const { return works_; }
-  // What came up to the end of a line; the terminal hands it over in pieces.
+  // Reads up to the end of a line, which the terminal delivers in pieces.
   std::string shown() const {
     std::fflush(stdout);
     std::string text;
@@ -181,7 +181,7 @@ TEST(LiveLine, IsTheDefaultOnATerminal) {
   EXPECT_TRUE(plain.starts_with("step 1/9")) << plain;
 }
 
-// Under `masformer run`, the wrapper's terminal counts, not mpirun's.
+// Under `masformer run`, it matters whether the wrapper's output is a terminal, not mpirun's.
 TEST(LiveLine, IsTheDefaultIfTheWrapperSaysThatAPersonWatches) {
   const auto shows_live = [](LiveLine live) {
     return printed([&] { Console(live, 10, 1, 9).step({.step = 1}); }).starts_with("\r\033[K");

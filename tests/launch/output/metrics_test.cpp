@@ -87,7 +87,7 @@ TEST(Metrics, RealsReadBackBitForBit) {
   std::vector<StepMetrics> written(reals.size());
   MetricsWriter writer(directory / "metrics.jsonl", 0);
   for (std::size_t i = 0; i < written.size(); ++i) {
-    // Each key has another real in each line.
+    // Each key gets a different real in each line.
     std::size_t shift = i;
     for (const RealKey& real : real_keys) written[i].*real.member = reals[shift++ % reals.size()];
     written[i].eval_loss = reals[shift % reals.size()];
@@ -100,7 +100,7 @@ TEST(Metrics, RealsReadBackBitForBit) {
     for (const RealKey& real : real_keys) {
       const double expected = written[i].*real.member;
       EXPECT_TRUE(same_bits(line.at(real.key).get<double>(), expected)) << real.key << expected;
-      // Other readers than this library's, too.
+      // Checked with strtod(), too, because other programs read the file with other parsers.
       const std::string key = std::string("\"") + real.key + "\":";
       const double plain = std::strtod(texts[i].c_str() + texts[i].find(key) + key.size(), nullptr);
       EXPECT_TRUE(same_bits(plain, expected)) << real.key << " " << texts[i];
@@ -208,7 +208,7 @@ TEST(Metrics, NoteNamesOnlyAFewGaps) {
 TEST(Metrics, RefusesAFileThatCantBeWritten) {
   const TemporaryDirectory directory;
   EXPECT_THROW(MetricsWriter(directory / "no" / "metrics.jsonl", 0), Error);
-  // If they can't be cut, the old lines stay.
+  // If the file can't be cut, the old lines remain.
   const fs::path path = directory / "metrics.jsonl";
   std::ofstream(path) << "{\"step\":1}\n{\"step\":2}\n";
   fs::create_directories(directory / "metrics.jsonl.cut");

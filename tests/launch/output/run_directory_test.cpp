@@ -15,7 +15,7 @@
 #include "tests/support/temporary_directory.h"
 
 namespace {
-bool no_locks = false;  // as on a network file system without them
+bool no_locks = false;  // as on a network file system without locks
 }
 
 // Replaces the C library's flock(), to simulate a file system without locks.
@@ -67,7 +67,7 @@ TEST(RunDirectory, BelongsToOneJobAtATime) {
   EXPECT_EQ(refusal([&] { RunDirectory beside(temporary / "other"); }), "");
   first.reset();
   EXPECT_EQ(refusal([&] { RunDirectory second(run); }), "");
-  EXPECT_EQ(names_in(run / "checkpoints"), Names{});  // the probe is gone
+  EXPECT_EQ(names_in(run / "checkpoints"), Names{});  // the probe file was removed
 }
 
 TEST(RunDirectory, RefusesAFolderThatCantBeLocked) {
@@ -81,7 +81,7 @@ TEST(RunDirectory, RefusesAFolderThatCantBeLocked) {
 }
 
 TEST(RunDirectory, RefusesAFolderThatCantBeWritten) {
-  // A file or a folder in the way, and whether it is a file.
+  // A path that exists already, and whether it is a file or a folder.
   const std::vector<std::pair<std::string, bool>> obstacles{{"run", true},
                                                             {"run/checkpoints", true},
                                                             {"run/checkpoints/.probe", false},
@@ -147,7 +147,7 @@ TEST(RunDirectory, TakesTheNextNumberIfANameIsTaken) {
   }
   EXPECT_EQ(names_in(path / "checkpoints"), checkpoints);
   EXPECT_EQ(names_in(path), files);
-  // Metrics alone take a number that nothing has, too.
+  // If only metrics are set aside, they get an unused number, too.
   write(run.metrics(), "4");
   EXPECT_NE(run.set_aside_after(0), "");
   EXPECT_EQ(content(path / "set-aside-4-metrics.jsonl"), "4");

@@ -28,7 +28,7 @@ Words before_head(const Words& words) {
 constexpr const char* redirections[] = {"<&- >&- 2>&-", ">&-", "2>&-", "<&- 2>&- >/dev/full",
                                         ">/dev/full 2>/dev/full"};
 
-// Without `masformer run`: one rank that no mpirun started.
+// The command without `masformer run`: one rank, not started by mpirun.
 Words without_wrapper(Words words) {
   words.erase(words.begin() + 1, words.begin() + 5);
   return words;
@@ -79,7 +79,7 @@ TEST(Preparing, SucceedsWithStreamsInAnyState) {
   }
 }
 
-// What is printed is what these commands are for.
+// Commands whose output is their purpose.
 class ResultsCommand : public testing::Test {
  protected:
   static void SetUpTestSuite() {

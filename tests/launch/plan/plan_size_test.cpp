@@ -106,7 +106,7 @@ TEST(PlanSize, HoldsTheModelToTheLimitsOfTheOptions) {
                       "model.positions=9223372036854775807 is too large: at most 268435456"}));
 }
 
-// The bound on activations is an estimate: it has to be above what the layers declare.
+// The bound on activations is an estimate; it must not be less than what the layers register.
 TEST(PlanSize, CountsAtLeastTheBuffersThatABlockDeclares) {
   Options options;
   options.model.layers = 1;

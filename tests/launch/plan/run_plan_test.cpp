@@ -1,4 +1,4 @@
-// From options to a plan: what is refused, what is derived, and how much memory the ranks plan.
+// Making a plan from options: what is refused, what is derived, and how much memory the ranks plan.
 #include "launch/plan/run_plan.h"
 
 #include <algorithm>
@@ -43,7 +43,7 @@ GeluMlpSpec mlp_of(const RunPlan& plan) {
 struct Refused {
   Change change;
   int ranks;
-  std::vector<std::string> messages;  // each violation whole, in any order
+  std::vector<std::string> messages;  // each violation complete, in any order
 };
 
 void expect_refusal(const Refused& refused) {
@@ -138,7 +138,7 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
   EXPECT_EQ(refusal([&] { make_run_plan(options, 1, 0); }), "model.vocab=0 must be at least 1");
 }
 
-// A mistake gives one message, and none about what follows from it.
+// A mistake gives one message, and none about its consequences.
 TEST(RunPlan, ReportsEachMistakeOnce) {
   const std::vector<Refused> all{
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.partition = "3,1"; },
@@ -335,7 +335,7 @@ TEST(RunPlan, NamesTheLayersOfEachStage) {
 
 class PlannedMemory : public testing::TestWithParam<Planned> {};
 
-// Widths are such that every part fills whole cache lines, so that no rounding is in the sum.
+// The widths make every part fill whole cache lines, so that the sum contains no rounding.
 TEST_P(PlannedMemory, WeightsAreTheModelAndItsKnownCopies) {
   const auto [pipe, data, tensor, tied, schedule] = GetParam();
   const RunPlan plan = plan_of(
@@ -369,7 +369,8 @@ TEST_P(PlannedMemory, WeightsAreTheModelAndItsKnownCopies) {
   numbers += (tied ? 1 : 2) * (padded - m.vocab) * m.hidden;
   if (tied && pipe > 1) numbers += padded * m.hidden;  // the last stage's copy
   EXPECT_EQ(sum.weights, data * numbers * 4);
-  // All ranks of a stage hold equally much: 1/tensor of what is split, and all of the rest.
+  // All ranks of a stage hold the same amount: 1/tensor of the split parameters, and all of the
+  // others.
   for (int rank = 0; rank < plan.mesh.size(); ++rank) {
     Coordinate at = plan.mesh.coordinate(rank);
     const auto weights = [&] {

@@ -1,4 +1,4 @@
-// How many threads a rank takes, from its three sources.
+// The number of threads of a rank, from its three sources.
 #include "launch/plan/threads.h"
 
 #include <string>
@@ -47,11 +47,12 @@ TEST(ChooseThreads, SharesTheCoresOfAHostAmongItsRanks) {
   struct Case {
     int usable_cores, cores, ranks, expected;
   };
-  for (const Case& c : std::vector<Case>{{8, 8, 1, 8},
-                                         {8, 8, 2, 4},
-                                         {8, 8, 3, 2},
-                                         {2, 8, 2, 2},  // bound to fewer cores than its share
-                                         {8, 8, 100, 1}}) {
+  for (const Case& c :
+       std::vector<Case>{{8, 8, 1, 8},
+                         {8, 8, 2, 4},
+                         {8, 8, 3, 2},
+                         {2, 8, 2, 2},  // the rank is bound to fewer cores than its share
+                         {8, 8, 100, 1}}) {
     EXPECT_EQ(
         choose_threads(
             0, {.usable_cores = c.usable_cores, .cores = c.cores, .ranks_on_this_host = c.ranks}),

@@ -1,4 +1,4 @@
-// Children that threads of a process have started, from their start until they are waited for.
+// Children that threads of a process have started, from their start until they are reaped.
 #include "launch/supervisor/child_processes.h"
 
 #include <csignal>

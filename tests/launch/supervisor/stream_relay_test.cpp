@@ -41,7 +41,7 @@ class Pipe {
   void put(const std::string& text) const {
     ASSERT_EQ(write(ends_[1], text.data(), text.size()), std::ssize(text));
   }
-  // What is in the pipe, at most `most` bytes.
+  // Reads what is in the pipe, at most `most` bytes.
   std::string take(std::size_t most = 1 << 20) const {
     std::string text(most, '\0');
     const ssize_t size = read(ends_[0], text.data(), most);
@@ -74,7 +74,7 @@ TEST(StreamRelay, PassesFilteredTextOnInOrder) {
   EXPECT_GE(relay.awaited_source(), 0);
   source.close_write();
   relay.receive();
-  EXPECT_EQ(relay.awaited_source(), -1);  // its end
+  EXPECT_EQ(relay.awaited_source(), -1);  // the relay saw the end of the source
   EXPECT_EQ(relay.error(), 0);
 }
 
@@ -104,7 +104,7 @@ TEST(StreamRelay, WaitsForASlowReaderWithoutBlocking) {
 TEST(StreamRelay, WaitsForAStoppedTerminalWithoutBlocking) {
   int reader = -1, terminal = -1;
   ASSERT_EQ(openpty(&reader, &terminal, nullptr, nullptr, nullptr), 0);
-  alarm(20);  // ends this test where it blocks
+  alarm(20);  // ends this test if it blocks
   std::string seen(1 << 20, '\0');
   {
     Pipe source(O_NONBLOCK);
@@ -128,7 +128,7 @@ TEST(StreamRelay, WaitsForAStoppedTerminalWithoutBlocking) {
   close(terminal);
 }
 
-// Moving the rest at each write would move half a terabyte.
+// If each write moved the rest, half a terabyte would be moved.
 TEST(StreamRelay, SendsMuchTextInLinearTime) {
   Pipe source(O_NONBLOCK);
   const int sink = open("/dev/null", O_WRONLY);

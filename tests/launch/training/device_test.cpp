@@ -90,8 +90,8 @@ INSTANTIATE_TEST_SUITE_P(Layouts, OnDeviceUnder,
                                                             : "OneRank";
                          });
 
-// How often the host of any rank waited for its stream to be empty, over a run of a tiny model that
-// saves nothing before its end.
+// Counts how often the hosts of all ranks waited for their streams to be empty, in a run of a tiny
+// model that saves nothing before its end.
 int waits_for_ends(const Scratch& scratch, const Training& training, int run_steps) {
   const std::string name = fmt::format("{}-steps", run_steps);
   const std::filesystem::path file = scratch.path(name + "-waits");
@@ -117,18 +117,18 @@ TEST_P(OnDeviceUnder, DoesNotWaitForTheDeviceWithinAStep) {
     GTEST_SKIP() << "messages through the host are waited for";
   constexpr int more_steps = 8;
   const int few = waits_for_ends(scratch_, training, 2);
-  // One wait per step on each rank would come to more. With NCCL the number is not zero, since the
-  // host polls while connections are made, and how often varies.
+  // One wait per step and rank would exceed this. With NCCL the number is not zero, because the
+  // host polls while connections are made, and it varies.
   const int waited = few + more_steps;
   EXPECT_LT(waits_for_ends(scratch_, training, 2 + more_steps), waited);
   EXPECT_GE(waits_for_ends(scratch_, with(training, {"--eval.every", "1"}), 3 + more_steps),
             waited);
-  // Timing a step waits for nothing either: its events are read when the next step was issued.
+  // Timing a step does not wait either: its events are read after the next step was issued.
   EXPECT_LT(waits_for_ends(scratch_, with(training, {"--train.profile_step", "5"}), 4 + more_steps),
             waited + 2);
 }
 
-// The checkpoint that a signal causes is of the last step in the metrics, though another step was
+// After a signal, the checkpoint is that of the last step in the metrics, although another step was
 // under way.
 TEST_F(OnDevice, SavesTheLastWrittenStepOnASignal) {
   Process stopped(
@@ -159,7 +159,8 @@ TEST_F(OnDevice, ResumesOnACpuFromItsCheckpoint) {
   }
 }
 
-// NCCL is chosen where each rank has a device of its own, even if each sees it as its first.
+// NCCL is chosen if each rank has a device of its own, even if each rank sees its device as the
+// first one.
 TEST_F(OnDevice, ChoosesNcclOnlyForADevicePerRank) {
   if (!is_fake()) GTEST_SKIP() << "only the fake has a device for each rank";
   const auto words =
@@ -196,7 +197,7 @@ TEST_F(OnDevice, RefusesAModelThatDoesNotFit) {
   }
 }
 
-// Tests are skipped where there is no device, so a broken device must not look like none.
+// Tests are skipped if there is no device, so a broken device must not look like a missing one.
 TEST_F(OnDevice, TellsABrokenDeviceFromNone) {
   if (!is_fake()) GTEST_SKIP() << "only the fake breaks on request";
   const auto finds = [&](const char* error) {

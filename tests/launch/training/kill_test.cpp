@@ -2,8 +2,8 @@
 // mpirun ends all, or all processes at once, as a crash of the machine does. The run resumes from
 // the newest complete checkpoint and ends bit-identical to one that was never killed.
 //
-// MASFORMER_KILLS is the number of kills; there are more only until each layout was killed in a
-// save.
+// MASFORMER_KILLS is the number of kills. If a layout was not yet killed in a save, more kills
+// follow.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 
 struct Program {
   pid_t process;
-  bool is_rank;  // else mpirun, or what started it
+  bool is_rank;  // false: mpirun, or a process that started it
 };
 
 // The command line of a process, each word followed by a zero byte; empty if the process has ended.
@@ -100,8 +100,8 @@ class Killer {
     const auto says = [&](const char* text) {
       return finished.output.find(text) != std::string::npos;
     };
-    // The kill ended it, not a failure of the ranks.
-    const bool hung = says("the ranks have ended, and mpirun does not");
+    // The kill ended the run, not a failure of the ranks.
+    const bool hung = says("the ranks have ended but mpirun has not");
     if (one) {
       EXPECT_TRUE(says("mpirun ended with status 137") || hung) << finished.output;
     }
@@ -126,14 +126,14 @@ class Killer {
 
  private:
   // When to kill. 0: during start; 1 or 2: in one of the next steps; 3: in a save. Random, except
-  // that the first kill lets a checkpoint be written, and the next ones aim at saves until one was
-  // hit.
+  // that the first kill comes after a checkpoint, and the next ones aim at saves until one was hit.
   std::uint64_t moment(std::uint64_t attempt) const {
     if (attempt == 0) return 2;
     return kills_.within_saves == 0 ? 3 : random(attempt, 0) % 4;
   }
 
-  // Checked only if the output has a complete line about it, or a step.
+  // Checks the step that the run resumed from, if the output has a complete line about it, or a
+  // step.
   void expect_resumed_from(int step, const std::string& run_dir, const std::string& output) {
     const std::string says = "\nresumes from ";
     const auto line = output.find(says);
@@ -181,7 +181,7 @@ class Killer {
     if (!programs.empty()) kill(programs[which % programs.size()].process, SIGKILL);
   }
 
-  // Repeats, since mpirun may start ranks meanwhile.
+  // Repeats the kills, because mpirun may start ranks meanwhile.
   static void kill_all(std::vector<Program> programs, const fs::path& folder) {
     for (; !programs.empty(); programs = programs_of(folder)) {
       for (const Program& program : programs) kill(program.process, SIGKILL);
@@ -223,7 +223,7 @@ class Kill : public testing::TestWithParam<int> {
     return (GetParam() + 1) * all / cases - GetParam() * all / cases;
   }
 
-  // Checks that nothing shows that the run was killed.
+  // Checks that the run's files are those of a run that was never killed.
   void expect_whole(const std::string& run_dir) const {
     EXPECT_EQ(timeless_metrics(scratch_, run_dir), timeless_metrics(scratch_, "whole"));
     EXPECT_EQ(

@@ -14,8 +14,8 @@ TEST(Precision, LossInBf16FollowsFp32WithoutDrift) {
   constexpr std::size_t steps = 200, quarter = steps / 4;
   const Scratch scratch;
   const auto losses = [&](const std::string& dtype) {
-    // A rate low enough that the few documents are not memorised: the loss that is left then would
-    // be noise.
+    // The learning rate is low enough that the few documents are not memorised: what then remains
+    // of the loss would be noise.
     const Finished finished =
         train(scratch, dtype,
               {.tensor = 2,
@@ -33,7 +33,7 @@ TEST(Precision, LossInBf16FollowsFp32WithoutDrift) {
   EXPECT_LT(exact.back(), exact.front() / 2)
       << "the loss must fall for the comparison to mean anything";
   double apart = 0;
-  double first = 0, last = 0;  // of the signed differences
+  double first = 0, last = 0;  // means of the signed differences
   for (std::size_t i = 0; i < steps; ++i) {
     const double difference = rounded[i] / exact[i] - 1;
     apart += std::abs(difference) / double(steps);

@@ -1,4 +1,4 @@
-// What the start page says of the speed of products.
+// The lines of the start page about the speed of products.
 #include "launch/training/rank_speed.h"
 
 #include <gtest/gtest.h>

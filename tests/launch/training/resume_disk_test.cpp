@@ -37,8 +37,8 @@ void expect_says(const Finished& finished, const std::string& text) {
                                                            << finished.output;
 }
 
-// Room for two checkpoints and a half, of which `checkpoint.keep` 1 needs two. What kills leave
-// (a removal that did not end, a checkpoint that was not removed) makes no run fail.
+// The disk has room for two and a half checkpoints; `checkpoint.keep` 1 needs two. Leftovers of
+// kills (an unfinished removal, a checkpoint that was not removed) must not make a run fail.
 TEST(ResumeOnASmallDisk, MakesRoomThatAKilledRunDidNotMake) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "measured", to_step(4)).status, 0);
@@ -73,7 +73,7 @@ TEST(Resume, StopsAtACheckpointThatItCanNotRead) {
   const fs::path newest = checkpoint(scratch, "run", 8);
   for (const char* const file : {"shard-00001.h5", "manifest.json"}) {
     fs::rename(newest / file, newest / "kept");
-    fs::create_symlink(file, newest / file);  // leads to itself
+    fs::create_symlink(file, newest / file);  // a link to itself
     const Finished stopped = train(scratch, "run", to_step(12));
     EXPECT_EQ(stopped.status, 1) << stopped.output;
     expect_says(stopped, (newest / file).string() + ": Too many levels of symbolic links");

@@ -1,4 +1,5 @@
-// How jobs that are asked to stop end, under `masformer run`, plain mpirun and neither.
+// How jobs end after a request to stop: under `masformer run`, under plain mpirun, and without
+// either.
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -63,7 +64,7 @@ TEST_P(StopSignal, EndsARunWithACheckpoint) {
       << finished.output;
 }
 
-// The same command would set the run aside and start again.
+// With checkpoint.resume=none, the same command would set the run aside and start again.
 TEST(StoppedRun, NamesTheOptionThatContinuesIt) {
   const Scratch scratch;
   Training anew = endless;
@@ -84,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(Signals, StopSignal,
 // Clusters announce the end of a job by several signals, some of them repeated, and leave time for
 // a checkpoint between them.
 TEST(StopSignals, SeveralInARowDoNotAbort) {
-  const FakeMpirun mpirun("trap '' USR1; exec sleep 4");  // a step that takes its time
+  const FakeMpirun mpirun("trap '' USR1; exec sleep 4");  // a long step
   Process process(mpirun.words, mpirun.environment);
   wait_for_child(process, "sleep");
   for (const int number : {SIGUSR1, SIGUSR1, SIGXCPU, SIGUSR2, SIGTERM, SIGHUP, SIGHUP}) {
@@ -92,7 +93,7 @@ TEST(StopSignals, SeveralInARowDoNotAbort) {
     std::this_thread::sleep_for(Seconds(0.3));
   }
   const Finished finished = process.wait();
-  EXPECT_EQ(finished.status, 0) << finished.output;  // sleep's own
+  EXPECT_EQ(finished.status, 0) << finished.output;  // the status of sleep
   EXPECT_EQ(finished.output,
             "\nmasformer: SIGUSR1: stopping after this step, with a checkpoint\n"
             "\nmasformer: SIGXCPU: stopping after this step, with a checkpoint\n"
@@ -110,7 +111,7 @@ TEST(StopSignals, SentToMpirunDoNotEndItsRanks) {
   ASSERT_GT(mpirun, 0);
   for (const int number : {SIGTERM, SIGHUP, SIGXCPU}) kill(mpirun, number);
   const std::size_t before = metrics(scratch, "run").size();
-  std::this_thread::sleep_for(Seconds(1.5));  // past the time that mpirun would give its ranks
+  std::this_thread::sleep_for(Seconds(1.5));  // longer than mpirun would give its ranks to end
   wait_for_steps(scratch, before + 5);
   EXPECT_GE(metrics(scratch, "run").size(), before + 5);
   process.signal(SIGTERM);
@@ -129,7 +130,7 @@ io::File open_for_writing(const std::string& pipe) {
   fail("nobody reads from {}", pipe);
 }
 
-// Preparing a run may take minutes. Here it takes until somebody writes a file of options.
+// Preparing a run may take minutes. Here it lasts until somebody writes the configuration file.
 TEST(StopBeforeTheFirstStep, IsObeyedWhileARunIsPrepared) {
   const Scratch scratch;
   const std::string pipe = scratch.path("config").string();
@@ -179,7 +180,7 @@ TEST(StopBeforeTheFirstStep, IsNotLostWhileRanksStart) {
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
     process.signal(SIGTERM);
     const Finished finished = process.wait();
-    // 143: before the wrapper itself was ready.
+    // 143: the signal came before the wrapper itself was ready.
     EXPECT_TRUE(finished.status == 3 || finished.status == 143)
         << finished.status << " after " << milliseconds << " ms\n"
         << finished.output;
@@ -213,12 +214,12 @@ TEST(StopDuringEvaluation, ExitsWithAFailure) {
 }
 
 TEST(SecondSignal, AbortsTheJob) {
-  const FakeMpirun mpirun("trap '' USR1; exec sleep 100");  // never stops cleanly
+  const FakeMpirun mpirun("trap '' USR1; exec sleep 100");  // ignores the clean stop
   Process process(mpirun.words, mpirun.environment);
   wait_for_child(process, "sleep");
   process.signal(SIGINT);
   process.wait_for("repeat to abort");
-  std::this_thread::sleep_for(Seconds(0.3));  // sooner, it would be taken for the same Ctrl-C
+  std::this_thread::sleep_for(Seconds(0.3));  // sooner, it would count as the same Ctrl-C
   process.signal(SIGINT);
   const Finished finished = process.wait();
   EXPECT_EQ(finished.status, 1) << finished.output;
@@ -228,7 +229,7 @@ TEST(SecondSignal, AbortsTheJob) {
       << finished.output;
 }
 
-// If mpirun dies of the signal after ranks were up, how these ended is unknown.
+// If the signal kills mpirun after ranks were up, it is unknown how the ranks ended.
 TEST(StopThatKillsMpirun, ExitsWithAFailure) {
   const FakeMpirun mpirun("sleep 3 >&- 2>&- & exec sleep 100");
   Process process(mpirun.words, mpirun.environment);
@@ -236,8 +237,10 @@ TEST(StopThatKillsMpirun, ExitsWithAFailure) {
   process.signal(SIGINT);
   const Finished finished = process.wait();
   EXPECT_EQ(finished.status, 1) << finished.output;
-  EXPECT_NE(finished.output.find("it is unknown whether the ranks ended cleanly; run the same command with checkpoint.resume=auto to continue from the last checkpoint"),
-            std::string::npos)
+  EXPECT_NE(
+      finished.output.find("it is unknown whether the ranks ended cleanly; run the same command "
+                           "with checkpoint.resume=auto to continue from the last checkpoint"),
+      std::string::npos)
       << finished.output;
 }
 
@@ -267,7 +270,7 @@ TEST(StopOfRemoteRanks, IsSentAfterADelay) {
   EXPECT_EQ(finished.status, 1) << finished.output;
 }
 
-// A script in mpirun's place, and what the wrapper makes of its end if nobody asked for one.
+// A script that replaces mpirun, and how the wrapper reports its end if no stop was requested.
 struct Ending {
   const char* script;
   int status;
@@ -294,7 +297,7 @@ INSTANTIATE_TEST_SUITE_P(
                "masformer: mpirun was ended by signal 10 (User defined signal 1)\n"},
         Ending{"echo 'mpirun: Error: unknown option \"--bogus\"' >&2; exit 1", 2,
                "mpirun: Error: unknown option \"--bogus\"\n"},
-        // Its child ends, and nobody waits for it.
+        // Its child ends, but is never reaped.
         Ending{"sleep 0.1 & exec sleep 100", 1,
                "masformer: the ranks have ended but mpirun has not: killing it\n"
                "masformer: mpirun was ended by signal 9 (Killed)\n"},

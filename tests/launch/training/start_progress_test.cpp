@@ -1,4 +1,4 @@
-// What the start of a run says of phases that take long.
+// What a run prints if phases of its start take long.
 #include "launch/training/start_progress.h"
 
 #include <string>
@@ -13,7 +13,8 @@ namespace {
 
 using Seconds = StartProgress::Seconds;
 
-// Enters each phase for some seconds; phases of more than `patience` are long.
+// Stays in each phase for the given seconds, and returns what was printed. Phases longer than
+// `patience` are printed.
 std::vector<std::string> printed(double patience,
                                  const std::vector<std::pair<std::string, double>>& phases) {
   std::vector<std::string> lines;

@@ -1,4 +1,4 @@
-// Where a step's time went: the tables of calls that are given, and of a step of a model.
+// The tables of a step's time, for given calls and for a step of a model.
 #include "launch/training/step_profile.h"
 
 #include <map>
@@ -53,7 +53,7 @@ TEST(StepProfile, PrintsRatesAndSharesOfThePeak) {
   }
 }
 
-// What a model computes is what model/cost.h counts, where nothing is padded or computed twice.
+// The FLOPs of a step are those that model/cost.h counts, if nothing is padded or recomputed.
 TEST(StepProfile, HasAllOperationsOfAStep) {
   const ModelConfig config{.hidden = 32,
                            .vocab = 48,

@@ -37,7 +37,7 @@ double milliseconds(const std::string& cells) {
   return std::stod(previous);
 }
 
-// Of each profiled stage, the table of ops and the table of layers.
+// The table of ops and the table of layers of each profiled stage, in turn.
 std::vector<Table> tables(const std::string& output) {
   constexpr std::size_t name_width = 30;
   std::vector<Table> all;
