@@ -1,7 +1,7 @@
 // Measures how attention's time and memory grow with the sequence: forward and backward of two
 // heads of 64 in fp32, from 1024 to 32768 tokens, and the powers of S that fit best from 4096 on.
-// Time should grow with the power 1 under a window and 2 under full attention, memory always
-// with 1. Memory is the process's peak beyond what it held before.
+// Time should grow with the power 1 under a window and 2 under full attention, memory always with
+// 1. Memory is the peak of the process minus its memory before.
 #include <cmath>
 #include <cstdlib>
 #include <fstream>

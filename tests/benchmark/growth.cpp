@@ -1,5 +1,6 @@
-// How the time before and after training grows with the size of the job: each line is one task at
-// one size, and after it the power of the size that fits the two largest sizes. Near 1 is linear.
+// Measures how the time before and after training grows with the size of the job. Each line is one
+// task at one size. The line of the largest size ends with the power of the size that fits the two
+// largest sizes; 1 is linear.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -42,7 +43,7 @@ double read_manifest_text(std::int64_t tensors) {
   return fastest(3, 0, [&] { checkpoint::parse_manifest(text); });
 }
 
-// Tensors of one number: all but the data itself.
+// Tensors of one element: measures everything but the data itself.
 SyntheticPieces small_tensors(std::int64_t count) {
   SyntheticPieces pieces;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -70,7 +71,8 @@ double load_checkpoint(std::int64_t tensors) {
   });
 }
 
-// What every rank does before it takes memory: the schedules, and the memory of all stages.
+// The planning of every rank before it allocates memory: the schedules, and the memory of all
+// stages.
 double plan(int layers, int micro_batches, int stages) {
   const ModelConfig model{
       .hidden = 64,

@@ -11,7 +11,7 @@
 
 namespace masformer::test {
 
-// The seconds that one run takes.
+// The seconds of one run.
 template <class Work>
 double seconds_of(const Work& work) {
   const auto begin = std::chrono::steady_clock::now();

@@ -207,7 +207,7 @@ void measure_attention(Benchmark& b, const std::string& text, double calls) {
       std::tuple(b.model().tokens, b.model().heads, b.model().head_dim());
   const Span span = parse_span(text);
   const test::AttentionRun run(tokens, heads, head_dim, b.dtype(), span);
-  // Each visible pair takes two products of rows forward, five backward.
+  // Each visible pair costs two products of rows in the forward, five in the backward.
   const double product = 2.0 * double(visible_pairs(span, tokens) * heads * head_dim);
   b.computes("attention " + text, 2 * product, calls, [&] { run.forward(b.stream()); });
   b.computes("attention " + text + " backward", 5 * product, calls,
@@ -268,7 +268,7 @@ void measure_vocabulary_ops(Benchmark& b) {
 }
 
 void measure_parameter_ops(Benchmark& b) {
-  // 64 MiB each where the model has so much: beyond most caches.
+  // 64 MiB per tensor, if the model has that much: larger than most caches.
   const Shape shape = {static_cast<std::int64_t>(std::min(double(1 << 24), b.model().parameters))};
   const OwnedTensor gradient = numbers(shape), master = numbers(shape), m(shape), v(shape);
   const double sets = b.model().parameters / double(m->elements());

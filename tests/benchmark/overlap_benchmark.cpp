@@ -1,7 +1,7 @@
-// Measures what ZeRO's overlap saves of a step. One kind of step sums gradients and gathers weights
-// while layers compute, the other does so all at once, after and before them. Both are measured in
-// turns, and the fastest of each is printed. Every rank is a data rank; tests/support/mpirun starts
-// them.
+// Measures how much time ZeRO's overlap saves per step. One kind of step sums gradients and gathers
+// weights while layers compute; the other sums all gradients after, and gathers all weights before,
+// the layers. Both are measured in turns, and the fastest step of each is printed. Every rank is a
+// data rank; tests/support/mpirun starts them.
 #include <algorithm>
 #include <cstdlib>
 #include <limits>

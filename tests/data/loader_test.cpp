@@ -103,7 +103,7 @@ TEST_F(LoaderTest, DrawsEachWindowOncePerEpochInAnotherOrder) {
 TEST_F(LoaderTest, FollowsTheOrderAcrossEpochs) {
   const Loader whole = loader(0, 1);
   const SampleOrder order(1, whole.windows());
-  for (std::int64_t step = 0; step < 10; ++step) {  // 60 samples of 15 windows: four epochs
+  for (std::int64_t step = 0; step < 10; ++step) {  // 60 samples, 15 windows: four epochs
     Batch naive;
     for (std::int64_t n = 6 * step; n < 6 * step + 6; ++n) {
       append(naive, naive_window(order.window(n)));

@@ -16,7 +16,7 @@ struct Naive {
 };
 
 // Bresenham's line from document 1 on: the sum of the shares starts at 1, and a document is held
-// out where the sum passes a whole number.
+// out when the sum passes an integer.
 Naive naive_split(const SampleStore& sample, SplitKind kind, double fraction) {
   Naive split;
   for (std::size_t i = 0; i < sample.tokens.size(); ++i) {

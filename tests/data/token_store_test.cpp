@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 class RoundTrip : public testing::TestWithParam<std::int64_t> {};
 
-// 1.2 million tokens: more than the writer buffers, and many blocks to read.
+// 1.2 million tokens: more than the writer buffers, and many blocks for the reader.
 TEST_P(RoundTrip, KeepsTokensDocumentsAndNames) {
   const std::int64_t vocabulary = GetParam();
   const SampleStore sample = make_store({1, 700'000, 3, 499'999, 1}, vocabulary);
@@ -156,7 +156,7 @@ TEST(TokenStoreWriter, KeepsTheOldStoreWhereTheNewOneIsEmpty) {
   EXPECT_EQ(read_all(TokenStore(sample.path)), sample.tokens);
 }
 
-// While one lives, no file can grow beyond `bytes`: to the writer, that is a full disk.
+// While an object exists, no file can grow beyond `bytes`, which the writer sees as a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -206,7 +206,7 @@ TEST(TokenStoreWriter, LeavesNothingWhereTheRenameFails) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
 }
 
-// The signal is pending when the commit starts, which is as if it came during the commit.
+// The signal is pending when the commit starts, as if it came during the commit.
 TEST(TokenStoreWriter, RemovesItsFileWhereASignalStopsIt) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const TemporaryDirectory folder;
@@ -279,7 +279,7 @@ TEST(TokenStoreWriter, LeavesItsFileOnlyAfterSigkill) {
   }
 }
 
-// Another container on the same folder may have a process of this number.
+// A process in another container with the same folder may have this process's number.
 TEST(TokenStoreWriter, LeavesAFileThatAnotherProcessOfItsNumberWrites) {
   const TemporaryDirectory folder;
   const fs::path temporary = folder / fmt::format(".tokens.h5.writing-{}", getpid());

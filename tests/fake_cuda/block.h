@@ -18,10 +18,10 @@ constexpr int max_threads = 1024;  // per block
 class Block {
  public:
   // Runs a block of `shape` to its end; each thread calls `body`. Sets the built-in variables
-  // except the grid's. Fibers are kept for the next block.
+  // except the grid's. Keeps the fibers for the next block.
   void run(const dim3& shape, const uint3& index, const std::function<void()>& body);
 
-  // Threads call these.
+  // These are called by the threads of the block.
   void meet_block(Site site);
   std::uint64_t meet_warp(const Warp::Call& call);
   int running() const { return running_; }
@@ -52,7 +52,7 @@ class Block {
   int left_ = 0;        // threads that have returned from the kernel
   int at_barrier_ = 0;  // threads that wait at `barrier_`
   Site barrier_{};
-  // The last of each runs first: a warp whose lanes have just met is still in the caches.
+  // Both are used as stacks, because a warp whose lanes have just met is still in the caches.
   std::vector<int> unstarted_, ready_;
 
   Fiber program_;

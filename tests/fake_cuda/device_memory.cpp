@@ -22,12 +22,12 @@ constexpr std::size_t huge_page =
     2 << 20;  // fewer pages make mprotect(), which is called often, faster
 constexpr std::byte poison{0xff};
 
-// The bytes of the address range that an allocation takes.
+// The bytes of address range that an allocation occupies.
 std::size_t extent(std::size_t bytes) {
   return round_up(bytes, unit) + margin;
 }
 
-// Gives the memory of whole pages between the two back to the system.
+// Returns the memory of whole pages between `from` and `to` to the system.
 void drop_pages(std::byte* from, std::byte* to) {
   const auto first = round_up(reinterpret_cast<std::uintptr_t>(from), page);
   const auto last = reinterpret_cast<std::uintptr_t>(to) / page * page;
@@ -114,7 +114,7 @@ void DeviceMemory::close() {
   protect(PROT_NONE);
 }
 
-// Up to the end of the last allocation.
+// Protects the range up to the end of the last allocation.
 void DeviceMemory::protect(int protection) const {
   if (taken_at_.empty()) return;
   const auto& [last, bytes] = *std::prev(taken_at_.end());

@@ -33,7 +33,7 @@ class DeviceMemory {
   void protect(int protection) const;
 
   std::size_t total_, taken_ = 0;
-  std::byte *start_, *end_;                     // of the address range, twice as long as the memory
+  std::byte *start_, *end_;                     // the address range, twice as long as the memory
   std::map<std::byte*, std::size_t> taken_at_;  // the bytes that were asked for
 };
 

@@ -12,7 +12,7 @@ struct Description {
   const char *name, *text;
 };
 
-// Those that the fake returns, by itself or on demand.
+// The errors that the fake returns, by itself or on demand.
 constexpr Description descriptions[] = {
     {cudaSuccess, "cudaSuccess", "no error"},
     {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},

@@ -1,4 +1,4 @@
-// Events. A wait is for the event's last record when the wait was issued.
+// Events. A wait refers to the event's last record at the time when the wait was issued.
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -11,7 +11,7 @@ namespace {
 
 struct Record {
   bool done = false;
-  bool waited_for = false;  // and counted
+  bool waited_for = false;  // whether a wait for it was counted
   std::chrono::steady_clock::time_point when;
   cudaStream_t stream = nullptr;
   std::uint64_t number = 0;  // of pieces issued to the stream

@@ -73,7 +73,7 @@ __global__ void shuffle_all(T* out, int operand, int width) {
   out[3 * n + i] = __shfl_xor_sync(whole_warp, value, operand, width);
 }
 
-// As the CUDA programming guide defines them.
+// The results of shuffles by the CUDA programming guide.
 std::vector<int> defined_shuffles(int threads, int operand, int width) {
   std::vector<int> all(4 * threads);
   for (int i = 0; i < threads; ++i) {

@@ -1,4 +1,4 @@
-// Which lane a shuffle reads.
+// Computes the lane that a shuffle reads.
 #include "tests/fake_cuda/block.h"
 #include "tests/fake_cuda/report.h"
 

@@ -1,4 +1,4 @@
-// The fake finds what CUDA leaves undefined or answers with an error.
+// The fake detects uses that CUDA leaves undefined or answers with an error.
 #include <string>
 
 #include "tests/fake_cuda/test_support.h"

@@ -17,10 +17,10 @@ using test::world;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds timeout(1);
-constexpr int broken = 1;  // a rank
+constexpr int broken = 1;  // the rank that fails
 const test::Way nccl{"nccl", Device::cuda, Transport::nccl};
 
-// While it exists, the next connection or launch of the broken rank fails.
+// While an object exists, the next connection or launch of the broken rank fails.
 class Fault {
  public:
   explicit Fault(const std::string& what) {

@@ -46,7 +46,7 @@ TEST_F(NcclMisuse, RefusesCallsBeforeTheCommunicatorIsReady) {
   EXPECT_NE(sum(x_.data(), x_.data(), 10), ncclInvalidArgument);
 }
 
-// Its operations reach the stream some time after the call.
+// The operations of a call reach the stream some time after it.
 TEST_F(NcclMisuse, RefusesACallWhileAnotherIsLaunched) {
   int refused = 0, taken = 0;
   for (int time = 0; time < 50; ++time) {

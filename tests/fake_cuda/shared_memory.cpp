@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <link.h>
 
-// Part of the platform's ABI for thread-local storage (ELF Handling For Thread-Local Storage,
-// U. Drepper): the address of a variable at `offset` in the block of `module`; makes the block.
+// Part of the platform's ABI for thread-local storage (ELF Handling For Thread-Local Storage, U.
+// Drepper): __tls_get_addr() returns the address of the variable at `offset` in the block of
+// `module`, and allocates the block if needed.
 struct TlsIndex {
   std::size_t module, offset;
 };

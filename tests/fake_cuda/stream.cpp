@@ -15,13 +15,13 @@
 struct CUstream_st {
   std::deque<std::function<bool()>> work;
   std::uint64_t issued = 0;
-  bool destroyed = false;  // by the program; the stream ends after its work
+  bool destroyed = false;  // the program destroyed it; it ends when its work is done
 };
 
 namespace fake_cuda {
 namespace {
 
-// The null stream is the first. Never destroyed, since plugins destroy their streams late.
+// The first one is the null stream. Never destroyed, because plugins destroy their streams late.
 std::vector<std::unique_ptr<CUstream_st>>& streams() {
   static auto& all = *[] {
     auto* only_null = new std::vector<std::unique_ptr<CUstream_st>>;
@@ -58,7 +58,8 @@ std::vector<CUstream_st*> busy_streams() {
   return busy;
 }
 
-// Device memory is accessible while one exists. Work must not wait for work, which would never end.
+// Device memory is accessible while an object exists. Work must not wait for other work, because
+// that would never end.
 class Turn {
  public:
   Turn() {
@@ -117,7 +118,7 @@ void run_until(const std::function<bool()>& done) {
   if (done()) return;
   const Turn turn;
   while (!done())
-    if (!run_one()) std::this_thread::yield();  // to the process that must act
+    if (!run_one()) std::this_thread::yield();  // leaves the core to the process that must act
 }
 
 void try_each_once() {

@@ -21,7 +21,7 @@ void enqueue(cudaStream_t stream, std::function<bool()> try_run);
 // Whether such a stream exists. The null stream always exists, and does not wait for other streams.
 bool is_stream(cudaStream_t stream);
 
-// How many pieces of work were issued to the stream so far; 0 if there is no such stream.
+// The number of pieces of work issued to the stream so far; 0 if there is no such stream.
 std::uint64_t issued(cudaStream_t stream);
 std::uint64_t issued_in_all();  // to all streams
 

@@ -117,7 +117,7 @@ TEST(EventTest, QuerySucceedsOnceTheWorkBeforeItIsDone) {
   EXPECT_EQ(cudaEventElapsedTime(&milliseconds, first, untimed), cudaErrorInvalidResourceHandle);
 }
 
-// A wait is for the event's last record when the wait was issued.
+// A wait refers to the event's last record at the time when the wait was issued.
 TEST(EventTest, WaitKeepsTheRecordItWasIssuedFor) {
   const TestStream stream, other, waits;
   const TestEvent event;

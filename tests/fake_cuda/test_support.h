@@ -1,4 +1,4 @@
-// What tests of the fake share.
+// Helpers for the tests of the fake.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// How the threads of a warp meet in its intrinsics.
+// A warp of the fake: makes its threads meet in warp intrinsics.
 #pragma once
 
 #include <array>

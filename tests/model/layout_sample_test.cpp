@@ -2,8 +2,8 @@
 // (even or not), schedules, numbers of micro-batches (that fill the pipeline or not), tied and
 // untied heads, with and without sequence parallelism, recomputation, and dtypes. The sample
 // changes every day and is the same on all ranks. MASFORMER_LAYOUT_SAMPLE is the number of layouts,
-// or "all"; MASFORMER_LAYOUT_LIKE=TEXT takes only layouts whose description, as failures print it,
-// has TEXT.
+// or "all". MASFORMER_LAYOUT_LIKE=TEXT selects only layouts whose description, as printed in
+// failures, contains TEXT.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -11,7 +11,7 @@
 namespace masformer::test {
 namespace {
 
-// For the fake of CUDA, which is slow: each axis alone and with another, on small tensors.
+// Cases for the fake of CUDA, which is slow: each axis alone and with another, on small tensors.
 std::vector<LayoutCase> small_cases() {
   std::vector<LayoutCase> all;
   for (const Mesh& mesh : {Mesh{}, Mesh{.tensor = 2}, Mesh{.pipe = 2}, Mesh{.data = 2},
@@ -181,8 +181,8 @@ TEST(Comparison, FindsEveryFaultMadeOnPurpose) {
   for (const LayoutCase& c : cases_to_break()) expect_found(c, differences_from_one_rank);
 }
 
-// The same faults. The comparison in bf16 can't find what changes a gradient by less than its
-// rounding, such as a slightly wrong scale; the one in fp32 does.
+// The same faults. The comparison in bf16 can't find a fault that changes a gradient by less than
+// its rounding, such as a slightly wrong scale; the one in fp32 does.
 TEST(Comparison, FindsEveryFaultMadeOnPurposeInBf16) {
   if (!has_bf16()) GTEST_SKIP() << no_bf16;
   if (cases_to_break().empty()) GTEST_SKIP() << "two ranks and four are enough";

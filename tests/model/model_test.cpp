@@ -17,7 +17,7 @@ ModelConfig gpt_neo_1_3b(std::int64_t positions, const char* spans) {
           .blocks = blocks_of_spans(parse_spans(spans), {.heads = 16}, GeluMlpSpec{8192})};
 }
 
-// The numbers are computed by hand for 16 heads of 128, ffn 8192, 8192 tokens.
+// The expected numbers are computed by hand for 16 heads of 128, ffn 8192, 8192 tokens.
 TEST(StageSpec, TakesTheWorkspaceOfItsMostDemandingOp) {
   ModelConfig config = gpt_neo_1_3b(8192, "full*4,window:1024*20");
   constexpr std::int64_t mib = 1 << 20;

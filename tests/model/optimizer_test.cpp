@@ -114,7 +114,7 @@ TEST(ParameterSync, TimesNoWaitForWeightsThatHaveArrived) {
 struct Clipping {
   double clip;
   double norm;
-  double scale;  // of the gradient that AdamW sees
+  double scale;  // the factor of the gradient that AdamW uses
 };
 
 class Update : public testing::TestWithParam<Clipping> {
@@ -170,7 +170,7 @@ TEST_P(Update, FollowsTheEquationOverARun) {
     expected.push_back({values(p.master), values(p.m), values(p.v)});
     begin.push_back(values(p.master));
   }
-  // The rates of 2 steps of warm-up, then half a cosine over 4.
+  // The learning rates of 2 warm-up steps, before half a cosine over 4.
   const double rates[] = {0.5e-2, 1e-2};
   for (std::int64_t step = 1; step <= 6; ++step) {
     const double angle = std::numbers::pi * double(step - 2) / 4;

@@ -120,7 +120,7 @@ TEST_P(ParameterSpecs, PrimaryOwnedPartsCoverEachTensorOnce) {
 
 TEST_P(ParameterSpecs, StoredRowsBelongToOneTensorOrArePadding) {
   const std::int64_t padding = padded_vocab(config_.vocab, GetParam().mesh.tensor) - config_.vocab;
-  std::map<std::string, std::int64_t> padding_rows;  // of the tensor ranks together
+  std::map<std::string, std::int64_t> padding_rows;  // over all tensor ranks
   for (const auto& [at, stage] : stages_) {
     for (const ParameterSpec& parameter : stage.parameters) {
       std::vector<int> used(static_cast<std::size_t>(parameter.shape.elements()));

@@ -1,7 +1,7 @@
-// A stage takes exactly the memory that was planned, and so do its groups on the host of a device.
-// It also uses all of it: the test fills the arena of activations with NaN and searches it for the
-// last byte that a step has written. Finite results show that no result depends on the previous
-// content.
+// A stage allocates exactly the memory that was planned, and so do its groups on the host of a
+// device. It also uses all of it: the test fills the arena of activations with NaN and searches it
+// for the last byte that a step has written. Finite results show that no result depends on the
+// previous content.
 #include "model/stage.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 namespace masformer::test {
 namespace {
 
-// For the fake of CUDA, which is slow.
+// Makes the case smaller for the fake of CUDA, which is slow.
 void shrink(LayoutCase& c) {
   c.samples = 4;
   c.sequence = 9;
@@ -79,7 +79,7 @@ class ActivationArena {
     stream_.synchronize();  // the stage uses another stream
   }
 
-  // The end of what was written since, rounded up to where another tensor could start.
+  // The end of what was written since spoil(), rounded up to where another tensor could start.
   std::int64_t end_of_written() {
     copy(stream_, in_place(), on_host());
     std::int64_t end = words();

@@ -53,7 +53,7 @@ TEST(Arena, IsEmptyAfterAMove) {
   EXPECT_EQ(second.used(), 0);      // NOLINT
 }
 
-// Against a map of allocated ranges: no overlap, the lowest place that fits, the peak is the
+// Compares with a map of allocated ranges: no overlap, the lowest gap that fits, the peak is the
 // highest end.
 TEST(OffsetAllocator, PlacesFirstFitWithoutOverlap) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {

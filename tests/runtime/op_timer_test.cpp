@@ -1,4 +1,4 @@
-// What a timer attached to a stream tells of the calls on it.
+// What a timer records about the calls on its stream.
 #include "runtime/op_timer.h"
 
 #include <optional>

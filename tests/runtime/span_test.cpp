@@ -1,4 +1,4 @@
-// Every answer about a mask against its definition, pair by pair.
+// Compares every answer about a mask with its definition, pair by pair.
 #include "runtime/span.h"
 
 #include <algorithm>

@@ -9,8 +9,8 @@
 
 #undef __shared__
 #undef __constant__
-// A library with kernels has no other zero-initialised thread-local storage: so the fake finds
-// shared variables by that, and poisons all of them before each block.
+// Libraries with kernels have no other zero-initialised thread-local storage. So the fake finds the
+// shared variables there, and poisons all of them before each block.
 #define __shared__ static thread_local
 #define __constant__
 #define __launch_bounds__(...)

@@ -24,7 +24,7 @@ struct Issued {
 
 std::map<ncclComm_t, std::unique_ptr<ncclComm>> communicators;
 int open_groups = 0;
-std::vector<Issued> issued;  // in the open group
+std::vector<Issued> issued;  // calls in the open group
 
 ncclResult_t worst(ncclResult_t a, ncclResult_t b) {
   return a == ncclSuccess ? b : a;
@@ -79,7 +79,7 @@ ncclResult_t issue(const Call& call, ncclComm_t comm, cudaStream_t stream) {
 
 }  // namespace
 
-// The first version that lets ranks share a device.
+// Reports the first version that lets ranks share a device.
 ncclResult_t ncclGetVersion(int* version) {
   *version = NCCL_VERSION(2, 30, 0);
   return ncclSuccess;

@@ -104,7 +104,7 @@ ncclComm::ncclComm(const fake_cuda::nccl::Id& id, int size, int rank)
 }
 
 ncclResult_t ncclComm::poll() {
-  if (work_->unfinished > 0 && draw(2) == 0) fake_cuda::try_each_once();  // as a device continues
+  if (work_->unfinished > 0 && draw(2) == 0) fake_cuda::try_each_once();  // as a device would
   if (work_->failed) return ncclRemoteError;
   if (stalled_ || state_ != ncclInProgress || polls_to_come_-- > 0) return state_;
   polls_to_come_ = 0;
@@ -137,7 +137,7 @@ void ncclComm::issue() {
   fake_cuda::enqueue(stream_, [launch, fault, work = work_] {
     if (fault == Fault::fail) work->failed = true;
     if (!work->aborted && (fault != Fault::none || !launch->advance())) return false;
-    // MPI may still read and write the buffers of an aborted one.
+    // MPI may still read and write the buffers of aborted launches, so they are kept.
     static std::vector<std::shared_ptr<Launch>> broken_off;
     if (work->aborted) broken_off.push_back(launch);
     --work->unfinished;

@@ -1,5 +1,5 @@
-// A communicator of the fake of NCCL. What NCCL does in the background it does step by step, at
-// each poll(): a program that does not poll makes no progress.
+// A communicator of the fake of NCCL. At each poll() it does one step of the work that NCCL does in
+// the background, so a program that does not poll makes no progress.
 #pragma once
 
 #include <memory>
@@ -48,7 +48,7 @@ struct ncclComm {
   const fake_cuda::nccl::Members& members() const { return *members_; }
   int size() const { return size_; }
   bool idle() const { return state_ == ncclSuccess; }
-  // Whether its launch in the background waits until nothing runs on the device.
+  // Whether a launch in the background waits until nothing runs on the device.
   bool stalled() const { return stalled_; }
   // Runs these calls on the stream, now or at a later poll().
   void launch(std::vector<fake_cuda::nccl::Call> calls, cudaStream_t stream);
@@ -73,7 +73,7 @@ struct ncclComm {
   ncclResult_t state_ = ncclInProgress;
   bool finalizing_ = false;
   bool stalled_ = false;
-  int polls_to_come_;                         // before the next step
+  int polls_to_come_;                         // polls before the next step
   std::vector<fake_cuda::nccl::Call> calls_;  // not yet on the stream
   cudaStream_t stream_ = nullptr;
   std::shared_ptr<Work> work_;

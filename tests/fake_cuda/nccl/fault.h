@@ -1,8 +1,8 @@
 // Failures on demand. MASFORMER_FAKE_NCCL_FAULT="hang launch 1 30" makes launch number 30 of world
 // rank 1 hang until it is aborted. "fail" in place of "hang" makes its communicator report
 // ncclRemoteError, too; "stall" makes the launch wait, in NCCL's own thread, for everything on the
-// device. "connect" in place of "launch", with the first two, is about making a communicator.
-// Launches and connections are counted from 0, over all communicators, since the variable was set.
+// device. "connect" instead of "launch" makes a connection hang or fail. Launches and connections
+// are counted from 0, over all communicators, since the variable was set.
 #pragma once
 
 #include <string_view>

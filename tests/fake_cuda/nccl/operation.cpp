@@ -34,7 +34,7 @@ struct Header {
   bool operator==(const Header&) const = default;
 };
 
-// A send and its receive name each other, and are otherwise equal.
+// The headers of a send and its receive name each other's ranks, and are otherwise equal.
 Header header_of(const Call& call) {
   if (call.kind == Kind::send || call.kind == Kind::receive)
     return {Kind::send, call.type, ncclSum, 0, call.count};

@@ -27,7 +27,7 @@ struct Call {
 // The ranks of a communicator.
 struct Members {
   int rank = 0;
-  int tag = 0;                   // of all messages between them
+  int tag = 0;                   // the tag of all messages between them
   std::vector<int> world_ranks;  // empty until they are connected
 
   int size() const { return static_cast<int>(world_ranks.size()); }
@@ -49,14 +49,14 @@ class Launch {
   struct Expected {
     std::size_t call;
     int from;
-    std::optional<Transfer> transfer;  // once the message has arrived
+    std::optional<Transfer> transfer;  // set once the message has arrived
   };
 
   void begin();
   void send(std::size_t call, int to, const void* data, std::size_t count);
   bool all_arrived();
   void finish(std::size_t call);
-  // The input of rank `from` to a call; this rank's own memory for itself.
+  // The input of rank `from` to a call. For this rank, that is its own memory.
   const std::byte* given(std::size_t call, int from) const;
   // to = the sum (or the maximum) over all ranks of their inputs from element `begin` on, in the
   // order of a ring: it begins with the rank after `last` and ends with `last`.

@@ -212,8 +212,7 @@ TEST(Checkpoint, RefusesRanksThatDisagreeAboutAShape) {
       << error;
 }
 
-// A limit on the size of files stands in for a full disk, at several points of the write and on
-// each rank.
+// A limit on file sizes simulates a full disk, at several points of the write and on each rank.
 TEST(Checkpoint, FailsOnAllRanksAndLeavesNothingWhereOneDiskIsFull) {
   std::signal(SIGXFSZ, SIG_IGN);
   const SharedDirectory folder(world());

@@ -112,7 +112,7 @@ TEST(CheckpointDamage, AnyFlippedByteOfTheManifestIsFound) {
   EXPECT_EQ(error_of([&] { read_manifest(directory); }), path + ": not a checkpoint's manifest");
 }
 
-// An edit of a manifest, which is then signed again, and the complaint on reading it.
+// An edit of a manifest, which is then signed again, and the message on reading it.
 struct Edit {
   const char* pointer;  // JSON pointer to the value that is replaced
   json value;           // the new value; discarded: the old one is removed
@@ -231,7 +231,7 @@ TEST(CheckpointManifest, CoverIsExactForThousandsOfPieces) {
     StoredTensor lacking = tensor;
     lacking.pieces.pop_back();
     EXPECT_NE(checkpoint::cover_complaint(lacking).find("are missing"), std::string::npos);
-    StoredTensor doubled = lacking;  // the volumes add up, and still one is missing
+    StoredTensor doubled = lacking;  // the volumes add up, but one block is missing
     doubled.pieces.push_back(doubled.pieces[17]);
     EXPECT_NE(checkpoint::cover_complaint(doubled).find("overlap"), std::string::npos);
   }
@@ -240,7 +240,7 @@ TEST(CheckpointManifest, CoverIsExactForThousandsOfPieces) {
 // Saves until the process is killed.
 [[noreturn]] void save_for_ever(const fs::path& run) {
   for (int round = 0;; ++round) {
-    const int step = 1 + round % 5;  // replaces those of the rounds before
+    const int step = 1 + round % 5;  // replaces checkpoints of earlier rounds
     write(checkpoint_path(run, step), step, 600);
     if (round % 7 == 6) prune_checkpoints(run, 3);
   }
@@ -275,7 +275,7 @@ TEST(CheckpointCommit, LeavesOnlyCompleteCheckpointsWhereASaveIsKilled) {
     const auto is_hidden = [](const std::string& name) { return name.starts_with("."); };
     const std::set<std::string> left = entries(run / "checkpoints");
     interrupted += std::any_of(left.begin(), left.end(), is_hidden) ? 1 : 0;
-    if (round % 3 != 0) continue;  // else the next child finds what this one left
+    if (round % 3 != 0) continue;  // otherwise the next child finds what this one left
     prune_checkpoints(run, 0);
     const std::set<std::string> pruned = entries(run / "checkpoints");
     EXPECT_TRUE(std::none_of(pruned.begin(), pruned.end(), is_hidden));
@@ -380,10 +380,11 @@ void write_shards(const fs::path& directory, int shards) {
   overwrite(directory / "manifest.json", checkpoint::to_text(all));
 }
 
-// With a low limit on open files. A file that was removed can be read only while it is open.
+// Uses a low limit on open files, and removes the files: a removed file can be read only while it
+// is open.
 TEST(CheckpointReading, KeepsRecentlyUsedFilesOpen) {
   const TemporaryDirectory folder;
-  constexpr int shards = 40;  // 16 stay open at the lowest
+  constexpr int shards = 40;  // at least 16 stay open
   write_shards(folder / "many", shards);
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
@@ -402,10 +403,10 @@ TEST(CheckpointReading, KeepsRecentlyUsedFilesOpen) {
     check(0);
   }
   fs::remove(folder / "many" / "shard-00001.h5");
-  EXPECT_THROW(check(1), Error);  // it was closed for others
+  EXPECT_THROW(check(1), Error);  // it was closed to open others
 }
 
-// Writes a checkpoint of tensors, each of which holds one value throughout.
+// Writes a checkpoint of tensors, each filled with one value.
 void write_constant(const fs::path& directory, const std::map<std::string, float>& tensors,
                     std::int64_t elements) {
   std::map<std::string, std::vector<float>> memory;
@@ -423,7 +424,7 @@ void write_constant(const fs::path& directory, const std::map<std::string, float
 TEST(CheckpointComparison, IsTheNormOfTheDifferenceOverTheNorm) {
   const TemporaryDirectory folder;
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  constexpr std::int64_t elements = 600001;  // several parts, none of them even
+  constexpr std::int64_t elements = 600001;  // several parts of odd sizes
   const float inf = std::numeric_limits<float>::infinity();
   write_constant(folder / "a",
                  {{"w", 3},

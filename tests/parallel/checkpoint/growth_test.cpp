@@ -18,7 +18,7 @@
 namespace masformer::test {
 namespace {
 
-// Of this process's own time, so that other programs don't count.
+// The processor time of this process, so that other programs don't count.
 double processor_seconds(const std::function<void()>& work) {
   const auto now = [] {
     timespec time{};

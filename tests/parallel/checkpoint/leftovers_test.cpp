@@ -88,7 +88,8 @@ TEST(FullDisk, ListsCheckpointsAndLeftoversWithTheirSizes) {
   expect_has(checkpoint::describe_disk_space(run / "none", 0), "none holds no checkpoint");
 }
 
-// Room for two checkpoints of 4 MiB, `keep` 1, and what a kill within a removal leaves.
+// The disk has room for two checkpoints of 4 MiB, `keep` is 1, and a kill during a removal left a
+// folder.
 TEST(FullDisk, IsExplainedAndALeftoverMakesRoomForTheNextSave) {
   const SmallDisk disk(9 << 20);
   if (!disk.mounted()) GTEST_SKIP() << no_small_disk;
@@ -127,7 +128,7 @@ TEST_F(Unreadable, FileIsNotTakenForDamage) {
   for (const char* const file : {"shard-00000.h5", "manifest.json"}) {
     const fs::path kept = newest("kept");
     fs::rename(newest(file), kept);
-    fs::create_symlink(newest(file), newest(file));  // leads to itself
+    fs::create_symlink(newest(file), newest(file));  // a link to itself
     const std::string loop = error_of([&] { find_newest(alone, run_.path()); });
     expect_stops(loop, newest(file), "Too many levels of symbolic links");
     fs::remove(newest(file));
@@ -144,7 +145,7 @@ TEST_F(Unreadable, FileIsNotTakenForDamage) {
   }
 }
 
-// What `work` throws in a process without root's rights.
+// The message that `work` throws in a process without root's rights.
 std::string error_without_rights(const std::function<void()>& work) {
   int ends[2];
   EXPECT_EQ(pipe(ends), 0);

@@ -28,7 +28,8 @@ Tensor tensor_of(std::vector<T>& values) {
   return {values.data(), {std::ssize(values)}, dtype_of<T>(), Device::cpu};
 }
 
-// Integers that every dtype represents exactly, as it does their sums over ranks.
+// Integers that every dtype represents exactly, and whose sums over ranks it represents exactly,
+// too.
 template <class T>
 std::vector<T> numbers(std::int64_t size, int rank) {
   std::vector<T> values(static_cast<std::size_t>(size));
@@ -167,8 +168,8 @@ TEST_P(Collectives, AllReduceGivesEveryRankTheSameBitsEveryTime) {
   }
 }
 
-// Shapes of which some ranks own no row, of which all ranks own equally many, and whose shards are
-// sent in several pieces of a mebibyte.
+// Shapes with rows on some ranks only, with equally many rows on all ranks, and with shards that
+// are sent in several pieces of a mebibyte.
 const std::vector<Shape> matrices{{0, 3}, {1, 1},      {2, 5},    {3, 1000},   {17, 1},
                                   {8, 9}, {5, 100003}, {1003, 7}, {9, 300007}, {12, 250001}};
 
@@ -294,7 +295,7 @@ TEST(ControlPlane, SumOverAddsTheNumbersOfAllRanks) {
   EXPECT_EQ(sum_over(world(), 0.5 + world().rank()), 0.5 * ranks + ranks * (ranks - 1) / 2);
 }
 
-// Returns the message that throw_collectively() throws on this rank; "agreed" if it throws none.
+// Returns the message that throw_collectively() throws on this rank; "agreed" if it does not throw.
 std::string thrown_message(const std::string& complaint, bool failure) {
   try {
     throw_collectively(world(), complaint, failure);

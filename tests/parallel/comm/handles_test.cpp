@@ -104,7 +104,8 @@ int MPI_Request_free(MPI_Request* request) {
 namespace masformer::test {
 namespace {
 
-// As expect_nothing_kept(). Also expects each cycle to free all handles of MPI that it acquires.
+// Like expect_nothing_kept(), but also expects each cycle to free all handles of MPI that it
+// acquires.
 void expect_nothing_kept_of_mpi(const std::function<void(int)>& cycle) {
   const MpiHandles before = held_by_mpi;
   expect_nothing_kept([&](int i) {
@@ -136,7 +137,7 @@ void exchange(Communicator& group) {
   received.wait();
 }
 
-// Messages that are abandoned, since an exception ends their scope.
+// Messages that are abandoned because an exception ends their scope.
 void exchange_and_fail(Communicator& group, std::vector<float>& memory) {
   if (group.size() == 1) return;
   const auto half = static_cast<std::int64_t>(memory.size() / 2);

@@ -37,7 +37,7 @@ double sum_by_collective(const test::Way& way, Communicator& group, double own) 
   return number.values()[0];
 }
 
-// The same sum by messages around a ring.
+// Computes the same sum by messages around a ring.
 double sum_by_messages(const test::Way& way, Communicator& group, double own) {
   const int ranks = group.size();
   Cargo<double> sent(way, {own}), received(way, {0});

@@ -27,8 +27,8 @@ using Buffer = test::Cargo<float>;
 constexpr std::int64_t small_size =
     80;  // elements; OpenMPI sends up to 256 bytes at once in any case
 
-// The elements of a message that its transport does not buffer. For MPI that is a mebibyte. The
-// fake of NCCL buffers nothing; staged messages travel by MPI.
+// The number of elements in a message that is too large for its transport to buffer. For MPI that
+// is a mebibyte. The fake of NCCL buffers nothing; staged messages travel by MPI.
 std::int64_t large(const Way& way) {
   return way.device == Device::cpu ? 1 << 18 : 1 << 14;
 }
@@ -272,9 +272,9 @@ TEST_P(Executor, MeasuresTheTimeSpentWaiting) {
   }
 }
 
-// A failure is thrown at once, although no rank ever takes the messages that are in flight.
+// A failure is thrown at once, although no rank ever receives the messages in flight.
 TEST_P(Executor, DoesNotWaitForMessagesWhenAStageFails) {
-  // Groups of its own, because they keep the messages that no rank takes.
+  // Groups of its own, because they keep the messages that no rank receives.
   const ProcessGroups groups = test::make_groups(GetParam(), {.pipe = world().size()});
   const Schedule schedule = gpipe(world().size(), 2);
   ToyStage stage(GetParam(), schedule, world().rank(), large(GetParam()));
@@ -302,7 +302,7 @@ TEST_P(Executor, RunsOnATransportThatDoesNotBuffer) {
     world().barrier();
     send.wait();
   } else {
-    pipe();  // all ranks make it together
+    pipe();  // makes the group, collectively
     world().barrier();
     if (world().rank() == 1) pipe().receive(message, 0).wait();
   }

@@ -36,7 +36,7 @@ void expect_words(const std::string& message, std::initializer_list<std::string>
   }
 }
 
-// The most micro-batches that are between their forward and their backward.
+// The peak number of micro-batches between their forward and their backward.
 int peak_in_flight(const std::vector<Action>& actions) {
   int held = 0;
   int peak = 0;
@@ -191,7 +191,8 @@ Schedule chunk_after_chunk(int micro_batches) {
 TEST(Schedule, RefusesWhatRunsOnlyIfLinksBuffer) {
   EXPECT_EQ(refusal(chunk_after_chunk(1)), "accepted");
   EXPECT_EQ(refusal(chunk_after_chunk(2)), "accepted");
-  // Stage 1 waits for stage 0 to take its first result, and stage 0 for stage 1 to take its third.
+  // Stage 1 waits for stage 0 to receive its first result, and stage 0 for stage 1 to receive its
+  // third.
   expect_words(refusal(chunk_after_chunk(3)), {"does not run to its end", "stage 0", "to receive"});
 }
 

@@ -1,4 +1,4 @@
-// Every op in bf16 against itself in fp32 on the same numbers; other tests compare fp32 with
+// Compares every op in bf16 with itself in fp32 on the same numbers; other tests compare fp32 with
 // double. Results in bf16 may be off by at most twice their rounding to bf16, results in fp32 by
 // the noise of fp32.
 #include <cmath>
@@ -319,7 +319,8 @@ TEST_P(AttentionInBf16, DiffersFromFp32ByRoundingOnly) {
   expect_rounding_alone(run_attention(stream, DType::bf16, GetParam()), expected);
 }
 
-// Every kind of span at a head dim that own kernels take and at those that cuDNN takes.
+// Every kind of span, at a head dim that the built-in kernels support, and at those that cuDNN
+// supports.
 std::vector<AttentionCase> attention_cases() {
   std::vector<AttentionCase> cases;
   for (const Span& span : example_spans({130})) {

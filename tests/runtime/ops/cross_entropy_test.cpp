@@ -69,7 +69,7 @@ class CrossEntropy : public testing::TestWithParam<Case> {
     return {first, std::clamp(c.words - first, std::int64_t{0}, columns)};
   }
 
-  // As ranks do it: each has its columns, and there is a reduction after each step.
+  // Computes as ranks do: each has its columns, and a reduction follows each step.
   Result run() const {
     std::vector<OwnedTensor> wide;
     std::vector<Tensor> parts;

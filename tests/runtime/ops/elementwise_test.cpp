@@ -18,7 +18,7 @@ class Elementwise : public testing::TestWithParam<std::tuple<std::int64_t, std::
 
 TEST_P(Elementwise, AddsAResidual) {
   const OwnedTensor bias = normals({features}, 1);
-  // Slices that start at a multiple of 16 bytes or do not, with rows that do or do not.
+  // Slices whose start, and whose rows, are or are not aligned to 16 bytes.
   for (const auto& [lead, gaps] : {std::pair{1, 3}, {1, 8}, {8, 9}, {8, 16}}) {
     const Shape wide{tokens, features + gaps};
     const OwnedTensor wide_x = poisoned(wide), wide_y = poisoned(wide);
@@ -64,7 +64,7 @@ TEST_P(Elementwise, SumsSquaresAtAnyAlignment) {
   }
 }
 
-// More tensors than one kernel takes, of any size and alignment, as a rank's gradients are.
+// More tensors than fit one launch, of any size and alignment, like a rank's gradients.
 TEST(SumOfSquares, ManyTensorsGiveTheSumOfEach) {
   const Stream stream(device(), 2);
   const OwnedTensor x = normals({600'000}, 4), sum({1}, DType::f64), again({1}, DType::f64);
@@ -85,7 +85,7 @@ TEST(SumOfSquares, ManyTensorsGiveTheSumOfEach) {
   EXPECT_TRUE(same_bits(sum, again)) << "of none is nothing";
 }
 
-// More elements than the device's blocks take at once.
+// More elements than the device's blocks process at once.
 TEST(SumOfSquares, LargeTensorGivesItsSum) {
   const Stream stream(device(), 2);
   const OwnedTensor x({9'000'001}), sum({1}, DType::f64);

@@ -138,7 +138,7 @@ TEST_P(LayerNorm, WorksInPlaceWithTheSameBits) {
   EXPECT_TRUE(same_bits(dweight, dweight_again));
   EXPECT_TRUE(same_bits(dbias, dbias_again));
 
-  // Without a residual, in place of dy.
+  // Without a residual, and with dx in place of dy.
   LayerNormBackward args = backward_args(dx, dweight, dbias);
   args.residual = Tensor();
   layer_norm_backward(stream, args);

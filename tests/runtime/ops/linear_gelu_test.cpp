@@ -31,7 +31,7 @@ class LinearGelu : public testing::TestWithParam<std::tuple<Case, int, bool>> {
   const Tensor bias = std::get<2>(GetParam()) ? Tensor(given_bias) : Tensor();
 };
 
-// In fp32 no device joins the two; bf16_test covers the devices that do in bf16.
+// In fp32 no device fuses the two ops; bf16_test covers the devices that fuse them in bf16.
 TEST_P(LinearGelu, EqualsTheTwoOpsBitByBit) {
   const OwnedTensor wide_x = normals({c.tokens, c.inputs + 5}, 1);
   const Tensor x = wide_x->slice(1, 2, c.inputs);

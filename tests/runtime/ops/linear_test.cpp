@@ -90,7 +90,7 @@ TEST_P(Linear, EqualsTheEquation) {
 }
 
 TEST_P(Linear, AddsAResidual) {
-  // Its stride is not y's.
+  // A residual whose stride differs from y's.
   const OwnedTensor wide_y = poisoned({c.tokens, c.outputs + c.wider});
   const OwnedTensor wide_residual = normals({c.tokens, c.outputs + 8}, 7);
   const Tensor y = wide_y->slice(1, c.first, c.outputs);
@@ -165,8 +165,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Linear,
                                          Case{600, 20, 36, 1, 4, 8}, Case{9, 320, 132, 2, 4, 8},
                                          Case{0, 17, 5, 2}, Case{17, 0, 5, 2}, Case{17, 5, 0, 1}));
 
-// Products on one stream that each differ in one thing: in size, in strides, or in the alignment of
-// an operand.
+// Products that differ in one property: size, strides, or the alignment of an operand.
 struct Kind {
   std::int64_t tokens = 16, inputs = 16, outputs = 16;
   std::int64_t x_wider = 0, x_first = 0, weight_wider = 0, weight_first = 0;

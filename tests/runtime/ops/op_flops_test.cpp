@@ -1,4 +1,4 @@
-// The operations of ops against counts by hand.
+// Compares the counted operations of ops with counts by hand.
 #include "runtime/ops/op_flops.h"
 
 #include <gtest/gtest.h>

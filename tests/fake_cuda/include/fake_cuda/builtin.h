@@ -1,5 +1,5 @@
-// What kernels have beyond C++: the built-in variables, and the barriers and intrinsics at which
-// the threads of a block or warp meet.
+// CUDA's additions to C++ for kernels: the built-in variables, and the barriers and intrinsics at
+// which the threads of a block or warp meet.
 //
 // Where CUDA's behaviour is undefined, the program stops with a message: if some threads reach a
 // barrier or warp intrinsic elsewhere or never, if a mask names threads that have returned or do

@@ -17,7 +17,7 @@ const Clock::time_point start = Clock::time_point(seconds(1000));
 class FindOverdue : public testing::Test {
  protected:
   Deadline* at(Clock::duration since_start) {
-    // The connection of the later operation is the first to be asked.
+    // The connection of the later operation is queried first.
     const std::array<Deadline*, 2> deadlines{&second_, &first_};
     return find_overdue(deadlines, start + since_start, start + since_start);
   }
@@ -40,7 +40,7 @@ TEST_F(FindOverdue, ReturnsTheOperationStartedFirstIfSeveralAreLate) {
 }
 
 TEST_F(FindOverdue, CountsAnOperationAsBegunOnceALaterOneIs) {
-  second_.reached = true;  // the first was asked just before the stream reached both
+  second_.reached = true;  // the first was queried just before the stream reached both
   at(seconds(0));
   first_.reached = true;
   EXPECT_EQ(at(timeout + milliseconds(1)), &first_);
