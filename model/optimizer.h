@@ -29,7 +29,7 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step);
 void sum_squared_norm(const Stream& stream, ParameterSet& parameters, Communicator& world);
 
 // Updates the rows that this rank owns by one step of AdamW, with gradients clipped according to
-// parameters.squared_norm(), and starts to send them to the other data ranks. Changes nothing if
+// parameters.squared_norm(), and starts to send them to the other replicas. Changes nothing if
 // that norm is not finite.
 void update(const Stream& stream, const OptimizerConfig& config, std::int64_t step,
             ParameterSet& parameters, ParameterSync& sync);

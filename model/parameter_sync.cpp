@@ -27,7 +27,7 @@ void ParameterSync::reduce(ParameterRange parameters) {
 }
 
 void ParameterSync::reduce(Synced& parameter) {
-  parameter.reduction = groups_->data->reduce_scatter(parameter.gradient);
+  parameter.reduction = groups_->replicas->reduce_scatter(parameter.gradient);
 }
 
 void ParameterSync::finish_reduction() {
@@ -53,7 +53,7 @@ void ParameterSync::start_all_gather(ParameterId id) {
   if (parameter.value.dtype() != DType::f32) {
     copy(*stream_, parameter.master, parameter.owned_value);
   }
-  parameter.arrival = groups_->data->all_gather(parameter.value);
+  parameter.arrival = groups_->replicas->all_gather(parameter.value);
 }
 
 void ParameterSync::start_all_gathers() {
@@ -74,7 +74,7 @@ void ParameterSync::wait_for(ParameterRange parameters) {
 }
 
 void ParameterSync::poll() {
-  if (!groups_->data->traits().needs_polling) return;
+  if (!groups_->replicas->traits().needs_polling) return;
   for (Synced& parameter : parameters_) {
     parameter.reduction.done();
     parameter.arrival.done();

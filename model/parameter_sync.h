@@ -1,5 +1,6 @@
-// ZeRO-1 over the data axis (Rajbhandari et al., arXiv 1910.02054): a reduce-scatter sums gradients
-// onto the rank that owns their rows, and an all-gather sends the updated rows back to all ranks.
+// ZeRO-1 over the replicas, the ranks of the data and context axes (Rajbhandari et al., arXiv
+// 1910.02054): a reduce-scatter sums gradients onto the rank that owns their rows, and an
+// all-gather sends the updated rows back to all ranks.
 //
 // Both overlap with computation. The gradients of a layer are sent when its last micro-batch is
 // done, and the values of a layer arrive while earlier layers compute the next step. There is one
@@ -22,14 +23,14 @@ namespace masformer {
 class ParameterSync {
  public:
   // `shared_table`: the token table, if first and last stage both have a copy. The stream, the
-  // groups and the memory of the parameters outlive this object. All ranks of the data axis make
+  // groups and the memory of the parameters outlive this object. All replicas make
   // the same calls in the same order.
   ParameterSync(const Stream& stream, const ParameterSet& parameters,
                 std::optional<ParameterId> shared_table, const ProcessGroups& groups);
 
   // Starts to sum the gradients of these parameters. No micro-batch may add to them any more.
   void reduce(ParameterRange parameters);
-  // Waits until the owned rows of all gradients are sums over the data axis, and for a shared table
+  // Waits until the owned rows of all gradients are sums over the replicas, and for a shared table
   // over both of its copies.
   void finish_reduction();
 

@@ -217,8 +217,8 @@ ParameterId ParameterRegistry::replicated(const std::string& name, std::vector<s
 
 ParameterId ParameterRegistry::add(ParameterSpec spec, bool split) {
   spec.decay = spec.shape.dims() > 1;
-  spec.owned = shard_range(spec.shape[0], mesh_.data, at_.data);
-  spec.primary = at_.context == 0 && (split || at_.tensor == 0);
+  spec.owned = shard_range(spec.shape[0], mesh_.replicas(), mesh_.replica(at_));
+  spec.primary = split || at_.tensor == 0;
   specs_.push_back(std::move(spec));
   return specs_.size() - 1;
 }

@@ -30,7 +30,7 @@ struct ParameterSpec {
   Initial initial = Initial::zeros;
   bool decay = false;  // weight decay: matrices only, not norms and biases
   // The stored rows that this rank owns: it holds their summed gradient, master and AdamW moments.
-  // Each row is owned by one rank of the data axis (ZeRO-1, Rajbhandari et al., arXiv 1910.02054).
+  // Each row is owned by one of the replicas (ZeRO-1, Rajbhandari et al., arXiv 1910.02054).
   ShardRange owned;
   // Whether each tensor rank computes the gradient of its own tokens only, so that the gradients
   // must be summed over the tensor axis.

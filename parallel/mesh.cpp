@@ -68,6 +68,15 @@ std::vector<int> Mesh::group(int rank, Axis axis) const {
   return ranks;
 }
 
+std::vector<int> Mesh::replica_group(int rank) const {
+  Coordinate at = coordinate(rank);
+  std::vector<int> ranks;
+  for (at.data = 0; at.data < data; ++at.data) {
+    for (at.context = 0; at.context < context; ++at.context) ranks.push_back(this->rank(at));
+  }
+  return ranks;
+}
+
 std::string Mesh::to_string() const {
   return fmt::format("pipeline {} x data {} x context {} x tensor {}", pipe, data, context, tensor);
 }

@@ -34,6 +34,11 @@ struct Mesh {
   int rank(const Coordinate& at) const;
   // `rank` and the ranks that differ from it only along `axis`, ordered by that coordinate.
   std::vector<int> group(int rank, Axis axis) const;
+  // Replicas are the ranks that hold the same parameters: they differ only along the data and the
+  // context axis. Their number, the index of one of them, and `rank`'s in that order.
+  int replicas() const { return data * context; }
+  int replica(const Coordinate& at) const { return at.data * context + at.context; }
+  std::vector<int> replica_group(int rank) const;
 
   std::string to_string() const;  // "pipeline 2 x data 1 x context 1 x tensor 2"
   bool operator==(const Mesh&) const = default;

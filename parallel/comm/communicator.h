@@ -55,6 +55,9 @@ class Communicator {
   virtual void barrier() = 0;
 
   virtual GroupTraits traits() const = 0;
+  // Lets the transport move messages of any of this rank's groups. Does nothing unless the group
+  // needs polling. Sums in several steps make progress only by their own requests.
+  virtual void progress() {}
   // The bytes that this rank has passed to the transport so far, without the control plane:
   // - send, and the root of a broadcast to others: the tensor's size;
   // - reduce-scatter: the other ranks' rows;

@@ -26,6 +26,7 @@ class DeviceCommunicator : public Communicator {
   Request receive(Tensor x, int from) final;
   std::vector<std::string> all_gather(const std::string& text) final;
   void barrier() final { inner_->barrier(); }
+  void progress() final { inner_->progress(); }
   SentBytes sent_bytes() const final { return sent_; }
   std::int64_t working_memory() const override { return inner_->working_memory(); }
 

@@ -39,8 +39,8 @@ struct GroupUse {
 
 constexpr std::array group_uses{
     GroupUse{"tensor", &ProcessGroups::tensor, true, false, 0},
-    GroupUse{"context", &ProcessGroups::context, true, true, 0},
-    GroupUse{"data", &ProcessGroups::data, true, false, 0},
+    GroupUse{"context", &ProcessGroups::context, false, true, 8},
+    GroupUse{"data", &ProcessGroups::replicas, true, false, 0},
     GroupUse{"pipeline", &ProcessGroups::pipe, false, true, 8},
     GroupUse{"embedding", &ProcessGroups::embedding, true, false, 8},
     GroupUse{"world", &ProcessGroups::world, true, false, 1},
@@ -92,7 +92,7 @@ Communicator& ProcessGroups::along(Axis axis) const {
     case Axis::pipe:
       return *pipe;
     case Axis::data:
-      return *data;
+      return *replicas;
     case Axis::context:
       return *context;
     case Axis::tensor:
@@ -126,7 +126,7 @@ ProcessGroups make_process_groups(std::unique_ptr<Communicator> world, const Mes
   made.at = mesh.coordinate(rank);
   made.tensor = group(Axis::tensor);
   made.context = group(Axis::context);
-  made.data = group(Axis::data);
+  made.replicas = make_group(*world, mesh.replica_group(rank), static_cast<int>(Axis::data));
   made.pipe = group(Axis::pipe);
   const int embedding_tag = 1 + static_cast<int>(Axis::tensor);
   made.embedding =

@@ -40,7 +40,9 @@ struct ProcessGroups {
   std::unique_ptr<Communicator> world;
   std::unique_ptr<Communicator> tensor;
   std::unique_ptr<Communicator> context;
-  std::unique_ptr<Communicator> data;
+  // The ranks that hold the same parameters (Mesh::replica_group): those of the data and the
+  // context axis together. They share the optimizer's state and sum their gradients.
+  std::unique_ptr<Communicator> replicas;
   std::unique_ptr<Communicator> pipe;
   // The first and the last stage of this rank's pipeline, which share a tied embedding. A group of
   // one rank on the other stages, or if there is only one stage.
@@ -48,6 +50,7 @@ struct ProcessGroups {
 
   // Whether tensors on devices travel through host memory.
   bool staged() const { return transport && is_staged(*transport); }
+  // The group whose traffic counts for an axis; for the data axis the replicas.
   Communicator& along(Axis axis) const;
   // The sum over all these groups, in bytes.
   std::int64_t working_memory() const;

@@ -35,7 +35,7 @@ class TrainingStep {
 
   // Forward and backward.
   void compute() {
-    stage().begin_training(sequence_ * groups_.data->size());
+    stage().begin_training(sequence_ * groups_.replicas->size());
     execute(stream_, under_test_.training, *groups_.pipe, stage());
   }
 

@@ -86,7 +86,7 @@ TEST_F(NcclFailure, ReportsAnOperationWhereverARankWaits) {
   for (Wait* const wait : {reading, polling, starting_more}) {
     const std::string message = failure({.data = world().size()}, [&](Job& job) {
       const Fault fault("fail launch");
-      Communicator& data = *job.groups.data;
+      Communicator& data = *job.groups.replicas;
       Request request = data.all_reduce(job.x, Reduction::sum);
       // The other ranks notice it only by their timeout.
       (world().rank() == broken ? wait : reading)(request, data, job.x);
@@ -105,7 +105,7 @@ TEST_F(NcclFailure, IgnoresOperationsThatAreSlowTogether) {
   const std::string message = failure(
       {.data = world().size()},
       [&](Job& job) {
-        for (Communicator* const group : {job.groups.world.get(), job.groups.data.get()}) {
+        for (Communicator* const group : {job.groups.world.get(), job.groups.replicas.get()}) {
           for (int time = 0; time < 2; ++time) {
             if (world().rank() == broken) std::this_thread::sleep_for(late);
             group->all_reduce(job.x, Reduction::sum).wait();
@@ -151,7 +151,7 @@ TEST_F(NcclFailure, ReportsAConnectionOnAllRanks) {
 TEST_F(NcclFailure, FreesTheMemoryOfOperationsIfARankThrows) {
   const std::string message = failure({.data = world().size()}, [&](Job& job) {
     if (world().rank() == broken) fail("no more disk");
-    Request request = job.groups.data->all_reduce(job.x, Reduction::sum);
+    Request request = job.groups.replicas->all_reduce(job.x, Reduction::sum);
     fail("no more disk either");
   });
   EXPECT_EQ(message, world().rank() == broken ? "no more disk" : "no more disk either");

@@ -80,6 +80,23 @@ TEST(Mesh, GroupsTheRanksThatDifferAlongOneAxis) {
   }
 }
 
+TEST(Mesh, ListsTheReplicasInOrder) {
+  for (const Mesh& mesh : all_meshes()) {
+    for (int rank = 0; rank < mesh.size(); ++rank) {
+      const Coordinate at = mesh.coordinate(rank);
+      std::vector<int> expected;
+      for (int other = 0; other < mesh.size(); ++other) {
+        const Coordinate there = mesh.coordinate(other);
+        if (there.pipe == at.pipe && there.tensor == at.tensor) expected.push_back(other);
+      }
+      const std::vector<int> group = mesh.replica_group(rank);
+      ASSERT_EQ(group, expected) << mesh.to_string() << " rank " << rank;
+      ASSERT_EQ(std::ssize(group), mesh.replicas());
+      ASSERT_EQ(group[static_cast<std::size_t>(mesh.replica(at))], rank);
+    }
+  }
+}
+
 TEST(Mesh, RefusesRanksAndCoordinatesOutside) {
   const Mesh mesh{2, 1, 1, 3};
   for (const int rank : {-1, 6}) EXPECT_THROW(mesh.coordinate(rank), Error);

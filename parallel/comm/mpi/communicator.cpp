@@ -29,6 +29,7 @@ class MpiCommunicator final : public Communicator {
   std::vector<std::string> all_gather(const std::string& text) override;
   void barrier() override;
   GroupTraits traits() const override { return {.needs_polling = true}; }
+  void progress() override;
   SentBytes sent_bytes() const override { return sent_; }
   std::int64_t working_memory() const override { return reduce_scatters_.working_memory(); }
 
@@ -65,6 +66,12 @@ void MpiCommunicator::check(const Tensor& x, int peer) const {
           "MPI moves only contiguous tensors in host memory, not {} on {}", x.shape().to_string(),
           name_of(x.device()));
   require(peer >= 0 && peer < size_, "no rank {} in a group of {} ranks", peer, size_);
+}
+
+void MpiCommunicator::progress() {
+  int found = 0;
+  check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, message_tag, handle(), &found, MPI_STATUS_IGNORE),
+            "MPI_Iprobe");
 }
 
 // Blocking, because MPI_Iallreduce was measured to take up to three times as long, and makes no

@@ -164,8 +164,8 @@ TEST(Handles, CommunicatorsAndMessagesFreeTheirs) {
     const auto all = meshes();
     const ProcessGroups made = make_private(all[static_cast<std::size_t>(i) % all.size()]);
     // One group per cycle: on few cores, each exchange takes milliseconds.
-    const std::array groups{made.world.get(), made.tensor.get(), made.context.get(),
-                            made.data.get(),  made.pipe.get(),   made.embedding.get()};
+    const std::array groups{made.world.get(),    made.tensor.get(), made.context.get(),
+                            made.replicas.get(), made.pipe.get(),   made.embedding.get()};
     Communicator& group = *groups[static_cast<std::size_t>(i) / all.size() % groups.size()];
     exchange(group);
     exchange_and_fail(group, memory);

@@ -87,10 +87,13 @@ TEST_P(Groups, ConsistOfTheRanksThatTheMeshSays) {
     EXPECT_EQ(groups.at, mesh.coordinate(world().rank()));
     for (const Axis axis : all_axes) {
       Communicator& group = groups.along(axis);
-      ASSERT_EQ(group.size(), mesh.extent(axis)) << mesh.to_string();
-      ASSERT_EQ(group.rank(), groups.at.along(axis));
+      const bool replicas = axis == Axis::data;
+      ASSERT_EQ(group.size(), replicas ? mesh.replicas() : mesh.extent(axis)) << mesh.to_string();
+      ASSERT_EQ(group.rank(), replicas ? mesh.replica(groups.at) : groups.at.along(axis));
       double expected = 0;
-      for (const int member : mesh.group(world().rank(), axis)) expected += 1 << member;
+      const std::vector<int> members =
+          replicas ? mesh.replica_group(world().rank()) : mesh.group(world().rank(), axis);
+      for (const int member : members) expected += 1 << member;
       ASSERT_EQ(sum_over(group, 1 << world().rank()), expected) << mesh.to_string();
       SCOPED_TRACE(mesh.to_string());
       expect_sum(GetParam(), group, 1 << world().rank(), expected);
