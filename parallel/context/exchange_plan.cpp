@@ -88,7 +88,7 @@ class Planner {
       add_call(segment, inside, {0, segment}, plan.steps.front());
       add_call(segment, before, whole_buffer(last.held, mask_.visible_keys(before)), last);
     }
-    if (last.held.empty() && last.sends.empty()) plan.steps.pop_back();
+    if (!last.has_messages()) plan.steps.pop_back();
     return plan;
   }
 
@@ -108,7 +108,8 @@ class Planner {
     return {true, {{positions.begin, positions.begin}, 0}};
   }
 
-  // A call for those of `queries`, which are in `segment`, that see some of `keys`.
+  // Adds an attention call for the queries that see at least one of `keys`. All `queries` are in
+  // `segment`.
   void add_call(const Segment& segment, PositionRange queries, const Keys& keys, ExchangeStep& step,
                 bool merges = false) const {
     const PositionRange seeing = mask_.seeing_queries(keys.segment.positions, queries);
@@ -147,8 +148,9 @@ class Planner {
           }
         }
       }
-      if (!step.held.empty() || !step.sends.empty()) plan.steps.push_back(std::move(step));
+      plan.steps.push_back(std::move(step));
     }
+    while (!plan.steps.back().has_messages() && plan.steps.size() > 1) plan.steps.pop_back();
     return plan;
   }
 
@@ -234,6 +236,8 @@ ExchangePlan plan_exchange(const SequenceSharding& sharding, const SequenceMask&
 
 Exchange choose_exchange(const SequenceSharding& sharding, const Span& span) {
   const SequenceMask mask(span);
+  const bool sees_everything = mask.first(sharding.sequence() - 1) == 0;
+  if (sees_everything && sharding.ranks() > 1) return Exchange::in_turn;
   const Planner planner(sharding, mask, Exchange::at_once);
   for (int rank = 0; rank < sharding.ranks(); ++rank) {
     std::int64_t others = 0;

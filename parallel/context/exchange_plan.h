@@ -72,13 +72,17 @@ struct ExchangeStep {
   std::vector<HeldSegment> held;  // ascending; those of other ranks are received
   std::vector<AttentionCall> calls;
 
+  bool has_messages() const { return !held.empty() || !sends.empty(); }
   std::int64_t sent_rows() const;
   std::int64_t held_rows() const;
 };
 
 struct ExchangePlan {
   bool kept = false;  // whether the held rows stay until the backward
-  // The first step has no messages. Those of a step may travel while the previous step computes.
+  // The first step has no messages. Those of a step may travel while the previous step computes. In
+  // turn, step t is that of the ranks at distance t, even if it has no messages: in the backward, a
+  // rank sends rows at one distance and gradients at another to the same rank, and both ranks must
+  // agree on what comes first.
   std::vector<ExchangeStep> steps;
 };
 
@@ -86,8 +90,10 @@ struct ExchangePlan {
 ExchangePlan plan_exchange(const SequenceSharding& sharding, const SequenceMask& mask,
                            Exchange exchange, int rank);
 
-// At once if on every rank the rows of others are no more than its own, else in turn, so that
-// memory per rank does not grow with the number of ranks.
+// At once if the span is narrower than the sequence and, on every rank, the rows of others are no
+// more than its own, so that memory per rank does not grow with the number of ranks; else in turn.
+// A rank whose queries all need rows of others has nothing to compute until these arrive, so full
+// layers are always in turn.
 Exchange choose_exchange(const SequenceSharding& sharding, const Span& span);
 
 }  // namespace masformer

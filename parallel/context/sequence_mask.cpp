@@ -21,6 +21,7 @@ SequenceMask::SequenceMask(const Span& span, const std::vector<std::vector<std::
     require(!sample.empty() && sample.front() == 0 && std::ranges::is_sorted(sample),
             "documents must start in ascending order, the first at position 0");
     all.insert(all.end(), sample.begin(), sample.end());
+    has_documents_ = has_documents_ || sample.size() > 1;
   }
   std::ranges::sort(all);
   for (const std::int64_t begin : all) {

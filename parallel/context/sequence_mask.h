@@ -13,12 +13,12 @@ class SequenceMask {
  public:
   // The whole sequence is one document.
   explicit SequenceMask(const Span& span) : span_(span) {}
-  // `starts[sample]`: the positions at which documents start, ascending from 0. A query of the mask
-  // sees what it sees in at least one of the samples.
+  // `starts[sample]`: the positions at which documents start, ascending from 0. The mask is the
+  // union over the samples: a query sees a key if it does so in any sample.
   SequenceMask(const Span& span, const std::vector<std::vector<std::int64_t>>& starts);
 
   const Span& span() const { return span_; }
-  bool has_documents() const { return documents_.size() > 1; }
+  bool has_documents() const { return has_documents_; }  // whether a sample has several
   // The query at `query` sees the keys from here to itself. Never decreases with `query`.
   std::int64_t first(std::int64_t query) const;
   // The keys that at least one of `queries` sees.
@@ -36,6 +36,7 @@ class SequenceMask {
 
   Span span_;
   std::vector<Document> documents_;
+  bool has_documents_ = false;
 };
 
 }  // namespace masformer

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "runtime/error.h"
 
 namespace masformer {
@@ -55,6 +57,16 @@ SequenceSharding SequenceSharding::zigzag(std::int64_t sequence, int ranks) {
   std::vector<std::vector<int>> chunks;
   for (int rank = 0; rank < ranks; ++rank) chunks.push_back({rank, 2 * ranks - 1 - rank});
   return {sequence, std::move(chunks)};
+}
+
+std::string SequenceSharding::to_string() const {
+  if (*this == contiguous(sequence_, ranks())) return "contiguous";
+  if (std::ssize(chunk_places_) == 2 * ranks() && *this == zigzag(sequence_, ranks())) {
+    return "zigzag";
+  }
+  std::vector<std::string> by_rank;
+  for (const auto& held : chunks_) by_rank.push_back(fmt::format("{}", fmt::join(held, " ")));
+  return fmt::format("{}", fmt::join(by_rank, ", "));
 }
 
 SequenceSharding::Place SequenceSharding::place(std::int64_t position) const {

@@ -28,7 +28,7 @@ struct Segment {
   PositionRange positions;
   std::int64_t first_row = 0;
 
-  // The rows of those of `part` that are in the segment; empty if there are none.
+  // The rows that hold the positions of `part` in this segment; empty if there are none.
   RowRange rows_of(PositionRange part) const;
   bool operator==(const Segment&) const = default;
 };
@@ -63,6 +63,8 @@ class SequenceSharding {
   Place place(std::int64_t position) const;
   std::int64_t position(int rank, std::int64_t row) const;  // the inverse of place()
 
+  // "contiguous", "zigzag", or the chunks of each rank: "0 5, 1 4, 2 3".
+  std::string to_string() const;
   bool operator==(const SequenceSharding&) const = default;
 
  private:

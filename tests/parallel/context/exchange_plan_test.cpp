@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
 #include <gtest/gtest.h>
 
+#include "parallel/context/order_search.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -98,6 +101,38 @@ void expect_messages_fit(const std::vector<ExchangePlan>& plans) {
   EXPECT_EQ(sent, received);
 }
 
+// In the backward a rank starts the rows of step i + 1, then returns the gradients of step i. The
+// messages of each pair of ranks must have the same order on both.
+void expect_backward_messages_fit(const std::vector<ExchangePlan>& plans) {
+  struct Sent {
+    bool gradient;
+    std::int64_t rows;
+    bool operator==(const Sent&) const = default;
+  };
+  std::map<std::pair<int, int>, std::vector<Sent>> sent, received;
+  for (std::size_t rank = 0; rank < plans.size(); ++rank) {
+    const int own = static_cast<int>(rank);
+    const auto& steps = plans[rank].steps;
+    const auto exchange = [&](std::size_t step, bool gradient) {
+      if (step == 0 || step >= steps.size() || (plans[rank].kept && !gradient)) return;
+      for (const SentRows& rows : steps[step].sends) {
+        (gradient ? received[{rows.rank, own}] : sent[{own, rows.rank}])
+            .push_back({gradient, rows.rows.size()});
+      }
+      for (const HeldSegment& held : steps[step].held) {
+        if (held.rank == own) continue;
+        (gradient ? sent[{own, held.rank}] : received[{held.rank, own}])
+            .push_back({gradient, held.rows.size()});
+      }
+    };
+    for (std::size_t step = 0; step < steps.size(); ++step) {
+      exchange(step + 1, false);
+      exchange(step, true);
+    }
+  }
+  EXPECT_TRUE(sent == received);
+}
+
 // Nothing travels that the receiver does not see.
 void expect_seen(const SequenceSharding& sharding, const SequenceMask& mask, int rank,
                  const ExchangePlan& plan) {
@@ -130,6 +165,7 @@ std::vector<Starts> documents(std::int64_t sequence) {
   std::vector<Starts> all{{},
                           {{0, 7, 12, 13}},
                           {{0, sequence / 2}},
+                          {{0, 5}, {0}},
                           {{0, sequence / 4 - 1, sequence / 4 + 1}, {0, 5}, {0, sequence - 1}}};
   Keys every(static_cast<std::size_t>(sequence));
   std::iota(every.begin(), every.end(), 0);
@@ -158,9 +194,29 @@ TEST(ExchangePlan, ComputesEveryVisiblePairOnce) {
             }
           }
           expect_messages_fit(plans);
+          expect_backward_messages_fit(plans);
           if (HasFatalFailure()) return;
         }
       }
+    }
+  }
+}
+
+// Ranks have steps without messages at different distances.
+TEST(ExchangePlan, KeepsTheOrderOfMessagesInTheBackward) {
+  for (const auto& [span, sequence, ranks] :
+       std::vector<std::tuple<const char*, std::int64_t, int>>{
+           {"block:48", 512, 4}, {"block:3", 32, 4}, {"block:96", 1024, 4}, {"block:12", 256, 8}}) {
+    for (int start = 0; start < search_starts; ++start) {
+      const SequenceSharding sharding = search_start(sequence, ranks, start);
+      std::vector<ExchangePlan> plans;
+      for (int rank = 0; rank < ranks; ++rank) {
+        plans.push_back(
+            plan_exchange(sharding, SequenceMask(parse_span(span)), Exchange::in_turn, rank));
+      }
+      SCOPED_TRACE(testing::Message() << span << " on " << sharding.to_string());
+      expect_messages_fit(plans);
+      expect_backward_messages_fit(plans);
     }
   }
 }
@@ -209,7 +265,7 @@ TEST(ExchangePlan, SendsWideWindowsOverSeveralShards) {
       EXPECT_EQ(sent_rows(sharding, mask, Exchange::at_once), expected);
       EXPECT_EQ(sent_rows(sharding, mask, Exchange::in_turn), expected);
       EXPECT_EQ(choose_exchange(sharding, mask.span()),
-                ranks == 2 ? Exchange::at_once : Exchange::in_turn);
+                ranks == 2 && w < 2 * rows ? Exchange::at_once : Exchange::in_turn);
     }
   }
 }

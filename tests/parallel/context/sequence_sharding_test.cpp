@@ -47,6 +47,12 @@ TEST(SequenceSharding, HoldsTheChunksOfItsNames) {
             (std::vector<Segment>{{{0, 2}, 0}, {{10, 12}, 2}}));
 }
 
+TEST(SequenceSharding, PrintsItsNameOrItsChunks) {
+  EXPECT_EQ(SequenceSharding::contiguous(12, 3).to_string(), "contiguous");
+  EXPECT_EQ(SequenceSharding::zigzag(12, 3).to_string(), "zigzag");
+  EXPECT_EQ(SequenceSharding(12, Chunks{{0, 1}, {2, 3}}).to_string(), "0 1, 2 3");
+}
+
 TEST(SequenceSharding, RefusesChunksThatAreNotSharedEvenly) {
   for (const Chunks& chunks : {Chunks{}, Chunks{{}}, Chunks{{0}, {0}}, Chunks{{0, 1}, {2}},
                                Chunks{{1, 0}}, Chunks{{0}, {2}}, Chunks{{-1}}}) {

@@ -1,0 +1,51 @@
+// Which sharding the context ranks use: chosen by what each layer's mask costs its slowest rank.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "parallel/context/sequence_sharding.h"
+#include "runtime/enum_names.h"
+#include "runtime/span.h"
+#include "runtime/tensor.h"
+
+namespace masformer {
+
+#define MASFORMER_CONTEXT_ORDERS(VALUE) VALUE(contiguous, "contiguous") VALUE(zigzag, "zigzag")
+MASFORMER_NAMED_ENUM(ContextOrder, MASFORMER_CONTEXT_ORDERS);
+#undef MASFORMER_CONTEXT_ORDERS
+
+// What one rank does in the attention of one layer, for one sequence.
+struct ContextWork {
+  std::int64_t pairs = 0;     // visible (query, key) pairs
+  std::int64_t received = 0;  // rows of keys and values
+
+  // In pairs, of which a rank computes `pairs_per_row` while a row arrives. Both count, although
+  // they overlap, since how much overlaps depends on the step.
+  double cost(double pairs_per_row) const {
+    return static_cast<double>(pairs) + pairs_per_row * static_cast<double>(received);
+  }
+};
+
+// An estimate for ranks on this kind of device. A pair takes 4 operations per element of a row of
+// keys, and a row of keys and values has 4 bytes per element in bf16, 8 in fp32. An H100 computes
+// some 400 TFLOP/s and receives 400 GB/s over NVLink: 1,000 pairs. A core computes some 40 GFLOP/s
+// and copies 3 GB/s from a neighbour: 25 pairs.
+double pairs_per_row(Device device);
+
+ContextWork work_of(const SequenceSharding& sharding, const Span& span, int rank);
+
+// The sum over `layers`, given by their spans, of each layer's slowest rank: ranks wait for each
+// other in every layer.
+double cost_of(const SequenceSharding& sharding, const std::vector<Span>& layers,
+               double pairs_per_row);
+
+// The sharding of this order. With none, a sharding in which the slowest of the stages, whose
+// layers are `stages[stage]`, costs least: contiguous, zigzag, or the best that swapping chunks
+// between ranks leads to. Throws UsageError that names the nearest sequences that the order
+// divides.
+SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t sequence, int ranks,
+                               const std::vector<std::vector<Span>>& stages, double pairs_per_row);
+
+}  // namespace masformer

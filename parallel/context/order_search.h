@@ -1,0 +1,29 @@
+// The search for a sharding that suits layers with unlike masks.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "parallel/context/sequence_sharding.h"
+#include "runtime/span.h"
+
+namespace masformer {
+
+// The different spans among `layers`, and how many layers have each.
+std::vector<std::pair<Span, int>> counted(const std::vector<Span>& layers);
+
+// Where searches start: 0 is zigzag, 1 gives each rank two neighbouring chunks, and the others give
+// chunks at random, the same in every call.
+inline constexpr int search_starts = 16;
+SequenceSharding search_start(std::int64_t sequence, int ranks, int index);
+
+// Swaps chunks between two ranks of `start`, which holds two per rank, as long as that lowers the
+// cost of the slowest stage, or keeps it and makes the ranks more even. The cost is cost_of()
+// (context_order.h). A rank's work depends on its own two chunks alone, so it is computed once for
+// each pair of chunks, and a swap is judged by looking at the ranks' maxima.
+SequenceSharding improved_by_swaps(const SequenceSharding& start,
+                                   const std::vector<std::vector<Span>>& stages,
+                                   double pairs_per_row);
+
+}  // namespace masformer
