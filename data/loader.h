@@ -6,24 +6,36 @@
 #include <vector>
 
 #include "data/split.h"
+#include "runtime/span.h"
 
 namespace masformer {
 
-// `samples` windows of `sequence` tokens, one after another. Each vector is [samples * sequence].
+// `samples` windows, of each of which `sequence` tokens are loaded, one after another. Each vector
+// is [samples * sequence].
 struct Batch {
   std::int64_t samples = 0;
   std::int64_t sequence = 0;
   std::vector<std::int32_t> tokens;
   std::vector<std::int32_t> labels;     // the token that follows each
-  std::vector<std::int32_t> positions;  // 0 ... sequence - 1 in each window
+  std::vector<std::int32_t> positions;  // in the window
   std::vector<std::int32_t> documents;  // the document's number in the store
 };
 
 // The number of windows in a split of `tokens` tokens.
 std::int64_t window_count(std::int64_t tokens, std::int64_t sequence);
 
-// Appends window `index` of the split to `batch`.
-void append_window(const Split& split, std::int64_t sequence, std::int64_t index, Batch& batch);
+// A window, and the part of it that a rank loads: ascending ranges of positions.
+struct Window {
+  std::int64_t sequence = 0;
+  std::vector<PositionRange> parts;
+
+  std::int64_t loaded() const;  // positions
+};
+
+Window whole_window(std::int64_t sequence);
+
+// Appends the loaded part of window `index` of the split to `batch`.
+void append_window(const Split& split, const Window& window, std::int64_t index, Batch& batch);
 
 // The order of training: sample n is window `permute(n % windows)` under a key of (seed, epoch),
 // where epoch = n / windows. Every window comes once in each epoch. This is a pure function, so the
@@ -40,7 +52,7 @@ class SampleOrder {
 
 // Which samples of each step one data shard loads.
 struct LoaderOptions {
-  std::int64_t sequence = 0;
+  Window window;
   std::int64_t global_batch = 0;  // samples per step, over all shards
   int shard = 0;
   int shards = 1;  // divides global_batch

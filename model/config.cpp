@@ -16,9 +16,6 @@ std::vector<std::string> violations(const ModelConfig& config, const Mesh& mesh)
   for (const BlockSpec& block : config.blocks) {
     add_violations(block, config.hidden, mesh.tensor, found);
   }
-  if (mesh.context != 1) {
-    found.add(fmt::format("parallel.context={} is not available yet: leave it at 1", mesh.context));
-  }
   return found.all();
 }
 

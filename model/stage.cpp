@@ -18,8 +18,8 @@ Stage::Stage(StageSpec spec, StagePlan plan, const Stream& stream, const Process
       sync_(stream_, parameters_, spec_.shared_table, groups_) {
   const bool on_host = stream.device_stream() == nullptr;
   require(spec_.on_host == on_host && spec_.deterministic == stream.deterministic(),
-          "a stage was described on_host={}, deterministic={}, and its stream is on {}, "
-          "deterministic={}",
+          "the stage's specification (on_host={}, deterministic={}) does not match its stream ({}, "
+          "deterministic={})",
           spec_.on_host, spec_.deterministic, name_of(stream.device()), stream.deterministic());
   const MemoryTable memory = plan_memory(spec_, plan_);
   activations_ = Arena(stream.device(), memory.activations);
@@ -104,6 +104,7 @@ void Stage::run(const Action& action) {
   place_buffers(action);
   LayerContext context{.stream = stream_,
                        .tensor = *groups_.tensor,
+                       .context = *groups_.context,
                        .parameters = parameters_,
                        .batch = micro_batches_[static_cast<std::size_t>(action.micro_batch)],
                        .evaluation = evaluating_,

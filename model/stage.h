@@ -37,7 +37,7 @@ class Stage final : public PipelineStage {
   void set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
                        const std::int32_t* positions);
   // Starts a step: zeroes the gradients and the loss. `predicted_tokens` is the whole step's, over
-  // all data ranks.
+  // all replicas.
   void begin_training(std::int64_t predicted_tokens);
   // Starts an evaluation: zeroes the loss.
   void begin_evaluation();

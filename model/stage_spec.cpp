@@ -40,7 +40,9 @@ void add_recomputation(Recompute recompute, int begin, int end, StageProgram& pr
 StageSpec::StageSpec(const ModelConfig& config, const Mesh& mesh, const Coordinate& at,
                      const Partition& partition, const StagePolicy& policy, Placement placed)
     : placement(std::move(placed)),
-      shape(policy.shape),
+      shape{policy.shape.samples, policy.shape.sequence / mesh.context},
+      sharding(policy.sharding ? *policy.sharding
+                               : SequenceSharding::contiguous(policy.shape.sequence, mesh.context)),
       shards(shape.tokens(), {at.tensor, mesh.tensor, policy.sequence_parallel}),
       hidden(config.hidden),
       dtype(policy.dtype),
@@ -50,10 +52,16 @@ StageSpec::StageSpec(const ModelConfig& config, const Mesh& mesh, const Coordina
       pipe(at.pipe),
       ranks(mesh.size()),
       tensor_ranks(mesh.tensor),
-      data_ranks(mesh.data) {
+      replicas(mesh.replicas()) {
   require(placement.stages() == mesh.pipe && std::ssize(partition) == placement.parts(),
-          "a partition into {} parts, placed on {} stages as {} parts, for a mesh of {} stages",
-          partition.size(), placement.stages(), placement.parts(), mesh.pipe);
+          "the partition has {} parts and the mesh {} stages, but the placement has {} parts on {} "
+          "stages: they must be equal",
+          partition.size(), mesh.pipe, placement.parts(), placement.stages());
+  require(sharding.sequence() == policy.shape.sequence && sharding.ranks() == mesh.context,
+          "the sharding is of {} tokens over {} ranks, but the micro-batches have {} tokens over "
+          "{} ranks: "
+          "they must be equal",
+          sharding.sequence(), sharding.ranks(), policy.shape.sequence, mesh.context);
   ParameterRegistry registry(mesh, at);
   std::optional<ParameterId> table;
   for (int chunk = 0; chunk < placement.chunks(); ++chunk) {
@@ -78,6 +86,7 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
     return LayerSetup{.config = config,
                       .place = {registry.at().tensor, mesh.tensor, policy.sequence_parallel},
                       .shape = shape,
+                      .context = {sharding, registry.at().context},
                       .device = policy.device,
                       .deterministic = policy.deterministic,
                       .recompute = recompute,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/layers/layer.h"
+#include "parallel/context/sequence_sharding.h"
 #include "parallel/mesh.h"
 #include "parallel/pipeline/partition.h"
 #include "parallel/pipeline/placement.h"
@@ -16,7 +17,9 @@ namespace masformer {
 
 // How a stage computes. Only `dtype` changes results by more than rounding.
 struct StagePolicy {
-  MicroBatchShape shape;
+  MicroBatchShape shape;  // of whole sequences
+  // How the context ranks share a sequence; none: in contiguous parts.
+  std::optional<SequenceSharding> sharding{};
   bool sequence_parallel = true;       // see TokenShards
   std::vector<Recompute> recompute{};  // by block of the model; empty: none
   DType dtype = DType::f32;            // or bf16: of weights, activations and their gradients
@@ -57,7 +60,8 @@ struct StageSpec {
   std::vector<ParameterSpec> parameters;
   std::vector<ParameterRange> layer_parameters;  // [layer]: those that it registered
   std::vector<BufferSpec> buffers;
-  MicroBatchShape shape;
+  MicroBatchShape shape;  // of this rank's rows
+  SequenceSharding sharding;
   TokenShards shards;  // of the residual stream over the tensor axis
   std::int64_t hidden;
   DType dtype;                 // of activations, and of the weights that layers compute with
@@ -65,7 +69,7 @@ struct StageSpec {
   bool on_host, deterministic;
   int pipe;   // index of the stage
   int ranks;  // of the whole mesh
-  int tensor_ranks, data_ranks;
+  int tensor_ranks, replicas;
   // The token table, if first and last part share it and are on different stages.
   std::optional<ParameterId> shared_table;
 

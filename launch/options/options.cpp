@@ -35,12 +35,13 @@ void describe_optimizer(OptionTable& table, Options& o) {
 }
 
 void describe_output(OptionTable& table, Options& o) {
-  table.add("eval.every", o.eval.every, {0, limits::steps},
-            {.value = "N",
-             .help = "Steps between losses on held-out text, one after the last step included. 0: "
-                     "never."});
+  table.add(
+      "eval.every", o.eval.every, {0, limits::steps},
+      {.value = "N",
+       .help = "Steps between evaluations on held-out text; the last step is always evaluated. "
+               "0: never."});
   table.add("eval.windows", o.eval.windows, {0, limits::steps},
-            {.value = "N", .help = "Held-out windows that each of them takes. 0: all."});
+            {.value = "N", .help = "Held-out windows per evaluation. 0: all."});
   table.add("checkpoint.every", o.checkpoint.every, {-1, limits::steps},
             {.value = "N",
              .help = "Steps between checkpoints, one after the last step included. 0: only after "
@@ -81,7 +82,7 @@ void describe_model(OptionTable& table, Options& o) {
              .on_resume = fixed});
   table.add("model.vocab", o.model.vocab, {0, limits::tokens},
             {.value = "N",
-             .help = "Tokens in the vocabulary. 0: as many as the token store's.",
+             .help = "Size of the vocabulary. 0: that of the token store.",
              .on_resume = fixed});
   table.add("model.positions", o.model.positions, {0, limits::tokens},
             {.value = "N",
@@ -119,7 +120,14 @@ void describe_parallel(OptionTable& table, Options& o) {
             {.value = "N", .help = "Stages that the layers are divided into."});
   table.add(
       "parallel.context", o.parallel.context, {1, limits::ranks},
-      {.value = "N", .help = "Ranks that each sequence is split over. Only 1 is available yet."});
+      {.value = "N",
+       .help =
+           "Ranks that each sequence is split over. Only attention exchanges keys and values."});
+  table.add("parallel.context_order", o.parallel.context_order,
+            {.value = "NAME",
+             .help = "Which tokens each context rank holds. contiguous: one part each. zigzag: an "
+                     "early and a late part each, which balances causal attention. auto: what "
+                     "costs the slowest rank least under the model's spans."});
   table.add("parallel.data", o.parallel.data, {0, limits::ranks},
             {.value = "N",
              .help = "Copies of the model, each with its share of the batch. 0: ranks / "

@@ -8,6 +8,7 @@
 #include "launch/options/choices.h"
 #include "launch/options/option_table.h"
 #include "parallel/comm/process_groups.h"
+#include "parallel/context/context_order.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
@@ -32,6 +33,7 @@ struct Options {
   struct {
     std::int64_t tensor = 1, pipeline = 1, context = 1, data = 0;
     bool sequence_parallel = true;
+    std::optional<ContextOrder> context_order;  // none: what costs least
     std::string schedule = "1f1b";
     std::string partition = "auto";
   } parallel;

@@ -1,6 +1,8 @@
 #include "launch/plan/describe.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 #include <variant>
 
 #include <fmt/format.h>
@@ -41,6 +43,34 @@ std::string describe_policy(const RunPlan& plan) {
   return fmt::format("compute   {}\n", fmt::join(words, "; "));
 }
 
+// What each context rank computes in attention, by span and in total: pairs of a query and a key,
+// relative to the mean of the ranks.
+std::string describe_context(const RunPlan& plan) {
+  const SequenceSharding& sharding = *plan.policy.sharding;
+  if (sharding.ranks() == 1) return {};
+  std::string text = fmt::format(
+      "context   {} tokens per rank in the order {}; work of each rank over the mean:\n",
+      sharding.rows(), sharding.to_string());
+  std::map<std::string, std::vector<double>> rows;  // by span
+  std::vector<double> total(static_cast<std::size_t>(sharding.ranks()));
+  for (const Span& span : spans_of(plan.model.blocks)) {
+    const auto [row, is_new] = rows.try_emplace(to_string(span), total.size());
+    for (int rank = 0; rank < sharding.ranks(); ++rank) {
+      const auto at = static_cast<std::size_t>(rank);
+      if (is_new) row->second[at] = static_cast<double>(work_of(sharding, span, rank).pairs);
+      total[at] += row->second[at];
+    }
+  }
+  if (rows.size() > 1) rows["all layers"] = total;
+  for (const auto& [name, pairs] : rows) {
+    const double mean = std::accumulate(pairs.begin(), pairs.end(), 0.0) / double(pairs.size());
+    std::vector<std::string> shares;
+    for (const double each : pairs) shares.push_back(fmt::format("{:.3f}", each / mean));
+    text += fmt::format("          {:>24} {}\n", name, fmt::join(shares, " "));
+  }
+  return text;
+}
+
 // A short trial with a long run's options may end within the warm-up. This is allowed, but worth a
 // note, because the learning rate then never reaches train.lr.
 std::string describe_course(const OptimizerConfig& course) {
@@ -64,7 +94,7 @@ std::string describe(const RunPlan& plan) {
       std::visit(size_text, block.mlp), plan.model.vocab, plan.model.positions,
       to_string(spans_of(plan.model.blocks)), parameter_count(plan.model), plan.mesh.to_string(),
       plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
-  text += describe_policy(plan) + describe_course(plan.optimizer);
+  text += describe_context(plan) + describe_policy(plan) + describe_course(plan.optimizer);
   return text + describe_memory(plan, Purpose::training);
 }
 
@@ -78,16 +108,32 @@ std::string layers_of(const RunPlan& plan, int stage) {
   return fmt::format("{}", fmt::join(ranges, ", "));
 }
 
+namespace {
+
+// The largest of a stage's ranks.
+MemoryTable largest_memory(const RunPlan& plan, int pipe, Purpose purpose) {
+  MemoryTable largest;
+  for (int context = 0; context < plan.mesh.context; ++context) {
+    // The last data rank and tensor rank own the most rows and tokens.
+    const StageSpec stage = plan.describe_stage({.pipe = pipe,
+                                                 .data = plan.mesh.data - 1,
+                                                 .context = context,
+                                                 .tensor = plan.mesh.tensor - 1});
+    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
+    if (memory.total() > largest.total()) largest = memory;
+  }
+  return largest;
+}
+
+}  // namespace
+
 std::string describe_memory(const RunPlan& plan, Purpose purpose) {
   constexpr double mib = 1 << 20;
   std::string text =
       fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}   MiB per rank\n", "stage",
                   "weights", "gradients", "optimizer", "activations", "other", "total");
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
-    // The last data and tensor ranks own the most rows and tokens, so show their memory.
-    const Coordinate at{.pipe = pipe, .data = plan.mesh.data - 1, .tensor = plan.mesh.tensor - 1};
-    const StageSpec stage = plan.describe_stage(at);
-    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
+    const MemoryTable memory = largest_memory(plan, pipe, purpose);
     text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f} {:>9.1f}\n",
                         fmt::format("{}: {}", pipe, layers_of(plan, pipe)),
                         double(memory.weights) / mib, double(memory.gradients) / mib,

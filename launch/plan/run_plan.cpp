@@ -24,7 +24,8 @@ void gather(std::vector<std::string>& violations, const std::string& prefix, Par
   }
 }
 
-// What makes a layout of `model` ranks per copy and `data` copies (0: any number) fit.
+// The remedy for a number of ranks that does not fit: `model` ranks per replica, `data` replicas
+// (0: any number).
 std::string layout_remedy(std::int64_t model, std::int64_t data, int ranks) {
   if (data == 0) return fmt::format("start a multiple of {}", model);
   return fmt::format("start {}{}", model * data,
@@ -50,7 +51,7 @@ Mesh make_mesh(const Options& options, int ranks, std::vector<std::string>& viol
           .tensor = static_cast<int>(p.tensor)};
 }
 
-// Of each data rank in a step.
+// Returns the number of micro-batches per data rank and step.
 std::int64_t count_micro_batches(const Options& options, const Mesh& mesh,
                                  std::vector<std::string>& violations) {
   const auto& t = options.train;
@@ -145,7 +146,20 @@ ModelConfig make_model(const Options& options, std::int64_t store_vocab,
           .tied = m.tied};
 }
 
-// Adds to `found` what forbids to build the model's parts on the mesh.
+// The spans of the layers on each stage.
+std::vector<std::vector<Span>> spans_by_stage(const RunPlan& plan) {
+  std::vector<std::vector<Span>> stages(static_cast<std::size_t>(plan.mesh.pipe));
+  const std::vector<Span> spans = spans_of(plan.model.blocks);
+  for (std::size_t part = 0; part < plan.partition.size(); ++part) {
+    const LayerRange range = plan.partition[part];
+    auto& stage = stages[static_cast<std::size_t>(
+        plan.training.placement.place(static_cast<int>(part)).stage)];
+    stage.insert(stage.end(), spans.begin() + range.begin, spans.begin() + range.end);
+  }
+  return stages;
+}
+
+// Adds to `found` the reasons why the model can't be split over this mesh.
 void plan_model(const Options& options, RunPlan& plan, std::vector<std::string>& found) {
   if (options.train.sequence > plan.model.positions) {
     found.push_back(fmt::format(
@@ -186,6 +200,14 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   plan_batch(options, purpose, plan, found);
   if (purpose == Purpose::training) check_training(options, found);
   check_transport(options.runtime, found);
+  if (found.empty()) {
+    plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
+    gather(found, "", [&] {
+      plan.policy.sharding =
+          make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
+                        spans_by_stage(plan), pairs_per_row(options.runtime.device));
+    });
+  }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
   plan.policy.shape = {options.train.micro_batch, options.train.sequence};
@@ -194,7 +216,6 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   plan.policy.deterministic = options.runtime.deterministic;
   plan.policy.sequence_parallel = options.parallel.sequence_parallel;
   plan.optimizer = make_optimizer(options);
-  plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
   plan.evaluation = forward_only(plan.training.placement, plan.micro_batches);
   validate(plan.training);
   validate(plan.evaluation);

@@ -9,13 +9,12 @@ namespace {
 
 // Loads the windows [begin, end), padded to `samples` with windows whose labels are all -1, which
 // count no token.
-Batch load_windows(const Split& split, std::int64_t sequence, std::int64_t begin, std::int64_t end,
+Batch load_windows(const Split& split, const Window& window, std::int64_t begin, std::int64_t end,
                    std::int64_t samples) {
   Batch batch;
-  batch.sequence = sequence;
   for (std::int64_t i = 0; i < samples; ++i) {
-    append_window(split, sequence, std::min(begin + i, end - 1), batch);
-    if (begin + i >= end) std::fill(batch.labels.end() - sequence, batch.labels.end(), -1);
+    append_window(split, window, std::min(begin + i, end - 1), batch);
+    if (begin + i >= end) std::fill(batch.labels.end() - batch.sequence, batch.labels.end(), -1);
   }
   return batch;
 }
@@ -34,7 +33,7 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   for (std::int64_t begin = 0; begin < end; begin += samples * data_ranks) {
     const std::int64_t own = begin + job.groups.at.data * samples;
     job.set_batch(run_collectively(
-        job.world(), [&] { return load_windows(split, sequence, own, end, samples); }));
+        job.world(), [&] { return load_windows(split, job.window(), own, end, samples); }));
     job.run_evaluation();
     if (job.groups.at.tensor == 0) sum += job.stage.loss_sum();
   }

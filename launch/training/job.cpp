@@ -15,7 +15,14 @@ Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const Runtim
       groups(open_groups(session, plan, stream, runtime)),
       stage(make_stage(purpose)),
       rank_peak_flops(peak_of_rank(stream, plan.policy.dtype, session.ranks_on_this_host())),
-      peak_flops(sum_over(world(), rank_peak_flops)) {}
+      peak_flops(sum_over(world(), rank_peak_flops)) {
+  poll_while_computing();
+}
+
+void Job::poll_while_computing() {
+  if (groups.context->size() == 1 || !groups.context->traits().needs_polling) return;
+  stream.set_poll([this] { groups.context->progress(); });
+}
 
 Stage Job::make_stage(Purpose purpose) {
   StageSpec spec = plan.describe_stage(groups.at);
@@ -35,8 +42,17 @@ void Job::drain(const std::exception& cause) {
   world().barrier();
 }
 
+Window Job::window() const {
+  const SequenceSharding& sharding = stage.spec().sharding;
+  Window window{sharding.sequence(), {}};
+  for (const Segment& segment : sharding.segments(groups.at.context)) {
+    window.parts.push_back(segment.positions);
+  }
+  return window;
+}
+
 void Job::set_batch(const Batch& batch) {
-  const std::int64_t tokens = plan.policy.shape.tokens();
+  const std::int64_t tokens = stage.spec().shape.tokens();
   for (int i = 0; i < plan.micro_batches; ++i) {
     const std::int64_t begin = i * tokens;
     stage.set_micro_batch(i, batch.tokens.data() + begin, batch.labels.data() + begin,

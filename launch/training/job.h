@@ -48,13 +48,17 @@ class Job {
     }
   }
 
-  // Copies a data rank's batch into the stage, cut into micro-batches.
+  // The part of each window that this rank loads: what its context rank holds.
+  Window window() const;
+  // Copies a data rank's batch, loaded as window() says, into the stage, cut into micro-batches.
   void set_batch(const Batch& batch);
   // Run one schedule over the batch. Call them inside run().
   StepTiming run_training(std::int64_t predicted_tokens);
   StepTiming run_evaluation();
 
  private:
+  // Has long calls of attention let MPI move the keys and values of the next ones.
+  void poll_while_computing();
   Stage make_stage(Purpose purpose);
   // Completes the operations under way on all ranks. If that fails, throws Error with that message
   // and the cause's.

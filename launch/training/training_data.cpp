@@ -9,7 +9,7 @@ namespace masformer {
 namespace {
 
 LoaderOptions loader_options(const Options& options, const Job& job) {
-  return {.sequence = options.train.sequence,
+  return {.window = job.window(),
           .global_batch = options.train.global_batch,
           .shard = job.groups.at.data,
           .shards = job.plan.mesh.data,

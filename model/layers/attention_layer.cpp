@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "runtime/ops/attention/attention.h"
 #include "runtime/ops/attention/attention_cudnn.h"
 #include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/linear.h"
@@ -28,34 +27,37 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
                                int index)
     : recompute_(setup.recompute),
       shape_(setup.shape),
+      sequence_(setup.context.sharding.sequence()),
       hidden_(setup.config.hidden),
-      span_(spec.span),
-      scale_(spec.scale),
-      heads_(spec.heads / setup.place.ranks),
-      head_dim_(setup.config.hidden / spec.heads),
+      geometry_{spec.span, spec.scale, spec.heads / setup.place.ranks,
+                setup.config.hidden / spec.heads},
       norm_(make_norm(setup, norm, name_of_block(index) + "ln_1", Pass::backward_weight)),
       qkv_weight_(add_qkv(setup, index)),
+      attention_(setup, geometry_),
       projection_(setup, name_of_block(index) + "attn.attention.out_proj", setup.config.hidden) {
   using enum Pass;
-  const std::int64_t local = heads_ * head_dim_;
+  const std::int64_t width = geometry_.width();
   const std::int64_t tokens = setup.tokens();
-  const Shape statistics{setup.shape.samples, heads_, setup.shape.sequence};
+  const Shape statistics{setup.shape.samples, geometry_.heads, setup.shape.sequence};
   BufferRegistry& buffers = setup.buffers;
-  qkv_ = buffers.add("qkv", {tokens, 3 * local}, Pass::forward, backward_input);
-  attended_ = buffers.add("attended", {tokens, local}, Pass::forward, backward_weight);
+  qkv_ = buffers.add("qkv", {tokens, 3 * width}, Pass::forward, backward_input);
+  attended_ = buffers.add("attended", {tokens, width}, Pass::forward, backward_weight);
   lse_ = buffers.add_fp32("lse", statistics, Pass::forward, backward_input);
   attended_gradient_ =
-      buffers.add("attended gradient", {tokens, local}, backward_input, backward_input);
+      buffers.add("attended gradient", {tokens, width}, backward_input, backward_input);
   delta_ = buffers.add_fp32("delta", statistics, backward_input, backward_input);
   if (buffers.dtype() != DType::f32) {
     q_gradient_sum_ =
-        buffers.add_fp32("q gradient sum", {tokens, local}, backward_input, backward_input);
+        buffers.add_fp32("q gradient sum", {tokens, width}, backward_input, backward_input);
   }
-  qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * local}, backward_input, backward_weight);
-  // Own kernels need no working memory.
-  if (cuda::cudnn_may_take(buffers.dtype(), head_dim_, span_)) {
+  qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * width}, backward_input, backward_weight);
+  // The built-in kernels need no working memory. They take all calls if context ranks add gradients
+  // in fp32, which cuDNN does not write.
+  if (setup.context.sharding.ranks() == 1 &&
+      cuda::cudnn_may_take(buffers.dtype(), geometry_.head_dim, geometry_.span)) {
     setup.need_workspace(cuda_workspace::attention_backward(
-        {setup.shape.samples, setup.shape.sequence, heads_, head_dim_}, setup.deterministic));
+        {setup.shape.samples, setup.shape.sequence, geometry_.heads, geometry_.head_dim},
+        setup.deterministic));
   }
   if (recompute_ == Recompute::none) return;
   for (const BufferId id : {attended_, lse_}) buffers.mark_recomputed(id);
@@ -63,17 +65,16 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
 }
 
 std::string AttentionLayer::kind() const {
-  return "attention " + to_string(span_);
+  return "attention " + to_string(geometry_.span);
 }
 
 // Four products [T, H] x [H, H/t], and two multiply-adds per pair and element of a head.
 double AttentionLayer::forward_flops(PairCount count) const {
-  const auto sequence = static_cast<double>(shape_.sequence);
-  const double pairs = count == PairCount::dense
-                           ? sequence * sequence
-                           : static_cast<double>(visible_pairs(span_, shape_.sequence));
-  const auto width = static_cast<double>(heads_ * head_dim_);
-  const double products = 4 * sequence * static_cast<double>(hidden_) * width;
+  const auto rows = static_cast<double>(shape_.sequence);
+  const double pairs = count == PairCount::dense ? rows * static_cast<double>(sequence_)
+                                                 : static_cast<double>(attention_.pairs());
+  const auto width = static_cast<double>(geometry_.width());
+  const double products = 4 * rows * static_cast<double>(hidden_) * width;
   return 2 * static_cast<double>(shape_.samples) * (products + 2 * width * pairs);
 }
 
@@ -91,34 +92,21 @@ void AttentionLayer::recompute(LayerContext& context) const {
 }
 
 void AttentionLayer::attend(LayerContext& context) const {
-  const Tensor qkv = context.buffers[qkv_];
-  attention(context.stream, {.q = heads_of(context.batch, qkv, 0),
-                             .k = heads_of(context.batch, qkv, 1),
-                             .v = heads_of(context.batch, qkv, 2),
-                             .mask = {span_},
-                             .scale = scale_,
-                             .out = heads_of(context.batch, context.buffers[attended_]),
-                             .lse = context.buffers[lse_]});
+  attention_.forward(context, by_sample(context.buffers[qkv_]),
+                     by_sample(context.buffers[attended_]), context.buffers[lse_]);
 }
 
 void AttentionLayer::backward_input(LayerContext& context) const {
-  const Tensor qkv = context.buffers[qkv_];
   const Tensor qkv_gradient = context.buffers[qkv_gradient_];
   projection_.backward_input(context, context.buffers[attended_gradient_]);
-  attention_backward(context.stream,
-                     {.q = heads_of(context.batch, qkv, 0),
-                      .k = heads_of(context.batch, qkv, 1),
-                      .v = heads_of(context.batch, qkv, 2),
-                      .mask = {span_},
-                      .scale = scale_,
-                      .out = heads_of(context.batch, context.buffers[attended_]),
-                      .lse = context.buffers[lse_],
-                      .dout = heads_of(context.batch, context.buffers[attended_gradient_]),
-                      .delta = context.buffers[delta_],
-                      .dq = heads_of(context.batch, qkv_gradient, 0),
-                      .dk = heads_of(context.batch, qkv_gradient, 1),
-                      .dv = heads_of(context.batch, qkv_gradient, 2),
-                      .dq_sum = q_gradient_sum(context)});
+  const Tensor q_sum = q_gradient_sum_ ? by_sample(context.buffers[*q_gradient_sum_]) : Tensor();
+  attention_.backward(context, {.qkv = by_sample(context.buffers[qkv_]),
+                                .out = by_sample(context.buffers[attended_]),
+                                .lse = context.buffers[lse_],
+                                .dout = by_sample(context.buffers[attended_gradient_]),
+                                .delta = context.buffers[delta_],
+                                .dqkv = by_sample(qkv_gradient),
+                                .dq_sum = q_sum});
   const Tensor normed_gradient = norm_->normed_gradient(context);
   linear_backward_input(context.stream, qkv_gradient, context.parameters[qkv_weight_].value,
                         normed_gradient);
@@ -131,16 +119,8 @@ void AttentionLayer::backward_weight(LayerContext& context) const {
                          context.parameters[qkv_weight_].gradient, {});
 }
 
-Tensor AttentionLayer::q_gradient_sum(const LayerContext& context) const {
-  return q_gradient_sum_ ? heads_of(context.batch, context.buffers[*q_gradient_sum_]) : Tensor();
-}
-
-Tensor AttentionLayer::heads_of(const MicroBatch& batch, Tensor fused, int third) const {
-  return heads_of(batch, fused.slice(1, third * heads_ * head_dim_, heads_ * head_dim_));
-}
-
-Tensor AttentionLayer::heads_of(const MicroBatch& batch, Tensor attended) const {
-  return attended.reshape({batch.samples, batch.sequence, heads_, head_dim_});
+Tensor AttentionLayer::by_sample(Tensor rows) const {
+  return rows.reshape({shape_.samples, shape_.sequence, rows.dim(1)});
 }
 
 }  // namespace masformer

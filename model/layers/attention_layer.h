@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "model/layers/context_attention.h"
 #include "model/layers/norm_part.h"
 #include "model/layers/projection_part.h"
 
@@ -19,8 +20,11 @@ class AttentionLayer final : public Layer {
   // `index`: the block's number in the model.
   AttentionLayer(LayerSetup setup, const AttentionSpec& spec, const NormSpec& norm, int index);
 
+  ContextAttention& attention() { return attention_; }
+
   std::string kind() const override;
   double forward_flops(PairCount count) const override;
+  MessageSizes message_sizes() const override { return attention_.message_sizes(); }
 
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;
@@ -30,20 +34,17 @@ class AttentionLayer final : public Layer {
  private:
   // attended = attention over the heads of qkv
   void attend(LayerContext& context) const;
-  // A third (0 is q, 1 is k, 2 is v) of a fused [T, 3 H/t] buffer, as
-  // [samples, sequence, heads / t, head dim].
-  Tensor heads_of(const MicroBatch& batch, Tensor fused, int third) const;
-  Tensor heads_of(const MicroBatch& batch, Tensor attended) const;
-  Tensor q_gradient_sum(const LayerContext& context) const;
+  // [T, columns] -> [samples, sequence, columns]
+  Tensor by_sample(Tensor rows) const;
 
   Recompute recompute_;
   MicroBatchShape shape_;
+  std::int64_t sequence_;  // the whole one, of all context ranks
   std::int64_t hidden_;
-  Span span_;
-  float scale_;
-  std::int64_t heads_, head_dim_;
+  AttentionGeometry geometry_;
   std::unique_ptr<NormPart> norm_;
   ParameterId qkv_weight_;
+  ContextAttention attention_;
   ProjectionPart projection_;
   BufferId qkv_;                            // [T, 3 H/t]
   BufferId attended_;                       // [T, H/t]

@@ -16,4 +16,8 @@ BufferId BufferRegistry::add_fp32(std::string name, Shape shape, Pass first_use,
   return id;
 }
 
+void keep_larger(MessageSizes& most, const MessageSizes& other) {
+  for (const auto& [bytes, count] : other) most[bytes] = std::max(most[bytes], count);
+}
+
 }  // namespace masformer

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,17 +18,24 @@
 #include "model/program.h"
 #include "model/recompute.h"
 #include "parallel/comm/communicator.h"
+#include "parallel/context/sequence_sharding.h"
 #include "runtime/stream.h"
 
 namespace masformer {
 
-// The part of a step that goes through the pipeline at once: T = samples * sequence tokens.
+// The part of a step that goes through the pipeline at once, on this rank: T = samples * sequence
+// tokens.
 struct MicroBatch {
   std::int64_t samples = 0;
   std::int64_t sequence = 0;
   Tensor tokens, labels, positions;  // [T] int32; a label below 0 predicts nothing
+  // [samples, sequence] int32: the position of the first token of each token's document, and the
+  // positions at which the documents of the whole sequence start, by sample. Empty without a
+  // document mask.
+  Tensor first_keys{};
+  std::vector<std::vector<std::int64_t>> document_starts{};
   // The derivative of the step's loss with respect to the loss of one token: 1 / the number of
-  // predicted tokens of the step on all data ranks.
+  // predicted tokens of the step on all replicas.
   float loss_scale = 0;
 };
 
@@ -35,6 +43,7 @@ struct MicroBatch {
 struct LayerContext {
   const Stream& stream;
   Communicator& tensor;
+  Communicator& context;
   ParameterSet& parameters;
   const MicroBatch& batch;
   bool evaluation = false;
@@ -70,12 +79,19 @@ class BufferRegistry {
   std::vector<BufferSpec>* all_;
 };
 
-// The micro-batches that a layer is made for; T = samples * sequence.
+// The micro-batches that a layer is made for; T = samples * sequence. A layer sees this rank's rows
+// of each sequence only.
 struct MicroBatchShape {
   std::int64_t samples = 1;
   std::int64_t sequence = 1;
 
   std::int64_t tokens() const { return samples * sequence; }
+};
+
+// This rank's place on the context axis.
+struct ContextPlace {
+  const SequenceSharding& sharding;
+  int rank = 0;
 };
 
 // What a layer is made from: the model, this rank's place on the tensor axis, and where to
@@ -84,6 +100,7 @@ struct LayerSetup {
   const ModelConfig& config;
   TensorPlace place;
   MicroBatchShape shape;
+  ContextPlace context;
   Device device = Device::cpu;
   bool deterministic = false;  // as the stream's
   Recompute recompute = Recompute::none;
@@ -97,6 +114,12 @@ struct LayerSetup {
   TokenShards shards() const { return {shape.tokens(), place}; }
   void need_workspace(std::int64_t bytes) const { workspace = std::max(workspace, bytes); }
 };
+
+// How many messages of each size, in bytes, are on their way at once at most.
+using MessageSizes = std::map<std::int64_t, int>;
+
+// Raises the counts in `most` to those in `other`.
+void keep_larger(MessageSizes& most, const MessageSizes& other);
 
 // Which query-key pairs count as arithmetic of attention.
 enum class PairCount {
@@ -114,6 +137,9 @@ class Layer {
   // only matrix products and attention count, as in published tables. Each of the two backward
   // passes takes as many.
   virtual double forward_flops(PairCount count) const = 0;
+
+  // The messages to and from context ranks.
+  virtual MessageSizes message_sizes() const { return {}; }
 
   virtual void forward(LayerContext& context) const = 0;
   // Fills the buffers that are marked as recomputed with the bits that the forward gave them.

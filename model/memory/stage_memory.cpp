@@ -14,12 +14,21 @@ namespace {
 // Host memory of the stage's sums over MPI: see reduce_scatter_memory().
 std::int64_t memory_of_sums(const StageSpec& stage, Purpose purpose) {
   const bool by_shares = stage.shards.shared() || stage.dtype == DType::bf16;
-  return (purpose == Purpose::training ? reduce_scatter_memory(stage.data_ranks) : 0) +
+  return (purpose == Purpose::training ? reduce_scatter_memory(stage.replicas) : 0) +
          (by_shares ? reduce_scatter_memory(stage.tensor_ranks) : 0);
 }
 
 std::int64_t memory_of_tokens(const StageSpec& stage, const StagePlan& plan) {
   return Arena::footprint(ids_shape(stage.shape), DType::i32) * plan.micro_batches;
+}
+
+// Staged messages between context ranks. A message of another size takes other memory.
+std::int64_t memory_of_exchanges(const StageSpec& stage) {
+  MessageSizes most;
+  for (const auto& layer : stage.layers) keep_larger(most, layer->message_sizes());
+  std::int64_t bytes = 0;
+  for (const auto& [size, count] : most) bytes += size * count;
+  return bytes;
 }
 
 std::int64_t memory_of_sent_gradients(const StageSpec& stage) {
@@ -76,10 +85,11 @@ HostMemoryTable plan_host_memory(const StageSpec& stage, const StagePlan& plan, 
                         .checkpoint = checkpoint_memory(stage.parameters, plan.purpose)};
   if (!staged) return table;
   table.messages = memory_of_sums(stage, plan.purpose) + staging_memory(stage.tensor_ranks) +
-                   plan.messages * Arena::footprint(stage.activations(), stage.dtype);
+                   plan.messages * Arena::footprint(stage.activations(), stage.dtype) +
+                   memory_of_exchanges(stage);
   if (training) {
     const int embedding_ranks = stage.shared_table ? 2 : 1;
-    for (const int ranks : {stage.ranks, stage.data_ranks, embedding_ranks}) {
+    for (const int ranks : {stage.ranks, stage.replicas, embedding_ranks}) {
       table.messages += staging_memory(ranks);
     }
   }

@@ -21,7 +21,7 @@ void write_store(const std::filesystem::path& path, bool committed) {
 
 void read_ahead(const TokenStore& store, int taken) {
   const Split split(store, SplitKind::all, 0.0);
-  const Loader loader(split, {16, 4, 0, 1, 3});
+  const Loader loader(split, {whole_window(16), 4, 0, 1, 3});
   Prefetcher prefetcher(loader, 0, 1'000'000'000, 1 + taken % 3);
   for (int i = 0; i < taken; ++i) prefetcher.next();
 }

@@ -49,7 +49,7 @@ class LoaderTest : public testing::Test {
 
   Loader loader(int shard, int shards, std::int64_t global_batch = 6,
                 std::uint64_t seed = 1) const {
-    return Loader(split, {sequence, global_batch, shard, shards, seed});
+    return Loader(split, {whole_window(sequence), global_batch, shard, shards, seed});
   }
   // Window k, taken from the plain list of tokens.
   Batch naive_window(std::int64_t k) const {
@@ -72,11 +72,11 @@ TEST_F(LoaderTest, AppendsTheTokensOfEachWindow) {
   EXPECT_EQ(windows, 127 / 8);  // 128 tokens: the last window lacks its last label
   for (std::int64_t k = 0; k < windows; ++k) {
     Batch batch;
-    append_window(split, sequence, k, batch);
+    append_window(split, whole_window(sequence), k, batch);
     expect_equal(batch, naive_window(k));
   }
   Batch batch;
-  EXPECT_THROW(append_window(split, sequence, windows, batch), Error);
+  EXPECT_THROW(append_window(split, whole_window(sequence), windows, batch), Error);
 }
 
 TEST_F(LoaderTest, DrawsEachWindowOncePerEpochInAnotherOrder) {
@@ -125,6 +125,30 @@ TEST_F(LoaderTest, GivesShardsThatTogetherAreTheWholeBatch) {
   }
 }
 
+// As the ranks of a context axis load them. A label may belong to another rank's token.
+TEST_F(LoaderTest, LoadsTheTokensAtGivenPositions) {
+  const std::vector<PositionRange> parts{{1, 3}, {4, 5}, {6, 8}};
+  const LoaderOptions options{{sequence, parts}, 6, 0, 1, 1};
+  EXPECT_EQ(options.window.loaded(), 5);
+  const Batch part = Loader(split, options).load(2), whole = loader(0, 1).load(2);
+  EXPECT_EQ(part.samples, 6);
+  EXPECT_EQ(part.sequence, 5);
+  Batch expected;
+  for (std::size_t window = 0; window < 6; ++window) {
+    for (const PositionRange& range : parts) {
+      for (std::int64_t position = range.begin; position < range.end; ++position) {
+        const std::size_t at = window * sequence + static_cast<std::size_t>(position);
+        expected.tokens.push_back(whole.tokens[at]);
+        expected.labels.push_back(whole.labels[at]);
+        expected.positions.push_back(static_cast<std::int32_t>(position));
+        expected.documents.push_back(whole.documents[at]);
+      }
+    }
+  }
+  expected.samples = 6, expected.sequence = 5;
+  expect_equal(part, expected);
+}
+
 TEST_F(LoaderTest, OrdersWindowsByTheSeed) {
   EXPECT_NE(loader(0, 1, 6, 1).load(0).tokens, loader(0, 1, 6, 2).load(0).tokens);
 }
@@ -133,12 +157,13 @@ TEST_F(LoaderTest, RefusesOptionsWithoutABatch) {
   const auto refusal = [&](const LoaderOptions& options) {
     return message_of<UsageError>([&] { Loader(split, options); });
   };
-  EXPECT_NE(refusal({128, 1, 0, 1, 0}).find("128 tokens in 9 documents"), std::string::npos);
-  EXPECT_NE(refusal({8, 5, 0, 2, 0}).find("5 samples"), std::string::npos);
-  EXPECT_NE(refusal({8, 0, 0, 1, 0}).find("0 samples"), std::string::npos);
-  EXPECT_NE(refusal({0, 1, 0, 1, 0}).find("sequence of 0"), std::string::npos);
+  EXPECT_NE(refusal({whole_window(128), 1, 0, 1, 0}).find("128 tokens in 9 documents"),
+            std::string::npos);
+  EXPECT_NE(refusal({whole_window(8), 5, 0, 2, 0}).find("5 samples"), std::string::npos);
+  EXPECT_NE(refusal({whole_window(8), 0, 0, 1, 0}).find("0 samples"), std::string::npos);
+  EXPECT_NE(refusal({whole_window(0), 1, 0, 1, 0}).find("a sequence has 0 tokens"), std::string::npos);
   EXPECT_THROW(loader(2, 2), Error);
-  EXPECT_EQ(Loader(split, {127, 1, 0, 1, 0}).windows(), 1);
+  EXPECT_EQ(Loader(split, {whole_window(127), 1, 0, 1, 0}).windows(), 1);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ class PrefetcherTest : public testing::Test {
   const SampleStore sample = make_store({500, 300, 2000, 1300});
   const TokenStore store{sample.path};
   const Split split{store, SplitKind::all, 0.0};
-  const Loader loader{split, {16, 4, 0, 1, 3}};
+  const Loader loader{split, {whole_window(16), 4, 0, 1, 3}};
 };
 
 TEST_F(PrefetcherTest, GivesTheBatchesOfTheLoaderInOrder) {

@@ -31,6 +31,7 @@ LayoutCase model_for(const Mesh& mesh) {
   for (int i = 1; i < layers; ++i) c.spans += "," + spans[static_cast<std::size_t>(i)];
   c.heads = 8 % mesh.tensor == 0 ? 8 : 6 % mesh.tensor == 0 ? 6 : mesh.tensor;
   c.hidden = c.heads * 6;
+  if (mesh.context > 1) c.sequence = 16 * mesh.context;
   return c;
 }
 
@@ -49,8 +50,12 @@ std::vector<LayoutCase> factorisations(int ranks) {
   std::vector<LayoutCase> all;
   for (int tensor = 1; tensor <= ranks; ++tensor) {
     for (int pipe = 1; pipe <= ranks / tensor; ++pipe) {
-      if (ranks % (tensor * pipe) != 0) continue;
-      all.push_back(model_for({.pipe = pipe, .data = ranks / tensor / pipe, .tensor = tensor}));
+      for (int context = 1; context <= ranks / tensor / pipe; ++context) {
+        if (ranks % (tensor * pipe * context) != 0) continue;
+        const int data = ranks / (tensor * pipe * context);
+        all.push_back(
+            model_for({.pipe = pipe, .data = data, .context = context, .tensor = tensor}));
+      }
     }
   }
   return all;
@@ -83,8 +88,12 @@ std::vector<LayoutCase> whole_product(int ranks) {
                   [](auto& c, auto recompute) { c.recompute = recompute; });
   all = with_each(all, std::vector{DType::f32, DType::bf16},
                   [](auto& c, DType dtype) { c.dtype = dtype; });
-  std::erase_if(all,
-                [](const LayoutCase& c) { return c.mesh.tensor == 1 && !c.sequence_parallel; });
+  all = with_each(all, std::vector{"contiguous", "zigzag"},
+                  [](auto& c, auto order) { c.order = order; });
+  std::erase_if(all, [](const LayoutCase& c) {
+    return (c.mesh.tensor == 1 && !c.sequence_parallel) ||
+           (c.mesh.context == 1 && c.order != "contiguous");
+  });
   drop_bf16_unless_possible(all);
   return all;
 }

@@ -2,6 +2,7 @@
 // at random. Also tests the comparison: it must find faults that are made on purpose.
 #include <gtest/gtest.h>
 
+#include "model/layers/attention_layer.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 #include "tests/support/has_bf16.h"
@@ -14,15 +15,48 @@ namespace {
 // Cases for the fake of CUDA, which is slow: each axis alone and with another, on small tensors.
 std::vector<LayoutCase> small_cases() {
   std::vector<LayoutCase> all;
-  for (const Mesh& mesh : {Mesh{}, Mesh{.tensor = 2}, Mesh{.pipe = 2}, Mesh{.data = 2},
-                           Mesh{.pipe = 2, .tensor = 2}, Mesh{.pipe = 2, .data = 2}}) {
+  for (const Mesh& mesh :
+       {Mesh{}, Mesh{.tensor = 2}, Mesh{.pipe = 2}, Mesh{.data = 2}, Mesh{.context = 2},
+        Mesh{.pipe = 2, .tensor = 2}, Mesh{.pipe = 2, .data = 2}, Mesh{.context = 4}}) {
     all.push_back({.mesh = mesh,
                    .samples = 4,
-                   .sequence = 9,
+                   .sequence = mesh.context > 1 ? 16 : 9,
                    .hidden = 16,
                    .heads = 2,
                    .spans = "full,window:5",
                    .steps = 3});
+  }
+  return all;
+}
+
+// The sequence over several ranks: windows narrower than a rank's share, as wide, and wider, of one
+// token, and blocks whose borders are inside of a share; alone and with every other axis.
+std::vector<LayoutCase> context_cases() {
+  std::vector<LayoutCase> all;
+  for (const std::string order : {"contiguous", "zigzag"}) {
+    const auto add = [&](LayoutCase c) {
+      c.order = order;
+      all.push_back(std::move(c));
+    };
+    for (const int ranks : {2, 3, 4, 8}) {
+      add({.mesh = {.context = ranks}, .samples = 2, .sequence = 48});
+      add({.mesh = {.context = ranks},
+           .samples = 2,
+           .micro_batch = 2,
+           .tied = false,
+           .sequence = 48,
+           .spans = "window:1,window:13,window:24,window:30,block:5,block:24,full"});
+    }
+    add({.mesh = {.context = 2}, .samples = 2, .sequence = 4, .spans = "window:2,full"});
+    add({.mesh = {.context = 2}, .samples = 2, .sequence = 48, .spans = "window:9,block:7"});
+    add({.mesh = {.context = 2}, .samples = 2, .sequence = 48, .spans = "full*2"});
+    add({.mesh = {.context = 2, .tensor = 2}, .samples = 4, .micro_batch = 2, .sequence = 24});
+    add({.mesh = {.data = 2, .context = 2}, .samples = 4, .sequence = 24});
+    add({.mesh = {.pipe = 2, .context = 2}, .samples = 6, .sequence = 24});
+    add({.mesh = {.pipe = 2, .context = 2}, .schedule = "v", .samples = 6, .sequence = 24});
+    add({.mesh = {.context = 3, .tensor = 2}, .samples = 2, .sequence = 48, .hidden = 24});
+    add({.mesh = {.pipe = 2, .context = 2, .tensor = 2}, .samples = 4, .sequence = 24});
+    add({.mesh = {.pipe = 2, .data = 2, .context = 2}, .samples = 4, .sequence = 24});
   }
   return all;
 }
@@ -63,6 +97,7 @@ std::vector<LayoutCase> large_cases() {
   all.push_back({.mesh = {.tensor = 4}, .samples = 3, .sequence = 1});
   all.push_back({.mesh = {.data = 6}, .samples = 6, .hidden = 4, .heads = 2});
   all.push_back({.mesh = {.data = 2, .tensor = 4}, .samples = 2, .sequence = 3});
+  std::ranges::move(context_cases(), std::back_inserter(all));
   // The same without sequence parallelism.
   for (std::size_t i = 0, given = all.size(); i < given; ++i) {
     if (all[i].mesh.tensor == 1) continue;
@@ -93,7 +128,7 @@ TEST(Layout, ComputesWhatOneRankComputes) {
 TEST(Layout, RoundsInBf16AsOneRankDoes) {
   if (!has_bf16()) GTEST_SKIP() << no_bf16;
   for (const LayoutCase& c : cases()) {
-    if (c.schedule != "1f1b" || c.sequence < 33) continue;
+    if (c.schedule != "1f1b" || c.sequence < 24) continue;
     SCOPED_TRACE(testing::Message() << c);
     expect_none(differences_in_bf16(c));
   }
@@ -127,6 +162,46 @@ struct Broken {
   Mutation mutation;
 };
 
+// Changes every step of every layer's exchange that has calls with rows of other ranks.
+std::function<void(StageSpec&)> with_steps(std::function<void(ExchangeStep&)> change) {
+  return [change](StageSpec& stage) {
+    for (const auto& layer : stage.layers) {
+      auto* const attention = dynamic_cast<AttentionLayer*>(layer.get());
+      if (attention == nullptr) continue;
+      for (ExchangeStep& step : attention->attention().plan().steps) {
+        if (!step.held.empty() && !step.calls.empty()) change(step);
+      }
+    }
+  };
+}
+
+// Faults of the exchange between context ranks.
+void add_broken_exchanges(std::vector<Broken>& all) {
+  all.push_back({"a halo is one row short", {.stage = with_steps([](ExchangeStep& step) {
+                                               AttentionCall& call = step.calls.front();
+                                               ++call.keys.begin, ++call.key_offset;
+                                             })}});
+  all.push_back({"a step computes nothing",
+                 {.stage = with_steps([](ExchangeStep& step) { step.calls.clear(); })}});
+  all.push_back(
+      {"a step's result replaces the others",
+       {.stage = with_steps([](ExchangeStep& step) { step.calls.back().merges = false; })}});
+  all.push_back({"rows arrive at the wrong place", {.stage = with_steps([](ExchangeStep& step) {
+                                                      step.calls.back().query_offset += 1;
+                                                    })}});
+  all.push_back({"gradients are averaged over the context ranks, not summed",
+                 {.gradients = [](const auto& parameters) {
+                   for (const Parameter& parameter : parameters) {
+                     for_each_element(parameter.gradient, [](float& x, std::int64_t) { x /= 2; });
+                   }
+                 }}});
+  all.push_back({"only the first context rank's rows count in the norm", {.stage = [](auto& stage) {
+                   for (ParameterSpec& parameter : stage.parameters) {
+                     parameter.primary = parameter.primary && parameter.owned.begin == 0;
+                   }
+                 }}});
+}
+
 // Faults that combinations of parallel axes are known to cause (Megatron-LM#7452, #1464), for the
 // axes of this mesh.
 std::vector<Broken> broken_runs(const LayoutCase& c) {
@@ -149,6 +224,7 @@ std::vector<Broken> broken_runs(const LayoutCase& c) {
     all.push_back({"the token table's gradients are not summed over first and last stage",
                    {.stage = [](auto& stage) { stage.shared_table.reset(); }}});
   }
+  if (c.mesh.context > 1) add_broken_exchanges(all);
   if (c.mesh.data > 1) {
     const int own = c.samples / c.mesh.data / c.micro_batch;
     const int rank = c.mesh.coordinate(world().rank()).data;
@@ -171,8 +247,20 @@ void expect_found(const LayoutCase& c, Compare compare) {
 }
 
 std::vector<LayoutCase> cases_to_break() {
-  if (world().size() == 2) return {{.mesh = {.tensor = 2}, .samples = 4, .steps = 3}};
-  if (world().size() == 4) return {{.mesh = {.pipe = 2, .data = 2}, .steps = 3}};
+  if (world().size() == 2) {
+    return {{.mesh = {.tensor = 2}, .samples = 4, .steps = 3},
+            {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3},
+            {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3, .order = "zigzag"}};
+  }
+  if (world().size() == 4) {
+    return {{.mesh = {.pipe = 2, .data = 2}, .steps = 3},
+            {.mesh = {.context = 4},
+             .samples = 4,
+             .sequence = 48,
+             .spans = "full,window:30,block:20,window:5",
+             .steps = 3,
+             .order = "zigzag"}};
+  }
   return {};
 }
 

@@ -22,7 +22,7 @@ namespace {
 // Makes the case smaller for the fake of CUDA, which is slow.
 void shrink(LayoutCase& c) {
   c.samples = 4;
-  c.sequence = 9;
+  c.sequence = c.mesh.context > 1 ? 16 : 9;
   c.hidden = 16;
   c.heads = 4;
 }
@@ -39,6 +39,9 @@ std::vector<LayoutCase> cases() {
       {.mesh = {.pipe = 2, .tensor = 2}},
       {.mesh = {.pipe = 4}, .tied = false},
       {.mesh = {.pipe = 2}, .partition = "1,1,1,1"},
+      {.mesh = {.context = 2}, .sequence = 48},
+      {.mesh = {.context = 4}, .sequence = 48, .order = "zigzag"},
+      {.mesh = {.pipe = 2, .context = 2}, .sequence = 48, .order = "zigzag"},
   };
   std::vector<LayoutCase> all;
   for (LayoutCase c : kinds) {
@@ -105,8 +108,13 @@ void expect_messages_as_planned(const LayoutRun& run) {
   const Stage& stage = run.stage();
   if (stage.spec().on_host) return;
   const ProcessGroups& groups = run.groups();
-  EXPECT_EQ(groups.working_memory(),
-            plan_host_memory(stage.spec(), stage.plan(), groups.staged()).messages);
+  const std::int64_t planned =
+      plan_host_memory(stage.spec(), stage.plan(), groups.staged()).messages;
+  if (groups.context->size() == 1) {
+    EXPECT_EQ(groups.working_memory(), planned);
+  } else {  // not all messages of an exchange need be on their way at once
+    EXPECT_LE(groups.working_memory(), planned);
+  }
 }
 
 // `summed`: whether a sum has run, since groups allocate their working memory in the first one.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "parallel/comm/mpi/communicator.h"
+#include "parallel/context/context_order.h"
 #include "runtime/random.h"
 #include "tests/support/schedules.h"
 #include "tests/support/world.h"
@@ -28,12 +29,14 @@ ModelConfig config_of(const LayoutCase& c) {
           .tied = c.tied};
 }
 
-StagePolicy policy_of(const LayoutCase& c) {
+StagePolicy policy_of(const LayoutCase& c, const Mesh& mesh) {
   const auto layers = static_cast<int>(parse_spans(c.spans).size());
-  return {.shape = {c.micro_batch, c.sequence},
-          .sequence_parallel = c.sequence_parallel,
-          .recompute = parse_recompute(c.recompute, layers),
-          .dtype = c.dtype};
+  return {
+      .shape = {c.micro_batch, c.sequence},
+      .sharding = make_sharding(parse_enum<ContextOrder>(c.order), c.sequence, mesh.context, {}, 1),
+      .sequence_parallel = c.sequence_parallel,
+      .recompute = parse_recompute(c.recompute, layers),
+      .dtype = c.dtype};
 }
 
 Partition partition_of(const LayoutCase& c, const Mesh& mesh) {
@@ -63,7 +66,7 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
              << c.samples << " samples by " << c.micro_batch << (c.tied ? ", tied" : ", untied")
              << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute
              << ", sequence " << c.sequence << ", hidden " << c.hidden << ", spans " << c.spans
-             << ", " << name_of(c.dtype);
+             << ", " << name_of(c.dtype) << ", " << c.order;
 }
 
 LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation) {
@@ -89,7 +92,7 @@ LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& ma
       mesh_(mesh),
       mutation_(std::move(mutation)),
       groups_(make_groups(stream_)),
-      under_test_(config_of(c), mesh, groups_.at, partition_of(c, mesh), policy_of(c),
+      under_test_(config_of(c), mesh, groups_.at, partition_of(c, mesh), policy_of(c, mesh),
                   schedule_named(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
                   stream_, groups_, mutation_.stage) {
   parameters().initialise(stream_, seed, 0.3);
@@ -148,21 +151,24 @@ double LayoutRun::mean_loss() {
 }
 
 void LayoutRun::feed(int step) {
+  const SequenceSharding& sharding = stage().spec().sharding;
   const int own = case_.samples / mesh_.data;
   const int micro_batches = own / case_.micro_batch;
   for (int m = 0; m < micro_batches; ++m) {
     const int fed = mutation_.micro_batch ? mutation_.micro_batch(m) : m;
     std::vector<std::int32_t> tokens;
     std::vector<std::int32_t> labels;
+    std::vector<std::int32_t> positions;
     for (int i = 0; i < case_.micro_batch; ++i) {
       const int sample = groups_.at.data * own + fed * case_.micro_batch + i;
-      for (std::int64_t place = 0; place < case_.sequence; ++place) {
+      for (std::int64_t row = 0; row < sharding.rows(); ++row) {
+        const std::int64_t place = sharding.position(groups_.at.context, row);
         tokens.push_back(token(step, sample, place));
         labels.push_back(token(step, sample, place + 1));
+        positions.push_back(static_cast<std::int32_t>(place));
       }
     }
-    under_test_.stage.set_micro_batch(m, tokens.data(), labels.data(),
-                                      positions(case_.micro_batch, case_.sequence).data());
+    under_test_.stage.set_micro_batch(m, tokens.data(), labels.data(), positions.data());
   }
 }
 

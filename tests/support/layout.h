@@ -27,6 +27,7 @@ struct LayoutCase {
   std::string spans = "full,window:5,block:8,window:16";  // also sets the number of layers
   DType dtype = DType::f32;
   int steps = 20;
+  std::string order = "contiguous";  // of the context ranks: or "zigzag"
 
   bool operator==(const LayoutCase&) const = default;
 };

@@ -43,6 +43,7 @@ LayoutCase of_one_rank(LayoutCase c) {
   c.partition = usual.partition;
   c.sequence_parallel = usual.sequence_parallel;
   c.recompute = usual.recompute;
+  c.order = usual.order;
   return c;
 }
 

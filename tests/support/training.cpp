@@ -52,6 +52,7 @@ std::vector<std::string> training_words(const Scratch& scratch, const std::strin
   add("data.path", scratch.store().string());
   add("run.dir", scratch.path(run_dir).string());
   add("parallel.tensor", std::to_string(training.tensor));
+  add("parallel.context", std::to_string(training.context));
   add("parallel.pipeline", std::to_string(training.pipeline));
   add("runtime.threads", training.ranks() > 1 ? "1" : "2");  // tests run on few cores
   words.insert(words.end(), training.options.begin(), training.options.end());

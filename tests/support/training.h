@@ -25,10 +25,10 @@ class Scratch {
 };
 
 struct Training {
-  int tensor = 1, pipeline = 1, data = 1;
+  int tensor = 1, pipeline = 1, data = 1, context = 1;
   std::vector<std::string> options;  // added after those of the small model, which they override
 
-  int ranks() const { return tensor * pipeline * data; }
+  int ranks() const { return tensor * pipeline * data * context; }
   bool in_bf16() const { return std::ranges::count(options, "bf16") > 0; }
 };
 

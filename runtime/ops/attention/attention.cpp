@@ -35,7 +35,7 @@ void check_mask(const OperandCheck& check, const AttentionShapes& shapes,
           "attention: query offset {} and key offset {} are positions, so at least 0",
           mask.query_offset, mask.key_offset);
   require(!has_size(mask.span.kind) || mask.span.size >= 1,
-          "attention: a window or block of {} positions", mask.span.size);
+          "attention: the window or block size is {}, but must be at least 1", mask.span.size);
   if (!mask.first_keys) return;
   const Shape& queries = shapes.of_queries;
   check.rows("first_keys", mask.first_keys, {queries[0], queries[1]}, DType::i32);

@@ -145,9 +145,9 @@ PositionRange seeing_rows(const Workspace& work, const IndexMask& mask, Position
   return {rows.begin / tile_rows * tile_rows, std::min(end, work.queries.size())};
 }
 
-// In place: scores become p = 2^(score - lse), dp becomes ds = p (dp - delta); both 0 where the
-// query does not see the key, and ds for queries of one key. The lanes are the keys from first_key
-// on.
+// In place: scores become p = 2^(score - lse), dp becomes ds = p (dp - delta). Both are 0 where the
+// mask hides the key, and ds is 0 for a query that sees one key only. The lanes are the keys from
+// first_key on.
 void softmax(const Workspace& work, PositionRange rows, int64_t first_key, Rows<float> p,
              Rows<float> ds) {
   IntVec lane_index;

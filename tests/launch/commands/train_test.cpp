@@ -139,9 +139,22 @@ Traffic of_tensor_ranks_with_all_tokens() {
           {{"tensor", {{"all_reduce", sums + softmax}}}}};
 }
 
+// Rank 1 holds the second half of each sequence of 48 tokens, and sees of the first half: 24 rows
+// of keys and values in a full layer, 7 under window:8, 24 under block:16, 15 under window:16.
+// Their gradients return. Only the full layer's rows travel again in the backward. Optimizer state
+// is divided as among data ranks.
+Traffic of_two_context_ranks() {
+  const std::int64_t row = 2 * hidden * 4, full = 24, spans = 7 + 24 + 15;
+  const std::int64_t sent = 8 * row * (3 * full + 2 * spans), bytes = 4 * stored_elements(1);
+  return {{.context = 2, .options = {"--parallel.context_order", "contiguous"}},
+          {{"context", {{"send", sent}}},
+           {"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
+}
+
 TEST(TrainCommand, SendsTheBytesThatItsLayoutNeeds) {
   const Scratch scratch;
-  std::vector<Traffic> table{of_two_data_ranks(), of_tensor_ranks_with_all_tokens()};
+  std::vector<Traffic> table{of_two_data_ranks(), of_tensor_ranks_with_all_tokens(),
+                             of_two_context_ranks()};
   if (supports_matmul(Stream(Device::cpu, 1), DType::bf16))
     table.push_back(of_four_ranks_in_bf16());
   for (std::size_t i = 0; i < table.size(); ++i) {

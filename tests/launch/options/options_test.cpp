@@ -62,8 +62,8 @@ TEST_P(TrainOption, SurvivesARecordWithAnotherValue) {
   Options options;
   OptionTable table = describe(options);
   const auto defaults = table.record();
-  for (const char* const text :
-       {"7", "0.125", "false", "some text", "1/sqrt(d)", "gpipe", "on", "fp32", "cpu", "mpi"}) {
+  for (const char* const text : {"7", "0.125", "false", "some text", "1/sqrt(d)", "gpipe", "on",
+                                 "fp32", "cpu", "mpi", "zigzag"}) {
     if (!refusal([&] { table.parse({"--" + GetParam(), text}); }).empty()) continue;
     Options again;
     OptionTable read = describe(again);

@@ -60,7 +60,8 @@ TEST(HostMemory, NamesTheRanksThatDoNotFit) {
   EXPECT_EQ(
       memory_shortage(ranks, "b", true),
       "the 2 ranks on b would take 6.00 GiB of memory, but only 5.00 GiB are available: raise "
-      "parallel.tensor or parallel.pipeline over more machines, set train.recompute, lower "
+      "parallel.tensor, parallel.pipeline or parallel.context over more machines, set "
+      "train.recompute, lower "
       "train.micro_batch or train.sequence, or make the model smaller");
   EXPECT_EQ(memory_shortage(ranks, "b", false).find("recompute"), std::string::npos);
 }

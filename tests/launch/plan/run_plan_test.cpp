@@ -78,9 +78,10 @@ TEST(RunPlan, RefusesALayoutOfAnotherNumberOfRanks) {
        3,
        {"parallel.tensor=2 x parallel.pipeline=1 x parallel.context=1 x parallel.data=2 does not "
         "make 3 ranks: start 4, or change the layout"}},
-      {[](Options& o) { o.parallel.context = 2; },
+      {[](Options& o) { o.parallel.context = 2, o.train.sequence = 31; },
        2,
-       {"parallel.context=2 is not available yet: leave it at 1"}}};
+       {"train.sequence=31 can't be divided among parallel.context=2 ranks: use train.sequence=32 "
+        "or 30"}}};
   for (const Refused& refused : all) expect_refusal(refused);
 }
 

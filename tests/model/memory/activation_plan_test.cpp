@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "model/stage.h"
+#include "parallel/context/context_order.h"
 #include "runtime/arena.h"
 #include "tests/support/schedules.h"
 #include "tests/support/single_rank.h"
@@ -149,6 +150,34 @@ TEST(ActivationPlan, TakesLessMemoryFor1F1BThanForGpipe) {
   const ActivationPlan alternating(stage.buffers, stage.program, 8,
                                    one_forward_one_backward(2, 8).actions[1]);
   EXPECT_LT(alternating.peak() * 3, all_forwards.peak());
+}
+
+// With the same number of tokens per rank, a rank holds the same whatever the sequence is.
+TEST(ActivationPlan, DoesNotGrowWithTheContextRanks) {
+  constexpr std::int64_t rows = 256;
+  const ModelConfig model{
+      .hidden = 64,
+      .vocab = 101,
+      .positions = 8 * rows,
+      .blocks = blocks_of_spans(parse_spans("full*3,window:64*5,window:600*2,block:100*2"),
+                                {.heads = 4}, GeluMlpSpec{256})};
+  for (const auto& [order, name] : enum_names<ContextOrder>) {
+    const auto largest = [&, order = order](int ranks) {
+      const Schedule schedule = one_forward_one_backward(1, 2);
+      std::int64_t peak = 0;
+      for (int rank = 0; rank < ranks; ++rank) {
+        const StagePolicy policy{.shape = {1, rows * ranks},
+                                 .sharding = make_sharding(order, rows * ranks, ranks, {}, 1)};
+        const StageSpec stage(model, {.context = ranks}, {.context = rank}, {{0, 12}}, policy);
+        peak = std::max(
+            peak, ActivationPlan(stage.buffers, stage.program, 2, schedule.actions[0]).peak());
+      }
+      return static_cast<double>(peak);
+    };
+    for (const int ranks : {4, 8}) {
+      EXPECT_NEAR(largest(ranks) / largest(2), 1, 0.05) << name << ", " << ranks << " ranks";
+    }
+  }
 }
 
 // GPipe keeps all micro-batches, so one more costs what the blocks keep from forward to backward,

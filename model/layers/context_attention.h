@@ -1,0 +1,92 @@
+// Attention over a sequence that the context ranks share: runs the layer's exchange plan
+// (parallel/context/exchange_plan.h). With one context rank that is a single call of the op.
+//
+// Messages of a step travel while the previous step computes, so there are two of each buffer of a
+// step. Key/value rows travel in the dtype of activations, their gradients in fp32, and all sums of
+// partial results are in fp32, in an order that depends on the plan alone.
+//
+// Shapes: B samples, S this rank's rows of a sequence, R rows of a step, W = heads * head dim of
+// this rank.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "model/layers/layer.h"
+#include "parallel/context/exchange_plan.h"
+
+namespace masformer {
+
+struct AttentionGeometry {
+  Span span;
+  float scale = 1;
+  std::int64_t heads = 1, head_dim = 1;  // of this rank
+
+  std::int64_t width() const { return heads * head_dim; }
+};
+
+class ContextAttention {
+ public:
+  // Registers the buffers of the exchange. `exchange`: none for choose_exchange().
+  ContextAttention(LayerSetup& setup, const AttentionGeometry& geometry,
+                   std::optional<Exchange> exchange = {});
+
+  // What forward() and backward() run for batches without documents. Tests change it.
+  ExchangePlan& plan() { return plan_; }
+  // The visible (query, key) pairs of this rank's rows in a sequence.
+  std::int64_t pairs() const { return pairs_; }
+
+  // qkv [B, S, 3 W] -> out [B, S, W], lse [B, heads, S].
+  void forward(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const;
+
+  struct Backward {
+    Tensor qkv, out, lse;  // from the forward
+    Tensor dout;           // [B, S, W]
+    Tensor delta;          // like lse; scratch
+    Tensor dqkv;           // [B, S, 3 W], written
+    Tensor dq_sum;         // [B, S, W] fp32, scratch; empty if activations are fp32
+  };
+  void backward(LayerContext& context, const Backward& args) const;
+
+  MessageSizes message_sizes() const;
+
+ private:
+  class Run;  // of a pass over one micro-batch
+  class ForwardRun;
+  class BackwardRun;
+
+  // The buffers of one step's messages. Steps use the two slots in turn.
+  struct Slot {
+    std::optional<BufferId> held;      // [R, B, 2 W]: keys and values
+    std::optional<BufferId> sent;      // [R, B, 2 W]: packed for their receivers
+    std::optional<BufferId> returned;  // [R, B, 2 W] fp32: gradients of `held`
+    std::optional<BufferId> arriving;  // [R, B, 2 W] fp32: gradients of `sent`
+  };
+  using Slots = std::array<Slot, 2>;
+
+  void add_slots(LayerSetup& setup);
+  void add_partial_results(LayerSetup& setup);
+  // With documents, a batch has a plan of its own, which needs no more than the one without.
+  ExchangePlan plan_of(const MicroBatch& batch) const;
+  // Columns [third W, (third + 1) W) of x [B, S, ...] as [B, S, heads, head dim].
+  Tensor heads_of(Tensor x, int third = 0) const;
+
+  AttentionGeometry geometry_;
+  SequenceSharding sharding_;
+  int rank_;
+  Exchange exchange_;
+  ExchangePlan plan_;  // without documents
+  std::int64_t pairs_ = 0;
+  std::int64_t samples_, rows_;
+  DType dtype_;
+  Slots forward_, backward_;
+  // The results of a call that are merged or added into earlier ones.
+  std::optional<BufferId> partial_out_, partial_lse_;  // [B, S, W], [B, heads, S]
+  std::optional<BufferId> out_sum_;                    // [B, S, W] fp32, if activations are bf16
+  std::optional<BufferId> partial_dq_;                 // [B, S, W] fp32
+  std::optional<BufferId> dkv_;                        // [S, B, 2 W] fp32: of the own rows
+  std::optional<BufferId> partial_dkv_;                // [R, B, 2 W] fp32, if calls overlap
+};
+
+}  // namespace masformer
