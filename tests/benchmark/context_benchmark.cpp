@@ -1,0 +1,188 @@
+// Measures the attention exchange of context ranks: forward and backward of one layer, S tokens
+// over all ranks, with the rows that the mask shows and with all rows (what an all-gather would
+// move), and without any message, which is what the computation alone takes. The four take turns;
+// medians are printed. tests/support/mpirun starts the ranks.
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "model/layers/context_attention.h"
+#include "parallel/comm/mpi/communicator.h"
+#include "parallel/comm/process_groups.h"
+#include "runtime/arena.h"
+#include "tests/benchmark/arguments.h"
+#include "tests/benchmark/measure.h"
+
+namespace masformer::test {
+namespace {
+
+constexpr std::int64_t heads = 4, head_dim = 64, width = heads * head_dim;
+
+// A context group whose messages never leave and never arrive.
+class Muted final : public Communicator {
+ public:
+  explicit Muted(const Communicator& group) : group_(group) {}
+
+  int rank() const override { return group_.rank(); }
+  int size() const override { return group_.size(); }
+  Request all_reduce(Tensor, Reduction) override { return {}; }
+  Request reduce_scatter(Tensor) override { return {}; }
+  Request all_gather(Tensor) override { return {}; }
+  Request broadcast(Tensor, int) override { return {}; }
+  Request send(Tensor, int) override { return {}; }
+  Request receive(Tensor, int) override { return {}; }
+  std::vector<std::string> all_gather(const std::string& text) override { return {text}; }
+  void barrier() override {}
+  GroupTraits traits() const override { return {}; }
+  SentBytes sent_bytes() const override { return {}; }
+  std::int64_t working_memory() const override { return 0; }
+
+ private:
+  const Communicator& group_;
+};
+
+// One rank's part of a layer's attention, with its buffers beside each other.
+class SharedAttention {
+ public:
+  SharedAttention(const SequenceSharding& sharding, const Span& span,
+                  std::optional<Exchange> exchange, const ProcessGroups& groups,
+                  Communicator& context)
+      : groups_(groups),
+        context_(context),
+        registry_(Mesh{}, {}),
+        shape_{1, sharding.rows(), width},
+        attention_(make(sharding, span, exchange)),
+        parameters_(Device::cpu, {}, DType::f32, Purpose::training),
+        qkv_(numbers({1, sharding.rows(), 3 * width})),
+        dout_(numbers(shape_)),
+        out_(shape_),
+        dqkv_({1, sharding.rows(), 3 * width}),
+        lse_({1, heads, sharding.rows()}),
+        delta_({1, heads, sharding.rows()}) {
+    std::int64_t bytes = 0;
+    for (const BufferSpec& spec : specs_) bytes += Arena::footprint(spec.shape, spec.dtype);
+    memory_ = Arena(Device::cpu, bytes);
+    for (const BufferSpec& spec : specs_) buffers_.push_back(memory_.take(spec.shape, spec.dtype));
+    batch_.samples = 1, batch_.sequence = sharding.rows();
+  }
+
+  void run(const Stream& stream) {
+    LayerContext context{.stream = stream,
+                         .tensor = *groups_.tensor,
+                         .context = context_,
+                         .parameters = parameters_,
+                         .batch = batch_,
+                         .buffers = buffers_};
+    attention_.forward(context, qkv_, out_, lse_);
+    attention_.backward(context, {qkv_, out_, lse_, dout_, delta_, dqkv_, {}});
+  }
+
+ private:
+  ContextAttention make(const SequenceSharding& sharding, const Span& span,
+                        std::optional<Exchange> exchange) {
+    LayerSetup setup{.config = config_,
+                     .place = {0, 1, true},
+                     .shape = {1, sharding.rows()},
+                     .context = {sharding, context_.rank()},
+                     .parameters = registry_,
+                     .buffers = {0, DType::f32, specs_},
+                     .workspace = workspace_};
+    return {setup, {span, 0.125f, heads, head_dim}, exchange};
+  }
+
+  const ProcessGroups& groups_;
+  Communicator& context_;
+  ModelConfig config_;
+  ParameterRegistry registry_;
+  std::vector<BufferSpec> specs_;
+  std::int64_t workspace_ = 0;
+  Shape shape_;
+  ContextAttention attention_;
+  ParameterSet parameters_;
+  Arena memory_;
+  std::vector<Tensor> buffers_;
+  MicroBatch batch_;
+  OwnedTensor qkv_, dout_, out_, dqkv_, lse_, delta_;
+};
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+double sent_by_all(const ProcessGroups& groups) {
+  return sum_over(*groups.world, static_cast<double>(groups.context->sent_bytes().total()));
+}
+
+void measure(Stream& stream, const ProcessGroups& groups, const SequenceSharding& sharding,
+             const Span& span, int runs) {
+  Muted mute(*groups.context);
+  SharedAttention visible(sharding, span, std::nullopt, groups, *groups.context);
+  SharedAttention everything(sharding, span, Exchange::everything, groups, *groups.context);
+  SharedAttention alone(sharding, span, std::nullopt, groups, mute);
+  const std::array<SharedAttention*, 4> kinds{&visible, &everything, &alone, &alone};
+  std::array<std::vector<double>, 4> seconds;
+  std::array<double, 4> bytes{};
+  for (int run = 0; run < runs; ++run) {
+    for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+      const double before = sent_by_all(groups);
+      groups.world->barrier();
+      seconds[kind].push_back(seconds_of([&] {
+        kinds[kind]->run(stream);
+        groups.world->barrier();
+      }));
+      bytes[kind] = sent_by_all(groups) - before;
+    }
+  }
+  if (groups.world->rank() != 0) return;
+  const double seen = median(seconds[0]), gathered = median(seconds[1]);
+  const double computed = median(seconds[2]), again = median(seconds[3]);
+  fmt::print("| {} | {} | {} | {:.3f} | {:.3f} | {:.1f} | {:.1f} | {:.1f} | {:.1f}% | {:.1f}% |\n",
+             sharding.sequence(), to_string(span), sharding.to_string(), bytes[0] / 1e6,
+             bytes[1] / 1e6, 1e3 * seen, 1e3 * gathered, 1e3 * computed, 100 * computed / seen,
+             100 * computed / again);
+}
+
+void measure_all(Stream& stream, const ProcessGroups& groups, std::int64_t longest, int runs) {
+  const int ranks = groups.context->size();
+  if (groups.world->rank() == 0) {
+    fmt::print("{} ranks with {} thread(s), {} heads of {}, fp32, medians of {}\n\n", ranks,
+               stream.threads(), heads, head_dim, runs);
+    fmt::print(
+        "| S | span | order | MB sent | MB, all rows | ms | ms, all rows | ms, no messages | "
+        "efficiency | the same twice |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+  }
+  for (std::int64_t sequence = 1024; sequence <= longest; sequence *= 4) {
+    for (const char* const span : {"window:256", "window:1024", "full"}) {
+      const bool full = span == std::string_view("full");
+      const auto sharding = full ? SequenceSharding::zigzag(sequence, ranks)
+                                 : SequenceSharding::contiguous(sequence, ranks);
+      measure(stream, groups, sharding, parse_span(span), runs);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace masformer::test
+
+int main(int argc, char** argv) {
+  using namespace masformer;
+  const test::Usage usage{
+      "usage: masformer_context_benchmark [LONGEST S (16384) [RUNS (5) [THREADS (1)]]]\n", 3};
+  return test::run_benchmark(argc, argv, usage, [&](const test::Arguments& arguments) {
+    const auto longest = arguments.number<std::int64_t>(0, 16384);
+    const int runs = arguments.number(1, 5), threads = arguments.number(2, 1);
+    const MpiSession session(&argc, &argv);
+    auto world = session.world();
+    const Mesh mesh{.context = world->size()};
+    const ProcessGroups groups = make_process_groups(std::move(world), mesh);
+    Stream stream(Device::cpu, threads);
+    stream.set_poll([&] { groups.world->progress(); });
+    test::measure_all(stream, groups, longest, runs);
+  });
+}
