@@ -63,7 +63,8 @@ class Loader {
  public:
   // Throws UsageError if the split has no complete window.
   Loader(const Split& split, const LoaderOptions& options);
-  // With B = global_batch: B / shards samples from sample step B + shard B / shards on. Steps count
+  // Returns B / shards consecutive samples, the first of them number step * B + shard * (B /
+  // shards), where B = global_batch. Steps count
   // from 0. Thread-safe.
   Batch load(std::int64_t step) const;
   std::int64_t windows() const { return windows_; }

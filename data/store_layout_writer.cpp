@@ -30,8 +30,8 @@ bool write_integer(hid_t file, const char* name, std::int64_t value) {
   return write_attribute(file, name, H5T_STD_U64LE, H5T_NATIVE_INT64, &value);
 }
 
-// A contiguous dataset whose space is allocated at once and not filled. It keeps no times, so that
-// the same text gives the same file whenever it is prepared.
+// A contiguous dataset whose space is allocated at once and not filled. It stores no timestamps, so
+// that preparing the same text always gives an identical file.
 Hdf5Dataset create_dataset(hid_t file, const char* name, hid_t type, std::size_t count) {
   const Hdf5Properties creation(H5Pcreate(H5P_DATASET_CREATE));
   H5Pset_layout(creation.id(), H5D_CONTIGUOUS);

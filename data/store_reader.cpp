@@ -63,7 +63,8 @@ std::string complaint_about(const data::StoreLayout& layout, std::int64_t begin,
 
 io::File open_store(const std::filesystem::path& path) {
   if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
-    refuse("{} is not a file; a token store is one, made by `masformer prepare`", path.string());
+    refuse("{} is not a regular file; a token store is a file that `masformer prepare` writes",
+           path.string());
   }
   return io::open_or_refuse(path, O_RDONLY);
 }

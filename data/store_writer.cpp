@@ -82,7 +82,7 @@ void TokenStoreWriter::State::copy_tokens(io::File& store, std::int64_t offset,
                                           const data::HeldSignals& signals) const {
   std::vector<std::byte> block(block_bytes);
   for (std::int64_t at = 0; at < waiting_bytes;) {
-    if (signals.any()) fail("{} was not written: a signal stopped it", path.string());
+    if (signals.any()) fail("{} was not written: a signal stopped `prepare`", path.string());
     const auto size = std::min(block.size(), static_cast<std::size_t>(waiting_bytes - at));
     const std::span<std::byte> part(block.data(), size);
     waiting.read_at(at, part);

@@ -70,7 +70,7 @@ void describe_output(OptionTable& table, Options& o) {
 void describe_model(OptionTable& table, Options& o) {
   table.add("model.layers", o.model.layers, {0, limits::layers},
             {.value = "N",
-             .help = "Number of blocks. 0: as many as model.spans names, or 4 without it.",
+             .help = "Number of blocks. 0: as many as model.spans lists, or 4 if it is empty.",
              .on_resume = fixed});
   table.add("model.hidden", o.model.hidden, {1, limits::width},
             {.value = "N", .help = "Width of the residual stream.", .on_resume = fixed});
@@ -161,9 +161,9 @@ void describe_train(OptionTable& table, Options& o) {
             {DType::f32, DType::bf16});
   table.add("train.recompute", o.train.recompute,
             {.value = "LIST",
-             .help = "What blocks compute again in their backward pass instead of keeping it: "
-                     "none, selective (attention and GELU) or block (everything); one for all "
-                     "blocks, or a list as in block*8,none*16. Results are bit-identical."});
+             .help = "What each block recomputes in its backward pass instead of storing it: none, "
+                     "selective (attention and GELU) or block (everything). Give one value for all "
+                     "blocks, or a list such as block*8,none*16. Results are bit-identical."});
   table.add("train.dump_gradients_at", o.train.dump_gradients_at, {0, limits::steps},
             {.value = "N",
              .help = "Step whose summed gradients, before clipping, are written to "

@@ -83,7 +83,7 @@ std::string describe(const OldLines& lines, std::uint64_t last_step) {
   count(lines.later, fmt::format("beyond step {}", last_step));
   count(lines.repeated, "repeated");
   count(lines.damaged, "damaged");
-  if (!lines.in_order) remarks.emplace_back("put them in order");
+  if (!lines.in_order) remarks.emplace_back("sorted them by step");
   const std::string missing = missing_steps(lines, last_step);
   if (!missing.empty()) remarks.push_back("no line for steps " + missing);
   if (remarks.empty()) return "";

@@ -77,10 +77,9 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
   }
   if (planned <= available) return "";
   return fmt::format(
-      "the {} on {} would take {:.2f} GiB of memory, but only {:.2f} GiB are available: raise "
-      "parallel.tensor, parallel.pipeline or parallel.context over more machines, {}lower "
-      "train.micro_batch or "
-      "train.sequence, or make the model smaller",
+      "the {} on {} would take {:.2f} GiB of memory, but only {:.2f} GiB are available: use "
+      "more machines and raise parallel.tensor, parallel.pipeline or parallel.context, {}lower "
+      "train.micro_batch or train.sequence, or make the model smaller",
       count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,
       double(available) / gib, recomputable ? "set train.recompute, " : "");
 }

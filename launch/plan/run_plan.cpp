@@ -77,7 +77,8 @@ void check_training(const Options& options, std::vector<std::string>& violations
   if (options.run.dir.empty()) violations.emplace_back("run.dir is empty: name a folder");
   if (t.min_lr > t.lr) {
     violations.push_back(
-        fmt::format("train.min_lr={} is above train.lr={}: lower it, or leave it out for a tenth",
+        fmt::format("train.min_lr={} is above train.lr={}: lower train.min_lr, or leave it out to "
+                    "get a tenth of train.lr",
                     t.min_lr, t.lr));
   }
   if (t.dump_gradients_at > t.steps) {
@@ -162,9 +163,10 @@ std::vector<std::vector<Span>> spans_by_stage(const RunPlan& plan) {
 // Adds to `found` the reasons why the model can't be split over this mesh.
 void plan_model(const Options& options, RunPlan& plan, std::vector<std::string>& found) {
   if (options.train.sequence > plan.model.positions) {
-    found.push_back(fmt::format(
-        "train.sequence={} is longer than model.positions={}: raise the one or lower the other",
-        options.train.sequence, plan.model.positions));
+    found.push_back(
+        fmt::format("train.sequence={} is longer than model.positions={}: lower train.sequence or "
+                    "raise model.positions",
+                    options.train.sequence, plan.model.positions));
   }
   std::ranges::move(violations(plan.model, plan.mesh), std::back_inserter(found));
   gather(found, "", [&] {

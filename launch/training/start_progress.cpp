@@ -31,7 +31,7 @@ void StartProgress::watch(const std::stop_token& stop) {
     const auto limit = began + std::chrono::duration_cast<Clock::duration>(patience_);
     const bool next = entered_.wait_until(lock, stop, limit, [&] { return began_ != began; });
     if (next || stop.stop_requested()) continue;
-    print_(fmt::format("{} takes more than {:.0f} s; a stop signal ends it", phase_,
+    print_(fmt::format("{} has taken more than {:.0f} s so far; a stop signal ends the run", phase_,
                        patience_.count()));
     phase_.clear();
   }

@@ -148,6 +148,7 @@ class ContextAttention::Run {
   Run& operator=(const Run&) = delete;
 
  protected:
+  ~Run() = default;
   Run(const ContextAttention& layer, LayerContext& context, Tensor qkv, const Slots& slots)
       : layer_(layer),
         context_(context),

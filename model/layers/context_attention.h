@@ -67,7 +67,8 @@ class ContextAttention {
 
   void add_slots(LayerSetup& setup);
   void add_partial_results(LayerSetup& setup);
-  // With documents, a batch has a plan of its own, which needs no more than the one without.
+  // The exchange plan of `batch`. Documents give a batch a plan of its own, which fits the buffers
+  // that were sized for the plan without documents.
   ExchangePlan plan_of(const MicroBatch& batch) const;
   // Columns [third W, (third + 1) W) of x [B, S, ...] as [B, S, heads, head dim].
   Tensor heads_of(Tensor x, int third = 0) const;

@@ -16,7 +16,8 @@ class NormPart {
 
   // Returns the norm of context.input, all T rows.
   virtual Tensor forward(LayerContext& context) const = 0;
-  // The tensor that forward() returned. Valid until the pass `last_reader` of make_norm().
+  // The tensor that forward() returned. Valid through the pass that make_norm() got as
+  // `last_reader`.
   virtual Tensor normed(const LayerContext& context) const = 0;
   // The tensor into which the caller writes the gradient of the normed activations before it calls
   // backward(): all T rows, this rank's term of the sum over the tensor axis.

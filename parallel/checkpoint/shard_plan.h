@@ -23,7 +23,8 @@ struct ShardPlan {
 // Throws Error if a piece does not meet the requirements of writer.h.
 ShardPlan plan_shard(const std::string& file, const std::vector<TensorPiece>& pieces);
 
-// The manifest of all ranks' plans, each as text (manifest_text.h), without files. Throws Error
+// Merges all ranks' plans, given as text (manifest_text.h), into one manifest whose list of files
+// is still empty. Throws Error
 // if an element would be stored twice or not at all.
 Manifest merge_plans(const nlohmann::json& attributes, const std::vector<std::string>& plans);
 

@@ -144,7 +144,7 @@ std::vector<std::pair<Span, int>> counted(const std::vector<Span>& layers) {
 SequenceSharding search_start(std::int64_t sequence, int ranks, int index) {
   if (index == 0) return SequenceSharding::zigzag(sequence, ranks);
   std::vector<std::vector<int>> chunks(static_cast<std::size_t>(ranks));
-  const auto count = static_cast<std::uint64_t>(2 * ranks);
+  const std::uint64_t count = 2 * static_cast<std::uint64_t>(ranks);
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t chunk =
         index == 1 ? i : permute(i, count, static_cast<std::uint64_t>(index));

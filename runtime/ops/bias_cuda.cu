@@ -43,7 +43,7 @@ __device__ void sum_rows(std::int64_t first, std::int64_t end, std::int64_t colu
   }
 }
 
-// sums [parts, width]: the sums of each block's rows, for its columns.
+// sums [parts, width]: row p holds the column sums of the rows of part p.
 template <class T, int n>
 __global__ void sum_part_kernel(std::int64_t rows, std::int64_t width, Rows<const T> dy,
                                 float* sums) {

@@ -161,7 +161,8 @@ TEST_F(LoaderTest, RefusesOptionsWithoutABatch) {
             std::string::npos);
   EXPECT_NE(refusal({whole_window(8), 5, 0, 2, 0}).find("5 samples"), std::string::npos);
   EXPECT_NE(refusal({whole_window(8), 0, 0, 1, 0}).find("0 samples"), std::string::npos);
-  EXPECT_NE(refusal({whole_window(0), 1, 0, 1, 0}).find("a sequence has 0 tokens"), std::string::npos);
+  EXPECT_NE(refusal({whole_window(0), 1, 0, 1, 0}).find("a sequence has 0 tokens"),
+            std::string::npos);
   EXPECT_THROW(loader(2, 2), Error);
   EXPECT_EQ(Loader(split, {whole_window(127), 1, 0, 1, 0}).windows(), 1);
 }

@@ -217,7 +217,7 @@ TEST(TokenStoreWriter, RemovesItsFileWhereASignalStopsIt) {
     sigaddset(&set, signal);
     pthread_sigmask(SIG_BLOCK, &set, &before);
     raise(signal);
-    EXPECT_NE(message_of<Error>([&] { writer.commit(); }).find("a signal stopped it"),
+    EXPECT_NE(message_of<Error>([&] { writer.commit(); }).find("a signal stopped `prepare`"),
               std::string::npos);
     EXPECT_TRUE(fs::is_empty(folder.path()));
     const timespec at_once{};

@@ -12,7 +12,7 @@ struct Matrix {
   cudaDataType_t type = CUDA_R_32F;
   std::int64_t rows = 0, columns = 0, ld = 0;
 
-  // From the first element to the last, with gaps.
+  // From the first element to the last, including the gaps between columns.
   std::int64_t bytes() const;
 };
 

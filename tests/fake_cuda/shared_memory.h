@@ -7,7 +7,8 @@
 
 namespace fake_cuda {
 
-// The calling thread's shared variables of the library or program with the function at `kernel`.
+// The calling thread's copy of the __shared__ variables of the library or program that contains the
+// function at address `kernel`.
 std::span<std::byte> shared_memory(const void* kernel);
 
 }  // namespace fake_cuda

@@ -90,7 +90,7 @@ void write_dataset(hid_t file, const RecipeLine& line) {
            values_of(line, space).data());
 }
 
-// A good store, for links that lead out of the file.
+// A valid store, as the target of external links.
 const ScratchFile& other_store() {
   static const ScratchFile other;
   static const bool written = [] {

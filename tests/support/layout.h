@@ -43,7 +43,7 @@ struct Mutation {
   std::function<int(int)> micro_batch{};  // returns the micro-batch to use instead of the given one
 };
 
-// One rank of a layout that trains.
+// Training by one rank of a layout.
 class LayoutRun {
  public:
   // Makes the rank's groups, for tensors on the stream's device.

@@ -86,10 +86,10 @@ class Findings {
 
 namespace {
 
-// The bound on the relative difference of a layout's loss of a step from that of one rank. Layouts
-// round differently in every step. In a few models, rounding errors of the initial weights alone
-// move a loss by a twentieth of the usual bound or more; layouts were seen to differ by ten times
-// as much, so the bound is wider there.
+// How far a layout's loss in one step may differ, relatively, from the loss on one rank. Layouts
+// round differently in every step. A few models amplify rounding: there layouts were seen to differ
+// by ten times what rounding the initial weights changes on one rank. So the bound is 20 times that
+// change, if this is more than the usual bound.
 double loss_bound(const LayoutCase& c, std::size_t step, double loss) {
   const double exact = one_rank_record(c).losses[step], usual = step == 0 ? 5e-7 : 5e-6;
   if (std::abs(loss / exact - 1) <= usual) return usual;

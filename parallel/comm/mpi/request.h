@@ -21,7 +21,7 @@ class MpiRequests final : public PendingRequest {
   ~MpiRequests() override;
 
   void add_send(MPI_Request request) { messages_.push_back({request, no_count}); }
-  // `count`: elements of the type that must arrive.
+  // `count`: how many elements of the constructor's `type` must arrive.
   void add_receive(MPI_Request request, int count) { messages_.push_back({request, count}); }
 
   void wait() override;

@@ -24,8 +24,8 @@ constexpr int64_t query_block = group_count * tile_lanes;
 constexpr int64_t key_block = 96;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// The state of the online softmax of tile_lanes queries. Powers are of 2: q is packed with a factor
-// of log2(e).
+// The state of the online softmax of tile_lanes queries. Exponentials have base 2: exp(x) = 2^(x
+// log2(e)), and q is packed with the factor log2(e).
 struct Group {
   explicit Group(int64_t dim) : q_memory(dim * tile_lanes), out_memory(dim * tile_lanes) {}
 

@@ -30,7 +30,7 @@ class Relay {
       std::this_thread::yield();
     }
   }
-  // All steps before `step` of `item` are done.
+  // Announces that `item` has finished all steps before `step`.
   void pass(std::int64_t item, std::int64_t step) {
     passed_[static_cast<std::size_t>(item)].store(step, std::memory_order_release);
   }

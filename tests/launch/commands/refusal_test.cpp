@@ -257,7 +257,8 @@ TEST_F(CommandRefusal, TrainNamesUnusableOptionsAndInput) {
   for (const Call& call : std::vector<Call>{
            {train_words({}), "data.path is not set: name a token store, from masformer prepare"},
            {train({"--data.path", path("nowhere")}), "No such file or directory"},
-           {train({"--data.path", path("text")}), "text is not a file; a token store is one"},
+           {train({"--data.path", path("text")}),
+            "text is not a regular file; a token store is a file"},
            {train({"--data.path", path("notes")}), "notes is not a usable token store"},
            {train({"--data.path", path("short.h5")}),
             "12 tokens in 1 documents are too few for one sample of 32 tokens"},

@@ -1,4 +1,4 @@
-// The progress output: plain lines at their steps, or one line updated in place.
+// The progress output: plain lines, one for each step that is due, or one line updated in place.
 #include "launch/output/console.h"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ struct Cadence {
 
 class PlainLines : public testing::TestWithParam<Cadence> {};
 
-TEST_P(PlainLines, ArePrintedAtTheirSteps) {
+TEST_P(PlainLines, ArePrintedForTheStepsThatAreDue) {
   const Cadence& cadence = GetParam();
   for (const LiveLine live :
        {LiveLine::off, LiveLine::automatic}) {  // the captured output is not a terminal

@@ -61,7 +61,7 @@ std::vector<double> hard_reals() {
   return reals;
 }
 
-// Every real of docs/metrics.md by its key.
+// The floating-point fields of docs/metrics.md: the key of each, and its member of StepMetrics.
 struct RealKey {
   const char* key;
   double StepMetrics::*member;
@@ -164,7 +164,7 @@ TEST(Metrics, ResumedRunKeepsGoodLinesAndReportsDroppedOnes) {
       {"zeros after a crash", one + std::string(64, '\0'), 1, one,
        "kept 1 lines; dropped 1 damaged"},
       {"out of order", three + one + five + two, 3, one + two + three,
-       "kept 3 lines; dropped 1 beyond step 3; put them in order"},
+       "kept 3 lines; dropped 1 beyond step 3; sorted them by step"},
       {"a step twice, the later attempt last",
        R"({"step":1})" + std::string("\n") + one + two + two, 2, one + two,
        "kept 2 lines; dropped 2 repeated"},

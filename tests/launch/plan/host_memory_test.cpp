@@ -59,10 +59,9 @@ TEST(HostMemory, NamesTheRanksThatDoNotFit) {
   EXPECT_EQ(memory_shortage(ranks, "a", true), "");
   EXPECT_EQ(
       memory_shortage(ranks, "b", true),
-      "the 2 ranks on b would take 6.00 GiB of memory, but only 5.00 GiB are available: raise "
-      "parallel.tensor, parallel.pipeline or parallel.context over more machines, set "
-      "train.recompute, lower "
-      "train.micro_batch or train.sequence, or make the model smaller");
+      "the 2 ranks on b would take 6.00 GiB of memory, but only 5.00 GiB are available: use "
+      "more machines and raise parallel.tensor, parallel.pipeline or parallel.context, set "
+      "train.recompute, lower train.micro_batch or train.sequence, or make the model smaller");
   EXPECT_EQ(memory_shortage(ranks, "b", false).find("recompute"), std::string::npos);
 }
 

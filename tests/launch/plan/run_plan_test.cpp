@@ -120,7 +120,8 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
         "as in full*5"}},
       {[](Options& o) { o.model.positions = 31; },
        1,
-       {"train.sequence=32 is longer than model.positions=31: raise the one or lower the other"}},
+       {"train.sequence=32 is longer than model.positions=31: lower train.sequence or raise "
+        "model.positions"}},
       {[](Options& o) { o.model.heads = 2, o.parallel.tensor = 4; },
        4,
        {"parallel.tensor=4 does not divide model.heads=2: pick one of 1, 2"}},
@@ -213,7 +214,8 @@ TEST(RunPlan, RefusesABatchOrACourseThatDoesNotFit) {
         "train.global_batch=16, or change the others"}},
       {[](Options& o) { o.train.min_lr = 1e-3; },
        1,
-       {"train.min_lr=0.001 is above train.lr=0.0006: lower it, or leave it out for a tenth"}},
+       {"train.min_lr=0.001 is above train.lr=0.0006: lower train.min_lr, or leave it out to get a "
+        "tenth of train.lr"}},
       {[](Options& o) { o.train.dump_gradients_at = 11, o.train.steps = 10; },
        1,
        {"train.dump_gradients_at=11 is after the last step, train.steps=10: lower it"}}};
@@ -231,10 +233,12 @@ TEST(RunPlan, ReportsEveryViolationAtOnce) {
        {"model.heads=4 does not divide model.hidden=63: pick one of 1, 3, 7, 9, 21, 63",
         "parallel.tensor=3 does not divide model.heads=4: pick one of 1, 2, 4",
         "parallel.partition=2,3 has 5 layers, but model.layers=4: change one of them",
-        "train.sequence=32 is longer than model.positions=16: raise the one or lower the other",
+        "train.sequence=32 is longer than model.positions=16: lower train.sequence or raise "
+        "model.positions",
         "train.global_batch=8 is not a multiple of train.micro_batch=5 x parallel.data=1: use "
         "train.global_batch=10, or change the others",
-        "train.min_lr=1 is above train.lr=0.0006: lower it, or leave it out for a tenth",
+        "train.min_lr=1 is above train.lr=0.0006: lower train.min_lr, or leave it out to get a "
+        "tenth of train.lr",
         "train.dump_gradients_at=2000 is after the last step, train.steps=1000: lower it"}});
 }
 

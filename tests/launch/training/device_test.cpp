@@ -1,5 +1,5 @@
-// Training on a CUDA device, or on the fake of one: a stopped run resumes to the same bits, though
-// its results are read a step late, and a checkpoint resumes on a CPU.
+// Training on a CUDA device, or on a fake of one: a stopped run resumes bit-identically although
+// the host reads each step's results one step later, and a device checkpoint resumes on a CPU.
 #include <algorithm>
 #include <chrono>
 #include <cmath>

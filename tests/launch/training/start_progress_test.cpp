@@ -30,9 +30,9 @@ std::vector<std::string> printed(double patience,
 }
 
 TEST(StartProgress, NamesOnlyThePhaseThatIsLong) {
-  EXPECT_EQ(
-      printed(1, {{"planning", 0.0}, {"loading the weights", 1.3}, {"the rest", 0.0}}),
-      std::vector<std::string>{"loading the weights takes more than 1 s; a stop signal ends it"});
+  EXPECT_EQ(printed(1, {{"planning", 0.0}, {"loading the weights", 1.3}, {"the rest", 0.0}}),
+            std::vector<std::string>{
+                "loading the weights has taken more than 1 s so far; a stop signal ends the run"});
 }
 
 TEST(StartProgress, SaysNothingOfManyShortPhases) {
