@@ -1,6 +1,7 @@
-# shellcheck shell=bash shellcheck disable=SC2034,SC2154 # variables of gpu-check.sh Writes the results of
-# gpu-check, which sources this file, as markdown and JSON. While a part runs, its rows, figures and details
-# are collected in files of $scratch. end_part adds them to those of earlier parts and writes all results
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # variables of gpu-check.sh
+# Writes the results of gpu-check, which sources this file, as markdown and JSON. While a part runs, its rows, figures
+# and details are collected in files of $scratch. end_part adds them to those of earlier parts and writes all results
 # again.
 
 # Set by find_device, for the head of the results.
