@@ -267,7 +267,7 @@ TEST(TokenStore, RefusesOtherFilesByName) {
     return message_of<UsageError>([&] { TokenStore{folder / name}; });
   };
   EXPECT_NE(message("missing").find("No such file"), std::string::npos);
-  EXPECT_NE(message("").find("is not a file"), std::string::npos);
+  EXPECT_NE(message("").find("is not a regular file"), std::string::npos);
   EXPECT_NE(message("empty").find("HDF5 can't open it"), std::string::npos);
   EXPECT_NE(message("text").find("HDF5 can't open it (file signature not found)"),
             std::string::npos);
