@@ -24,7 +24,7 @@ struct Batch {
 // The number of windows in a split of `tokens` tokens.
 std::int64_t window_count(std::int64_t tokens, std::int64_t sequence);
 
-// A window, and the part of it that a rank loads: ascending ranges of positions.
+// A window, and the positions in it that one rank loads, as ascending ranges.
 struct Window {
   std::int64_t sequence = 0;
   std::vector<PositionRange> parts;
