@@ -35,7 +35,8 @@ struct Mesh {
   // `rank` and the ranks that differ from it only along `axis`, ordered by that coordinate.
   std::vector<int> group(int rank, Axis axis) const;
   // Replicas are the ranks that hold the same parameters: they differ only along the data and the
-  // context axis. Their number, the index of one of them, and `rank`'s in that order.
+  // context axis. Their number, the index of one of them, and the replicas of `rank`,
+  // ascending by index.
   int replicas() const { return data * context; }
   int replica(const Coordinate& at) const { return at.data * context + at.context; }
   std::vector<int> replica_group(int rank) const;

@@ -32,8 +32,8 @@ struct ShardRange {
 // One of equal shards. Throws Error unless `shards` divides `extent`.
 ShardRange equal_shard_range(std::int64_t extent, int shards, int index);
 
-// One of shards of any extent, whose sizes differ by at most one. Communicator::reduce_scatter()
-// divides rows this way.
+// The same for any extent: the sizes of the shards differ by at most one. Communicator::
+// reduce_scatter() divides rows this way.
 ShardRange shard_range(std::int64_t extent, int shards, int index);
 
 // `extent` rounded up to a multiple of `multiple`.

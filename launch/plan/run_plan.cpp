@@ -97,10 +97,10 @@ void check_training(const Options& options, std::vector<std::string>& violations
 void check_transport(const RuntimeOptions& runtime, std::vector<std::string>& violations) {
   const Transport transport = runtime.transport.value_or(Transport::mpi);
   if (runtime.device != Device::cpu || transport == Transport::mpi) return;
-  violations.push_back(
-      fmt::format("runtime.transport={} does not work with runtime.device={}: choose a device, or "
-                  "leave runtime.transport at auto",
-                  name_of(transport), name_of(runtime.device)));
+  violations.push_back(fmt::format(
+      "runtime.transport={} does not work with runtime.device={}: choose another device, or "
+      "leave runtime.transport at auto",
+      name_of(transport), name_of(runtime.device)));
 }
 
 OptimizerConfig make_optimizer(const Options& options) {

@@ -425,8 +425,8 @@ class ContextAttention::BackwardRun : private Run {
   std::vector<Messages> returns_;  // [step]
 };
 
-// A step's rows may be on their way with those of the next step, its gradients with those of the
-// step before.
+// An upper bound: the rows of a step and of the next one, and the gradients of the step and of the
+// one before.
 MessageSizes ContextAttention::message_sizes() const {
   const std::int64_t row = samples_ * 2 * geometry_.width();
   const auto add = [&](std::size_t step, std::int64_t bytes_per_element, MessageSizes& sizes) {

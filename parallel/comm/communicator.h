@@ -59,7 +59,8 @@ class Communicator {
   // needs polling. Sums in several steps make progress only by their own requests.
   virtual void progress() {}
   // The bytes that this rank has passed to the transport so far, without the control plane:
-  // - send, and the root of a broadcast to others: the tensor's size;
+  // - send: the tensor's size;
+  // - broadcast: the tensor's size on the root, 0 elsewhere and in a group of one;
   // - reduce-scatter: the other ranks' rows;
   // - all-gather: its own rows, once for each other rank;
   // - all-reduce: 2 (size - 1) / size of the tensor, rounded down, as a ring moves it; in bf16, the

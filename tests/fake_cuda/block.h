@@ -35,7 +35,7 @@ class Block {
   static void run_threads();  // what a fiber does
   void start(const dim3& shape);
   void set_indices(const dim3& shape);
-  // Appends all threads: warps in a random order, and the lanes of each warp in one.
+  // Appends all threads: the warps in random order, each warp's lanes in random order.
   void append_all(std::vector<int>& threads) const;
   void enter(int thread);
   void leave();

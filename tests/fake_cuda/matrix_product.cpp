@@ -72,7 +72,7 @@ float gelu_slope(float x) {
   return (1 + t) / 2 + x / 2 * (1 - t * t) * root * (1 + 3 * cubic * x * x);
 }
 
-// The element that is stored, and its value for the auxiliary matrix.
+// The element to store in d. With `with_aux`, stores its value before GELU in p.aux.
 float finished(const MatrixProduct& p, float value, std::int64_t i, std::int64_t j) {
   if (p.beta != 0) value += p.beta * load(p.c, i, j);
   if (p.epilogue & with_bias) value += load(p.bias, i, 0);

@@ -1,8 +1,8 @@
-// Token stores of every kind (store_recipe.h), with damaged tokens. Only the tokens are damaged:
-// HDF5 wrote the rest of the file, and may crash where that is damaged.
+// Token stores of every kind (store_recipe.h), some cut short, some with damaged tokens. Other
+// bytes are left alone, since HDF5 may crash where they are damaged.
 //
-// A store that opens has its documents in order and its ids in range, and holds what HDF5 itself
-// reads from it. A store that the project's writer made holds what was given to it.
+// A store that opens has its documents in order. It reads as HDF5 reads it, or an id out of range
+// is refused. An undamaged store of the project's writer holds what was given to it.
 #include <algorithm>
 #include <unistd.h>
 #include <vector>

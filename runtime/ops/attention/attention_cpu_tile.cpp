@@ -22,7 +22,7 @@ template <int count, class F>
   (std::make_integer_sequence<int, count>{});
 }
 
-// One tile of multiply() and multiply_add(): c [R, lanes] = a b or c factor + a^T b.
+// One tile of multiply() and multiply_add(): c [R, tile_lanes] = a b or c factor + a^T b.
 template <int R, bool transposed>
 void tile(Rows<const float> a, Rows<const float> b, int64_t steps, const float* factor,
           Rows<float> c) {

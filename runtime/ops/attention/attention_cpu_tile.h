@@ -41,12 +41,12 @@ inline StoredRows head_rows(const Tensor& x, std::int64_t batch, std::int64_t he
   return {static_cast<char*>(x.raw()) + first * size_of(x.dtype()), x.stride(1), x.dtype()};
 }
 
-// c [rows, lanes] = a [rows, steps] b [steps, lanes].
+// c [rows, tile_lanes] = a [rows, steps] b [steps, tile_lanes].
 void multiply(Rows<const float> a, Rows<const float> b, std::int64_t rows, std::int64_t steps,
               Rows<float> c);
 
-// c [rows, lanes] = c factor + a^T b, for a [steps, rows], b [steps, lanes]; factor [lanes], or
-// null for 1.
+// c [rows, tile_lanes] = c factor + a^T b, for a [steps, rows], b [steps, tile_lanes] and factor
+// [tile_lanes], or null for 1.
 void multiply_add(Rows<const float> a, Rows<const float> b, std::int64_t rows, std::int64_t steps,
                   const float* factor, Rows<float> c);
 

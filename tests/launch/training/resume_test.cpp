@@ -122,7 +122,7 @@ TEST(Resume, OptionNoneSetsTheOldRunAside) {
   EXPECT_TRUE(fs::exists(scratch.path("run") / "checkpoints" / "set-aside-1-step-00000020"));
 }
 
-// The folder then holds a newer run, which must not be taken for what led to that checkpoint.
+// The folder also holds a newer run, which must not be taken for the one that wrote the checkpoint.
 TEST(Resume, FromASetAsideCheckpointSetsAsideTheNewerRun) {
   const Scratch scratch;
   const auto saving = [](const std::string& name, const std::string& value) {
