@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/violations.h"
-#include "parallel/sharding.h"
+#include "runtime/rounding.h"
 
 namespace masformer {
 
@@ -21,7 +21,7 @@ std::vector<std::string> violations(const ModelConfig& config, const Mesh& mesh)
 
 std::int64_t padded_vocab(std::int64_t vocab, int tensor_ranks) {
   constexpr std::int64_t floats_in_cache_line = 16;
-  return padded(vocab, floats_in_cache_line * tensor_ranks);
+  return round_up(vocab, floats_in_cache_line * tensor_ranks);
 }
 
 }  // namespace masformer

@@ -47,9 +47,4 @@ ShardRange shard_range(std::int64_t extent, int shards, int index) {
   return {begin(index), begin(index + 1) - begin(index)};
 }
 
-std::int64_t padded(std::int64_t extent, std::int64_t multiple) {
-  require(extent >= 0 && multiple >= 1, "{} can't be padded to a multiple of {}", extent, multiple);
-  return (extent + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace masformer

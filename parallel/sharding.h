@@ -36,7 +36,4 @@ ShardRange equal_shard_range(std::int64_t extent, int shards, int index);
 // reduce_scatter() divides rows this way.
 ShardRange shard_range(std::int64_t extent, int shards, int index);
 
-// `extent` rounded up to a multiple of `multiple`.
-std::int64_t padded(std::int64_t extent, std::int64_t multiple);
-
 }  // namespace masformer

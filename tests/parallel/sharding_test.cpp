@@ -94,17 +94,5 @@ TEST(Shards, CoverAnyExtentAndDifferByAtMostOne) {
   }
 }
 
-TEST(Padding, RoundsUpToTheNextMultiple) {
-  for (std::int64_t multiple = 1; multiple <= 9; ++multiple) {
-    for (std::int64_t extent = 0; extent <= 100; ++extent) {
-      const std::int64_t result = padded(extent, multiple);
-      ASSERT_EQ(result % multiple, 0);
-      ASSERT_GE(result, extent);
-      ASSERT_LT(result, extent + multiple);
-    }
-  }
-  EXPECT_EQ(padded(50257, 8), 50264);
-}
-
 }  // namespace
 }  // namespace masformer

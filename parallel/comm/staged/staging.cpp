@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
-#include "parallel/sharding.h"
 #include "runtime/arena.h"
 #include "runtime/ops/elementwise.h"
 
 namespace masformer {
 
 Staging::Buffer Staging::take(std::int64_t bytes) {
-  const std::int64_t size = padded(bytes, Arena::alignment);
+  const std::int64_t size = Arena::round_up(bytes);
   const auto found = std::ranges::find_if(
       blocks_, [&](const Block& block) { return block.free && block.bytes == size; });
   if (found != blocks_.end()) return Buffer(*found);
