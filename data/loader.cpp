@@ -1,6 +1,8 @@
 #include "data/loader.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/random.h"
@@ -21,22 +23,69 @@ Window whole_window(std::int64_t sequence) {
   return {sequence, {{0, sequence}}};
 }
 
+namespace {
+
+// Of window `index` and of the token after it, which its last label is.
+std::vector<std::int64_t> starts_with_next(const Split& split, const Window& window,
+                                           std::int64_t index) {
+  return split.document_starts(index * window.sequence, window.sequence + 1);
+}
+
+std::vector<std::int64_t> without_next(std::vector<std::int64_t> starts, const Window& window) {
+  if (starts.back() == window.sequence) starts.pop_back();
+  return starts;
+}
+
+// Appends the part of a window from its position `begin` on, as tokens and labels.
+void append_tokens(const Split& split, std::int64_t begin, std::int64_t size, Batch& batch) {
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(size) + 1);
+  split.read(begin, tokens);
+  batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end() - 1);
+  batch.labels.insert(batch.labels.end(), tokens.begin() + 1, tokens.end());
+}
+
+// Masks the labels of the last `part.size()` tokens, and appends their positions and first keys.
+// `starts`: see starts_with_next().
+void mask_documents(const std::vector<std::int64_t>& starts, PositionRange part, Batch& batch) {
+  auto next = std::ranges::upper_bound(starts, part.begin);
+  auto label = batch.labels.end() - part.size();
+  for (std::int64_t position = part.begin; position < part.end; ++position, ++label) {
+    if (next != starts.end() && *next == position) ++next;
+    const std::int64_t first = *std::prev(next);
+    batch.positions.push_back(static_cast<std::int32_t>(position - first));
+    batch.first_keys.push_back(static_cast<std::int32_t>(first));
+    if (next != starts.end() && *next == position + 1) *label = -1;
+  }
+}
+
+}  // namespace
+
 void append_window(const Split& split, const Window& window, std::int64_t index, Batch& batch) {
+  std::vector<std::int64_t> starts;
+  if (window.document_mask) starts = starts_with_next(split, window, index);
   for (const PositionRange& part : window.parts) {
-    // One token more than the part: the last label.
-    const auto count = static_cast<std::size_t>(part.size()) + 1;
-    std::vector<std::int32_t> tokens(count);
-    std::vector<std::int32_t> documents(count);
-    split.read(index * window.sequence + part.begin, tokens, documents);
-    batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end() - 1);
-    batch.labels.insert(batch.labels.end(), tokens.begin() + 1, tokens.end());
-    batch.documents.insert(batch.documents.end(), documents.begin(), documents.end() - 1);
+    append_tokens(split, index * window.sequence + part.begin, part.size(), batch);
+    if (window.document_mask) {
+      mask_documents(starts, part, batch);
+      continue;
+    }
     for (std::int64_t position = part.begin; position < part.end; ++position) {
       batch.positions.push_back(static_cast<std::int32_t>(position));
     }
   }
+  if (window.document_mask) {
+    batch.document_starts.push_back(without_next(std::move(starts), window));
+  }
   batch.samples += 1;
   batch.sequence = window.loaded();
+}
+
+void PackedDocuments::add(const Split& split, const Window& window, std::int64_t index) {
+  predicted_tokens += window.sequence;
+  if (!window.document_mask) return;
+  std::vector<std::int64_t> found = starts_with_next(split, window, index);
+  predicted_tokens -= std::ssize(found) - 1;  // each start but the first masks the label before it
+  starts.push_back(without_next(std::move(found), window));
 }
 
 SampleOrder::SampleOrder(std::uint64_t seed, std::int64_t windows)
@@ -80,6 +129,15 @@ Batch Loader::load(std::int64_t step) const {
     append_window(*split_, options_.window, order_.window(sample), batch);
   }
   return batch;
+}
+
+PackedDocuments Loader::documents(std::int64_t step) const {
+  const std::int64_t first = step * options_.global_batch;
+  PackedDocuments documents;
+  for (std::int64_t sample = first; sample < first + options_.global_batch; ++sample) {
+    documents.add(*split_, options_.window, order_.window(sample));
+  }
+  return documents;
 }
 
 }  // namespace masformer

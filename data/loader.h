@@ -1,5 +1,9 @@
 // Samples are windows of S tokens, with the token that follows each as its label. Window k predicts
 // tokens k S + 1 ... k S + S of a split; the last incomplete window is skipped.
+//
+// With a document mask, the documents of a window are independent sequences that are packed into
+// it: positions start again at 0 in each, and the last token of a document has no label. A document
+// that starts before the window counts as one that starts with it.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +20,12 @@ struct Batch {
   std::int64_t samples = 0;
   std::int64_t sequence = 0;
   std::vector<std::int32_t> tokens;
-  std::vector<std::int32_t> labels;     // the token that follows each
-  std::vector<std::int32_t> positions;  // in the window
-  std::vector<std::int32_t> documents;  // the document's number in the store
+  std::vector<std::int32_t> labels;     // the token that follows each, or -1
+  std::vector<std::int32_t> positions;  // in the window; with a mask, in the document
+  // With a mask: the place in the window at which each token's document starts, and all such places
+  // of the whole window, ascending from 0, by sample.
+  std::vector<std::int32_t> first_keys;
+  std::vector<std::vector<std::int64_t>> document_starts;
 };
 
 // The number of windows in a split of `tokens` tokens.
@@ -28,11 +35,21 @@ std::int64_t window_count(std::int64_t tokens, std::int64_t sequence);
 struct Window {
   std::int64_t sequence = 0;
   std::vector<PositionRange> parts;
+  bool document_mask = false;
 
   std::int64_t loaded() const;  // positions
 };
 
 Window whole_window(std::int64_t sequence);
+
+// The documents of samples, and how many of their tokens have a label.
+struct PackedDocuments {
+  std::int64_t predicted_tokens = 0;
+  std::vector<std::vector<std::int64_t>> starts;  // as Batch::document_starts
+
+  // Adds all of window `index`, whatever parts of it are loaded.
+  void add(const Split& split, const Window& window, std::int64_t index);
+};
 
 // Appends the loaded part of window `index` of the split to `batch`.
 void append_window(const Split& split, const Window& window, std::int64_t index, Batch& batch);
@@ -64,9 +81,10 @@ class Loader {
   // Throws UsageError if the split has no complete window.
   Loader(const Split& split, const LoaderOptions& options);
   // Returns B / shards consecutive samples, the first of them number step * B + shard * (B /
-  // shards), where B = global_batch. Steps count
-  // from 0. Thread-safe.
+  // shards), where B = global_batch. Steps count from 0. Thread-safe.
   Batch load(std::int64_t step) const;
+  // Of all B samples of the step. Does not read tokens.
+  PackedDocuments documents(std::int64_t step) const;
   std::int64_t windows() const { return windows_; }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "runtime/error.h"
 
@@ -29,7 +30,7 @@ Split::Split(const TokenStore& store, SplitKind kind, double held_out) : store_(
     const auto begin = static_cast<std::int64_t>(documents[d]);
     const auto end =
         d + 1 < documents.size() ? static_cast<std::int64_t>(documents[d + 1]) : store.tokens();
-    pieces_.push_back({tokens_, begin, static_cast<std::int32_t>(d)});
+    pieces_.push_back({tokens_, begin});
     tokens_ += end - begin;
   }
 }
@@ -41,33 +42,42 @@ std::int64_t Split::documents() const {
   return static_cast<std::int64_t>(pieces_.size());
 }
 
-void Split::read(std::int64_t begin, std::span<std::int32_t> out,
-                 std::span<std::int32_t> document) const {
+void Split::require_tokens(std::int64_t begin, std::int64_t end) const {
+  require(begin >= 0 && begin <= end && end <= tokens_,
+          "tokens [{}, {}) are outside of a split of {} tokens", begin, end, tokens_);
+}
+
+std::vector<Split::Piece>::const_iterator Split::piece_at(std::int64_t begin) const {
+  const auto after = std::ranges::upper_bound(pieces_, begin, {}, &Piece::begin);
+  return after == pieces_.begin() ? after : std::prev(after);
+}
+
+void Split::read(std::int64_t begin, std::span<std::int32_t> out) const {
   const std::int64_t end = begin + static_cast<std::int64_t>(out.size());
-  require(begin >= 0 && end <= tokens_, "tokens [{}, {}) are outside of a split of {} tokens",
-          begin, end, tokens_);
-  require(document.empty() || document.size() == out.size(),
-          "a read of {} tokens needs room for as many document numbers, not {}", out.size(),
-          document.size());
-  auto piece = std::upper_bound(pieces_.begin(), pieces_.end(), begin,
-                                [](std::int64_t at, const Piece& p) { return at < p.begin; });
-  if (piece != pieces_.begin()) --piece;
+  require_tokens(begin, end);
+  auto piece = piece_at(begin);
   for (std::int64_t at = begin; at < end;) {
     const std::int64_t shift = piece->in_store - piece->begin;
     const std::int64_t run = at;
     // Documents that are adjacent in the store, too, are read in one go.
     do {
-      const std::int32_t number = piece->document;
       ++piece;
-      const std::int64_t stop = piece == pieces_.end() ? end : std::min(end, piece->begin);
-      if (!document.empty()) {
-        std::fill(document.begin() + (at - begin), document.begin() + (stop - begin), number);
-      }
-      at = stop;
+      at = piece == pieces_.end() ? end : std::min(end, piece->begin);
     } while (at < end && piece->in_store - piece->begin == shift);
     store_->read(run + shift, out.subspan(static_cast<std::size_t>(run - begin),
                                           static_cast<std::size_t>(at - run)));
   }
+}
+
+std::vector<std::int64_t> Split::document_starts(std::int64_t begin, std::int64_t count) const {
+  require_tokens(begin, begin + count);
+  std::vector<std::int64_t> starts;
+  if (count == 0) return starts;
+  for (auto piece = piece_at(begin); piece != pieces_.end() && piece->begin < begin + count;
+       ++piece) {
+    starts.push_back(std::max<std::int64_t>(piece->begin - begin, 0));
+  }
+  return starts;
 }
 
 }  // namespace masformer

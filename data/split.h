@@ -25,18 +25,23 @@ class Split {
 
   std::int64_t tokens() const;
   std::int64_t documents() const;
-  // Fills `out` with tokens [begin, begin + out.size()) of the split and, if `document` is not
-  // empty, `document` with the number in the store of each token's document. Throws Error if the
-  // split has no such tokens. Thread-safe.
-  void read(std::int64_t begin, std::span<std::int32_t> out,
-            std::span<std::int32_t> document = {}) const;
+  // Fills `out` with tokens [begin, begin + out.size()) of the split. Throws Error if the split has
+  // no such tokens. Thread-safe.
+  void read(std::int64_t begin, std::span<std::int32_t> out) const;
+  // Where the documents of tokens [begin, begin + count) start, relative to `begin`. Ascending; the
+  // first is 0, also if that document starts before `begin`. Empty if `count` is 0. Throws Error as
+  // read() does.
+  std::vector<std::int64_t> document_starts(std::int64_t begin, std::int64_t count) const;
 
  private:
   struct Piece {
     std::int64_t begin;     // in the split
     std::int64_t in_store;  // its first token in the store
-    std::int32_t document;
   };
+  void require_tokens(std::int64_t begin, std::int64_t end) const;
+  // The document of the token at `begin`.
+  std::vector<Piece>::const_iterator piece_at(std::int64_t begin) const;
+
   const TokenStore* store_;
   std::vector<Piece> pieces_;
   std::int64_t tokens_ = 0;

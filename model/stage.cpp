@@ -26,12 +26,15 @@ Stage::Stage(StageSpec spec, StagePlan plan, const Stream& stream, const Process
   batches_ = Arena(stream.device(), memory.batch);
   const MicroBatchShape& shape = spec_.shape;
   for (int i = 0; i < plan_.micro_batches; ++i) {
-    const Tensor ids = batches_.take(ids_shape(shape), DType::i32);
+    const Tensor ids = batches_.take(ids_shape(spec_), DType::i32);
     const auto row = [&](int index) {
       return Tensor(ids.data<std::int32_t>() + index * ids.stride(0), {shape.tokens()}, DType::i32,
                     ids.device());
     };
     micro_batches_.push_back({shape.samples, shape.sequence, row(0), row(1), row(2)});
+    if (spec_.document_mask) {
+      micro_batches_.back().first_keys = row(3).reshape({shape.samples, shape.sequence});
+    }
     uploads_.emplace_back(stream_, ids);
   }
   loss_ = batches_.take({1}, DType::f64);
@@ -57,16 +60,21 @@ MemoryTable Stage::memory() const {
           .workspace = spec_.on_host ? 0 : stream_.device_stream()->scratch_bytes()};
 }
 
-void Stage::set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
-                            const std::int32_t* positions) {
+void Stage::set_micro_batch(int index, const MicroBatchSource& source) {
+  require(spec_.document_mask == (source.first_keys != nullptr) &&
+              std::ssize(source.document_starts) == (spec_.document_mask ? spec_.shape.samples : 0),
+          "a micro-batch comes with documents if and only if the stage masks them");
   Upload& upload = uploads_[static_cast<std::size_t>(index)];
   const Tensor ids = upload.host();
   auto* row = ids.data<std::int32_t>();
-  for (const std::int32_t* const from : {tokens, labels, positions}) {
+  for (const std::int32_t* const from :
+       {source.tokens, source.labels, source.positions, source.first_keys}) {
+    if (from == nullptr) continue;
     std::copy_n(from, spec_.shape.tokens(), row);
     row += ids.stride(0);
   }
   upload.send();
+  micro_batches_[static_cast<std::size_t>(index)].document_starts = source.document_starts;
 }
 
 void Stage::begin_training(std::int64_t predicted_tokens) {

@@ -16,6 +16,16 @@
 
 namespace masformer {
 
+// A micro-batch on the host; see MicroBatch. The arrays are [tokens].
+struct MicroBatchSource {
+  const std::int32_t* tokens;
+  const std::int32_t* labels;
+  const std::int32_t* positions;
+  // With a document mask only.
+  const std::int32_t* first_keys = nullptr;
+  std::vector<std::vector<std::int64_t>> document_starts{};
+};
+
 class Stage final : public PipelineStage {
  public:
   // Allocates all memory of the plan. `groups` and `stream` outlive the stage.
@@ -33,9 +43,8 @@ class Stage final : public PipelineStage {
   // when groups allocate the working memory of their sums.
   MemoryTable memory() const;
 
-  // Sets micro-batch `index` of the next step. The arrays are [tokens]; they are copied.
-  void set_micro_batch(int index, const std::int32_t* tokens, const std::int32_t* labels,
-                       const std::int32_t* positions);
+  // Sets micro-batch `index` of the next step. Copies everything.
+  void set_micro_batch(int index, const MicroBatchSource& source);
   // Starts a step: zeroes the gradients and the loss. `predicted_tokens` is the whole step's, over
   // all replicas.
   void begin_training(std::int64_t predicted_tokens);

@@ -25,6 +25,8 @@ struct StagePolicy {
   DType dtype = DType::f32;            // or bf16: of weights, activations and their gradients
   Device device = Device::cpu;
   bool deterministic = false;  // of the stream
+  // Whether batches come with documents, which attention does not cross.
+  bool document_mask = false;
 
   Recompute recompute_of(int block) const {
     return recompute.empty() ? Recompute::none : recompute[static_cast<std::size_t>(block)];
@@ -66,7 +68,7 @@ struct StageSpec {
   std::int64_t hidden;
   DType dtype;                 // of activations, and of the weights that layers compute with
   std::int64_t workspace = 0;  // bytes of device memory for its ops in training; 0 on CPUs
-  bool on_host, deterministic;
+  bool on_host, deterministic, document_mask;
   int pipe;   // index of the stage
   int ranks;  // of the whole mesh
   int tensor_ranks, replicas;

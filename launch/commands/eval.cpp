@@ -42,7 +42,7 @@ OptionTable describe(EvalOptions& options) {
             {.value = "N", .help = "Windows per micro-batch."});
   describe_parallel(table, options.run);
   describe_runtime(table, options.run);
-  table.inherit({"train.sequence", "data.held_out"});
+  table.inherit({"train.sequence", "data.held_out", "data.document_mask"});
   return table;
 }
 

@@ -181,6 +181,12 @@ void describe_data(OptionTable& table, Options& o) {
             {.value = "X",
              .help = "Fraction of the documents that is kept out of training.",
              .on_resume = fixed});
+  table.add("data.document_mask", o.data.document_mask,
+            {.value = "BOOL",
+             .help = "Treat each document of a sample as a sequence of its own: attention does not "
+                     "cross to another, positions start again at 0, and the last token predicts "
+                     "nothing.",
+             .on_resume = fixed});
 }
 
 void describe_runtime(OptionTable& table, Options& o) {

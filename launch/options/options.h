@@ -50,6 +50,7 @@ struct Options {
   struct {
     std::string path;
     double held_out = 0.05;
+    bool document_mask = false;
   } data;
   struct {
     std::int64_t every = 0, windows = 64;

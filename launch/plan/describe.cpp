@@ -34,6 +34,7 @@ std::string describe_policy(const RunPlan& plan) {
                                  std::visit(computation_text, plan.model.blocks.front().mixer)};
   if (plan.mesh.tensor > 1 && plan.policy.sequence_parallel)
     words.emplace_back("sequence parallel");
+  if (plan.policy.document_mask) words.emplace_back("documents masked");
   for (const auto& [policy, name] : enum_names<Recompute>) {
     const auto blocks = std::ranges::count(plan.policy.recompute, policy);
     if (policy == Recompute::none || blocks == 0) continue;

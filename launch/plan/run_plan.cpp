@@ -216,6 +216,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   plan.policy.dtype = options.train.dtype;
   plan.policy.device = options.runtime.device;
   plan.policy.deterministic = options.runtime.deterministic;
+  plan.policy.document_mask = options.data.document_mask;
   plan.policy.sequence_parallel = options.parallel.sequence_parallel;
   plan.optimizer = make_optimizer(options);
   plan.evaluation = forward_only(plan.training.placement, plan.micro_batches);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "parallel/comm/collective_errors.h"
 
 namespace masformer {
@@ -19,6 +21,12 @@ Batch load_windows(const Split& split, const Window& window, std::int64_t begin,
   return batch;
 }
 
+std::int64_t predicted_tokens(const Split& split, const Window& window, std::int64_t windows) {
+  PackedDocuments documents;
+  for (std::int64_t i = 0; i < windows; ++i) documents.add(split, window, i);
+  return documents.predicted_tokens;
+}
+
 }  // namespace
 
 Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
@@ -27,6 +35,13 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
   require(end > 0, "a split of {} tokens is too short for a window of {} tokens", split.tokens(),
           sequence);
+  const std::int64_t tokens = predicted_tokens(split, job.window(), end);
+  if (tokens == 0) {
+    throw AgreedUsageError(fmt::format(
+        "the {} windows to evaluate predict no token, since each of their documents has only one: "
+        "raise eval.windows, or leave data.document_mask at false",
+        end));
+  }
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
   const int data_ranks = job.plan.mesh.data;
   double sum = 0;
@@ -37,7 +52,6 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
     job.run_evaluation();
     if (job.groups.at.tensor == 0) sum += job.stage.loss_sum();
   }
-  const std::int64_t tokens = end * sequence;
   return {sum_over(job.world(), sum) / static_cast<double>(tokens), tokens};
 }
 

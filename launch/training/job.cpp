@@ -44,7 +44,7 @@ void Job::drain(const std::exception& cause) {
 
 Window Job::window() const {
   const SequenceSharding& sharding = stage.spec().sharding;
-  Window window{sharding.sequence(), {}};
+  Window window{sharding.sequence(), {}, plan.policy.document_mask};
   for (const Segment& segment : sharding.segments(groups.at.context)) {
     window.parts.push_back(segment.positions);
   }
@@ -52,11 +52,17 @@ Window Job::window() const {
 }
 
 void Job::set_batch(const Batch& batch) {
-  const std::int64_t tokens = stage.spec().shape.tokens();
+  const MicroBatchShape& shape = stage.spec().shape;
   for (int i = 0; i < plan.micro_batches; ++i) {
-    const std::int64_t begin = i * tokens;
-    stage.set_micro_batch(i, batch.tokens.data() + begin, batch.labels.data() + begin,
-                          batch.positions.data() + begin);
+    const std::int64_t begin = i * shape.tokens();
+    MicroBatchSource source{batch.tokens.data() + begin, batch.labels.data() + begin,
+                            batch.positions.data() + begin};
+    if (plan.policy.document_mask) {
+      const auto starts = batch.document_starts.begin() + i * shape.samples;
+      source.first_keys = batch.first_keys.data() + begin;
+      source.document_starts = {starts, starts + shape.samples};
+    }
+    stage.set_micro_batch(i, source);
   }
 }
 

@@ -8,7 +8,6 @@
 
 #include "launch/output/numbers.h"
 #include "launch/training/signals.h"
-#include "model/cost.h"
 #include "model/optimizer.h"
 
 namespace masformer {
@@ -39,27 +38,20 @@ void check_finite(std::int64_t number, double loss, double norm) {
 
 }  // namespace
 
-MetricsCollector::MetricsCollector(Job& job) : job_(job) {
-  const auto flops = [&plan = job.plan](PairCount count) {
-    return static_cast<double>(plan.global_batch) *
-           training_flops(plan.model, plan.policy.shape.sequence, count);
-  };
-  visible_flops_ = flops(PairCount::visible);
-  dense_flops_ = flops(PairCount::dense);
-}
+MetricsCollector::MetricsCollector(Job& job)
+    : job_(job), flops_(job.plan.model, job.plan.policy.shape.sequence) {}
 
 CollectedStep MetricsCollector::collect(const IssuedStep& step, const StepRunner& runner) {
   const StepSums sums = runner.wait_for_sums();
   const RankSums ranks = sum_over_ranks(step);
   const Clock::time_point before = std::exchange(previous_, Clock::now());
-  const double loss = sums.loss / static_cast<double>(predicted_tokens(job_.plan));
+  const double loss = sums.loss / static_cast<double>(step.documents.predicted_tokens);
   const double norm = std::sqrt(sums.squared_gradient_norm);
   check_finite(step.number, loss, norm);
   // The groups allocate their working memory for the first sums and keep it, so the total no longer
   // changes.
   if (peak_memory_ == 0) peak_memory_ = largest(job_.world(), job_.stage.memory().total());
-  StepMetrics metrics =
-      measure(step.number, std::chrono::duration<double>(previous_ - before).count());
+  StepMetrics metrics = measure(step, std::chrono::duration<double>(previous_ - before).count());
   metrics.loss = loss;
   metrics.grad_norm = norm;
   metrics.sent = ranks.sent;
@@ -82,21 +74,35 @@ MetricsCollector::RankSums MetricsCollector::sum_over_ranks(const IssuedStep& st
   return result;
 }
 
-StepMetrics MetricsCollector::measure(std::int64_t number, double seconds) const {
+StepMetrics MetricsCollector::measure(const IssuedStep& step, double seconds) const {
   const RunPlan& plan = job_.plan;
-  const std::int64_t sequence = plan.policy.shape.sequence;
-  const auto batch = static_cast<double>(plan.global_batch);
+  const std::int64_t tokens = plan.global_batch * plan.policy.shape.sequence;
+  const double visible = visible_flops(step.documents);
+  const double dense = training_per_forward * static_cast<double>(plan.global_batch) *
+                       flops_.forward(PairCount::dense);
   StepMetrics metrics;
-  metrics.step = number;
-  metrics.lr = learning_rate(plan.optimizer, number);
-  metrics.tokens = number * predicted_tokens(plan);
+  metrics.step = step.number;
+  metrics.lr = learning_rate(plan.optimizer, step.number);
+  metrics.tokens = step.number * tokens;
   metrics.step_seconds = seconds;
-  metrics.tokens_per_second = batch * static_cast<double>(sequence) / seconds;
-  metrics.model_flops_per_second = visible_flops_ / seconds;
-  metrics.mfu = visible_flops_ / seconds / job_.peak_flops;
-  metrics.mfu_dense = dense_flops_ / seconds / job_.peak_flops;
+  metrics.tokens_per_second = static_cast<double>(tokens) / seconds;
+  metrics.model_flops_per_second = visible / seconds;
+  metrics.mfu = visible / seconds / job_.peak_flops;
+  metrics.mfu_dense = dense / seconds / job_.peak_flops;
   metrics.peak_memory_bytes = peak_memory_;
   return metrics;
+}
+
+double MetricsCollector::visible_flops(const PackedDocuments& documents) const {
+  if (documents.starts.empty()) {
+    return training_per_forward * static_cast<double>(job_.plan.global_batch) *
+           flops_.forward(PairCount::visible);
+  }
+  double flops = 0;
+  for (const std::vector<std::int64_t>& starts : documents.starts) {
+    flops += training_per_forward * flops_.forward(starts);
+  }
+  return flops;
 }
 
 }  // namespace masformer

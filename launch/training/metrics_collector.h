@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "launch/training/step_runner.h"
+#include "model/cost.h"
 
 namespace masformer {
 
@@ -33,10 +34,12 @@ class MetricsCollector {
     SentByAxis sent;
   };
   RankSums sum_over_ranks(const IssuedStep& step);
-  StepMetrics measure(std::int64_t number, double seconds) const;
+  // Of a step, over all ranks.
+  double visible_flops(const PackedDocuments& documents) const;
+  StepMetrics measure(const IssuedStep& step, double seconds) const;
 
   Job& job_;
-  double visible_flops_, dense_flops_;  // of a step, over all ranks; see PairCount
+  SequenceFlops flops_;
   Clock::time_point previous_;
   std::int64_t peak_memory_ = 0;  // bytes, of the largest rank; known after the first step
 };

@@ -2,22 +2,28 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "model/optimizer.h"
+#include "parallel/comm/collective_errors.h"
 #include "runtime/op_timer.h"
 #include "runtime/ops/elementwise.h"
 
 namespace masformer {
 
-std::int64_t predicted_tokens(const RunPlan& plan) {
-  return plan.global_batch * plan.policy.shape.sequence;
-}
-
 StepRunner::StepRunner(Job& job) : job_(job), loss_(job.stream), squared_norm_(job.stream) {}
 
-IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch) {
+IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch,
+                                        PackedDocuments documents) {
+  if (documents.predicted_tokens == 0) {
+    throw AgreedError(
+        fmt::format("step {} predicts no token, since each of its documents has only one: raise "
+                    "train.global_batch or train.sequence, or leave data.document_mask at false",
+                    number));
+  }
   sent_before_ = sent_since_start();
   job_.set_batch(batch);
-  StepTiming timing = job_.run_training(predicted_tokens(job_.plan));
+  StepTiming timing = job_.run_training(documents.predicted_tokens);
   job_.stage.sync().finish_reduction();
   const Tensor loss = job_.stage.loss();
   // Every tensor rank of the last stage has the whole loss, so only the first one's is summed.
@@ -25,7 +31,7 @@ IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch)
   time_wait(job_.stream, "all ranks",
             [&] { job_.world().all_reduce(loss, Reduction::sum).wait(); });
   sum_squared_norm(job_.stream, job_.stage.parameters(), job_.world());
-  return {number, std::move(timing), {}};
+  return {number, std::move(documents), std::move(timing), {}};
 }
 
 void StepRunner::update(IssuedStep& step) {

@@ -12,7 +12,8 @@ namespace masformer {
 
 // A step that was issued. Its device may still be working on it.
 struct IssuedStep {
-  std::int64_t number = 0;  // from 1
+  std::int64_t number = 0;    // from 1
+  PackedDocuments documents;  // of all ranks
   StepTiming timing;
   SentByAxis sent;  // by this rank; set by update()
 };
@@ -29,8 +30,9 @@ class StepRunner {
   explicit StepRunner(Job& job);
 
   // Issues forward and backward over the data rank's batch, the sum of gradients over ranks, and
-  // the gradient norm. Collective.
-  IssuedStep forward_backward(std::int64_t number, const Batch& batch);
+  // the gradient norm. `documents`: of the batches of all data ranks. Throws AgreedError if they
+  // predict no token. Collective.
+  IssuedStep forward_backward(std::int64_t number, const Batch& batch, PackedDocuments documents);
   // Issues the update of that step, then the copy of its sums to the host. Collective.
   void update(IssuedStep& step);
   // Waits until the device has updated the last step. Returns its sums.
@@ -43,8 +45,5 @@ class StepRunner {
   Readback loss_, squared_norm_;
   SentByAxis sent_before_;  // the step that is being issued
 };
-
-// The predicted tokens of a step, over all ranks.
-std::int64_t predicted_tokens(const RunPlan& plan);
 
 }  // namespace masformer

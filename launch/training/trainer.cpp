@@ -69,7 +69,8 @@ void Trainer::issue(std::int64_t number) {
   if (!issued_) collector_.start_clock();
   const Batch batch = prefetcher_.next();
   profiler_.begin(number);
-  IssuedStep step = runner_.forward_backward(number, batch);
+  IssuedStep step =
+      runner_.forward_backward(number, batch, training_.data.loader().documents(number - 1));
   if (number == training_.options.train.dump_gradients_at) checkpointer_.dump_gradients(number);
   // Conclude the previous step before this update: if its loss is not finite, conclude() throws,
   // and this update must not happen.

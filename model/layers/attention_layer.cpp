@@ -27,7 +27,6 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
                                int index)
     : recompute_(setup.recompute),
       shape_(setup.shape),
-      sequence_(setup.context.sharding.sequence()),
       hidden_(setup.config.hidden),
       geometry_{spec.span, spec.scale, spec.heads / setup.place.ranks,
                 setup.config.hidden / spec.heads},
@@ -51,9 +50,9 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
         buffers.add_fp32("q gradient sum", {tokens, width}, backward_input, backward_input);
   }
   qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * width}, backward_input, backward_weight);
-  // The built-in kernels need no working memory. They take all calls if context ranks add gradients
-  // in fp32, which cuDNN does not write.
-  if (setup.context.sharding.ranks() == 1 &&
+  // The built-in kernels need no working memory. They take all calls with documents, and all if
+  // context ranks add gradients in fp32, which cuDNN does not write.
+  if (setup.context.sharding.ranks() == 1 && !setup.document_mask &&
       cuda::cudnn_may_take(buffers.dtype(), geometry_.head_dim, geometry_.span)) {
     setup.need_workspace(cuda_workspace::attention_backward(
         {setup.shape.samples, setup.shape.sequence, geometry_.heads, geometry_.head_dim},
@@ -69,13 +68,12 @@ std::string AttentionLayer::kind() const {
 }
 
 // Four products [T, H] x [H, H/t], and two multiply-adds per pair and element of a head.
-double AttentionLayer::forward_flops(PairCount count) const {
-  const auto rows = static_cast<double>(shape_.sequence);
-  const double pairs = count == PairCount::dense ? rows * static_cast<double>(sequence_)
-                                                 : static_cast<double>(attention_.pairs());
+LayerFlops AttentionLayer::forward_flops() const {
+  const auto tokens = static_cast<double>(shape_.tokens());
   const auto width = static_cast<double>(geometry_.width());
-  const double products = 4 * rows * static_cast<double>(hidden_) * width;
-  return 2 * static_cast<double>(shape_.samples) * (products + 2 * width * pairs);
+  return {.products = 8 * tokens * static_cast<double>(hidden_) * width,
+          .per_pair = 4 * width,
+          .span = geometry_.span};
 }
 
 void AttentionLayer::forward(LayerContext& context) const {

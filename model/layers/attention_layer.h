@@ -23,7 +23,7 @@ class AttentionLayer final : public Layer {
   ContextAttention& attention() { return attention_; }
 
   std::string kind() const override;
-  double forward_flops(PairCount count) const override;
+  LayerFlops forward_flops() const override;
   MessageSizes message_sizes() const override { return attention_.message_sizes(); }
 
   void forward(LayerContext& context) const override;
@@ -39,7 +39,6 @@ class AttentionLayer final : public Layer {
 
   Recompute recompute_;
   MicroBatchShape shape_;
-  std::int64_t sequence_;  // the whole one, of all context ranks
   std::int64_t hidden_;
   AttentionGeometry geometry_;
   std::unique_ptr<NormPart> norm_;

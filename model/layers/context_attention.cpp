@@ -1,9 +1,10 @@
 #include "model/layers/context_attention.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
-#include "runtime/arena.h"
+#include "parallel/comm/staged/communicator.h"
 #include "runtime/op_timer.h"
 #include "runtime/ops/attention/attention.h"
 #include "runtime/ops/attention/merge_attention.h"
@@ -46,6 +47,12 @@ std::int64_t most_overlapping_keys(const ExchangePlan& plan) {
   return most;
 }
 
+MessageSizes counted(const std::vector<std::int64_t>& bytes) {
+  MessageSizes sizes;
+  for (const std::int64_t each : bytes) ++sizes[staged_message_memory(each)];
+  return sizes;
+}
+
 template <class Holds>
 bool any_call(const ExchangePlan& plan, const Holds& holds) {
   return std::ranges::any_of(
@@ -61,11 +68,10 @@ ContextAttention::ContextAttention(LayerSetup& setup, const AttentionGeometry& g
       rank_(setup.context.rank),
       exchange_(exchange ? *exchange : choose_exchange(sharding_, geometry.span)),
       plan_(plan_exchange(sharding_, SequenceMask(geometry.span), exchange_, rank_)),
+      document_mask_(setup.document_mask),
       samples_(setup.shape.samples),
       rows_(setup.shape.sequence),
       dtype_(setup.buffers.dtype()) {
-  const SequenceMask mask(geometry.span);
-  for (const Segment& segment : sharding_.segments(rank_)) pairs_ += mask.pairs(segment.positions);
   if (sharding_.ranks() == 1) return;
   add_slots(setup);
   add_partial_results(setup);
@@ -128,7 +134,10 @@ void ContextAttention::add_partial_results(LayerSetup& setup) {
   };
   dkv_ =
       buffers.add_fp32("k and v gradients", pairs_of_rows(rows_), backward_input, backward_input);
-  const std::int64_t most = most_overlapping_keys(plan_);
+  // Documents divide calls into several, which may overlap.
+  const std::int64_t most = document_mask_
+                                ? std::max(rows_, max_rows(plan_, &ExchangeStep::held_rows))
+                                : most_overlapping_keys(plan_);
   if (most > 0) {
     partial_dkv_ = buffers.add_fp32("partial k and v gradients", pairs_of_rows(most),
                                     backward_input, backward_input);
@@ -428,25 +437,46 @@ class ContextAttention::BackwardRun : private Run {
 // An upper bound: the rows of a step and of the next one, and the gradients of the step and of the
 // one before.
 MessageSizes ContextAttention::message_sizes() const {
-  const std::int64_t row = samples_ * 2 * geometry_.width();
-  const auto add = [&](std::size_t step, std::int64_t bytes_per_element, MessageSizes& sizes) {
-    if (step == 0 || step >= plan_.steps.size()) return;
-    const auto count = [&](RowRange rows) {
-      ++sizes[Arena::round_up(rows.size() * row * bytes_per_element)];
-    };
-    for (const SentRows& sent : plan_.steps[step].sends) count(sent.rows);
-    for (const HeldSegment& held : plan_.steps[step].held) {
-      if (held.rank != rank_) count(held.rows);
-    }
-  };
   MessageSizes most;
   for (std::size_t step = 1; step < plan_.steps.size(); ++step) {
-    MessageSizes sizes;
-    for (const std::size_t fetched : {step, step + 1}) add(fetched, size_of(dtype_), sizes);
-    for (const std::size_t returned : {step - 1, step}) add(returned, size_of(DType::f32), sizes);
-    keep_larger(most, sizes);
+    std::vector<std::int64_t> under_way;
+    for (const std::size_t fetched : {step, step + 1}) {
+      add_messages(fetched, size_of(dtype_), under_way);
+    }
+    for (const std::size_t returned : {step - 1, step}) {
+      add_messages(returned, size_of(DType::f32), under_way);
+    }
+    keep_larger(most, document_mask_ ? divided(under_way) : counted(under_way));
   }
   return most;
+}
+
+// Appends the bytes of each message of a step.
+void ContextAttention::add_messages(std::size_t step, std::int64_t bytes_per_element,
+                                    std::vector<std::int64_t>& bytes) const {
+  if (step == 0 || step >= plan_.steps.size()) return;
+  const std::int64_t row = samples_ * 2 * geometry_.width() * bytes_per_element;
+  for (const SentRows& sent : plan_.steps[step].sends) bytes.push_back(sent.rows.size() * row);
+  for (const HeldSegment& held : plan_.steps[step].held) {
+    if (held.rank != rank_) bytes.push_back(held.rows.size() * row);
+  }
+}
+
+// What documents may make of these messages: smaller ones, and of each one as many as its sender
+// and its receiver have pairs of segments.
+MessageSizes ContextAttention::divided(const std::vector<std::int64_t>& bytes) const {
+  std::size_t segments = 0;
+  for (int rank = 0; rank < sharding_.ranks(); ++rank) {
+    segments = std::max(segments, sharding_.segments(rank).size());
+  }
+  const auto messages = static_cast<std::int64_t>(bytes.size() * segments * segments);
+  const std::int64_t total = std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
+  MessageSizes sizes;
+  if (bytes.empty()) return sizes;
+  for (std::int64_t size = staged_message_memory(std::ranges::max(bytes));; size /= 2) {
+    sizes[size] = static_cast<int>(std::min(messages, 2 * total / size));
+    if (size == staged_message_memory(0)) return sizes;
+  }
 }
 
 Tensor ContextAttention::heads_of(Tensor x, int third) const {

@@ -34,8 +34,6 @@ class ContextAttention {
 
   // What forward() and backward() run for batches without documents. Tests change it.
   ExchangePlan& plan() { return plan_; }
-  // The visible (query, key) pairs of this rank's rows in a sequence.
-  std::int64_t pairs() const { return pairs_; }
 
   // qkv [B, S, 3 W] -> out [B, S, W], lse [B, heads, S].
   void forward(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const;
@@ -67,6 +65,9 @@ class ContextAttention {
 
   void add_slots(LayerSetup& setup);
   void add_partial_results(LayerSetup& setup);
+  void add_messages(std::size_t step, std::int64_t bytes_per_element,
+                    std::vector<std::int64_t>& bytes) const;
+  MessageSizes divided(const std::vector<std::int64_t>& bytes) const;
   // The exchange plan of `batch`. Documents give a batch a plan of its own, which fits the buffers
   // that were sized for the plan without documents.
   ExchangePlan plan_of(const MicroBatch& batch) const;
@@ -78,7 +79,7 @@ class ContextAttention {
   int rank_;
   Exchange exchange_;
   ExchangePlan plan_;  // without documents
-  std::int64_t pairs_ = 0;
+  bool document_mask_;
   std::int64_t samples_, rows_;
   DType dtype_;
   Slots forward_, backward_;
@@ -87,7 +88,7 @@ class ContextAttention {
   std::optional<BufferId> out_sum_;                    // [B, S, W] fp32, if activations are bf16
   std::optional<BufferId> partial_dq_;                 // [B, S, W] fp32
   std::optional<BufferId> dkv_;                        // [S, B, 2 W] fp32: of the own rows
-  std::optional<BufferId> partial_dkv_;                // [R, B, 2 W] fp32, if calls overlap
+  std::optional<BufferId> partial_dkv_;                // [R, B, 2 W] fp32, if calls may overlap
 };
 
 }  // namespace masformer

@@ -14,7 +14,7 @@ class EmbeddingLayer final : public Layer {
   explicit EmbeddingLayer(LayerSetup setup);
 
   std::string kind() const override { return "embedding"; }
-  double forward_flops(PairCount) const override { return 0; }
+  LayerFlops forward_flops() const override { return {}; }
 
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext&) const override {}  // tokens have no gradient

@@ -42,8 +42,9 @@ HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
 }
 
 // The product of [T, H] with this rank's part of the vocabulary. Padding does not count.
-double HeadLayer::forward_flops(PairCount) const {
-  return 2 * static_cast<double>(tokens_ * shard_.valid) * static_cast<double>(hidden_);
+LayerFlops HeadLayer::forward_flops() const {
+  return {.products =
+              2 * static_cast<double>(tokens_ * shard_.valid) * static_cast<double>(hidden_)};
 }
 
 void HeadLayer::forward(LayerContext& context) const {

@@ -26,7 +26,7 @@ class HeadLayer final : public Layer {
   HeadLayer(LayerSetup setup, ParameterId weight);
 
   std::string kind() const override { return "head"; }
-  double forward_flops(PairCount count) const override;
+  LayerFlops forward_flops() const override;
 
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;

@@ -29,8 +29,8 @@ struct MicroBatch {
   std::int64_t samples = 0;
   std::int64_t sequence = 0;
   Tensor tokens, labels, positions;  // [T] int32; a label below 0 predicts nothing
-  // [samples, sequence] int32: the position of the first token of each token's document, and the
-  // positions at which the documents of the whole sequence start, by sample. Empty without a
+  // [samples, sequence] int32: where each token's document starts, as a place in the whole
+  // sequence, and where all documents of the whole sequence start, by sample. Empty without a
   // document mask.
   Tensor first_keys{};
   std::vector<std::vector<std::int64_t>> document_starts{};
@@ -103,6 +103,7 @@ struct LayerSetup {
   ContextPlace context;
   Device device = Device::cpu;
   bool deterministic = false;  // as the stream's
+  bool document_mask = false;  // whether micro-batches have documents
   Recompute recompute = Recompute::none;
   ParameterRegistry& parameters;
   BufferRegistry buffers;
@@ -115,16 +116,19 @@ struct LayerSetup {
   void need_workspace(std::int64_t bytes) const { workspace = std::max(workspace, bytes); }
 };
 
-// How many messages of each size, in bytes, are on their way at once at most.
+// How many messages that need so much memory if they are staged (staged_message_memory()) are on
+// their way at once at most.
 using MessageSizes = std::map<std::int64_t, int>;
 
 // Raises the counts in `most` to those in `other`.
 void keep_larger(MessageSizes& most, const MessageSizes& other);
 
-// Which query-key pairs count as arithmetic of attention.
-enum class PairCount {
-  visible,  // those that the layer's span shows
-  dense,    // all S^2, as some published tables count
+// Floating-point operations. A multiply-add counts as 2; only matrix products and attention count,
+// as in published tables.
+struct LayerFlops {
+  double products = 0;
+  double per_pair = 0;  // of attention, for each (query, key) pair of a sample
+  Span span{};          // which pairs are visible
 };
 
 class Layer {
@@ -133,10 +137,8 @@ class Layer {
 
   // For tables and messages: "attention window:1024", "mlp". Layers of one kind cost the same.
   virtual std::string kind() const = 0;
-  // Floating-point operations of this rank's forward on a micro-batch. A multiply-add counts as 2;
-  // only matrix products and attention count, as in published tables. Each of the two backward
-  // passes takes as many.
-  virtual double forward_flops(PairCount count) const = 0;
+  // Of this rank's forward on a micro-batch. Each of the two backward passes takes as many.
+  virtual LayerFlops forward_flops() const = 0;
 
   // The messages to and from context ranks.
   virtual MessageSizes message_sizes() const { return {}; }

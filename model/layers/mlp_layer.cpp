@@ -39,8 +39,8 @@ MlpLayer::MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, const NormSpec& no
 }
 
 // Two products of [T, H] and [H, F/t].
-double MlpLayer::forward_flops(PairCount) const {
-  return 4 * static_cast<double>(inner_.elements()) * static_cast<double>(hidden_);
+LayerFlops MlpLayer::forward_flops() const {
+  return {.products = 4 * static_cast<double>(inner_.elements()) * static_cast<double>(hidden_)};
 }
 
 void MlpLayer::forward(LayerContext& context) const {

@@ -18,7 +18,7 @@ class MlpLayer final : public Layer {
   MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, const NormSpec& norm, int index);
 
   std::string kind() const override { return "mlp"; }
-  double forward_flops(PairCount count) const override;
+  LayerFlops forward_flops() const override;
 
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;

@@ -19,7 +19,7 @@ std::int64_t memory_of_sums(const StageSpec& stage, Purpose purpose) {
 }
 
 std::int64_t memory_of_tokens(const StageSpec& stage, const StagePlan& plan) {
-  return Arena::footprint(ids_shape(stage.shape), DType::i32) * plan.micro_batches;
+  return Arena::footprint(ids_shape(stage), DType::i32) * plan.micro_batches;
 }
 
 // Staged messages between context ranks. A message of another size takes other memory.
@@ -61,8 +61,9 @@ StagePlan plan_stage(const StageSpec& stage, Purpose purpose, const Schedule& tr
                    max_messages(evaluation, stage.pipe))};
 }
 
-Shape ids_shape(const MicroBatchShape& shape) {
-  return {3, Arena::footprint({shape.tokens()}, DType::i32) / size_of(DType::i32)};
+Shape ids_shape(const StageSpec& stage) {
+  return {stage.document_mask ? 4 : 3,
+          Arena::footprint({stage.shape.tokens()}, DType::i32) / size_of(DType::i32)};
 }
 
 MemoryTable plan_memory(const StageSpec& stage, const StagePlan& plan) {
@@ -84,9 +85,10 @@ HostMemoryTable plan_host_memory(const StageSpec& stage, const StagePlan& plan, 
   HostMemoryTable table{.batch = memory_of_tokens(stage, plan),
                         .checkpoint = checkpoint_memory(stage.parameters, plan.purpose)};
   if (!staged) return table;
-  table.messages = memory_of_sums(stage, plan.purpose) + staging_memory(stage.tensor_ranks) +
-                   plan.messages * Arena::footprint(stage.activations(), stage.dtype) +
-                   memory_of_exchanges(stage);
+  table.messages =
+      memory_of_sums(stage, plan.purpose) + staging_memory(stage.tensor_ranks) +
+      plan.messages * staged_message_memory(Arena::footprint(stage.activations(), stage.dtype)) +
+      memory_of_exchanges(stage);
   if (training) {
     const int embedding_ranks = stage.shared_table ? 2 : 1;
     for (const int ranks : {stage.ranks, stage.replicas, embedding_ranks}) {

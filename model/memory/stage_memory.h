@@ -39,8 +39,9 @@ struct MemoryTable {
   }
 };
 
-// The shape of a micro-batch's tokens, labels and positions: a row each, aligned as arenas align.
-Shape ids_shape(const MicroBatchShape& shape);
+// The shape of a micro-batch's tokens, labels, positions and, with a document mask, first keys: a
+// row each, aligned as arenas align.
+Shape ids_shape(const StageSpec& stage);
 
 MemoryTable plan_memory(const StageSpec& stage, const StagePlan& plan);
 

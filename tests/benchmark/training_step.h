@@ -30,7 +30,7 @@ class TrainingStep {
       words.push_back(static_cast<std::int32_t>(mix(1, static_cast<std::uint64_t>(i)) %
                                                 static_cast<std::uint64_t>(config.vocab)));
     }
-    stage().set_micro_batch(0, words.data(), words.data() + 1, positions(1, sequence_).data());
+    stage().set_micro_batch(0, {words.data(), words.data() + 1, positions(1, sequence_).data()});
   }
 
   // Forward and backward.

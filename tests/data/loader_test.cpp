@@ -18,7 +18,8 @@ void append(Batch& to, const Batch& from) {
   join(to.tokens, from.tokens);
   join(to.labels, from.labels);
   join(to.positions, from.positions);
-  join(to.documents, from.documents);
+  join(to.first_keys, from.first_keys);
+  join(to.document_starts, from.document_starts);
 }
 
 void expect_equal(const Batch& a, const Batch& b) {
@@ -27,7 +28,8 @@ void expect_equal(const Batch& a, const Batch& b) {
   EXPECT_EQ(a.tokens, b.tokens);
   EXPECT_EQ(a.labels, b.labels);
   EXPECT_EQ(a.positions, b.positions);
-  EXPECT_EQ(a.documents, b.documents);
+  EXPECT_EQ(a.first_keys, b.first_keys);
+  EXPECT_EQ(a.document_starts, b.document_starts);
 }
 
 TEST(WindowCount, CountsOnlyWindowsWithTheirLastLabel) {
@@ -51,19 +53,35 @@ class LoaderTest : public testing::Test {
                 std::uint64_t seed = 1) const {
     return Loader(split, {whole_window(sequence), global_batch, shard, shards, seed});
   }
-  // Window k, taken from the plain list of tokens.
-  Batch naive_window(std::int64_t k) const {
+  // Window k, taken from the plain list of tokens. With a mask, each document is cut out of it.
+  Batch naive_window(std::int64_t k, bool mask = false) const {
     Batch batch;
+    std::int64_t start = 0;
+    if (mask) batch.document_starts = {{}};
     batch.samples = 1;
     batch.sequence = sequence;
     for (std::int64_t i = 0; i < sequence; ++i) {
       const auto at = static_cast<std::size_t>(k * sequence + i);
       batch.tokens.push_back(sample.tokens[at]);
       batch.labels.push_back(sample.tokens[at + 1]);
-      batch.positions.push_back(static_cast<std::int32_t>(i));
-      batch.documents.push_back(sample.document[at]);
+      if (!mask) {
+        batch.positions.push_back(static_cast<std::int32_t>(i));
+        continue;
+      }
+      if (i == 0 || sample.document[at] != sample.document[at - 1]) {
+        start = i;
+        batch.document_starts[0].push_back(start);
+      }
+      if (sample.document[at] != sample.document[at + 1]) batch.labels.back() = -1;
+      batch.positions.push_back(static_cast<std::int32_t>(i - start));
+      batch.first_keys.push_back(static_cast<std::int32_t>(start));
     }
     return batch;
+  }
+  Window masked_window() const {
+    Window window = whole_window(sequence);
+    window.document_mask = true;
+    return window;
   }
 };
 
@@ -77,6 +95,31 @@ TEST_F(LoaderTest, AppendsTheTokensOfEachWindow) {
   }
   Batch batch;
   EXPECT_THROW(append_window(split, whole_window(sequence), windows, batch), Error);
+}
+
+TEST_F(LoaderTest, MasksTheDocumentsOfEachWindow) {
+  for (std::int64_t k = 0; k < loader(0, 1).windows(); ++k) {
+    Batch batch;
+    append_window(split, masked_window(), k, batch);
+    expect_equal(batch, naive_window(k, true));
+    PackedDocuments documents;
+    documents.add(split, masked_window(), k);
+    EXPECT_EQ(documents.starts, batch.document_starts);
+    EXPECT_EQ(documents.predicted_tokens,
+              std::ranges::count_if(batch.labels, [](std::int32_t label) { return label >= 0; }));
+  }
+}
+
+TEST_F(LoaderTest, DescribesTheDocumentsOfAllShards) {
+  for (const std::int64_t step : {0, 3, 7}) {
+    const PackedDocuments all = Loader(split, {masked_window(), 6, 1, 3, 1}).documents(step);
+    const Batch batch = Loader(split, {masked_window(), 6, 0, 1, 1}).load(step);
+    EXPECT_EQ(all.starts, batch.document_starts);
+    EXPECT_EQ(all.predicted_tokens, 6 * sequence - std::ranges::count(batch.labels, -1));
+    const PackedDocuments unmasked = loader(0, 1).documents(step);
+    EXPECT_EQ(unmasked.predicted_tokens, 6 * sequence);
+    EXPECT_TRUE(unmasked.starts.empty());
+  }
 }
 
 TEST_F(LoaderTest, DrawsEachWindowOncePerEpochInAnotherOrder) {
@@ -125,28 +168,30 @@ TEST_F(LoaderTest, GivesShardsThatTogetherAreTheWholeBatch) {
   }
 }
 
-// As the ranks of a context axis load them. A label may belong to another rank's token.
+// As the ranks of a context axis load them. A label may belong to another rank's token, and a
+// document start there.
 TEST_F(LoaderTest, LoadsTheTokensAtGivenPositions) {
   const std::vector<PositionRange> parts{{1, 3}, {4, 5}, {6, 8}};
-  const LoaderOptions options{{sequence, parts}, 6, 0, 1, 1};
-  EXPECT_EQ(options.window.loaded(), 5);
-  const Batch part = Loader(split, options).load(2), whole = loader(0, 1).load(2);
-  EXPECT_EQ(part.samples, 6);
-  EXPECT_EQ(part.sequence, 5);
-  Batch expected;
-  for (std::size_t window = 0; window < 6; ++window) {
-    for (const PositionRange& range : parts) {
-      for (std::int64_t position = range.begin; position < range.end; ++position) {
-        const std::size_t at = window * sequence + static_cast<std::size_t>(position);
-        expected.tokens.push_back(whole.tokens[at]);
-        expected.labels.push_back(whole.labels[at]);
-        expected.positions.push_back(static_cast<std::int32_t>(position));
-        expected.documents.push_back(whole.documents[at]);
+  for (const bool mask : {false, true}) {
+    const LoaderOptions options{{sequence, parts, mask}, 6, 0, 1, 1};
+    EXPECT_EQ(options.window.loaded(), 5);
+    const Batch part = Loader(split, options).load(2);
+    const Batch whole =
+        Loader(split, {mask ? masked_window() : whole_window(sequence), 6, 0, 1, 1}).load(2);
+    Batch expected{.samples = 6, .sequence = 5, .document_starts = whole.document_starts};
+    for (std::size_t window = 0; window < 6; ++window) {
+      for (const PositionRange& range : parts) {
+        for (std::int64_t position = range.begin; position < range.end; ++position) {
+          const std::size_t at = window * sequence + static_cast<std::size_t>(position);
+          expected.tokens.push_back(whole.tokens[at]);
+          expected.labels.push_back(whole.labels[at]);
+          expected.positions.push_back(whole.positions[at]);
+          if (mask) expected.first_keys.push_back(whole.first_keys[at]);
+        }
       }
     }
+    expect_equal(part, expected);
   }
-  expected.samples = 6, expected.sequence = 5;
-  expect_equal(part, expected);
 }
 
 TEST_F(LoaderTest, OrdersWindowsByTheSeed) {

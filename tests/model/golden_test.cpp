@@ -41,7 +41,7 @@ class Golden : public testing::TestWithParam<const char*> {
       }
     }
     const auto at = positions(golden_.batch, golden_.sequence);
-    stage().set_micro_batch(0, golden_.tokens.data(), golden_.labels.data(), at.data());
+    stage().set_micro_batch(0, {golden_.tokens.data(), golden_.labels.data(), at.data()});
   }
 
   Stage& stage() { return under_test_.stage; }

@@ -1,9 +1,9 @@
 // Compares random layouts with one rank. They are drawn from the product of all meshes, partitions
 // (even or not), schedules, numbers of micro-batches (that fill the pipeline or not), tied and
-// untied heads, with and without sequence parallelism, recomputation, and dtypes. The sample
-// changes every day and is the same on all ranks. MASFORMER_LAYOUT_SAMPLE is the number of layouts,
-// or "all". MASFORMER_LAYOUT_LIKE=TEXT selects only layouts whose description, as printed in
-// failures, contains TEXT.
+// untied heads, with and without sequence parallelism, recomputation, dtypes, orders of context
+// ranks, and with and without a document mask. The sample changes every day and is the same on all
+// ranks. MASFORMER_LAYOUT_SAMPLE is the number of layouts, or "all". MASFORMER_LAYOUT_LIKE=TEXT
+// selects only layouts whose description, as printed in failures, contains TEXT.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -90,6 +90,8 @@ std::vector<LayoutCase> whole_product(int ranks) {
                   [](auto& c, DType dtype) { c.dtype = dtype; });
   all = with_each(all, std::vector{"contiguous", "zigzag"},
                   [](auto& c, auto order) { c.order = order; });
+  all = with_each(all, std::vector{"", "7,5,1"},
+                  [](auto& c, auto documents) { c.documents = documents; });
   std::erase_if(all, [](const LayoutCase& c) {
     return (c.mesh.tensor == 1 && !c.sequence_parallel) ||
            (c.mesh.context == 1 && c.order != "contiguous");

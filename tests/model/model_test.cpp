@@ -73,5 +73,15 @@ TEST(Cost, CountsVisiblePairsInFlops) {
   EXPECT_NEAR((dense - all) / (4.0 * 2048 * (24.0 * 8192 * 8192 - full_pairs)), 1, 1e-9);
 }
 
+// Except for block spans, whose blocks count from the start of the sequence.
+TEST(Cost, CountsAMaskedDocumentAsASequenceOfItsOwn) {
+  const ModelConfig config = gpt_neo_1_3b(64, "full*8,window:5*16");
+  const auto alone = [&](std::int64_t length) {
+    return forward_flops(config, length, PairCount::visible);
+  };
+  const double packed = SequenceFlops(config, 48).forward({0, 7, 20});
+  EXPECT_NEAR(packed / (alone(7) + alone(13) + alone(28)), 1, 1e-12);
+}
+
 }  // namespace
 }  // namespace masformer

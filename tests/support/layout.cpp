@@ -10,6 +10,7 @@
 #include "parallel/comm/mpi/communicator.h"
 #include "parallel/context/context_order.h"
 #include "runtime/random.h"
+#include "runtime/repeated_list.h"
 #include "tests/support/schedules.h"
 #include "tests/support/world.h"
 
@@ -23,7 +24,7 @@ ModelConfig config_of(const LayoutCase& c) {
   const std::vector<Span> spans = parse_spans(c.spans);
   return {.hidden = c.hidden,
           .vocab = vocab,
-          .positions = c.sequence,
+          .positions = c.cut_from > 0 ? c.cut_from : c.sequence,
           .blocks =
               blocks_of_spans(spans, {.heads = c.heads, .scale = 0.3f}, GeluMlpSpec{2 * c.hidden}),
           .tied = c.tied};
@@ -36,7 +37,8 @@ StagePolicy policy_of(const LayoutCase& c, const Mesh& mesh) {
       .sharding = make_sharding(parse_enum<ContextOrder>(c.order), c.sequence, mesh.context, {}, 1),
       .sequence_parallel = c.sequence_parallel,
       .recompute = parse_recompute(c.recompute, layers),
-      .dtype = c.dtype};
+      .dtype = c.dtype,
+      .document_mask = !c.documents.empty()};
 }
 
 Partition partition_of(const LayoutCase& c, const Mesh& mesh) {
@@ -66,7 +68,32 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
              << c.samples << " samples by " << c.micro_batch << (c.tied ? ", tied" : ", untied")
              << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute
              << ", sequence " << c.sequence << ", hidden " << c.hidden << ", spans " << c.spans
-             << ", " << name_of(c.dtype) << ", " << c.order;
+             << ", " << name_of(c.dtype) << ", " << c.order
+             << (c.documents.empty() ? "" : ", documents ") << c.documents;
+}
+
+std::vector<std::int64_t> document_starts(const LayoutCase& c, int sample) {
+  std::vector<std::int64_t> lengths;
+  std::int64_t rest = c.sequence;
+  for (const std::string_view entry : expand_list(c.documents, "documents", "7,5,1")) {
+    lengths.push_back(*parse_count(entry));
+    rest -= lengths.back();
+  }
+  lengths.push_back(rest);
+  std::ranges::rotate(lengths, lengths.begin() + sample % std::ssize(lengths));
+  std::vector<std::int64_t> starts{0};
+  for (const std::int64_t length : lengths) starts.push_back(starts.back() + length);
+  starts.pop_back();
+  return starts;
+}
+
+std::int64_t predicted_tokens(const LayoutCase& c) {
+  std::int64_t tokens = 0;
+  for (int sample = 0; sample < c.samples; ++sample) {
+    tokens += c.sequence - (c.cut_from > 0 ? 1 : 0);
+    if (!c.documents.empty()) tokens -= std::ssize(document_starts(c, sample));
+  }
+  return tokens;
 }
 
 LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation) {
@@ -113,7 +140,7 @@ void LayoutRun::nudge_weights() {
 
 void LayoutRun::forward_backward(int step) {
   feed(step);
-  under_test_.stage.begin_training(case_.samples * case_.sequence);
+  under_test_.stage.begin_training(predicted_tokens(case_));
   execute(stream_, under_test_.training, *groups_.pipe, under_test_.stage);
   under_test_.stage.sync().finish_reduction();
   if (mutation_.gradients) mutation_.gradients(parameters());
@@ -147,29 +174,45 @@ bool LayoutRun::copies_are_equal() {
 
 double LayoutRun::mean_loss() {
   const double own = groups_.at.tensor == 0 ? under_test_.stage.loss_sum() : 0.0;
-  return sum_over(*groups_.world, own) / double(case_.samples * case_.sequence);
+  return sum_over(*groups_.world, own) / double(predicted_tokens(case_));
 }
 
 void LayoutRun::feed(int step) {
-  const SequenceSharding& sharding = stage().spec().sharding;
   const int own = case_.samples / mesh_.data;
   const int micro_batches = own / case_.micro_batch;
   for (int m = 0; m < micro_batches; ++m) {
     const int fed = mutation_.micro_batch ? mutation_.micro_batch(m) : m;
-    std::vector<std::int32_t> tokens;
-    std::vector<std::int32_t> labels;
-    std::vector<std::int32_t> positions;
+    Batch batch;
     for (int i = 0; i < case_.micro_batch; ++i) {
-      const int sample = groups_.at.data * own + fed * case_.micro_batch + i;
-      for (std::int64_t row = 0; row < sharding.rows(); ++row) {
-        const std::int64_t place = sharding.position(groups_.at.context, row);
-        tokens.push_back(token(step, sample, place));
-        labels.push_back(token(step, sample, place + 1));
-        positions.push_back(static_cast<std::int32_t>(place));
-      }
+      append(step, groups_.at.data * own + fed * case_.micro_batch + i, batch);
     }
-    under_test_.stage.set_micro_batch(m, tokens.data(), labels.data(), positions.data());
+    under_test_.stage.set_micro_batch(
+        m, {batch.tokens.data(), batch.labels.data(), batch.positions.data(),
+            case_.documents.empty() ? nullptr : batch.first_keys.data(), batch.document_starts});
   }
+}
+
+void LayoutRun::append(int step, int sample, Batch& batch) const {
+  const bool masked = !case_.documents.empty();
+  std::vector<std::int64_t> starts{0};
+  if (masked) starts = document_starts(case_, sample);
+  std::vector<std::int64_t> of_mask = starts;
+  if (mutation_.document_starts) mutation_.document_starts(of_mask);
+  const auto start_of = [](const std::vector<std::int64_t>& all, std::int64_t place) {
+    return *std::prev(std::ranges::upper_bound(all, place));
+  };
+  const SequenceSharding& sharding = stage().spec().sharding;
+  for (std::int64_t row = 0; row < sharding.rows(); ++row) {
+    const std::int64_t place = sharding.position(groups_.at.context, row);
+    const bool last = place + 1 == case_.sequence || start_of(starts, place + 1) == place + 1;
+    const bool predicts = !last || (!masked && case_.cut_from == 0);
+    const std::int64_t at = case_.cut_at + place;
+    batch.tokens.push_back(token(step, sample, at));
+    batch.labels.push_back(predicts ? token(step, sample, at + 1) : -1);
+    batch.positions.push_back(static_cast<std::int32_t>(place - start_of(starts, place)));
+    batch.first_keys.push_back(static_cast<std::int32_t>(start_of(of_mask, place)));
+  }
+  if (masked) batch.document_starts.push_back(of_mask);
 }
 
 }  // namespace masformer::test

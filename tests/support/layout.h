@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/loader.h"
 #include "tests/support/single_rank.h"
 #include "tests/support/tensors.h"
 #include "tests/support/world.h"
@@ -28,11 +29,22 @@ struct LayoutCase {
   DType dtype = DType::f32;
   int steps = 20;
   std::string order = "contiguous";  // of the context ranks: or "zigzag"
+  // Lengths of the documents that the first sample starts with, as in "7,5,1"; what is left is one
+  // more. The next samples have the same in turned order. Empty: no document mask.
+  std::string documents{};
+  // If above 0, the case is one document, cut out of the sample of `cut_from` tokens at place
+  // `cut_at`: its last token has no label.
+  std::int64_t cut_from = 0, cut_at = 0;
 
   bool operator==(const LayoutCase&) const = default;
 };
 
 std::ostream& operator<<(std::ostream& out, const LayoutCase& c);
+
+// Where the documents of a sample start.
+std::vector<std::int64_t> document_starts(const LayoutCase& c, int sample);
+// Of a step, over all ranks.
+std::int64_t predicted_tokens(const LayoutCase& c);
 
 // Faults that a test makes on purpose in a run, to check that the comparison finds them.
 struct Mutation {
@@ -41,6 +53,7 @@ struct Mutation {
   std::function<void(const ParameterSet&)>
       gradients{};                        // called with the summed gradients before they are used
   std::function<int(int)> micro_batch{};  // returns the micro-batch to use instead of the given one
+  std::function<void(std::vector<std::int64_t>&)> document_starts{};  // changes the mask alone
 };
 
 // Training by one rank of a layout.
@@ -69,6 +82,8 @@ class LayoutRun {
 
  private:
   void feed(int step);
+  // Appends this rank's part of a sample.
+  void append(int step, int sample, Batch& batch) const;
   // Mean over all ranks, in nats per token.
   double mean_loss();
 

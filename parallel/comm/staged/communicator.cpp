@@ -1,6 +1,7 @@
 #include "parallel/comm/staged/communicator.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "parallel/comm/device_communicator.h"
 #include "parallel/comm/staged/staging.h"
 #include "parallel/sharding.h"
+#include "runtime/arena.h"
 #include "runtime/error.h"
 #include "runtime/unwinding.h"
 
@@ -185,7 +187,7 @@ Request StagedCommunicator::start_broadcast(const Tensor& x, int root) {
 }
 
 Request StagedCommunicator::start_send(const Tensor& x, int to) {
-  Staging::Buffer buffer = staging_.take(x.bytes());
+  Staging::Buffer buffer = staging_.take(staged_message_memory(x.bytes()));
   const Tensor host = buffer.as(x.shape(), x.dtype());
   staging_.to_host(x, host);
   return Request(std::make_unique<StagedMessage>(staging_, std::move(buffer),
@@ -193,7 +195,7 @@ Request StagedCommunicator::start_send(const Tensor& x, int to) {
 }
 
 Request StagedCommunicator::start_receive(const Tensor& x, int from) {
-  Staging::Buffer buffer = staging_.take(x.bytes());
+  Staging::Buffer buffer = staging_.take(staged_message_memory(x.bytes()));
   staging_.drain();
   Request message = inner().receive(buffer.as(x.shape(), x.dtype()), from);
   return Request(
@@ -209,6 +211,11 @@ std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communica
 
 std::int64_t staging_memory(int ranks) {
   return ranks == 1 ? 0 : piece_bytes;
+}
+
+std::int64_t staged_message_memory(std::int64_t bytes) {
+  const auto least = static_cast<std::uint64_t>(std::max(bytes, Arena::alignment));
+  return static_cast<std::int64_t>(std::bit_ceil(least));
 }
 
 }  // namespace masformer

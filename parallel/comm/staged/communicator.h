@@ -16,8 +16,12 @@ std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communica
                                                        const Stream& stream);
 
 // The host memory, in bytes, of the collectives of a group of `ranks`, in addition to that of the
-// inner communicator. A message uses memory of its own size from its start until its request is
-// done; later messages of the same size reuse it.
+// inner communicator.
 std::int64_t staging_memory(int ranks);
+
+// The host memory of a message of `bytes`, which it uses from its start until its request is done:
+// a power of two. Later messages that need as much reuse it. So messages of any sizes, as documents
+// make them, take memory of a few sizes.
+std::int64_t staged_message_memory(std::int64_t bytes);
 
 }  // namespace masformer

@@ -68,7 +68,7 @@ TEST(StepProfile, HasAllOperationsOfAStep) {
                        make_schedule("1f1b", 1, micro_batches), stream, groups);
   const std::vector<std::int32_t> ids = positions(1, sequence);
   for (int i = 0; i < micro_batches; ++i) {
-    model.stage.set_micro_batch(i, ids.data(), ids.data(), ids.data());
+    model.stage.set_micro_batch(i, {ids.data(), ids.data(), ids.data()});
   }
   OpTimer timer(stream);
   model.stage.begin_training(micro_batches * sequence);

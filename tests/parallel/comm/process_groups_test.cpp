@@ -176,7 +176,8 @@ TEST_P(Counts, WorkingMemoryEqualsThePlan) {
     groups.pipe->receive(three, from).wait();
     first.wait();
     second.wait();
-    EXPECT_EQ(groups.working_memory(), collectives + (groups.staged() ? 3 * 6400 : 0));
+    EXPECT_EQ(groups.working_memory(),
+              collectives + (groups.staged() ? 3 * staged_message_memory(6400) : 0));
   }
 }
 
