@@ -86,10 +86,11 @@ TEST(RunPlan, RefusesALayoutOfAnotherNumberOfRanks) {
 }
 
 TEST(RunPlan, RefusesATransportOfDevicesOnCpus) {
-  expect_refusal({[](Options& o) { o.runtime.transport = Transport::nccl; },
-                  1,
-                  {"runtime.transport=nccl does not work with runtime.device=cpu: choose a device, "
-                   "or leave runtime.transport at auto"}});
+  expect_refusal(
+      {[](Options& o) { o.runtime.transport = Transport::nccl; },
+       1,
+       {"runtime.transport=nccl does not work with runtime.device=cpu: choose another device, "
+        "or leave runtime.transport at auto"}});
   for (const Change& change :
        std::vector<Change>{[](Options& o) { o.runtime.transport = Transport::mpi; },
                            [](Options& o) {

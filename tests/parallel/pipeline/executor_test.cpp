@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+#include "parallel/comm/staged/communicator.h"
 #include "parallel/pipeline/execution_plan.h"
 #include "runtime/error.h"
 #include "tests/support/schedules.h"
@@ -239,7 +240,7 @@ TEST_P(Executor, RunsEveryShuffledScheduleThatIsValid) {
 // Only staged messages need memory of their own.
 TEST_P(Executor, HoldsAsManyMessagesAsPlanned) {
   if (world().size() == 1) GTEST_SKIP() << "needs another rank";
-  constexpr std::int64_t message = small_size * 4;  // bytes, a multiple of the alignment
+  const std::int64_t message = staged_message_memory(small_size * 4);
   std::vector<Schedule> schedules{
       test::split_backwards(Placement::round_robin(world().size(), 2), 3),
       test::all_forwards_first(Placement::v_shape(world().size()), 3)};
