@@ -18,6 +18,7 @@
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
+#include "runtime/ops/rotary.h"
 #include "runtime/ops/strided_rows.h"
 
 #define MASFORMER_OPS(OP)                          \
@@ -29,6 +30,7 @@
   OP(attention, attention_flops)                   \
   OP(attention_backward, attention_backward_flops) \
   OP(merge_attention, no_flops)                    \
+  OP(rotary, no_flops)                             \
   OP(gelu, no_flops)                               \
   OP(gelu_backward, no_flops)                      \
   OP(layer_norm, no_flops)                         \

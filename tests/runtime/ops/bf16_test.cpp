@@ -18,6 +18,7 @@
 #include "runtime/ops/layer_norm.h"
 #include "runtime/ops/linear.h"
 #include "runtime/ops/linear_gelu.h"
+#include "runtime/ops/rotary.h"
 #include "tests/support/has_bf16.h"
 #include "tests/support/spans.h"
 #include "tests/support/tensors.h"
@@ -230,6 +231,16 @@ std::vector<Output> run_gelu(const Stream& stream, DType dtype, const Sizes& siz
   return {output("y", y), output("dx", dx)};
 }
 
+std::vector<Output> run_rotary(const Stream& stream, DType dtype, const Sizes& sizes) {
+  const std::int64_t heads = 4, head_dim = sizes.outputs / heads * 2;
+  const OwnedTensor positions = integers(sizes.tokens, [](std::int64_t i) { return 12'345 * i; });
+  const OwnedTensor x = input({sizes.tokens, heads * head_dim}, 1, dtype);
+  const OwnedTensor dx = input({sizes.tokens, heads * head_dim}, 2, dtype);
+  rotary(stream, x, positions, {head_dim});
+  rotary(stream, dx, positions, {.head_dim = head_dim, .inverse = true});
+  return {output("x", x), output("dx", dx)};
+}
+
 std::vector<Output> run_embedding(const Stream& stream, DType dtype, const Sizes& sizes) {
   const auto [tokens, inputs, outputs] = sizes;
   const OwnedTensor ids = integers(tokens, [](std::int64_t i) { return i * 7 % 31; });
@@ -305,7 +316,7 @@ INSTANTIATE_TEST_SUITE_P(Ops, InBf16,
                                          Op{"linear_gelu", run_linear_gelu, true},
                                          Op{"linear_gelu_backward", run_linear_gelu_backward, true},
                                          Op{"layer_norm", run_layer_norm}, Op{"gelu", run_gelu},
-                                         Op{"embedding", run_embedding},
+                                         Op{"rotary", run_rotary}, Op{"embedding", run_embedding},
                                          Op{"residual", run_residual},
                                          Op{"cross_entropy_backward", run_cross_entropy_backward},
                                          Op{"copy", run_copy}),

@@ -43,6 +43,13 @@ inline float __fmul_rn(float x, float y) {
   return x * y;
 }
 
+// The sine and cosine of pi x.
+inline void sincospif(float x, float* sine, float* cosine) {
+  const double angle = 3.14159265358979323846 * static_cast<double>(x);
+  *sine = static_cast<float>(sin(angle));
+  *cosine = static_cast<float>(cos(angle));
+}
+
 inline int __float_as_int(float x) {
   return std::bit_cast<int>(x);
 }
