@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct AttentionSpec {
   std::int64_t heads = 1;
   Span span{};
   float scale = 1;  // multiplies q.k; GPT-Neo's is 1, most others' 1/sqrt(head dim)
+  // Base of the angles by which q and k are rotated (runtime/ops/rotary.h); none: they are not.
+  std::optional<double> rotary_theta{};
 
   bool operator==(const AttentionSpec&) const = default;
 };
@@ -57,9 +60,24 @@ struct BlockSpec {
 // split over `tensor` ranks.
 void add_violations(const BlockSpec& block, std::int64_t hidden, int tensor, Violations& found);
 
-// One block per span; the blocks differ in their spans only.
+// The bases of rotary angles: those of layers that attend to everything, and of all others. Models
+// such as Gemma 3 use a larger one where keys are far away.
+struct RotaryThetas {
+  double full = 10000;
+  double window = 10000;
+
+  double of(const Span& span) const { return span.kind == SpanKind::full ? full : window; }
+};
+
+// One block per span; the blocks differ in their spans, and in the thetas that follow from them.
+// `rotary`: none for blocks that do not rotate q and k.
 std::vector<BlockSpec> blocks_of_spans(const std::vector<Span>& spans, AttentionSpec attention,
-                                       const MlpSpec& mlp, const NormSpec& norm = {});
+                                       const MlpSpec& mlp, const NormSpec& norm = {},
+                                       const std::optional<RotaryThetas>& rotary = {});
+
+// The thetas of blocks, by span; none if no block rotates q and k. If no block has full attention,
+// or all have, both are the same.
+std::optional<RotaryThetas> thetas_of(const std::vector<BlockSpec>& blocks);
 
 // The spans of blocks whose mixers are attention. Throws Error for any other mixer.
 std::vector<Span> spans_of(const std::vector<BlockSpec>& blocks);

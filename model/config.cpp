@@ -12,7 +12,9 @@ std::vector<std::string> violations(const ModelConfig& config, const Mesh& mesh)
   found.check_positive("model.layers", config.layers());
   found.check_positive("model.hidden", config.hidden);
   found.check_positive("model.vocab", config.vocab);
-  found.check_positive("model.positions", config.positions);
+  if (config.positions_kind == PositionsKind::learned) {
+    found.check_positive("model.positions", config.positions);
+  }
   for (const BlockSpec& block : config.blocks) {
     add_violations(block, config.hidden, mesh.tensor, found);
   }

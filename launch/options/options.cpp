@@ -86,7 +86,21 @@ void describe_model(OptionTable& table, Options& o) {
              .on_resume = fixed});
   table.add("model.positions", o.model.positions, {0, limits::tokens},
             {.value = "N",
-             .help = "Longest sequence, in tokens. 0: train.sequence.",
+             .help = "Rows of the table of learned positions, the longest sequence in tokens. 0: "
+                     "train.sequence. Other kinds of positions have no table and no limit.",
+             .on_resume = fixed});
+  table.add("model.positions_kind", o.model.positions_kind,
+            {.value = "NAME",
+             .help = "How tokens know their positions. learned: a table. rotary: queries and keys "
+                     "are rotated by angles (RoPE). none: from the attention masks alone.",
+             .on_resume = fixed});
+  table.add("model.rotary_theta", o.model.rotary_theta, {1, 1e15},
+            {.value = "X",
+             .help = "Base of the angles of rotary positions. Long contexts use larger ones.",
+             .on_resume = fixed});
+  table.add("model.rotary_theta_window", o.model.rotary_theta_window, {0, 1e15},
+            {.value = "X",
+             .help = "The same for layers with a window or blocks. 0: model.rotary_theta.",
              .on_resume = fixed});
   table.add(
       "model.spans", o.model.spans,

@@ -7,6 +7,7 @@
 
 #include "launch/options/choices.h"
 #include "launch/options/option_table.h"
+#include "model/config.h"
 #include "parallel/comm/process_groups.h"
 #include "parallel/context/context_order.h"
 #include "runtime/tensor.h"
@@ -27,6 +28,8 @@ struct Options {
     std::int64_t layers = 0, hidden = 256, heads = 4, ffn = 0, vocab = 0, positions = 0;
     std::string spans;
     AttentionScale attention_scale = AttentionScale::one;
+    PositionsKind positions_kind = PositionsKind::learned;
+    double rotary_theta = 10000, rotary_theta_window = 0;
     bool tied = true;
     double init_deviation = 0.02;
   } model;

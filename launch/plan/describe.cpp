@@ -28,6 +28,17 @@ std::string describe_computation(const AttentionSpec& attention) {
 constexpr auto size_text = [](const auto& spec) { return describe_size(spec); };
 constexpr auto computation_text = [](const auto& spec) { return describe_computation(spec); };
 
+// "1024" rows of a table, "rotary, theta 1000000 (10000 in windows and blocks)", or "none".
+std::string describe_positions(const ModelConfig& model) {
+  if (model.positions_kind == PositionsKind::learned) return std::to_string(model.positions);
+  const auto thetas = thetas_of(model.blocks);
+  std::string text(name_of(model.positions_kind));
+  if (thetas) text += fmt::format(", theta {}", thetas->full);
+  if (thetas && thetas->window != thetas->full)
+    text += fmt::format(" ({} in windows and blocks)", thetas->window);
+  return text;
+}
+
 // One line: dtype, how the mixer computes and what is recomputed.
 std::string describe_policy(const RunPlan& plan) {
   std::vector<std::string> words{std::string(name_of(plan.policy.dtype)),
@@ -92,7 +103,7 @@ std::string describe(const RunPlan& plan) {
       "          spans {}; {} parameters\n"
       "layout    {}; {} micro-batches of {} x {} tokens per data rank\n",
       plan.model.layers(), plan.model.hidden, std::visit(size_text, block.mixer),
-      std::visit(size_text, block.mlp), plan.model.vocab, plan.model.positions,
+      std::visit(size_text, block.mlp), plan.model.vocab, describe_positions(plan.model),
       to_string(spans_of(plan.model.blocks)), parameter_count(plan.model), plan.mesh.to_string(),
       plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
   text += describe_context(plan) + describe_policy(plan) + describe_course(plan.optimizer);

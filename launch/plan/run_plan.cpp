@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -140,11 +141,16 @@ ModelConfig make_model(const Options& options, std::int64_t store_vocab,
     attention.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(m.hidden / m.heads)));
   }
   const GeluMlpSpec mlp{m.ffn > 0 ? m.ffn : 4 * m.hidden};
+  std::optional<RotaryThetas> thetas;
+  if (m.positions_kind == PositionsKind::rotary) {
+    thetas = {m.rotary_theta, m.rotary_theta_window > 0 ? m.rotary_theta_window : m.rotary_theta};
+  }
   return {.hidden = m.hidden,
           .vocab = m.vocab > 0 ? m.vocab : store_vocab,
           .positions = m.positions > 0 ? m.positions : options.train.sequence,
-          .blocks = blocks_of_spans(spans, attention, mlp),
-          .tied = m.tied};
+          .blocks = blocks_of_spans(spans, attention, mlp, {}, thetas),
+          .tied = m.tied,
+          .positions_kind = m.positions_kind};
 }
 
 // The spans of the layers on each stage.
@@ -160,14 +166,23 @@ std::vector<std::vector<Span>> spans_by_stage(const RunPlan& plan) {
   return stages;
 }
 
+// A table of learned positions limits the sequence. An evaluation can't change the table.
+void check_sequence(const Options& options, const ModelConfig& model, Purpose purpose,
+                    std::vector<std::string>& found) {
+  if (model.positions_kind != PositionsKind::learned || options.train.sequence <= model.positions)
+    return;
+  found.push_back(fmt::format("train.sequence={} is longer than model.positions={}: {}",
+                              options.train.sequence, model.positions,
+                              purpose == Purpose::training
+                                  ? "lower train.sequence or raise model.positions"
+                                  : "lower train.sequence, since the checkpoint has no more "
+                                    "learned positions"));
+}
+
 // Adds to `found` the reasons why the model can't be split over this mesh.
-void plan_model(const Options& options, RunPlan& plan, std::vector<std::string>& found) {
-  if (options.train.sequence > plan.model.positions) {
-    found.push_back(
-        fmt::format("train.sequence={} is longer than model.positions={}: lower train.sequence or "
-                    "raise model.positions",
-                    options.train.sequence, plan.model.positions));
-  }
+void plan_model(const Options& options, Purpose purpose, RunPlan& plan,
+                std::vector<std::string>& found) {
+  check_sequence(options, plan.model, purpose, found);
   std::ranges::move(violations(plan.model, plan.mesh), std::back_inserter(found));
   gather(found, "", [&] {
     plan.partition =
@@ -198,7 +213,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   RunPlan plan;
   plan.model = std::move(model);
   plan.mesh = make_mesh(options, ranks, found);
-  plan_model(options, plan, found);
+  plan_model(options, purpose, plan, found);
   plan_batch(options, purpose, plan, found);
   if (purpose == Purpose::training) check_training(options, found);
   check_transport(options.runtime, found);

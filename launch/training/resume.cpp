@@ -108,12 +108,15 @@ ResumeState resume(Job& job, const OptionTable& table, const fs::path& directory
   });
 }
 
-// Spans and positions may change; load_weights() says what happens then.
+// Spans, positions and rotary angles may change; load_weights() says what happens then.
 void check_same_model(const CheckpointReader& checkpoint, const Job& job) {
-  const auto changes = model_changes(checkpoint, job, {"spans", "positions"});
+  const auto changes =
+      model_changes(checkpoint, job, {"spans", "positions", "rotary_theta", "rotary_theta_window"});
   if (changes.empty()) return;
-  refuse("checkpoint.init={} holds another model; only spans and positions may change:\n{}",
-         checkpoint.directory().string(), fmt::join(changes, "\n"));
+  refuse(
+      "checkpoint.init={} holds another model; only spans, positions and rotary thetas may "
+      "change:\n{}",
+      checkpoint.directory().string(), fmt::join(changes, "\n"));
 }
 
 ResumeState start_from_weights(Job& job, const fs::path& directory) {

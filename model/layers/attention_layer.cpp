@@ -5,6 +5,7 @@
 #include "runtime/ops/attention/attention_cudnn.h"
 #include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/linear.h"
+#include "runtime/ops/rotary.h"
 
 namespace masformer {
 namespace {
@@ -30,6 +31,7 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
       hidden_(setup.config.hidden),
       geometry_{spec.span, spec.scale, spec.heads / setup.place.ranks,
                 setup.config.hidden / spec.heads},
+      rotary_theta_(spec.rotary_theta),
       norm_(make_norm(setup, norm, name_of_block(index) + "ln_1", Pass::backward_weight)),
       qkv_weight_(add_qkv(setup, index)),
       attention_(setup, geometry_),
@@ -79,6 +81,7 @@ LayerFlops AttentionLayer::forward_flops() const {
 void AttentionLayer::forward(LayerContext& context) const {
   const Tensor normed = norm_->forward(context);
   linear(context.stream, normed, context.parameters[qkv_weight_].value, {}, context.buffers[qkv_]);
+  rotate(context, context.buffers[qkv_], false);
   attend(context);
   projection_.forward(context, context.buffers[attended_]);
 }
@@ -87,6 +90,12 @@ void AttentionLayer::recompute(LayerContext& context) const {
   // The MLP of the same block needs the output again.
   if (recompute_ == Recompute::block) return forward(context);
   attend(context);
+}
+
+void AttentionLayer::rotate(LayerContext& context, const Tensor& qkv, bool inverse) const {
+  if (!rotary_theta_) return;
+  rotary(context.stream, qkv.slice(1, 0, 2 * geometry_.width()), context.batch.positions,
+         {geometry_.head_dim, *rotary_theta_, inverse});
 }
 
 void AttentionLayer::attend(LayerContext& context) const {
@@ -105,6 +114,7 @@ void AttentionLayer::backward_input(LayerContext& context) const {
                                 .delta = context.buffers[delta_],
                                 .dqkv = by_sample(qkv_gradient),
                                 .dq_sum = q_sum});
+  rotate(context, qkv_gradient, true);
   const Tensor normed_gradient = norm_->normed_gradient(context);
   linear_backward_input(context.stream, qkv_gradient, context.parameters[qkv_weight_].value,
                         normed_gradient);

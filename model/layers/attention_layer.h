@@ -1,6 +1,8 @@
-// h + attention(ln_1 h) under the layer's span. The heads are split over the tensor axis: the
-// products for q, k and v are column-parallel, the output projection is row-parallel (Megatron-LM,
-// arXiv 1909.08053). q, k and v are one fused product, stored as one matrix and one buffer.
+// h + attention(ln_1 h) under the layer's span. With rotary positions, q and k are rotated after
+// their product; the backward rotates their gradients back before it enters that product. The heads
+// are split over the tensor axis: the products for q, k and v are column-parallel, the output
+// projection is row-parallel (Megatron-LM, arXiv 1909.08053). q, k and v are one fused product,
+// stored as one matrix and one buffer.
 //
 // Shapes: T tokens, H hidden, t tensor ranks.
 #pragma once
@@ -32,6 +34,9 @@ class AttentionLayer final : public Layer {
   void backward_weight(LayerContext& context) const override;
 
  private:
+  // Rotates q and k, or their gradients by the inverse, in the rows of `qkv`. Does nothing without
+  // rotary positions.
+  void rotate(LayerContext& context, const Tensor& qkv, bool inverse) const;
   // attended = attention over the heads of qkv
   void attend(LayerContext& context) const;
   // [T, columns] -> [samples, sequence, columns]
@@ -41,11 +46,12 @@ class AttentionLayer final : public Layer {
   MicroBatchShape shape_;
   std::int64_t hidden_;
   AttentionGeometry geometry_;
+  std::optional<double> rotary_theta_;
   std::unique_ptr<NormPart> norm_;
   ParameterId qkv_weight_;
   ContextAttention attention_;
   ProjectionPart projection_;
-  BufferId qkv_;                            // [T, 3 H/t]
+  BufferId qkv_;                            // [T, 3 H/t]; q and k are rotated
   BufferId attended_;                       // [T, H/t]
   BufferId lse_;                            // [samples, heads/t, sequence]
   BufferId attended_gradient_;              // [T, H/t]

@@ -12,13 +12,21 @@ ParameterId add_token_table(LayerSetup& setup) {
                                      padded_vocab(config.vocab, setup.place.ranks));
 }
 
+namespace {
+
+std::optional<ParameterId> add_position_table(LayerSetup& setup) {
+  if (setup.config.positions_kind != PositionsKind::learned) return std::nullopt;
+  return setup.parameters.replicated(
+      "transformer.wpe.weight", {setup.config.positions, setup.config.hidden}, Initial::normal);
+}
+
+}  // namespace
+
 EmbeddingLayer::EmbeddingLayer(LayerSetup setup)
     : shards_(setup.shards()),
       sum_(setup, Pass::backward_weight),
       tokens_(add_token_table(setup)),
-      positions_(setup.parameters.replicated("transformer.wpe.weight",
-                                             {setup.config.positions, setup.config.hidden},
-                                             Initial::normal)),
+      positions_(add_position_table(setup)),
       first_word_(equal_shard_range(padded_vocab(setup.config.vocab, setup.place.ranks),
                                     setup.place.ranks, setup.place.rank)
                       .begin) {
@@ -28,8 +36,11 @@ EmbeddingLayer::EmbeddingLayer(LayerSetup setup)
 void EmbeddingLayer::forward(LayerContext& context) const {
   embedding(context.stream, context.batch.tokens, context.parameters[tokens_].value, first_word_,
             false, sum_.part(context));
-  embedding(context.stream, shards_.own_rows(context.batch.positions),
-            context.parameters[positions_].value, 0, true, sum_.sum(context));
+  const Tensor own = sum_.sum(context);
+  if (positions_) {
+    embedding(context.stream, shards_.own_rows(context.batch.positions),
+              context.parameters[*positions_].value, 0, true, own);
+  }
   sum_.put(context);
 }
 
@@ -37,8 +48,9 @@ void EmbeddingLayer::backward_weight(LayerContext& context) const {
   const Tensor gradient = sum_.gather_gradient(context);
   embedding_backward(context.stream, context.batch.tokens, gradient, first_word_,
                      context.parameters[tokens_].gradient);
+  if (!positions_) return;
   embedding_backward(context.stream, context.batch.positions, gradient, 0,
-                     context.parameters[positions_].gradient);
+                     context.parameters[*positions_].gradient);
 }
 
 }  // namespace masformer

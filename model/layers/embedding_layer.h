@@ -1,8 +1,10 @@
-// The first layer: wte[token] + wpe[position]. The token table is split by rows over the tensor
+// The first layer: wte[token] + wpe[position], or wte[token] alone for a model without learned
+// positions. The token table is split by rows over the tensor
 // axis. Each rank looks up the tokens whose rows it has and leaves zeros for the others; a sum over
 // the tensor axis completes them.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "model/layers/tensor_sum_part.h"
@@ -25,7 +27,8 @@ class EmbeddingLayer final : public Layer {
  private:
   TokenShards shards_;
   TensorSumPart sum_;
-  ParameterId tokens_, positions_;
+  ParameterId tokens_;
+  std::optional<ParameterId> positions_;
   std::int64_t first_word_;
 };
 

@@ -8,7 +8,8 @@
 
 namespace masformer {
 
-// Throws Error for blocks that differ in more than their spans: the format can't describe them.
+// Throws Error for blocks that differ in more than their spans and the thetas of these: the format
+// can't describe them.
 nlohmann::json to_json(const ModelConfig& config);
 
 // Keys that older checkpoints lack have defaults. Throws Error if another key is missing, or if one

@@ -1,9 +1,10 @@
 // Compares random layouts with one rank. They are drawn from the product of all meshes, partitions
 // (even or not), schedules, numbers of micro-batches (that fill the pipeline or not), tied and
 // untied heads, with and without sequence parallelism, recomputation, dtypes, orders of context
-// ranks, and with and without a document mask. The sample changes every day and is the same on all
-// ranks. MASFORMER_LAYOUT_SAMPLE is the number of layouts, or "all". MASFORMER_LAYOUT_LIKE=TEXT
-// selects only layouts whose description, as printed in failures, contains TEXT.
+// ranks, and with and without a document mask. The kind of positions is drawn for each. The sample
+// changes every day and is the same on all ranks. MASFORMER_LAYOUT_SAMPLE is the number of layouts,
+// or "all". MASFORMER_LAYOUT_LIKE=TEXT selects only layouts whose description, as printed in
+// failures, contains TEXT.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "parallel/pipeline/schedules/schedules.h"
+#include "runtime/random.h"
 #include "tests/support/day_sample.h"
 #include "tests/support/has_bf16.h"
 #include "tests/support/layout_comparison.h"
@@ -100,9 +102,18 @@ std::vector<LayoutCase> whole_product(int ranks) {
   return all;
 }
 
+// A kind of positions for each layout. It changes every day, too: a factor of the product would
+// make "all" take three times as long.
+void draw_positions(std::uint64_t day, std::vector<LayoutCase>& all) {
+  constexpr PositionsKind kinds[] = {PositionsKind::learned, PositionsKind::rotary,
+                                     PositionsKind::none};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].positions = kinds[mix(day, i) % 3];
+}
+
 TEST(LayoutSample, ComputesWhatOneRankComputes) {
   const std::uint64_t day = std::stoull(world().all_gather(std::to_string(today()))[0]);
   std::vector<LayoutCase> all = whole_product(world().size());
+  draw_positions(day, all);
   if (const char* const text = std::getenv("MASFORMER_LAYOUT_LIKE")) {
     std::erase_if(all, [&](const LayoutCase& c) {
       return testing::PrintToString(c).find(text) == std::string::npos;

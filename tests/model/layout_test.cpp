@@ -13,6 +13,7 @@ namespace masformer::test {
 namespace {
 
 // Cases for the fake of CUDA, which is slow: each axis alone and with another, on small tensors.
+// The axes that divide attention have rotary positions.
 std::vector<LayoutCase> small_cases() {
   std::vector<LayoutCase> all;
   for (const Mesh& mesh :
@@ -24,7 +25,9 @@ std::vector<LayoutCase> small_cases() {
                    .hidden = 16,
                    .heads = 2,
                    .spans = "full,window:5",
-                   .steps = 3});
+                   .steps = 3,
+                   .positions = mesh.tensor * mesh.context > 1 ? PositionsKind::rotary
+                                                               : PositionsKind::learned});
   }
   for (const std::string order : {"contiguous", "zigzag"}) {
     all.push_back({.mesh = {.context = 2},
@@ -108,6 +111,49 @@ std::vector<LayoutCase> document_cases() {
   return all;
 }
 
+// Rotary positions, along each axis and pairs of them.
+std::vector<LayoutCase> rotary_cases() {
+  std::vector<LayoutCase> all{{.mesh = {}, .micro_batch = 2},
+                              {.mesh = {.tensor = 2}, .micro_batch = 2},
+                              {.mesh = {.tensor = 4}, .samples = 4, .tied = false},
+                              {.mesh = {.pipe = 2}, .schedule = "v", .samples = 6},
+                              {.mesh = {.data = 2}},
+                              {.mesh = {.pipe = 2, .data = 2}, .tied = false},
+                              {.mesh = {.pipe = 2, .tensor = 2}, .samples = 4, .micro_batch = 2}};
+  for (const std::string order : {"contiguous", "zigzag"}) {
+    const auto add = [&](LayoutCase c) {
+      c.order = order;
+      all.push_back(std::move(c));
+    };
+    for (const int ranks : {2, 3, 4}) {
+      add({.mesh = {.context = ranks}, .samples = 2, .micro_batch = 2, .sequence = 48});
+    }
+    add({.mesh = {.context = 2, .tensor = 2}, .samples = 2, .sequence = 24});
+    add({.mesh = {.data = 2, .context = 2}, .samples = 4, .sequence = 24});
+    add({.mesh = {.pipe = 2, .context = 2}, .samples = 4, .sequence = 24});
+  }
+  for (LayoutCase& c : all) {
+    c.positions = PositionsKind::rotary;
+    c.steps = few_steps;
+  }
+  return all;
+}
+
+// Without positions there is no position table, so only the embedding differs.
+std::vector<LayoutCase> cases_without_positions() {
+  std::vector<LayoutCase> all{{.mesh = {}},
+                              {.mesh = {.tensor = 2}},
+                              {.mesh = {.pipe = 2, .tensor = 2}, .samples = 4},
+                              {.mesh = {.pipe = 2}, .samples = 4, .tied = false},
+                              {.mesh = {.context = 3}, .samples = 2, .sequence = 48},
+                              {.mesh = {.data = 2, .context = 2}, .samples = 4, .sequence = 24}};
+  for (LayoutCase& c : all) {
+    c.positions = PositionsKind::none;
+    c.steps = few_steps;
+  }
+  return all;
+}
+
 std::vector<LayoutCase> large_cases() {
   std::vector<LayoutCase> all{{.mesh = {}, .micro_batch = 2}};
   for (const std::string& schedule : schedule_names()) {
@@ -146,6 +192,8 @@ std::vector<LayoutCase> large_cases() {
   all.push_back({.mesh = {.data = 2, .tensor = 4}, .samples = 2, .sequence = 3});
   std::ranges::move(context_cases(), std::back_inserter(all));
   std::ranges::move(document_cases(), std::back_inserter(all));
+  std::ranges::move(rotary_cases(), std::back_inserter(all));
+  std::ranges::move(cases_without_positions(), std::back_inserter(all));
   // The same without sequence parallelism.
   for (std::size_t i = 0, given = all.size(); i < given; ++i) {
     if (all[i].mesh.tensor == 1) continue;
@@ -278,6 +326,10 @@ std::vector<Broken> broken_runs(const LayoutCase& c) {
     all.push_back({"a document starts one token late in the mask",
                    {.document_starts = [](auto& starts) { ++starts[1]; }}});
   }
+  if (c.mesh.context > 1 && c.positions != PositionsKind::none) {
+    all.push_back({"a context rank counts positions from its first row",
+                   {.position = [](std::int64_t row, std::int64_t) { return row; }}});
+  }
   if (c.mesh.data > 1) {
     const int own = c.samples / c.mesh.data / c.micro_batch;
     const int rank = c.mesh.coordinate(world().rank()).data;
@@ -305,7 +357,12 @@ std::vector<LayoutCase> cases_to_break() {
         {.mesh = {.tensor = 2}, .samples = 4, .steps = 3},
         {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3},
         {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3, .order = "zigzag"},
-        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3, .documents = "7,5,9"}};
+        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3, .documents = "7,5,9"},
+        {.mesh = {.context = 2},
+         .samples = 4,
+         .sequence = 48,
+         .steps = 3,
+         .positions = PositionsKind::rotary}};
   }
   if (world().size() == 4) {
     return {{.mesh = {.pipe = 2, .data = 2}, .steps = 3},
@@ -314,7 +371,8 @@ std::vector<LayoutCase> cases_to_break() {
              .sequence = 48,
              .spans = "full,window:30,block:20,window:5",
              .steps = 3,
-             .order = "zigzag"}};
+             .order = "zigzag",
+             .positions = PositionsKind::rotary}};
   }
   return {};
 }

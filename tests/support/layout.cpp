@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "parallel/comm/mpi/communicator.h"
@@ -21,13 +22,15 @@ constexpr std::int64_t vocab = 257;
 constexpr std::uint64_t seed = 7;
 
 ModelConfig config_of(const LayoutCase& c) {
-  const std::vector<Span> spans = parse_spans(c.spans);
+  std::optional<RotaryThetas> thetas;
+  if (c.positions == PositionsKind::rotary) thetas = {.full = 1000, .window = 30};
   return {.hidden = c.hidden,
           .vocab = vocab,
           .positions = c.cut_from > 0 ? c.cut_from : c.sequence,
-          .blocks =
-              blocks_of_spans(spans, {.heads = c.heads, .scale = 0.3f}, GeluMlpSpec{2 * c.hidden}),
-          .tied = c.tied};
+          .blocks = blocks_of_spans(parse_spans(c.spans), {.heads = c.heads, .scale = 0.3f},
+                                    GeluMlpSpec{2 * c.hidden}, {}, thetas),
+          .tied = c.tied,
+          .positions_kind = c.positions};
 }
 
 StagePolicy policy_of(const LayoutCase& c, const Mesh& mesh) {
@@ -68,8 +71,8 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
              << c.samples << " samples by " << c.micro_batch << (c.tied ? ", tied" : ", untied")
              << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute
              << ", sequence " << c.sequence << ", hidden " << c.hidden << ", spans " << c.spans
-             << ", " << name_of(c.dtype) << ", " << c.order
-             << (c.documents.empty() ? "" : ", documents ") << c.documents;
+             << ", " << name_of(c.dtype) << ", " << c.order << ", positions "
+             << name_of(c.positions) << (c.documents.empty() ? "" : ", documents ") << c.documents;
 }
 
 std::vector<std::int64_t> document_starts(const LayoutCase& c, int sample) {
@@ -96,15 +99,18 @@ std::int64_t predicted_tokens(const LayoutCase& c) {
   return tokens;
 }
 
-LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation) {
+ProcessGroups groups_of_all_ranks(const Stream& stream, const Mesh& mesh) {
   std::vector<int> everyone;
   for (int rank = 0; rank < world().size(); ++rank) everyone.push_back(rank);
+  const DeviceTransport devices{&stream, transport(), std::chrono::seconds(60)};
+  return make_process_groups(make_mpi_group(world(), everyone, 1), mesh, devices);
+}
+
+LayoutRun over_all_ranks(const LayoutCase& c, const Mutation& mutation) {
   LayoutCase own = c;
   if (!mutation.spans.empty()) own.spans = mutation.spans;
   const auto make_groups = [&](const Stream& stream) {
-    auto group = make_mpi_group(world(), everyone, 1);
-    const DeviceTransport devices{&stream, transport(), std::chrono::seconds(60)};
-    return make_process_groups(std::move(group), c.mesh, devices);
+    return groups_of_all_ranks(stream, c.mesh);
   };
   return {own, c.mesh, make_groups, mutation};
 }
@@ -209,7 +215,9 @@ void LayoutRun::append(int step, int sample, Batch& batch) const {
     const std::int64_t at = case_.cut_at + place;
     batch.tokens.push_back(token(step, sample, at));
     batch.labels.push_back(predicts ? token(step, sample, at + 1) : -1);
-    batch.positions.push_back(static_cast<std::int32_t>(place - start_of(starts, place)));
+    const std::int64_t position =
+        mutation_.position ? mutation_.position(row, place) : place - start_of(starts, place);
+    batch.positions.push_back(static_cast<std::int32_t>(position));
     batch.first_keys.push_back(static_cast<std::int32_t>(start_of(of_mask, place)));
   }
   if (masked) batch.document_starts.push_back(of_mask);

@@ -29,6 +29,7 @@ struct LayoutCase {
   DType dtype = DType::f32;
   int steps = 20;
   std::string order = "contiguous";  // of the context ranks: or "zigzag"
+  PositionsKind positions = PositionsKind::learned;
   // Lengths of the documents that the first sample starts with, as in "7,5,1"; what is left is one
   // more. The next samples have the same in turned order. Empty: no document mask.
   std::string documents{};
@@ -54,6 +55,8 @@ struct Mutation {
       gradients{};                        // called with the summed gradients before they are used
   std::function<int(int)> micro_batch{};  // returns the micro-batch to use instead of the given one
   std::function<void(std::vector<std::int64_t>&)> document_starts{};  // changes the mask alone
+  // Returns the position to use for a row of this rank, instead of its own.
+  std::function<std::int64_t(std::int64_t row, std::int64_t position)> position{};
 };
 
 // Training by one rank of a layout.
@@ -95,6 +98,9 @@ class LayoutRun {
   StageUnderTest under_test_;
   double loss_ = 0, norm_ = 0;
 };
+
+// The groups of all ranks of the world on a mesh, for tensors on the stream's device.
+ProcessGroups groups_of_all_ranks(const Stream& stream, const Mesh& mesh);
 
 // The same run on this rank alone, whatever the mesh of the case.
 LayoutRun on_one_rank(const LayoutCase& c);

@@ -230,7 +230,8 @@ TEST_F(CommandRefusal, EvalNamesUnusableOptionsAndInput) {
             "rare.h5 holds token 999, beyond the checkpoint's vocabulary of 257"},
            {eval(step(), {"--data.held_out", "1"}), "data.held_out=1 is too large: at most 0.9"},
            {eval(step(), {"--train.sequence", "64"}),
-            "train.sequence=64 is longer than model.positions=32"},
+            "train.sequence=64 is longer than model.positions=32: lower train.sequence, since the "
+            "checkpoint has no more learned positions"},
            {eval(step(), {"--train.micro_batch", "288230376151711744"}),
             "train.micro_batch=288230376151711744 is too large: at most 268435456"},
            {eval(step(), {"--train.micro_batch", "268435456"}),

@@ -63,7 +63,7 @@ TEST_P(TrainOption, SurvivesARecordWithAnotherValue) {
   OptionTable table = describe(options);
   const auto defaults = table.record();
   for (const char* const text : {"7", "0.125", "false", "some text", "1/sqrt(d)", "gpipe", "on",
-                                 "fp32", "cpu", "mpi", "zigzag"}) {
+                                 "fp32", "cpu", "mpi", "zigzag", "rotary"}) {
     if (!refusal([&] { table.parse({"--" + GetParam(), text}); }).empty()) continue;
     Options again;
     OptionTable read = describe(again);
@@ -143,6 +143,9 @@ TEST(TrainOptions, KeepTheNamesThatOtherToolsSet) {
                                  "model.ffn",
                                  "model.vocab",
                                  "model.positions",
+                                 "model.positions_kind",
+                                 "model.rotary_theta",
+                                 "model.rotary_theta_window",
                                  "model.spans",
                                  "parallel.tensor",
                                  "parallel.pipeline",

@@ -123,6 +123,10 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
        1,
        {"train.sequence=32 is longer than model.positions=31: lower train.sequence or raise "
         "model.positions"}},
+      {[](Options& o) { o.model.hidden = 60, o.model.positions_kind = PositionsKind::rotary; },
+       1,
+       {"model.positions_kind=rotary requires an even head dim, but model.hidden=60 / "
+        "model.heads=4 is 15: use model.hidden=64, or change model.heads"}},
       {[](Options& o) { o.model.heads = 2, o.parallel.tensor = 4; },
        4,
        {"parallel.tensor=4 does not divide model.heads=2: pick one of 1, 2"}},
@@ -302,6 +306,56 @@ TEST(RunPlan, KeepsOptionsThatAreGiven) {
       (std::vector<double>{0.5, 0, 0.8, 0.9, 1e-5, 0.3, 3}));
   EXPECT_EQ(o.warmup_steps, 7);
   EXPECT_EQ(o.steps, 77);
+}
+
+TEST(RunPlan, GivesEachSpanItsRotaryTheta) {
+  const auto thetas = [](double theta, double of_windows) {
+    const RunPlan plan = plan_of([&](Options& o) {
+      o.model.positions_kind = PositionsKind::rotary;
+      o.model.rotary_theta = theta, o.model.rotary_theta_window = of_windows;
+      o.model.spans = "window:8,full,block:4";
+    });
+    std::vector<double> all;
+    for (const BlockSpec& block : plan.model.blocks) {
+      all.push_back(std::get<AttentionSpec>(block.mixer).rotary_theta.value());
+    }
+    return all;
+  };
+  EXPECT_EQ(thetas(1e6, 1e4), (std::vector<double>{1e4, 1e6, 1e4}));
+  EXPECT_EQ(thetas(1e6, 0), (std::vector<double>{1e6, 1e6, 1e6}));
+  const RunPlan learned = plan_of([](Options& o) { o.model.rotary_theta = 5; });
+  EXPECT_FALSE(attention_of(learned).rotary_theta);
+}
+
+TEST(RunPlan, DescribesPositions) {
+  const auto page = [](PositionsKind kind, double of_windows = 0) {
+    return describe(plan_of([&](Options& o) {
+      o.model.positions_kind = kind, o.model.rotary_theta_window = of_windows;
+    }));
+  };
+  const auto says = [](const std::string& text, const std::string& words) {
+    return text.find("positions " + words + "\n") != std::string::npos;
+  };
+  EXPECT_TRUE(says(page(PositionsKind::learned), "32"));
+  EXPECT_TRUE(says(page(PositionsKind::none), "none"));
+  EXPECT_TRUE(says(page(PositionsKind::rotary), "rotary, theta 10000"));
+  EXPECT_TRUE(
+      says(page(PositionsKind::rotary, 500), "rotary, theta 10000 (500 in windows and blocks)"));
+}
+
+// Only learned positions have a table, which limits the sequence.
+TEST(EvaluationPlan, LimitsTheSequenceByLearnedPositions) {
+  Options longer = small_run();
+  longer.train.sequence = 64;
+  const auto model_of = [](PositionsKind kind) {
+    return plan_of([&](Options& o) { o.model.positions_kind = kind; }).model;
+  };
+  EXPECT_EQ(refusal([&] { make_evaluation_plan(longer, 1, model_of(PositionsKind::learned)); }),
+            "train.sequence=64 is longer than model.positions=32: lower train.sequence, since the "
+            "checkpoint has no more learned positions");
+  for (const PositionsKind kind : {PositionsKind::rotary, PositionsKind::none}) {
+    EXPECT_EQ(make_evaluation_plan(longer, 1, model_of(kind)).policy.shape.sequence, 64);
+  }
 }
 
 TEST(EvaluationPlan, FillsThePipelineWhateverTheBatchOfTraining) {

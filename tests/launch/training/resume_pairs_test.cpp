@@ -46,6 +46,7 @@ class ResumePairs : public testing::Test {
   // Trains `run_dir` to its last step, and returns the output.
   std::string finish(const std::string& run_dir, const std::string& name) {
     Training training = layouts.at(name);
+    training.options.insert(training.options.end(), positions_.begin(), positions_.end());
     // 2 divides neither 45 tokens nor 257 words, and 3 divides no width.
     for (const char* const word : {"--train.sequence", "45", "--train.global_batch", "12",
                                    "--checkpoint.every", "5", "--checkpoint.keep", "0"}) {
@@ -85,6 +86,7 @@ class ResumePairs : public testing::Test {
   }
 
   Scratch scratch_;
+  std::vector<std::string> positions_;  // options of all runs
 
  private:
   double difference(const std::string& run, const std::string& reference) {
@@ -113,6 +115,20 @@ TEST_F(ResumePairs, EqualARunThatNeverStopped) {
     } else {
       expect_same_curve(run, whole_run("one rank"));
     }
+  }
+}
+
+// The angles of rotary positions do not depend on the layout, and their model has no position
+// table.
+TEST_F(ResumePairs, OfRotaryPositionsEqualARunThatNeverStopped) {
+  positions_ = {"--model.positions_kind",      "rotary", "--model.rotary_theta", "5000",
+                "--model.rotary_theta_window", "100"};
+  for (const auto& [from, under] : {std::pair{"context 3", "tensor 2 x pipeline 2"},
+                                    std::pair{"data 2 x tensor 2", "context 3"}}) {
+    SCOPED_TRACE(std::string("from ") + from + " under " + under);
+    const std::string run = copy_of_half(whole_run(from));
+    EXPECT_NE(finish(run, under).find("resumes from"), std::string::npos);
+    expect_same_curve(run, whole_run("one rank"));
   }
 }
 

@@ -200,6 +200,61 @@ TEST(Init, TakesEveryWeightAsItIs) {
   EXPECT_EQ(weights, 4 + 4 * 13);
 }
 
+TEST(Resume, FixesThePositionsOfAModel) {
+  const Scratch scratch;
+  const std::vector<std::string> rotary{"--model.positions_kind", "rotary"};
+  ASSERT_EQ(train(scratch, "run", with({}, rotary)).status, 0);
+  const auto refused = [&](const std::vector<std::string>& options) {
+    const Finished finished = train(scratch, "run", with({}, options));
+    EXPECT_EQ(finished.status, 2) << finished.output;
+    return finished.output;
+  };
+  const auto says = [](const std::string& output, const char* words) {
+    EXPECT_NE(output.find(words), std::string::npos) << output;
+  };
+  says(refused({}), "model.positions_kind=learned, but it was rotary");
+  says(refused({"--model.positions_kind", "none"}), "model.positions_kind=none, but it was rotary");
+  says(refused(with({.options = rotary}, {"--model.rotary_theta", "5000"}).options),
+       "model.rotary_theta=5000.0, but it was 10000.0");
+  says(refused(with({.options = rotary}, {"--model.rotary_theta_window", "70"}).options),
+       "model.rotary_theta_window=70.0, but it was 10000.0");
+}
+
+// As a run on longer sequences does: other angles, and no table of positions.
+TEST(Init, MayChangeTheRotaryThetas) {
+  const Scratch scratch;
+  const std::vector<std::string> rotary{"--model.positions_kind", "rotary"};
+  ASSERT_EQ(train(scratch, "base", with({}, rotary)).status, 0);
+  const std::string from = checkpoint(scratch, "base", 20).string();
+  const Training longer = with({.context = 2, .options = rotary},
+                               {"--checkpoint.init", from, "--train.steps", "2", "--train.lr", "0",
+                                "--train.sequence", "96", "--model.rotary_theta", "50000"});
+  const Finished finished = train(scratch, "longer", longer);
+  ASSERT_EQ(finished.status, 0) << finished.output;
+  EXPECT_LT(metrics(scratch, "longer")[0]["loss"].get<double>(), 4.5);
+}
+
+// Eval of a checkpoint with sequences that are longer than those of its training.
+TEST(Eval, OfRotaryPositionsTakesLongerSequences) {
+  const Scratch scratch;
+  const auto loss_of = [&](const std::string& kind, const std::string& sequence, int ranks) {
+    const Finished finished =
+        run({program(), "run", "-n", std::to_string(ranks), "--", "eval", "--checkpoint",
+             checkpoint(scratch, kind, 20).string(), "--data.path", scratch.store().string(),
+             "--eval.windows", "8", "--train.sequence", sequence, "--parallel.context",
+             std::to_string(ranks), "--json"});
+    EXPECT_EQ(finished.status, 0) << finished.output;
+    return nlohmann::json::parse(finished.output).at("loss").get<double>();
+  };
+  for (const std::string kind : {"rotary", "none"}) {
+    SCOPED_TRACE(kind);
+    ASSERT_EQ(train(scratch, kind, with({}, {"--model.positions_kind", kind})).status, 0);
+    const double longer = loss_of(kind, "192", 1);
+    EXPECT_NEAR(longer / loss_of(kind, "48", 1), 1, 0.2);
+    EXPECT_NEAR(loss_of(kind, "192", 2) / longer, 1, 5e-6);
+  }
+}
+
 TEST(Init, StartsANewRunFromWeightsAlone) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "base", {}).status, 0);

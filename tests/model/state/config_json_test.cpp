@@ -51,6 +51,48 @@ TEST(ModelJson, ReadsBackTheSizesAndTheSpans) {
   EXPECT_EQ(read.blocks, config.blocks);
 }
 
+ModelConfig rotary_model(const char* spans, const RotaryThetas& thetas) {
+  return {.hidden = 64,
+          .vocab = 100,
+          .positions = 32,
+          .blocks = blocks_of_spans(parse_spans(spans), {.heads = 4}, GeluMlpSpec{80}, {}, thetas),
+          .positions_kind = PositionsKind::rotary};
+}
+
+TEST(ModelJson, ReadsBackTheKindOfPositions) {
+  for (const char* const spans : {"full,window:4*2,block:8", "full*2", "window:4"}) {
+    const ModelConfig config = rotary_model(spans, {.full = 1e6, .window = 12345.678});
+    const ModelConfig read = model_from_json(to_json(config));
+    EXPECT_EQ(read.positions_kind, PositionsKind::rotary);
+    EXPECT_EQ(read.blocks, config.blocks) << spans;
+  }
+  const ModelConfig none{.blocks = blocks_of_spans(parse_spans("full"), {}, GeluMlpSpec{}),
+                         .positions_kind = PositionsKind::none};
+  EXPECT_EQ(model_from_json(to_json(none)).positions_kind, PositionsKind::none);
+  // A theta that no layer has makes no other model.
+  EXPECT_EQ(to_json(rotary_model("full*2", {.full = 5, .window = 6})),
+            to_json(rotary_model("full*2", {.full = 5, .window = 7})));
+}
+
+TEST(ModelJson, TakesLearnedPositionsForACheckpointWithoutTheirKind) {
+  nlohmann::json older = to_json({.blocks = blocks_of_spans({Span{}}, {}, GeluMlpSpec{})});
+  for (const char* const key : {"positions_kind", "rotary_theta", "rotary_theta_window"}) {
+    EXPECT_EQ(older.erase(key), 1u);
+  }
+  const ModelConfig read = model_from_json(older);
+  EXPECT_EQ(read.positions_kind, PositionsKind::learned);
+  EXPECT_FALSE(std::get<AttentionSpec>(read.blocks.front().mixer).rotary_theta);
+}
+
+TEST(ModelJson, RefusesThetasThatDoNotFollowFromTheSpans) {
+  ModelConfig config = rotary_model("window:4*2", {});
+  std::get<AttentionSpec>(config.blocks[0].mixer).rotary_theta = 5;
+  EXPECT_THROW(to_json(config), Error);
+  config = rotary_model("window:4*2", {});
+  config.positions_kind = PositionsKind::learned;
+  EXPECT_THROW(to_json(config), Error);
+}
+
 TEST(ModelJson, RefusesBlocksThatDifferInMoreThanTheirSpans) {
   ModelConfig config{.blocks = blocks_of_spans(parse_spans("full*2"), {}, GeluMlpSpec{80})};
   config.blocks[1].mlp = GeluMlpSpec{81};
