@@ -3,7 +3,8 @@
 The numbers come from a plain float64 model below, which shares no code with the program: dense
 masks made pair by pair, and gradients by autograd. Each case is asserted to agree with Hugging
 Face's GPTNeoForCausalLM in fp32 (eager attention: the flash path drops the window), and to be
-sensitive: a window or block that is off by one in one layer must move the loss.
+sensitive: a window or block that is off by one in one layer must move the loss. GPT-Neo has no
+rotary positions: Hugging Face's model then gets Llama's, by Hugging Face's own functions.
 """
 
 import dataclasses
@@ -14,11 +15,13 @@ import h5py
 import numpy as np
 import torch
 import transformers
+from transformers.models.llama import modeling_llama
 
 FOLDER = pathlib.Path(__file__).parent
 EPSILON = 1e-5
 AGREEMENT = 1e-5  # largest deviation of Hugging Face's fp32 results from the float64 model
 SENSITIVITY = 1e-4  # least relative change of the loss for a span that is off by one
+POSITIONS = "transformer.wpe.weight"
 SCORE_STD = 1.5  # of the attention scores: neither uniform nor one-hot
 
 
@@ -36,6 +39,12 @@ class Case:
     batch: int = 2
     tied: bool = True
     attention_scale: float = 1.0
+    thetas: tuple = ()  # rotary positions: of full layers, of all others; empty: learned ones
+
+    def theta_list(self):
+        """The theta of each layer; None without rotary positions."""
+        full, other = self.thetas or (None, None)
+        return [full if span == "full" else other for span in self.span_list()]
 
     def span_list(self):
         return self.spans.split(",")
@@ -52,6 +61,8 @@ CASES = [
     Case("wide_heads", 40, "full,window:16,window:16", 64, 2, 16, 131, 64, 64, batch=1),
     Case("blocks_untied", 35, "block:8,full,block:5,window:7", 32, 4, 96, 61, 48, 37,
          tied=False, attention_scale=1 / math.sqrt(8)),
+    Case("rotary", 18, "full,window:7,block:10", 24, 4, 32, 61, 48, 48, batch=1,
+         attention_scale=1 / math.sqrt(6), thetas=(10000.0, 50.0)),
 ]
 
 
@@ -93,8 +104,9 @@ def make_weights(case):
     query_std = math.sqrt(SCORE_STD / math.sqrt(head_size) / case.attention_scale / case.hidden)
     square, wide = (case.hidden, case.hidden), (case.ffn, case.hidden)
     unit, narrow = 1 / math.sqrt(case.hidden), 1 / math.sqrt(case.ffn)
-    weights = {"transformer.wte.weight": normal((case.vocab, case.hidden), 0.3),
-               "transformer.wpe.weight": normal((case.positions, case.hidden), 0.3)}
+    weights = {"transformer.wte.weight": normal((case.vocab, case.hidden), 0.3)}
+    if not case.thetas:
+        weights[POSITIONS] = normal((case.positions, case.hidden), 0.3)
     for layer in range(len(case.span_list())):
         block = f"transformer.h.{layer}."
         weights |= norm(block + "ln_1") | norm(block + "ln_2")
@@ -126,14 +138,28 @@ def layer_norm(x, w, prefix):
     return centred / torch.sqrt(variance + EPSILON) * w[prefix + ".weight"] + w[prefix + ".bias"]
 
 
-def attention(x, w, prefix, visible, case):
+def rotated(x, theta):
+    """x [batch, heads, sequence, head size]: elements i and i + size/2 as a complex number, turned
+    by the angle position theta^(-2 i / size)."""
+    a, b = x.chunk(2, dim=-1)
+    size, sequence = x.shape[-1], x.shape[-2]
+    frequency = theta ** (-2 * torch.arange(size // 2, dtype=torch.float64) / size)
+    angle = torch.arange(sequence, dtype=torch.float64)[:, None] * frequency
+    turned = torch.complex(a, b) * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat([turned.real, turned.imag], dim=-1)
+
+
+def attention(x, w, prefix, visible, theta, case):
     batch, sequence, _ = x.shape
 
     def heads(name):  # [batch, heads, sequence, head size]
         projected = x @ w[f"{prefix}.{name}.weight"].T
         return projected.view(batch, sequence, case.heads, -1).transpose(1, 2)
 
-    scores = case.attention_scale * heads("q_proj") @ heads("k_proj").transpose(2, 3)
+    query, key = heads("q_proj"), heads("k_proj")
+    if theta:
+        query, key = rotated(query, theta), rotated(key, theta)
+    scores = case.attention_scale * query @ key.transpose(2, 3)
     weight = torch.exp(scores - scores.amax(-1, keepdim=True)) * visible
     mixed = weight / weight.sum(-1, keepdim=True) @ heads("v_proj")
     joined = mixed.transpose(1, 2).reshape(batch, sequence, case.hidden)
@@ -146,14 +172,16 @@ def mlp(x, w, prefix):
     return y @ w[prefix + ".c_proj.weight"].T + w[prefix + ".c_proj.bias"]
 
 
-def forward(case, w, tokens, labels, spans):
+def forward(case, w, tokens, labels, spans, thetas):
     """logits [batch, sequence, vocab] and the mean loss, in the weights' own precision."""
-    h = w["transformer.wte.weight"][tokens] + w["transformer.wpe.weight"][: case.sequence]
-    for layer, span in enumerate(spans):
+    h = w["transformer.wte.weight"][tokens]
+    if POSITIONS in w:
+        h = h + w[POSITIONS][: case.sequence]
+    for layer, (span, theta) in enumerate(zip(spans, thetas)):
         block = f"transformer.h.{layer}."
         visible = mask(span, case.sequence)
         h = h + attention(layer_norm(h, w, block + "ln_1"), w, block + "attn.attention", visible,
-                          case)
+                          theta, case)
         h = h + mlp(layer_norm(h, w, block + "ln_2"), w, block + "mlp")
     head = w["transformer.wte.weight" if case.tied else "lm_head.weight"]
     logits = layer_norm(h, w, "transformer.ln_f") @ head.T
@@ -164,7 +192,7 @@ def forward(case, w, tokens, labels, spans):
 def run_reference(case, weights, tokens, labels):
     w = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True)
          for name, value in weights.items()}
-    logits, loss = forward(case, w, tokens, labels, case.span_list())
+    logits, loss = forward(case, w, tokens, labels, case.span_list(), case.theta_list())
     loss.backward()
     return logits.detach(), loss.item(), {name: value.grad for name, value in w.items()}
 
@@ -174,8 +202,26 @@ def query_scale(case, name):
     return case.attention_scale if "q_proj" in name else 1.0
 
 
+def add_rotary(attention, theta, case):
+    """Makes a GPT-Neo attention rotate its queries and keys as Hugging Face's Llama does."""
+    config = transformers.LlamaConfig(
+        hidden_size=case.hidden, num_attention_heads=case.heads,
+        max_position_embeddings=case.positions,
+        rope_parameters={"rope_type": "default", "rope_theta": theta})
+    embedding = modeling_llama.LlamaRotaryEmbedding(config)
+    attend = attention._attn
+
+    def rotate_and_attend(query, key, value, mask=None):
+        cosine, sine = embedding(query, torch.arange(query.shape[-2])[None])
+        query, key = modeling_llama.apply_rotary_pos_emb(query, key, cosine, sine)
+        return attend(query, key, value, mask)
+
+    attention._attn = rotate_and_attend
+
+
 def make_hugging_face(case, weights):
-    """Its model in fp32. Blocks, for which GPT-Neo has no word, overwrite the mask buffer."""
+    """Its model in fp32. Blocks, for which GPT-Neo has no word, overwrite the mask buffer; with
+    rotary positions, the learned ones are zeros."""
     spans = case.span_list()
     config = transformers.GPTNeoConfig(
         vocab_size=case.vocab, max_position_embeddings=case.positions, hidden_size=case.hidden,
@@ -186,11 +232,15 @@ def make_hugging_face(case, weights):
     model = transformers.GPTNeoForCausalLM(config).eval()
     assert model.config._attn_implementation == "eager"
     parameters = dict(model.named_parameters())
-    assert set(parameters) == set(weights)
     with torch.no_grad():
+        if case.thetas:
+            parameters.pop(POSITIONS).zero_()
+        assert set(parameters) == set(weights)
         for name, parameter in parameters.items():
             parameter.copy_(torch.from_numpy(weights[name]) * query_scale(case, name))
-        for span, block in zip(spans, model.transformer.h):
+        for span, theta, block in zip(spans, case.theta_list(), model.transformer.h):
+            if theta:
+                add_rotary(block.attn.attention, theta, case)
             visible = mask(span, case.positions)
             if "block" in span:
                 block.attn.attention.bias.copy_(visible)
@@ -218,16 +268,25 @@ def deviations(reference, other):
 
 
 def least_sensitivity(case, weights, tokens, labels, loss):
-    """The least relative change of the loss where one layer's span is off by one."""
+    """The least relative change of the loss where one layer's span is off by one, or its theta is
+    that of the other layers."""
     w = {name: torch.tensor(value, dtype=torch.float64) for name, value in weights.items()}
     changes = []
+
+    def change(spans, thetas):
+        changed = forward(case, w, tokens, labels, spans, thetas)[1].item()
+        changes.append(abs(changed / loss - 1))
+
     for layer, span in enumerate(case.span_list()):
         kind, size = parse(span)
         for wrong in (size - 1, size + 1) if size else ():
             spans = case.span_list()
             spans[layer] = f"{kind}:{wrong}"
-            changed = forward(case, w, tokens, labels, spans)[1].item()
-            changes.append(abs(changed / loss - 1))
+            change(spans, case.theta_list())
+        if case.thetas:
+            thetas = case.theta_list()
+            thetas[layer] = sum(case.thetas) - thetas[layer]
+            change(case.span_list(), thetas)
     return min(changes, default=math.inf)
 
 
@@ -242,6 +301,8 @@ def write(case, weights, tokens, labels, reference, measured):
         file.attrs["tied"] = np.int64(case.tied)
         file.attrs["epsilon"] = EPSILON
         file.attrs["attention_scale"] = case.attention_scale
+        if case.thetas:
+            file.attrs["rotary_theta"], file.attrs["rotary_theta_window"] = case.thetas
         logits, loss, gradients = reference
         file.attrs["loss"] = loss
         file.attrs.update(measured)

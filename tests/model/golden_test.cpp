@@ -6,24 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/golden_model.h"
 #include "tests/support/single_rank.h"
 #include "tests/support/tensors.h"
 
 namespace masformer::test {
 namespace {
-
-ModelConfig config_of(const GoldenCase& golden) {
-  const LayerNormSpec norm{static_cast<float>(golden.epsilon)};
-  return {.hidden = golden.hidden,
-          .vocab = golden.vocab,
-          .positions = golden.positions,
-          .blocks = blocks_of_spans(
-              parse_spans(golden.spans),
-              {.heads = golden.heads, .scale = static_cast<float>(golden.attention_scale)},
-              GeluMlpSpec{golden.ffn}, norm),
-          .tied = golden.tied,
-          .norm = norm};
-}
 
 class Golden : public testing::TestWithParam<const char*> {
  protected:
@@ -90,9 +78,7 @@ TEST_P(Golden, TrainingComputesItsLossAndEveryGradient) {
   EXPECT_EQ(compared, golden_.gradients.size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Golden,
-                         testing::Values("alternating.h5", "all_windows.h5", "odd_head_size.h5",
-                                         "wide_heads.h5", "blocks_untied.h5"));
+INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, testing::ValuesIn(golden_files));
 
 }  // namespace
 }  // namespace masformer::test

@@ -44,6 +44,13 @@ class GoldenFile {
     return value;
   }
 
+  template <class T>
+  std::optional<T> number_if_any(const char* name) const {
+    const htri_t exists = H5Aexists(file_.id(), name);
+    check(exists < 0 ? -1 : 0, name);
+    return exists > 0 ? std::optional(number<T>(name)) : std::nullopt;
+  }
+
   // A string of fixed length, which is how the generator writes it.
   std::string text(const char* name) const {
     const io::Hdf5Attribute attribute = open_attribute(name);
@@ -130,6 +137,8 @@ void read_config(const GoldenFile& file, GoldenCase& golden) {
   golden.epsilon = file.number<double>("epsilon");
   golden.attention_scale = file.number<double>("attention_scale");
   golden.tied = file.number<std::int64_t>("tied") != 0;
+  golden.rotary_theta = file.number_if_any<double>("rotary_theta");
+  golden.rotary_theta_window = file.number_if_any<double>("rotary_theta_window");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct GoldenCase {
   double epsilon = 0;       // of the layer norms
   double attention_scale = 1;
   bool tied = true;  // false: the head is lm_head.weight
+  // Of full layers and of all others; none: positions are learned.
+  std::optional<double> rotary_theta, rotary_theta_window;
 
   std::int64_t batch = 0;
   std::int64_t sequence = 0;

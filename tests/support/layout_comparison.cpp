@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "runtime/error.h"
-#include "tests/support/one_rank_record.h"
 
 namespace masformer::test {
 namespace {
@@ -181,6 +180,14 @@ std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
     const Tensor b = recomputed.parameters()[id].master;
     findings.holds("the same bits", same_bits(a, b));
   }
+  return findings.found();
+}
+
+std::vector<std::string> differences_of_owned_rows(
+    const ParameterSet& own, What what, const std::map<std::string, GlobalTensor>& oracle,
+    double bound) {
+  Findings findings;
+  findings.close(own, what, oracle, bound);
   return findings.found();
 }
 

@@ -2,10 +2,12 @@
 // the world run them together. Each returns the differences that this rank finds, one per line.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "tests/support/layout.h"
+#include "tests/support/one_rank_record.h"
 
 namespace masformer::test {
 
@@ -19,5 +21,11 @@ std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation
 // `recompute` must not need more memory than keeping everything, and must give the same bits.
 std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
                                                       const std::string& recompute);
+
+// Compares each tensor of which this rank owns rows with `oracle`, by norm relative to the bound. A
+// few rows are judged by at least their share of the whole tensor's norm.
+std::vector<std::string> differences_of_owned_rows(
+    const ParameterSet& own, What what, const std::map<std::string, GlobalTensor>& oracle,
+    double bound);
 
 }  // namespace masformer::test
