@@ -174,4 +174,21 @@ inline Vec tanh(Vec x) {
   return x < 0 ? -result : result;
 }
 
+struct SineCosine {
+  Vec sine, cosine;
+};
+
+// Sine and cosine of (quadrant + r) quarter turns, for |r| <= 1/2 and any quadrant, each within
+// 1e-7. Callers reduce their angles in double (the polynomials are those of the Cephes library).
+inline SineCosine sine_cosine(Vec r, IntVec quadrant) {
+  const Vec x = r * 1.57079633f, square = x * x;
+  Vec s = square * -1.9515295891e-4f + 8.3321608736e-3f;
+  s = (s * square - 1.6666654611e-1f) * square * x + x;
+  Vec c = square * 2.443315711809948e-5f - 1.388731625493765e-3f;
+  c = (c * square + 4.166664568298827e-2f) * square * square - 0.5f * square + 1.0f;
+  const auto odd = (quadrant & 1) != 0;
+  const Vec sine = odd ? c : s, cosine = odd ? s : c;
+  return {(quadrant & 2) != 0 ? -sine : sine, ((quadrant + 1) & 2) != 0 ? -cosine : cosine};
+}
+
 }  // namespace masformer::cpu

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include <gtest/gtest.h>
 
@@ -41,6 +42,21 @@ TEST(VectorMath, ErrorsStayWithinTheStatedUlps) {
   EXPECT_LE(worst(tanh, std::tanh, -12.0f, 12.0f), 4.0);
   EXPECT_LE(worst(tanh, std::tanh, -0.5f, 0.5f), 4.0);
   EXPECT_LE(worst(tanh, std::tanh, 1e-20f, 1e-6f), 4.0);
+}
+
+TEST(VectorMath, SineAndCosineStayWithinTheStatedError) {
+  constexpr int steps = 20000;
+  double worst_error = 0;
+  for (int quadrant = -4; quadrant < 8; ++quadrant) {
+    for (int i = 0; i <= steps; ++i) {
+      const float r = static_cast<float>(i) / steps - 0.5f;
+      const auto [sine, cosine] = sine_cosine(splat(r), splat_int(quadrant));
+      const double angle = (double(r) + quadrant) * (std::numbers::pi / 2);
+      worst_error = std::max({worst_error, std::abs(double(sine[lanes - 1]) - std::sin(angle)),
+                              std::abs(double(cosine[0]) - std::cos(angle))});
+    }
+  }
+  EXPECT_LE(worst_error, 1e-7);
 }
 
 TEST(VectorMath, IsExactAtTheEndsOfItsRanges) {
