@@ -7,10 +7,11 @@
 // 2 i + 1 of the paper. The product of a rotated query and a rotated key then depends on the
 // difference of their positions.
 //
-// Angles are computed in double and reduced to one turn before they are rounded to fp32, so sine
-// and cosine are as accurate at position 10,000,000 as at 1. Hugging Face multiplies position and
-// frequency in fp32, which is off by up to 0.004 radians at position 131,072. So a model that was
-// trained there sees slightly other angles here at positions of that size.
+// Angles are computed in double and reduced before they are rounded to fp32, so sine and cosine are
+// as accurate at position 10,000,000 as at 1. Hugging Face multiplies position and frequency in
+// fp32, which is off by up to 0.01 radians at position 131,072 and by 0.0006 at 8,192, and rounds
+// sine and cosine to bf16 where activations are bf16. So a model that was trained there sees
+// slightly other angles here.
 #pragma once
 
 #include <cstdint>
