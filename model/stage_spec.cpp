@@ -92,6 +92,7 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
                       .deterministic = policy.deterministic,
                       .document_mask = document_mask,
                       .recompute = recompute,
+                      .ffn_block = policy.ffn_block,
                       .parameters = registry,
                       .buffers = {program.layers(), dtype, buffers},
                       .workspace = workspace};

@@ -22,6 +22,7 @@ struct StagePolicy {
   std::optional<SequenceSharding> sharding{};
   bool sequence_parallel = true;       // see TokenShards
   std::vector<Recompute> recompute{};  // by block of the model; empty: none
+  std::int64_t ffn_block = 0;          // rows that MLPs compute at a time; 0: all at once
   DType dtype = DType::f32;            // or bf16: of weights, activations and their gradients
   Device device = Device::cpu;
   bool deterministic = false;  // of the stream

@@ -178,6 +178,13 @@ void describe_train(OptionTable& table, Options& o) {
              .help = "What each block recomputes in its backward pass instead of storing it: none, "
                      "selective (attention and GELU) or block (everything). Give one value for all "
                      "blocks, or a list such as block*8,none*16. Results are bit-identical."});
+  table.add("train.ffn_block", o.train.ffn_block, {0, limits::tokens},
+            {.value = "N",
+             .help = "Tokens that each MLP computes at a time on a rank, which keeps its inner "
+                     "activations for so many tokens only. Recomputes them in the backward pass, "
+                     "whatever train.recompute says: one more matrix product beside six, and none "
+                     "more in blocks that train.recompute=block recomputes anyway. Results differ "
+                     "by rounding. 0: all tokens at once."});
   table.add("train.dump_gradients_at", o.train.dump_gradients_at, {0, limits::steps},
             {.value = "N",
              .help = "Step whose summed gradients, before clipping, are written to "

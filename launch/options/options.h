@@ -48,6 +48,7 @@ struct Options {
     std::int64_t seed = 1;
     DType dtype = DType::f32;
     std::string recompute = "none";
+    std::int64_t ffn_block = 0;
     std::int64_t dump_gradients_at = 0, profile_step = 0;
   } train;
   struct {

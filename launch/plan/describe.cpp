@@ -52,6 +52,8 @@ std::string describe_policy(const RunPlan& plan) {
     words.push_back(
         fmt::format("recompute {}: {} of {} blocks", name, blocks, plan.model.layers()));
   }
+  if (plan.policy.ffn_block > 0)
+    words.push_back(fmt::format("MLPs by {} tokens", plan.policy.ffn_block));
   return fmt::format("compute   {}\n", fmt::join(words, "; "));
 }
 

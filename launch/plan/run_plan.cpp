@@ -94,6 +94,18 @@ void check_training(const Options& options, std::vector<std::string>& violations
   }
 }
 
+// A block of more rows than there are would recompute activations and save nothing.
+void check_ffn_block(const Options& options, std::vector<std::string>& violations) {
+  const auto& t = options.train;
+  const std::int64_t rows = t.micro_batch * (t.sequence / options.parallel.context);
+  if (t.ffn_block <= std::max<std::int64_t>(rows, 1)) return;
+  violations.push_back(
+      fmt::format("train.ffn_block={} is more than the {} tokens of a micro-batch on each rank "
+                  "(train.micro_batch={} x train.sequence={} / parallel.context={}): lower it, or "
+                  "use 0 to compute all tokens at once",
+                  t.ffn_block, rows, t.micro_batch, t.sequence, options.parallel.context));
+}
+
 // Ranks on CPUs would ignore a transport of devices.
 void check_transport(const RuntimeOptions& runtime, std::vector<std::string>& violations) {
   const Transport transport = runtime.transport.value_or(Transport::mpi);
@@ -215,7 +227,10 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   plan.mesh = make_mesh(options, ranks, found);
   plan_model(options, purpose, plan, found);
   plan_batch(options, purpose, plan, found);
-  if (purpose == Purpose::training) check_training(options, found);
+  if (purpose == Purpose::training) {
+    check_training(options, found);
+    check_ffn_block(options, found);
+  }
   check_transport(options.runtime, found);
   if (found.empty()) {
     plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
@@ -230,6 +245,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   plan.policy.shape = {options.train.micro_batch, options.train.sequence};
   plan.policy.dtype = options.train.dtype;
   plan.policy.device = options.runtime.device;
+  plan.policy.ffn_block = purpose == Purpose::training ? options.train.ffn_block : 0;
   plan.policy.deterministic = options.runtime.deterministic;
   plan.policy.document_mask = options.data.document_mask;
   plan.policy.sequence_parallel = options.parallel.sequence_parallel;

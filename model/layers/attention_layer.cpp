@@ -105,6 +105,7 @@ void AttentionLayer::attend(LayerContext& context) const {
 
 void AttentionLayer::backward_input(LayerContext& context) const {
   const Tensor qkv_gradient = context.buffers[qkv_gradient_];
+  projection_.start_backward(context);
   projection_.backward_input(context, context.buffers[attended_gradient_]);
   const Tensor q_sum = q_gradient_sum_ ? by_sample(context.buffers[*q_gradient_sum_]) : Tensor();
   attention_.backward(context, {.qkv = by_sample(context.buffers[qkv_]),

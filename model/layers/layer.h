@@ -105,6 +105,7 @@ struct LayerSetup {
   bool deterministic = false;  // as the stream's
   bool document_mask = false;  // whether micro-batches have documents
   Recompute recompute = Recompute::none;
+  std::int64_t ffn_block = 0;  // rows that the MLP computes at a time; 0: all at once
   ParameterRegistry& parameters;
   BufferRegistry buffers;
   // Bytes of device memory that the ops take besides their operands, in training. Ops run one after
@@ -149,7 +150,8 @@ class Layer {
   virtual void recompute(LayerContext&) const {}
   // Writes context.input_gradient from context.output_gradient.
   virtual void backward_input(LayerContext& context) const = 0;
-  // Adds to the gradients of the weights. Called after backward_input of the same micro-batch.
+  // Adds to the gradients of the weights, unless backward_input has done so. Called after
+  // backward_input of the same micro-batch.
   virtual void backward_weight(LayerContext& context) const = 0;
 };
 

@@ -16,27 +16,40 @@ ProjectionPart::ProjectionPart(LayerSetup& setup, const std::string& name, std::
 }
 
 void ProjectionPart::forward(LayerContext& context, Tensor inner) const {
+  forward_block(context, inner, 0);
+  finish_forward(context);
+}
+
+void ProjectionPart::forward_block(LayerContext& context, Tensor inner, std::int64_t first) const {
   const Tensor weight = context.parameters[weight_].value, bias = context.parameters[bias_].value;
   if (context.tensor.size() == 1) {
-    return linear(context.stream, inner, weight, bias, context.output, context.input);
+    linear(context.stream, inner, weight, bias, rows_of(context.output, inner, first),
+           rows_of(context.input, inner, first));
+  } else {
+    linear(context.stream, inner, weight, {}, rows_of(sum_.part(context), inner, first));
   }
-  linear(context.stream, inner, weight, {}, sum_.part(context));
-  add_residual(context.stream, context.input, bias, sum_.sum(context), context.output);
+}
+
+void ProjectionPart::finish_forward(LayerContext& context) const {
+  if (context.tensor.size() == 1) return;
+  add_residual(context.stream, context.input, context.parameters[bias_].value, sum_.sum(context),
+               context.output);
 }
 
 void ProjectionPart::backward_input(LayerContext& context, Tensor inner_gradient) const {
-  linear_backward_input(context.stream, sum_.gather_gradient(context),
-                        context.parameters[weight_].value, inner_gradient);
+  linear_backward_input(context.stream, sum_.gradient(context), context.parameters[weight_].value,
+                        inner_gradient);
 }
 
 void ProjectionPart::backward_input_gelu(LayerContext& context, Tensor before,
-                                         Tensor before_gradient) const {
-  linear_backward_input_gelu(context.stream, sum_.gather_gradient(context),
+                                         Tensor before_gradient, std::int64_t first) const {
+  linear_backward_input_gelu(context.stream, rows_of(sum_.gradient(context), before, first),
                              context.parameters[weight_].value, before, before_gradient);
 }
 
-void ProjectionPart::backward_weight(LayerContext& context, Tensor inner) const {
-  linear_backward_weight(context.stream, sum_.gradient(context), inner,
+void ProjectionPart::backward_weight(LayerContext& context, Tensor inner,
+                                     std::int64_t first) const {
+  linear_backward_weight(context.stream, rows_of(sum_.gradient(context), inner, first), inner,
                          context.parameters[weight_].gradient, context.parameters[bias_].gradient);
 }
 

@@ -41,11 +41,30 @@ std::vector<LayoutCase> small_cases() {
                    .order = order,
                    .documents = "5,1,4"});
   }
+  for (std::size_t i = 0, given = all.size(); i < given; ++i) {
+    if (all[i].mesh.size() > 2 || all[i].mesh.pipe > 1) continue;
+    all.push_back(all[i]);
+    all.back().ffn_block = 4;
+  }
   return all;
 }
 
 // What a step computes is compared in the first; more show that the optimizer's state is right.
 constexpr int few_steps = 3;
+
+// MLPs by blocks of tokens: that divide the tokens and that don't, of one token and of all, with
+// every axis, and where blocks cross the borders of samples and of tensor ranks.
+std::vector<LayoutCase> ffn_block_cases() {
+  return {{.mesh = {}, .samples = 4, .micro_batch = 2, .ffn_block = 7},
+          {.mesh = {}, .samples = 2, .ffn_block = 33},
+          {.mesh = {.tensor = 2}, .samples = 4, .ffn_block = 11},
+          {.mesh = {.tensor = 2}, .samples = 4, .micro_batch = 2, .ffn_block = 1},
+          {.mesh = {.data = 2}, .samples = 4, .ffn_block = 8},
+          {.mesh = {.context = 2}, .samples = 2, .sequence = 48, .order = "zigzag", .ffn_block = 9},
+          {.mesh = {.pipe = 2, .tensor = 2}, .samples = 6, .ffn_block = 10},
+          {.mesh = {.context = 2, .tensor = 2}, .samples = 2, .sequence = 48, .ffn_block = 5},
+          {.mesh = {.pipe = 2, .data = 2}, .schedule = "v", .samples = 4, .ffn_block = 32}};
+}
 
 // The sequence over several ranks: windows narrower than a rank's share, as wide, and wider, of one
 // token, and blocks whose borders are inside of a share; alone and with every other axis.
@@ -194,6 +213,7 @@ std::vector<LayoutCase> large_cases() {
   std::ranges::move(document_cases(), std::back_inserter(all));
   std::ranges::move(rotary_cases(), std::back_inserter(all));
   std::ranges::move(cases_without_positions(), std::back_inserter(all));
+  std::ranges::move(ffn_block_cases(), std::back_inserter(all));
   // The same without sequence parallelism.
   for (std::size_t i = 0, given = all.size(); i < given; ++i) {
     if (all[i].mesh.tensor == 1) continue;
@@ -237,6 +257,14 @@ TEST(Layout, RecomputationTakesLessMemoryAndChangesNoBit) {
       SCOPED_TRACE(testing::Message() << c << ", then " << recompute);
       expect_none(differences_by_recomputation(c, recompute));
     }
+  }
+}
+
+TEST(Layout, ComputesTheSameBitsWithTheSameBlocksOfTheMlp) {
+  for (const LayoutCase& c : cases()) {
+    if (c.ffn_block == 0) continue;
+    SCOPED_TRACE(testing::Message() << c);
+    expect_none(differences_by_recomputation(c, c.recompute));
   }
 }
 

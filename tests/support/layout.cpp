@@ -40,6 +40,7 @@ StagePolicy policy_of(const LayoutCase& c, const Mesh& mesh) {
       .sharding = make_sharding(parse_enum<ContextOrder>(c.order), c.sequence, mesh.context, {}, 1),
       .sequence_parallel = c.sequence_parallel,
       .recompute = parse_recompute(c.recompute, layers),
+      .ffn_block = c.ffn_block,
       .dtype = c.dtype,
       .document_mask = !c.documents.empty()};
 }
@@ -72,7 +73,9 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
              << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute
              << ", sequence " << c.sequence << ", hidden " << c.hidden << ", spans " << c.spans
              << ", " << name_of(c.dtype) << ", " << c.order << ", positions "
-             << name_of(c.positions) << (c.documents.empty() ? "" : ", documents ") << c.documents;
+             << name_of(c.positions)
+             << (c.ffn_block == 0 ? "" : ", ffn block " + std::to_string(c.ffn_block))
+             << (c.documents.empty() ? "" : ", documents ") << c.documents;
 }
 
 std::vector<std::int64_t> document_starts(const LayoutCase& c, int sample) {

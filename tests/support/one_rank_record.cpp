@@ -44,6 +44,7 @@ LayoutCase of_one_rank(LayoutCase c) {
   c.sequence_parallel = usual.sequence_parallel;
   c.recompute = usual.recompute;
   c.order = usual.order;
+  c.ffn_block = usual.ffn_block;
   return c;
 }
 

@@ -223,7 +223,12 @@ TEST(RunPlan, RefusesABatchOrACourseThatDoesNotFit) {
         "tenth of train.lr"}},
       {[](Options& o) { o.train.dump_gradients_at = 11, o.train.steps = 10; },
        1,
-       {"train.dump_gradients_at=11 is after the last step, train.steps=10: lower it"}}};
+       {"train.dump_gradients_at=11 is after the last step, train.steps=10: lower it"}},
+      {[](Options& o) { o.train.ffn_block = 33, o.parallel.context = 2, o.train.micro_batch = 2; },
+       2,
+       {"train.ffn_block=33 is more than the 32 tokens of a micro-batch on each rank "
+        "(train.micro_batch=2 x train.sequence=32 / parallel.context=2): lower it, or use 0 to "
+        "compute all tokens at once"}}};
   for (const Refused& refused : all) expect_refusal(refused);
 }
 
@@ -283,7 +288,7 @@ TEST(RunPlan, KeepsOptionsThatAreGiven) {
         o.parallel.partition = "3,1";
         o.train.micro_batch = 2, o.train.min_lr = 0, o.train.lr = 0.5, o.train.warmup_steps = 7;
         o.train.weight_decay = 0.3, o.train.beta1 = 0.8, o.train.beta2 = 0.9;
-        o.train.epsilon = 1e-5, o.train.clip = 3, o.train.steps = 77;
+        o.train.epsilon = 1e-5, o.train.clip = 3, o.train.steps = 77, o.train.ffn_block = 64;
       },
       8);
   EXPECT_EQ(spans_of(plan.model.blocks), parse_spans("full,window:8*2,full"));
@@ -297,6 +302,7 @@ TEST(RunPlan, KeepsOptionsThatAreGiven) {
   EXPECT_EQ(plan.partition, (Partition{{0, 3}, {3, 4}}));
   EXPECT_EQ(plan.micro_batches, 2);
   EXPECT_EQ(plan.policy.shape.tokens(), 64);
+  EXPECT_EQ(plan.policy.ffn_block, 64);
   EXPECT_EQ(plan.global_batch, 8);
   EXPECT_EQ(plan.training.micro_batches, 2);
   EXPECT_EQ(std::ssize(plan.training.actions), 2);

@@ -190,31 +190,64 @@ TEST(ActivationPlan, KeepsWhatTheRecomputationPolicyOfABlockSays) {
       // two norms and their statistics, two inputs, qkv, attended, lse, before and after GELU
       2 * (hidden + 2) + 2 * hidden + 3 * hidden + hidden + heads + 2 * ffn;
   const std::int64_t per_token_selective =
-      per_token_none - hidden - heads - ffn;    // attended, lse, after GELU
-  const std::int64_t per_token_block = hidden;  // its input
-  const auto kept = [&](const char* recompute, int micro_batches) {
-    StagePolicy policy{.shape = {2, 24}};
+      per_token_none - hidden - heads - ffn;                          // attended, lse, after GELU
+  const std::int64_t per_token_block = hidden;                        // its input
+  const std::int64_t per_token_by_blocks = per_token_none - 2 * ffn;  // before and after GELU
+  const auto kept = [&](const char* recompute, std::int64_t ffn_block, int micro_batches) {
+    StagePolicy policy{.shape = {2, 24}, .ffn_block = ffn_block};
     policy.recompute = parse_recompute(recompute, model.layers());
     const StageSpec stage(model, Mesh{.pipe = 2}, {}, {{0, 5}, {5, 5}}, policy);
     return ActivationPlan(stage.buffers, stage.program, micro_batches,
                           gpipe(2, micro_batches).actions[0])
         .peak();
   };
-  const auto per_micro_batch = [&](const char* recompute) {
-    return kept(recompute, 9) - kept(recompute, 8);
+  const auto per_micro_batch = [&](const char* recompute, std::int64_t ffn_block) {
+    return kept(recompute, ffn_block, 9) - kept(recompute, ffn_block, 8);
   };
   constexpr std::int64_t size_of_float = 4;
   const std::int64_t output = hidden * tokens * size_of_float;  // until the next stage has it
   const auto expected = [&](std::int64_t per_token) {
     return model.layers() * per_token * tokens * size_of_float + output;
   };
-  const auto expect_about = [&](const char* recompute, std::int64_t per_token) {
-    EXPECT_GE(per_micro_batch(recompute), expected(per_token)) << recompute;
-    EXPECT_LE(per_micro_batch(recompute), expected(per_token) * 6 / 5) << recompute;
+  const auto expect_about = [&](const char* recompute, std::int64_t per_token,
+                                std::int64_t ffn_block = 0) {
+    EXPECT_GE(per_micro_batch(recompute, ffn_block), expected(per_token)) << recompute;
+    EXPECT_LE(per_micro_batch(recompute, ffn_block), expected(per_token) * 6 / 5) << recompute;
   };
   expect_about("none", per_token_none);
   expect_about("selective", per_token_selective);
   expect_about("block", per_token_block);
+  expect_about("none", per_token_by_blocks, 8);
+}
+
+// By blocks of N rows, MLPs take 3 N ffn numbers at any time instead of 3 T ffn, whatever is
+// recomputed: before and after GELU, and the gradient of the first. So the peak falls by about
+// 3 (T - N) ffn numbers where the MLP of a recomputed block is what takes most, and by 2 T ffn per
+// block more where these are kept.
+TEST(ActivationPlan, HoldsTheMlpsInnerActivationsOfOneBlockOfRows) {
+  constexpr std::int64_t rows = 256, block = 32, hidden = 64, ffn = 512, layers = 6;
+  const ModelConfig model{
+      .hidden = hidden,
+      .vocab = 101,
+      .positions = rows,
+      .blocks = blocks_of_spans(parse_spans("full*6"), {.heads = 4}, GeluMlpSpec{ffn})};
+  const auto peak = [&](const char* recompute, std::int64_t ffn_block) {
+    const StagePolicy policy{.shape = {1, rows},
+                             .recompute = parse_recompute(recompute, layers),
+                             .ffn_block = ffn_block};
+    const StageSpec stage(model, {}, {}, {{0, layers}}, policy);
+    return ActivationPlan(stage.buffers, stage.program, 1,
+                          one_forward_one_backward(1, 1).actions[0])
+        .peak();
+  };
+  constexpr std::int64_t column = ffn * 4;
+  for (const auto& [recompute, kept] : {std::pair{"none", 2}, {"selective", 1}, {"block", 0}}) {
+    const auto saved =
+        static_cast<double>(column * (kept * (layers - 1) * rows + 3 * (rows - block)));
+    EXPECT_NEAR(double(peak(recompute, 0) - peak(recompute, block)) / saved, 1, 0.1) << recompute;
+    EXPECT_LE(peak(recompute, block), peak(recompute, 0) / 2) << recompute;
+    EXPECT_GT(peak(recompute, 2 * block), peak(recompute, block)) << recompute;
+  }
 }
 
 }  // namespace
