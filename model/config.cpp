@@ -1,5 +1,7 @@
 #include "model/config.h"
 
+#include <variant>
+
 #include <fmt/format.h>
 
 #include "model/violations.h"
@@ -19,6 +21,23 @@ std::vector<std::string> violations(const ModelConfig& config, const Mesh& mesh)
     add_violations(block, config.hidden, mesh.tensor, found);
   }
   return found.all();
+}
+
+std::vector<std::string> head_violations(const ModelConfig& config, const Mesh& mesh,
+                                         ContextFull full) {
+  Violations found;
+  for (const BlockSpec& block : config.blocks) {
+    const auto* const attention = std::get_if<AttentionSpec>(&block.mixer);
+    if (attention == nullptr || !is_by_heads(full, attention->span, mesh.context)) continue;
+    if (attention->heads % mesh.tensor != 0) continue;
+    found.check_divides(
+        "parallel.context", mesh.context,
+        fmt::format("model.heads={} / parallel.tensor={}", attention->heads, mesh.tensor),
+        attention->heads / mesh.tensor);
+  }
+  std::vector<std::string> all = found.all();
+  for (std::string& violation : all) violation += ", or use parallel.context_full=ring";
+  return all;
 }
 
 std::int64_t padded_vocab(std::int64_t vocab, int tensor_ranks) {

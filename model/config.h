@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "model/block_spec.h"
+#include "parallel/context/head_exchange.h"
 #include "parallel/mesh.h"
 #include "runtime/enum_names.h"
 
@@ -41,6 +42,12 @@ struct ModelConfig {
 // The reasons why the model can't be built, or not on this mesh. Each message names the remedy.
 // Empty if it can be built.
 std::vector<std::string> violations(const ModelConfig& config, const Mesh& mesh);
+
+// The reasons why the context ranks of this mesh can't share full layers in this way
+// (parallel/context/head_exchange.h). Empty if they can, and if the tensor ranks don't divide the
+// heads, which violations() reports.
+std::vector<std::string> head_violations(const ModelConfig& config, const Mesh& mesh,
+                                         ContextFull full);
 
 // The size of the vocabulary as the tensor ranks store it: padded so that their parts are equal and
 // rows of logits start on 64-byte boundaries. Padding is never predicted, and checkpoints do not

@@ -87,7 +87,7 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
     return LayerSetup{.config = config,
                       .place = {registry.at().tensor, mesh.tensor, policy.sequence_parallel},
                       .shape = shape,
-                      .context = {sharding, registry.at().context},
+                      .context = {sharding, registry.at().context, policy.context_full},
                       .device = policy.device,
                       .deterministic = policy.deterministic,
                       .document_mask = document_mask,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/layers/layer.h"
+#include "parallel/context/head_exchange.h"
 #include "parallel/context/sequence_sharding.h"
 #include "parallel/mesh.h"
 #include "parallel/pipeline/partition.h"
@@ -20,10 +21,11 @@ struct StagePolicy {
   MicroBatchShape shape;  // of whole sequences
   // How the context ranks share a sequence; none: in contiguous parts.
   std::optional<SequenceSharding> sharding{};
-  bool sequence_parallel = true;       // see TokenShards
-  std::vector<Recompute> recompute{};  // by block of the model; empty: none
-  std::int64_t ffn_block = 0;          // rows that MLPs compute at a time; 0: all at once
-  DType dtype = DType::f32;            // or bf16: of weights, activations and their gradients
+  ContextFull context_full = ContextFull::ring;  // how they share full layers
+  bool sequence_parallel = true;                 // see TokenShards
+  std::vector<Recompute> recompute{};            // by block of the model; empty: none
+  std::int64_t ffn_block = 0;                    // rows that MLPs compute at a time; 0: all at once
+  DType dtype = DType::f32;  // or bf16: of weights, activations and their gradients
   Device device = Device::cpu;
   bool deterministic = false;  // of the stream
   // Whether batches come with documents, which attention does not cross.

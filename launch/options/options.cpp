@@ -142,6 +142,12 @@ void describe_parallel(OptionTable& table, Options& o) {
              .help = "Which tokens each context rank holds. contiguous: one part each. zigzag: an "
                      "early and a late part each, which balances causal attention. auto: what "
                      "costs the slowest rank least under the model's spans."});
+  table.add("parallel.context_full", o.parallel.context_full,
+            {.value = "NAME",
+             .help = "How context ranks share the attention of layers whose span is full. ring: by "
+                     "tokens. heads: each computes its share of the heads for all tokens; "
+                     "parallel.context must divide model.heads / parallel.tensor. Sends fewer "
+                     "bytes on more than two ranks."});
   table.add("parallel.data", o.parallel.data, {0, limits::ranks},
             {.value = "N",
              .help = "Copies of the model, each with its share of the batch. 0: ranks / "

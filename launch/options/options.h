@@ -10,6 +10,7 @@
 #include "model/config.h"
 #include "parallel/comm/process_groups.h"
 #include "parallel/context/context_order.h"
+#include "parallel/context/head_exchange.h"
 #include "runtime/tensor.h"
 
 namespace masformer {
@@ -37,6 +38,7 @@ struct Options {
     std::int64_t tensor = 1, pipeline = 1, context = 1, data = 0;
     bool sequence_parallel = true;
     std::optional<ContextOrder> context_order;  // none: what costs least
+    ContextFull context_full = ContextFull::ring;
     std::string schedule = "1f1b";
     std::string partition = "auto";
   } parallel;

@@ -165,15 +165,15 @@ ModelConfig make_model(const Options& options, std::int64_t store_vocab,
           .positions_kind = m.positions_kind};
 }
 
-// The spans of the layers on each stage.
-std::vector<std::vector<Span>> spans_by_stage(const RunPlan& plan) {
-  std::vector<std::vector<Span>> stages(static_cast<std::size_t>(plan.mesh.pipe));
-  const std::vector<Span> spans = spans_of(plan.model.blocks);
+// The attention layers on each stage.
+std::vector<std::vector<ContextLayer>> context_layers_by_stage(const RunPlan& plan) {
+  std::vector<std::vector<ContextLayer>> stages(static_cast<std::size_t>(plan.mesh.pipe));
+  const auto layers = context_layers(spans_of(plan.model.blocks), plan.policy.context_full);
   for (std::size_t part = 0; part < plan.partition.size(); ++part) {
     const LayerRange range = plan.partition[part];
     auto& stage = stages[static_cast<std::size_t>(
         plan.training.placement.place(static_cast<int>(part)).stage)];
-    stage.insert(stage.end(), spans.begin() + range.begin, spans.begin() + range.end);
+    stage.insert(stage.end(), layers.begin() + range.begin, layers.begin() + range.end);
   }
   return stages;
 }
@@ -196,6 +196,8 @@ void plan_model(const Options& options, Purpose purpose, RunPlan& plan,
                 std::vector<std::string>& found) {
   check_sequence(options, plan.model, purpose, found);
   std::ranges::move(violations(plan.model, plan.mesh), std::back_inserter(found));
+  std::ranges::move(head_violations(plan.model, plan.mesh, plan.policy.context_full),
+                    std::back_inserter(found));
   gather(found, "", [&] {
     plan.partition =
         make_partition(options.parallel.partition, plan.model.layers(), plan.mesh.pipe);
@@ -225,6 +227,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   RunPlan plan;
   plan.model = std::move(model);
   plan.mesh = make_mesh(options, ranks, found);
+  plan.policy.context_full = options.parallel.context_full;
   plan_model(options, purpose, plan, found);
   plan_batch(options, purpose, plan, found);
   if (purpose == Purpose::training) {
@@ -237,7 +240,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
     gather(found, "", [&] {
       plan.policy.sharding =
           make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
-                        spans_by_stage(plan), pairs_per_row(options.runtime.device));
+                        context_layers_by_stage(plan), pairs_per_row(options.runtime.device));
     });
   }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));

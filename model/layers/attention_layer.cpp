@@ -34,14 +34,14 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
       rotary_theta_(spec.rotary_theta),
       norm_(make_norm(setup, norm, name_of_block(index) + "ln_1", Pass::backward_weight)),
       qkv_weight_(add_qkv(setup, index)),
-      attention_(setup, geometry_),
+      attention_(make_sequence_attention(setup, geometry_)),
       projection_(setup, name_of_block(index) + "attn.attention.out_proj", setup.config.hidden) {
   using enum Pass;
   const std::int64_t width = geometry_.width();
   const std::int64_t tokens = setup.tokens();
   const Shape statistics{setup.shape.samples, geometry_.heads, setup.shape.sequence};
   BufferRegistry& buffers = setup.buffers;
-  qkv_ = buffers.add("qkv", {tokens, 3 * width}, Pass::forward, backward_input);
+  qkv_ = buffers.add("qkv", {tokens, 3 * width}, Pass::forward, attention_->last_reader_of_qkv());
   attended_ = buffers.add("attended", {tokens, width}, Pass::forward, backward_weight);
   lse_ = buffers.add_fp32("lse", statistics, Pass::forward, backward_input);
   attended_gradient_ =
@@ -53,7 +53,8 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
   }
   qkv_gradient_ = buffers.add("qkv gradient", {tokens, 3 * width}, backward_input, backward_weight);
   // The built-in kernels need no working memory. They take all calls with documents, and all if
-  // context ranks add gradients in fp32, which cuDNN does not write.
+  // context ranks add gradients in fp32, which cuDNN does not write. HeadAttention asks for its
+  // own.
   if (setup.context.sharding.ranks() == 1 && !setup.document_mask &&
       cuda::cudnn_may_take(buffers.dtype(), geometry_.head_dim, geometry_.span)) {
     setup.need_workspace(cuda_workspace::attention_backward(
@@ -89,7 +90,8 @@ void AttentionLayer::forward(LayerContext& context) const {
 void AttentionLayer::recompute(LayerContext& context) const {
   // The MLP of the same block needs the output again.
   if (recompute_ == Recompute::block) return forward(context);
-  attend(context);
+  attention_->recompute(context, by_sample(context.buffers[qkv_]),
+                        by_sample(context.buffers[attended_]), context.buffers[lse_]);
 }
 
 void AttentionLayer::rotate(LayerContext& context, const Tensor& qkv, bool inverse) const {
@@ -99,8 +101,8 @@ void AttentionLayer::rotate(LayerContext& context, const Tensor& qkv, bool inver
 }
 
 void AttentionLayer::attend(LayerContext& context) const {
-  attention_.forward(context, by_sample(context.buffers[qkv_]),
-                     by_sample(context.buffers[attended_]), context.buffers[lse_]);
+  attention_->forward(context, by_sample(context.buffers[qkv_]),
+                      by_sample(context.buffers[attended_]), context.buffers[lse_]);
 }
 
 void AttentionLayer::backward_input(LayerContext& context) const {
@@ -108,13 +110,13 @@ void AttentionLayer::backward_input(LayerContext& context) const {
   projection_.start_backward(context);
   projection_.backward_input(context, context.buffers[attended_gradient_]);
   const Tensor q_sum = q_gradient_sum_ ? by_sample(context.buffers[*q_gradient_sum_]) : Tensor();
-  attention_.backward(context, {.qkv = by_sample(context.buffers[qkv_]),
-                                .out = by_sample(context.buffers[attended_]),
-                                .lse = context.buffers[lse_],
-                                .dout = by_sample(context.buffers[attended_gradient_]),
-                                .delta = context.buffers[delta_],
-                                .dqkv = by_sample(qkv_gradient),
-                                .dq_sum = q_sum});
+  attention_->backward(context, {.qkv = by_sample(context.buffers[qkv_]),
+                                 .out = by_sample(context.buffers[attended_]),
+                                 .lse = context.buffers[lse_],
+                                 .dout = by_sample(context.buffers[attended_gradient_]),
+                                 .delta = context.buffers[delta_],
+                                 .dqkv = by_sample(qkv_gradient),
+                                 .dq_sum = q_sum});
   rotate(context, qkv_gradient, true);
   const Tensor normed_gradient = norm_->normed_gradient(context);
   linear_backward_input(context.stream, qkv_gradient, context.parameters[qkv_weight_].value,

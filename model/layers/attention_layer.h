@@ -11,9 +11,9 @@
 #include <optional>
 #include <string>
 
-#include "model/layers/context_attention.h"
 #include "model/layers/norm_part.h"
 #include "model/layers/projection_part.h"
+#include "model/layers/sequence_attention.h"
 
 namespace masformer {
 
@@ -22,11 +22,11 @@ class AttentionLayer final : public Layer {
   // `index`: the block's number in the model.
   AttentionLayer(LayerSetup setup, const AttentionSpec& spec, const NormSpec& norm, int index);
 
-  ContextAttention& attention() { return attention_; }
+  SequenceAttention& attention() { return *attention_; }
 
   std::string kind() const override;
   LayerFlops forward_flops() const override;
-  MessageSizes message_sizes() const override { return attention_.message_sizes(); }
+  MessageSizes message_sizes() const override { return attention_->message_sizes(); }
 
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;
@@ -49,11 +49,11 @@ class AttentionLayer final : public Layer {
   std::optional<double> rotary_theta_;
   std::unique_ptr<NormPart> norm_;
   ParameterId qkv_weight_;
-  ContextAttention attention_;
+  std::unique_ptr<SequenceAttention> attention_;
   ProjectionPart projection_;
   BufferId qkv_;                            // [T, 3 H/t]; q and k are rotated
   BufferId attended_;                       // [T, H/t]
-  BufferId lse_;                            // [samples, heads/t, sequence]
+  BufferId lse_;                            // [samples, heads/t, rows of a sequence]
   BufferId attended_gradient_;              // [T, H/t]
   BufferId delta_;                          // same shape as lse
   std::optional<BufferId> q_gradient_sum_;  // [T, H/t] fp32, if qkv is bf16

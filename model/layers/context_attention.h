@@ -13,20 +13,12 @@
 #include <cstdint>
 #include <optional>
 
-#include "model/layers/layer.h"
+#include "model/layers/sequence_attention.h"
 #include "parallel/context/exchange_plan.h"
 
 namespace masformer {
 
-struct AttentionGeometry {
-  Span span;
-  float scale = 1;
-  std::int64_t heads = 1, head_dim = 1;  // of this rank
-
-  std::int64_t width() const { return heads * head_dim; }
-};
-
-class ContextAttention {
+class ContextAttention final : public SequenceAttention {
  public:
   // Registers the buffers of the exchange. `exchange`: none for choose_exchange().
   ContextAttention(LayerSetup& setup, const AttentionGeometry& geometry,
@@ -34,20 +26,10 @@ class ContextAttention {
 
   // What forward() and backward() run for batches without documents. Tests change it.
   ExchangePlan& plan() { return plan_; }
+  MessageSizes message_sizes() const override;
 
-  // qkv [B, S, 3 W] -> out [B, S, W], lse [B, heads, S].
-  void forward(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const;
-
-  struct Backward {
-    Tensor qkv, out, lse;  // from the forward
-    Tensor dout;           // [B, S, W]
-    Tensor delta;          // like lse; scratch
-    Tensor dqkv;           // [B, S, 3 W], written
-    Tensor dq_sum;         // [B, S, W] fp32, scratch; empty if activations are fp32
-  };
-  void backward(LayerContext& context, const Backward& args) const;
-
-  MessageSizes message_sizes() const;
+  void forward(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const override;
+  void backward(LayerContext& context, const Backward& args) const override;
 
  private:
   class Run;  // of a pass over one micro-batch

@@ -18,6 +18,7 @@
 #include "model/program.h"
 #include "model/recompute.h"
 #include "parallel/comm/communicator.h"
+#include "parallel/context/head_exchange.h"
 #include "parallel/context/sequence_sharding.h"
 #include "runtime/stream.h"
 
@@ -92,6 +93,7 @@ struct MicroBatchShape {
 struct ContextPlace {
   const SequenceSharding& sharding;
   int rank = 0;
+  ContextFull full = ContextFull::ring;  // how full layers are shared
 };
 
 // What a layer is made from: the model, this rank's place on the tensor axis, and where to

@@ -37,8 +37,21 @@ double pairs_per_row(Device device) {
   return device == Device::cpu ? 25 : 1000;
 }
 
-ContextWork work_of(const SequenceSharding& sharding, const Span& span, int rank) {
-  const SequenceMask mask(span);
+std::vector<ContextLayer> context_layers(const std::vector<Span>& spans, ContextFull full) {
+  std::vector<ContextLayer> layers;
+  for (const Span& span : spans) layers.push_back({span, full});
+  return layers;
+}
+
+ContextWork work_of(const SequenceSharding& sharding, const ContextLayer& layer, int rank) {
+  const SequenceMask mask(layer.span);
+  if (is_by_heads(layer.full, layer.span, sharding.ranks())) {
+    // A 1/P of the heads of q, k, v and the result, of all rows of others or for all others: as
+    // many elements as twice the rows of keys and values.
+    const std::int64_t ranks = sharding.ranks();
+    return {.pairs = mask.pairs({0, sharding.sequence()}) / ranks,
+            .received = 2 * sharding.rows() * (ranks - 1) / ranks};
+  }
   ContextWork work{.received = -sharding.rows()};
   std::int64_t seen = 0;  // positions before this one are counted
   for (const Segment& segment : sharding.segments(rank)) {
@@ -50,13 +63,13 @@ ContextWork work_of(const SequenceSharding& sharding, const Span& span, int rank
   return work;
 }
 
-double cost_of(const SequenceSharding& sharding, const std::vector<Span>& layers,
+double cost_of(const SequenceSharding& sharding, const std::vector<ContextLayer>& layers,
                double pairs_per_row) {
   double sum = 0;
-  for (const auto& [span, count] : counted(layers)) {
+  for (const auto& [layer, count] : counted(layers)) {
     double slowest = 0;
     for (int rank = 0; rank < sharding.ranks(); ++rank) {
-      slowest = std::max(slowest, work_of(sharding, span, rank).cost(pairs_per_row));
+      slowest = std::max(slowest, work_of(sharding, layer, rank).cost(pairs_per_row));
     }
     sum += static_cast<double>(count) * slowest;
   }
@@ -64,7 +77,8 @@ double cost_of(const SequenceSharding& sharding, const std::vector<Span>& layers
 }
 
 SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t sequence, int ranks,
-                               const std::vector<std::vector<Span>>& stages, double pairs_per_row) {
+                               const std::vector<std::vector<ContextLayer>>& stages,
+                               double pairs_per_row) {
   using enum ContextOrder;
   const ContextOrder simplest = order.value_or(contiguous);
   if (!divides(simplest, sequence, ranks)) refuse_sequence(simplest, sequence, ranks);

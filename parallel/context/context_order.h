@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "parallel/context/head_exchange.h"
 #include "parallel/context/sequence_sharding.h"
 #include "runtime/enum_names.h"
 #include "runtime/span.h"
@@ -16,10 +17,21 @@ namespace masformer {
 MASFORMER_NAMED_ENUM(ContextOrder, MASFORMER_CONTEXT_ORDERS);
 #undef MASFORMER_CONTEXT_ORDERS
 
+// An attention layer, as far as the order of tokens matters to it.
+struct ContextLayer {
+  Span span;
+  ContextFull full = ContextFull::ring;  // how it is shared if its span is full
+
+  bool operator==(const ContextLayer&) const = default;
+};
+
+// The layers with these spans.
+std::vector<ContextLayer> context_layers(const std::vector<Span>& spans, ContextFull full);
+
 // What one rank does in the attention of one layer, for one sequence.
 struct ContextWork {
-  std::int64_t pairs = 0;     // visible (query, key) pairs
-  std::int64_t received = 0;  // rows of keys and values
+  std::int64_t pairs = 0;     // visible (query, key) pairs, each for all heads
+  std::int64_t received = 0;  // rows of keys and values, or as many elements
 
   // In pairs, of which a rank computes `pairs_per_row` while a row arrives. Both count, although
   // they overlap, since how much overlaps depends on the step.
@@ -34,11 +46,11 @@ struct ContextWork {
 // and copies 3 GB/s from a neighbour: 25 pairs.
 double pairs_per_row(Device device);
 
-ContextWork work_of(const SequenceSharding& sharding, const Span& span, int rank);
+// By heads, it is the same on each rank whatever the sharding.
+ContextWork work_of(const SequenceSharding& sharding, const ContextLayer& layer, int rank);
 
-// The sum over `layers`, given by their spans, of each layer's slowest rank: ranks wait for each
-// other in every layer.
-double cost_of(const SequenceSharding& sharding, const std::vector<Span>& layers,
+// The sum over `layers` of each layer's slowest rank: ranks wait for each other in every layer.
+double cost_of(const SequenceSharding& sharding, const std::vector<ContextLayer>& layers,
                double pairs_per_row);
 
 // The sharding of this order. With none, a sharding in which the slowest of the stages, whose
@@ -46,6 +58,7 @@ double cost_of(const SequenceSharding& sharding, const std::vector<Span>& layers
 // between ranks leads to. Throws UsageError that names the nearest sequences that the order
 // divides.
 SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t sequence, int ranks,
-                               const std::vector<std::vector<Span>>& stages, double pairs_per_row);
+                               const std::vector<std::vector<ContextLayer>>& stages,
+                               double pairs_per_row);
 
 }  // namespace masformer

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
-#include "parallel/context/context_order.h"
 #include "parallel/context/sequence_mask.h"
 #include "runtime/random.h"
 
@@ -12,14 +12,17 @@ namespace {
 
 using Pair = std::array<int, 2>;  // the chunks of a rank, ascending
 
-// What a rank with two chunks costs in a layer of one span.
+// What a rank with two chunks costs in a layer.
 class PairCosts {
  public:
-  PairCosts(const SequenceSharding& sharding, const Span& span, double pairs_per_row)
+  PairCosts(const SequenceSharding& sharding, const ContextLayer& layer, double pairs_per_row)
       : chunks_(2 * static_cast<std::size_t>(sharding.ranks())),
         size_(sharding.sequence() / std::ssize(chunks_)),
-        mask_(span),
+        mask_(layer.span),
         pairs_per_row_(pairs_per_row) {
+    if (is_by_heads(layer.full, layer.span, sharding.ranks())) {
+      same_for_all_ = work_of(sharding, layer, 0).cost(pairs_per_row);
+    }
     for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
       chunks_[chunk].pairs = mask_.pairs(positions(static_cast<int>(chunk)));
       chunks_[chunk].first = mask_.visible_keys(positions(static_cast<int>(chunk))).begin;
@@ -27,6 +30,7 @@ class PairCosts {
   }
 
   double operator()(const Pair& pair) const {
+    if (same_for_all_) return *same_for_all_;
     const Chunk& early = chunks_[static_cast<std::size_t>(pair[0])];
     const Chunk& late = chunks_[static_cast<std::size_t>(pair[1])];
     const std::int64_t seen = positions(pair[0]).end - early.first;
@@ -46,6 +50,7 @@ class PairCosts {
   std::int64_t size_;
   SequenceMask mask_;
   double pairs_per_row_;
+  std::optional<double> same_for_all_;  // by heads
 };
 
 // The cost of the slowest stage, and how uneven the ranks are.
@@ -59,13 +64,13 @@ struct Score {
 
 class Search {
  public:
-  Search(const SequenceSharding& start, const std::vector<std::vector<Span>>& stages,
+  Search(const SequenceSharding& start, const std::vector<std::vector<ContextLayer>>& stages,
          double pairs_per_row) {
     for (const auto& chunks : start.chunks()) pairs_.push_back({chunks[0], chunks[1]});
     for (const auto& layers : stages) {
       auto& costs = stages_.emplace_back();
-      for (const auto& [span, count] : counted(layers)) {
-        costs.emplace_back(PairCosts(start, span, pairs_per_row), count);
+      for (const auto& [layer, count] : counted(layers)) {
+        costs.emplace_back(PairCosts(start, layer, pairs_per_row), count);
       }
     }
     score_ = score();
@@ -128,17 +133,17 @@ class Search {
 
 }  // namespace
 
-std::vector<std::pair<Span, int>> counted(const std::vector<Span>& layers) {
-  std::vector<std::pair<Span, int>> spans;
-  for (const Span& span : layers) {
-    const auto known = std::ranges::find(spans, span, [](const auto& each) { return each.first; });
-    if (known == spans.end()) {
-      spans.emplace_back(span, 1);
+std::vector<std::pair<ContextLayer, int>> counted(const std::vector<ContextLayer>& layers) {
+  std::vector<std::pair<ContextLayer, int>> kinds;
+  for (const ContextLayer& layer : layers) {
+    const auto known = std::ranges::find(kinds, layer, [](const auto& each) { return each.first; });
+    if (known == kinds.end()) {
+      kinds.emplace_back(layer, 1);
     } else {
       ++known->second;
     }
   }
-  return spans;
+  return kinds;
 }
 
 SequenceSharding search_start(std::int64_t sequence, int ranks, int index) {
@@ -155,7 +160,7 @@ SequenceSharding search_start(std::int64_t sequence, int ranks, int index) {
 }
 
 SequenceSharding improved_by_swaps(const SequenceSharding& start,
-                                   const std::vector<std::vector<Span>>& stages,
+                                   const std::vector<std::vector<ContextLayer>>& stages,
                                    double pairs_per_row) {
   return {start.sequence(), Search(start, stages, pairs_per_row).run()};
 }

@@ -5,13 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "parallel/context/context_order.h"
 #include "parallel/context/sequence_sharding.h"
-#include "runtime/span.h"
 
 namespace masformer {
 
-// The different spans among `layers`, and how many layers have each.
-std::vector<std::pair<Span, int>> counted(const std::vector<Span>& layers);
+// The different kinds among `layers`, and how many layers are of each.
+std::vector<std::pair<ContextLayer, int>> counted(const std::vector<ContextLayer>& layers);
 
 // Where searches start: 0 is zigzag, 1 gives each rank two neighbouring chunks, and the others give
 // chunks at random, the same in every call.
@@ -23,7 +23,7 @@ SequenceSharding search_start(std::int64_t sequence, int ranks, int index);
 // (context_order.h). A rank's work depends on its own two chunks alone, so it is computed once for
 // each pair of chunks, and a swap is judged by looking at the ranks' maxima.
 SequenceSharding improved_by_swaps(const SequenceSharding& start,
-                                   const std::vector<std::vector<Span>>& stages,
+                                   const std::vector<std::vector<ContextLayer>>& stages,
                                    double pairs_per_row);
 
 }  // namespace masformer

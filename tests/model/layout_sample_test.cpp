@@ -94,9 +94,12 @@ std::vector<LayoutCase> whole_product(int ranks) {
                   [](auto& c, auto order) { c.order = order; });
   all = with_each(all, std::vector{"", "7,5,1"},
                   [](auto& c, auto documents) { c.documents = documents; });
+  all = with_each(all, std::vector{"ring", "heads"}, [](auto& c, auto full) { c.full = full; });
   std::erase_if(all, [](const LayoutCase& c) {
     return (c.mesh.tensor == 1 && !c.sequence_parallel) ||
-           (c.mesh.context == 1 && c.order != "contiguous");
+           (c.mesh.context == 1 && (c.order != "contiguous" || c.full != "ring")) ||
+           (c.full == "heads" && !c.documents.empty()) ||
+           (c.full == "heads" && c.heads / c.mesh.tensor % c.mesh.context != 0);
   });
   drop_bf16_unless_possible(all);
   return all;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "model/layers/attention_layer.h"
+#include "model/layers/context_attention.h"
+#include "model/layers/head_attention.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 #include "tests/support/has_bf16.h"
@@ -42,9 +44,14 @@ std::vector<LayoutCase> small_cases() {
                    .documents = "5,1,4"});
   }
   for (std::size_t i = 0, given = all.size(); i < given; ++i) {
-    if (all[i].mesh.size() > 2 || all[i].mesh.pipe > 1) continue;
-    all.push_back(all[i]);
-    all.back().ffn_block = 4;
+    if (all[i].mesh.size() <= 2 && all[i].mesh.pipe == 1) {
+      all.push_back(all[i]);
+      all.back().ffn_block = 4;
+    }
+    if (all[i].mesh.context > 1 && all[i].documents.empty()) {
+      all.push_back(all[i]);
+      all.back().full = "heads", all.back().heads = 4, all.back().order = "zigzag";
+    }
   }
   return all;
 }
@@ -173,6 +180,45 @@ std::vector<LayoutCase> cases_without_positions() {
   return all;
 }
 
+// Full layers by heads: one per rank and several, beside layers by tokens, and with every other
+// axis.
+std::vector<LayoutCase> head_cases() {
+  std::vector<LayoutCase> all;
+  for (const std::string order : {"contiguous", "zigzag"}) {
+    const auto add = [&](LayoutCase c) {
+      c.order = order, c.full = "heads", c.steps = few_steps;
+      all.push_back(std::move(c));
+    };
+    for (const int ranks : {2, 4}) {
+      add({.mesh = {.context = ranks}, .samples = 2, .sequence = 48});
+      add({.mesh = {.context = ranks},
+           .samples = 4,
+           .micro_batch = 2,
+           .tied = false,
+           .sequence = 48,
+           .spans = "full*2,window:13,full,block:5,window:30,full"});
+      add({.mesh = {.context = ranks},
+           .samples = 2,
+           .sequence = 16,
+           .heads = ranks,
+           .spans = "full"});
+    }
+    add({.mesh = {.context = 3}, .samples = 2, .sequence = 48, .heads = 6});
+    add({.mesh = {.context = 2, .tensor = 2}, .samples = 4, .micro_batch = 2, .sequence = 24});
+    add({.mesh = {.data = 2, .context = 2}, .samples = 4, .sequence = 24});
+    add({.mesh = {.pipe = 2, .context = 2}, .samples = 6, .sequence = 24});
+    add({.mesh = {.pipe = 2, .context = 2},
+         .schedule = "v",
+         .samples = 4,
+         .micro_batch = 2,
+         .sequence = 24,
+         .ffn_block = 7});
+    add({.mesh = {.context = 4, .tensor = 2}, .samples = 2, .sequence = 48});
+    add({.mesh = {.pipe = 2, .context = 2, .tensor = 2}, .samples = 4, .sequence = 24});
+  }
+  return all;
+}
+
 std::vector<LayoutCase> large_cases() {
   std::vector<LayoutCase> all{{.mesh = {}, .micro_batch = 2}};
   for (const std::string& schedule : schedule_names()) {
@@ -214,6 +260,7 @@ std::vector<LayoutCase> large_cases() {
   std::ranges::move(rotary_cases(), std::back_inserter(all));
   std::ranges::move(cases_without_positions(), std::back_inserter(all));
   std::ranges::move(ffn_block_cases(), std::back_inserter(all));
+  std::ranges::move(head_cases(), std::back_inserter(all));
   // The same without sequence parallelism.
   for (std::size_t i = 0, given = all.size(); i < given; ++i) {
     if (all[i].mesh.tensor == 1) continue;
@@ -292,11 +339,44 @@ std::function<void(StageSpec&)> with_steps(std::function<void(ExchangeStep&)> ch
     for (const auto& layer : stage.layers) {
       auto* const attention = dynamic_cast<AttentionLayer*>(layer.get());
       if (attention == nullptr) continue;
-      for (ExchangeStep& step : attention->attention().plan().steps) {
+      auto* const by_tokens = dynamic_cast<ContextAttention*>(&attention->attention());
+      if (by_tokens == nullptr) continue;
+      for (ExchangeStep& step : by_tokens->plan().steps) {
         if (!step.held.empty() && !step.calls.empty()) change(step);
       }
     }
   };
+}
+
+// Changes the exchange by heads of every layer that has one.
+std::function<void(StageSpec&)> with_heads(std::function<void(HeadExchange&)> change) {
+  return [change](StageSpec& stage) {
+    for (const auto& layer : stage.layers) {
+      auto* const attention = dynamic_cast<AttentionLayer*>(layer.get());
+      if (attention == nullptr) continue;
+      auto* const by_heads = dynamic_cast<HeadAttention*>(&attention->attention());
+      if (by_heads != nullptr) change(by_heads->plan());
+    }
+  };
+}
+
+// Faults of the exchange by heads. All ranks still send and expect messages of the same sizes.
+void add_broken_head_exchanges(std::vector<Broken>& all) {
+  all.push_back(
+      {"a rank exchanges the heads of two shares", {.stage = with_heads([](HeadExchange& plan) {
+                                                      if (world().rank() == 0)
+                                                        std::swap(plan.shares[0], plan.shares[1]);
+                                                    })}});
+  all.push_back({"the rows of two ranks change places",
+                 {.stage = with_heads([](HeadExchange& plan) {
+                    HeldSegment &first = plan.segments[0], &second = plan.segments[1];
+                    std::swap(first.rank, second.rank);
+                    std::swap(first.rows, second.rows);
+                  })}});
+  all.push_back({"a row stays behind", {.stage = with_heads([](HeadExchange& plan) {
+                                          HeldSegment& segment = plan.segments.front();
+                                          ++segment.rows.begin, ++segment.positions.begin;
+                                        })}});
 }
 
 // Faults of the exchange between context ranks.
@@ -349,7 +429,9 @@ std::vector<Broken> broken_runs(const LayoutCase& c) {
                    {.stage = [](auto& stage) { stage.shared_table.reset(); }}});
   }
   // The exchanges of batches with documents are planned anew, so changing a layer's has no effect.
-  if (c.mesh.context > 1 && c.documents.empty()) add_broken_exchanges(all);
+  if (c.mesh.context > 1 && c.documents.empty()) {
+    c.full == "heads" ? add_broken_head_exchanges(all) : add_broken_exchanges(all);
+  }
   if (!c.documents.empty()) {
     all.push_back({"a document starts one token late in the mask",
                    {.document_starts = [](auto& starts) { ++starts[1]; }}});
@@ -390,7 +472,13 @@ std::vector<LayoutCase> cases_to_break() {
          .samples = 4,
          .sequence = 48,
          .steps = 3,
-         .positions = PositionsKind::rotary}};
+         .positions = PositionsKind::rotary},
+        {.mesh = {.context = 2},
+         .samples = 4,
+         .sequence = 48,
+         .spans = "full,window:5,full,window:16",
+         .steps = 3,
+         .full = "heads"}};
   }
   if (world().size() == 4) {
     return {{.mesh = {.pipe = 2, .data = 2}, .steps = 3},
@@ -400,7 +488,13 @@ std::vector<LayoutCase> cases_to_break() {
              .spans = "full,window:30,block:20,window:5",
              .steps = 3,
              .order = "zigzag",
-             .positions = PositionsKind::rotary}};
+             .positions = PositionsKind::rotary},
+            {.mesh = {.context = 4},
+             .samples = 4,
+             .sequence = 48,
+             .spans = "full,window:5,full,window:16",
+             .steps = 3,
+             .full = "heads"}};
   }
   return {};
 }

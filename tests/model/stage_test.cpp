@@ -42,6 +42,8 @@ std::vector<LayoutCase> cases() {
       {.mesh = {.context = 2}, .sequence = 48},
       {.mesh = {.context = 4}, .sequence = 48, .order = "zigzag"},
       {.mesh = {.pipe = 2, .context = 2}, .sequence = 48, .order = "zigzag"},
+      {.mesh = {.context = 2}, .sequence = 48, .order = "zigzag", .full = "heads"},
+      {.mesh = {.context = 4}, .sequence = 48, .full = "heads"},
       {.mesh = {}, .ffn_block = 5},
       {.mesh = {.tensor = 2}, .ffn_block = 5},
   };

@@ -38,6 +38,7 @@ StagePolicy policy_of(const LayoutCase& c, const Mesh& mesh) {
   return {
       .shape = {c.micro_batch, c.sequence},
       .sharding = make_sharding(parse_enum<ContextOrder>(c.order), c.sequence, mesh.context, {}, 1),
+      .context_full = parse_enum<ContextFull>(c.full),
       .sequence_parallel = c.sequence_parallel,
       .recompute = parse_recompute(c.recompute, layers),
       .ffn_block = c.ffn_block,
@@ -73,7 +74,7 @@ std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
              << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute
              << ", sequence " << c.sequence << ", hidden " << c.hidden << ", spans " << c.spans
              << ", " << name_of(c.dtype) << ", " << c.order << ", positions "
-             << name_of(c.positions)
+             << name_of(c.positions) << ", full by " << c.full
              << (c.ffn_block == 0 ? "" : ", ffn block " + std::to_string(c.ffn_block))
              << (c.documents.empty() ? "" : ", documents ") << c.documents;
 }

@@ -30,6 +30,7 @@ struct LayoutCase {
   int steps = 20;
   std::string order = "contiguous";  // of the context ranks: or "zigzag"
   std::int64_t ffn_block = 0;        // rows that MLPs compute at a time; 0: all at once
+  std::string full = "ring";         // how context ranks share full layers: or "heads"
   PositionsKind positions = PositionsKind::learned;
   // Lengths of the documents that the first sample starts with, as in "7,5,1"; what is left is one
   // more. The next samples have the same in turned order. Empty: no document mask.

@@ -45,6 +45,7 @@ LayoutCase of_one_rank(LayoutCase c) {
   c.recompute = usual.recompute;
   c.order = usual.order;
   c.ffn_block = usual.ffn_block;
+  c.full = usual.full;
   return c;
 }
 

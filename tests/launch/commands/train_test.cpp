@@ -151,10 +151,31 @@ Traffic of_two_context_ranks() {
            {"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
 }
 
+// By heads, a rank sends of the full layer, for each other of P ranks, 1/P of the heads of its S/P
+// rows of q, k, v and the result, 4 (S/P) (P - 1)/P hidden elements, and as many gradients in the
+// backward. The windows are as above. Recomputation sends what the forward sent once more, and with
+// `selective` the result alone.
+Traffic of_context_ranks_by_heads(const std::string& recompute) {
+  const std::int64_t windows = 8 * 2 * hidden * 4 * 2 * (7 + 24 + 15);
+  const std::int64_t once = 8 * 2 * (24 * hidden / 2) * 4;  // one of q, k, v, result; both ranks
+  const std::int64_t again = recompute == "none" ? 0 : recompute == "selective" ? 1 : 4;
+  const std::int64_t windows_again = recompute == "none" ? 0 : windows / 2;
+  const std::int64_t bytes = 4 * stored_elements(1);
+  return {{.context = 2,
+           .options = {"--parallel.context_order", "contiguous", "--parallel.context_full", "heads",
+                       "--train.recompute", recompute}},
+          {{"context", {{"send", (4 + 4 + again) * once + windows + windows_again}}},
+           {"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
+}
+
 TEST(TrainCommand, SendsTheBytesThatItsLayoutNeeds) {
   const Scratch scratch;
-  std::vector<Traffic> table{of_two_data_ranks(), of_tensor_ranks_with_all_tokens(),
-                             of_two_context_ranks()};
+  std::vector<Traffic> table{of_two_data_ranks(),
+                             of_tensor_ranks_with_all_tokens(),
+                             of_two_context_ranks(),
+                             of_context_ranks_by_heads("none"),
+                             of_context_ranks_by_heads("selective"),
+                             of_context_ranks_by_heads("block")};
   if (supports_matmul(Stream(Device::cpu, 1), DType::bf16))
     table.push_back(of_four_ranks_in_bf16());
   for (std::size_t i = 0; i < table.size(); ++i) {

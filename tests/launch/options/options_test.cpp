@@ -63,7 +63,7 @@ TEST_P(TrainOption, SurvivesARecordWithAnotherValue) {
   OptionTable table = describe(options);
   const auto defaults = table.record();
   for (const char* const text : {"7", "0.125", "false", "some text", "1/sqrt(d)", "gpipe", "on",
-                                 "fp32", "cpu", "mpi", "zigzag", "rotary"}) {
+                                 "fp32", "cpu", "mpi", "zigzag", "rotary", "heads"}) {
     if (!refusal([&] { table.parse({"--" + GetParam(), text}); }).empty()) continue;
     Options again;
     OptionTable read = describe(again);
@@ -150,6 +150,8 @@ TEST(TrainOptions, KeepTheNamesThatOtherToolsSet) {
                                  "parallel.tensor",
                                  "parallel.pipeline",
                                  "parallel.context",
+                                 "parallel.context_order",
+                                 "parallel.context_full",
                                  "parallel.data",
                                  "parallel.schedule",
                                  "parallel.partition",
@@ -160,6 +162,7 @@ TEST(TrainOptions, KeepTheNamesThatOtherToolsSet) {
                                  "train.lr",
                                  "train.seed",
                                  "train.dtype",
+                                 "train.ffn_block",
                                  "data.path",
                                  "run.dir",
                                  "checkpoint.every",

@@ -139,7 +139,15 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
       {[](Options& o) { o.train.recompute = "none,block*2"; },
        1,
        {"train.recompute=none,block*2 has 3 entries for 4 layers: write one for all, or one "
-        "per layer"}}};
+        "per layer"}},
+      {[](Options& o) {
+         o.model.heads = 8, o.model.hidden = 96, o.train.sequence = 48;
+         o.parallel.context = 3, o.parallel.tensor = 2;
+         o.parallel.context_full = ContextFull::heads;
+       },
+       6,
+       {"parallel.context=3 does not divide model.heads=8 / parallel.tensor=2=4: pick one of 1, 2, "
+        "4, or use parallel.context_full=ring"}}};
   for (const Refused& refused : all) expect_refusal(refused);
   Options options = small_run();
   EXPECT_EQ(refusal([&] { make_run_plan(options, 1, 0); }), "model.vocab=0 must be at least 1");
@@ -377,6 +385,22 @@ TEST(EvaluationPlan, FillsThePipelineWhateverTheBatchOfTraining) {
   EXPECT_EQ(refusal([&] { make_evaluation_plan(options, 6, model); }),
             "parallel.tensor=1 x parallel.pipeline=2 x parallel.context=1 x parallel.data=2 does "
             "not make 6 ranks: start 4, leave parallel.data at 0, or change the layout");
+}
+
+// Only full layers of several context ranks are by heads.
+TEST(RunPlan, SharesFullLayersByHeadsWhereTheRanksDivideThem) {
+  const auto page = [](const char* spans, int context, std::int64_t heads) {
+    return describe(plan_of(
+        [&](Options& o) {
+          o.model.spans = spans, o.model.heads = heads, o.parallel.context = context;
+          o.parallel.context_full = ContextFull::heads;
+        },
+        context));
+  };
+  EXPECT_NE(page("full,window:8*2,full", 4, 8).find("order contiguous, full layers by heads"),
+            std::string::npos);
+  EXPECT_NO_THROW(page("window:8*2", 4, 2));
+  EXPECT_NO_THROW(page("full*2", 1, 1));
 }
 
 TEST(RunPlan, TakesLayersFromSpansAndSpansFromLayers) {

@@ -160,14 +160,17 @@ TEST(ActivationPlan, DoesNotGrowWithTheContextRanks) {
       .vocab = 101,
       .positions = 8 * rows,
       .blocks = blocks_of_spans(parse_spans("full*3,window:64*5,window:600*2,block:100*2"),
-                                {.heads = 4}, GeluMlpSpec{256})};
-  for (const auto& [order, name] : enum_names<ContextOrder>) {
-    const auto largest = [&, order = order](int ranks) {
+                                {.heads = 8}, GeluMlpSpec{256})};
+  for (const auto& [order, full] : {std::pair{ContextOrder::contiguous, ContextFull::ring},
+                                    {ContextOrder::zigzag, ContextFull::ring},
+                                    {ContextOrder::zigzag, ContextFull::heads}}) {
+    const auto largest = [&, order = order, full = full](int ranks) {
       const Schedule schedule = one_forward_one_backward(1, 2);
       std::int64_t peak = 0;
       for (int rank = 0; rank < ranks; ++rank) {
         const StagePolicy policy{.shape = {1, rows * ranks},
-                                 .sharding = make_sharding(order, rows * ranks, ranks, {}, 1)};
+                                 .sharding = make_sharding(order, rows * ranks, ranks, {}, 1),
+                                 .context_full = full};
         const StageSpec stage(model, {.context = ranks}, {.context = rank}, {{0, 12}}, policy);
         peak = std::max(
             peak, ActivationPlan(stage.buffers, stage.program, 2, schedule.actions[0]).peak());
@@ -175,7 +178,8 @@ TEST(ActivationPlan, DoesNotGrowWithTheContextRanks) {
       return static_cast<double>(peak);
     };
     for (const int ranks : {4, 8}) {
-      EXPECT_NEAR(largest(ranks) / largest(2), 1, 0.05) << name << ", " << ranks << " ranks";
+      EXPECT_NEAR(largest(ranks) / largest(2), 1, 0.05)
+          << name_of(order) << ", full layers by " << name_of(full) << ", " << ranks << " ranks";
     }
   }
 }

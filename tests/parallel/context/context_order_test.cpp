@@ -14,8 +14,12 @@ namespace {
 
 constexpr double per_row = 1000;  // as on devices
 
-using Layers = std::vector<Span>;
+using Layers = std::vector<ContextLayer>;
 using Chunks = std::vector<std::vector<int>>;
+
+Layers layers_of(std::string_view spans, ContextFull full = ContextFull::ring) {
+  return context_layers(parse_spans(spans), full);
+}
 
 // Every assignment of 2 `ranks` chunks, two to a rank, up to the names of the ranks.
 void add_pairings(std::vector<int> left, const Chunks& given, std::vector<Chunks>& all) {
@@ -38,12 +42,28 @@ std::vector<Chunks> pairings(int ranks) {
   return all;
 }
 
+struct Model {
+  std::string spans;
+  ContextFull full;
+};
+
+std::vector<Model> models() {
+  std::vector<Model> all;
+  for (const auto& [full, name] : enum_names<ContextFull>) {
+    for (const char* const spans :
+         {"full", "window:256", "window:1024", "block:512", "full*2,window:1024*6",
+          "full*6,window:256*18", "full,window:1024*23", "full*8,window:1024*16",
+          "window:256*3,window:3000"}) {
+      all.push_back({spans, full});
+    }
+  }
+  return all;
+}
+
 TEST(ContextOrder, CostsWithinTwoPercentOfTheBestAssignment) {
-  for (const char* const text :
-       {"full", "window:256", "window:1024", "block:512", "full*2,window:1024*6",
-        "full*6,window:256*18", "full,window:1024*23", "full*8,window:1024*16",
-        "window:256*3,window:3000"}) {
-    const Layers layers = parse_spans(text);
+  for (const auto& [text, full] : models()) {
+    SCOPED_TRACE(testing::Message() << "full layers by " << name_of(full));
+    const Layers layers = layers_of(text, full);
     for (const auto& [ranks, row] : std::vector<std::pair<int, double>>{
              {2, 1000}, {3, 1000}, {4, 1000}, {5, 1000}, {2, 25}, {3, 25}, {4, 25}}) {
       const std::int64_t sequence = 2048L * ranks;
@@ -64,7 +84,7 @@ TEST(ContextOrder, CostsWithinTwoPercentOfTheBestAssignment) {
 }
 
 TEST(ContextOrder, FollowsTheSlowestStage) {
-  const Layers windows = parse_spans("window:64*8"), full = parse_spans("full*8");
+  const Layers windows = layers_of("window:64*8"), full = layers_of("full*8");
   EXPECT_EQ(make_sharding(std::nullopt, 8192, 4, {windows}, per_row),
             SequenceSharding::contiguous(8192, 4));
   EXPECT_EQ(make_sharding(std::nullopt, 8192, 4, {full}, per_row),
@@ -73,15 +93,32 @@ TEST(ContextOrder, FollowsTheSlowestStage) {
             SequenceSharding::zigzag(8192, 4));
 }
 
+// By heads, full layers cost the same in every order, and windows then decide.
+TEST(ContextOrder, IsContiguousForFullLayersByHeads) {
+  for (const char* const spans : {"full*8", "full*2,window:64*2"}) {
+    EXPECT_EQ(make_sharding(std::nullopt, 8192, 4, {layers_of(spans, ContextFull::heads)}, per_row),
+              SequenceSharding::contiguous(8192, 4))
+        << spans;
+  }
+  const ContextLayer full{Span{}, ContextFull::heads};
+  for (const auto& sharding :
+       {SequenceSharding::contiguous(64, 4), SequenceSharding::zigzag(64, 4)}) {
+    for (int rank = 0; rank < 4; ++rank) {
+      EXPECT_EQ(work_of(sharding, full, rank).pairs, 64 * 65 / 2 / 4);
+      EXPECT_EQ(work_of(sharding, full, rank).received, 2 * 16 * 3 / 4);
+    }
+  }
+}
+
 TEST(ContextOrder, CountsWorkByTheMask) {
   const auto sharding = SequenceSharding::contiguous(64, 4);
-  EXPECT_EQ(work_of(sharding, Span{}, 0).pairs, 16 * 17 / 2);
-  EXPECT_EQ(work_of(sharding, Span{}, 3).pairs, 48 * 16 + 16 * 17 / 2);
-  EXPECT_EQ(work_of(sharding, Span{}, 3).received, 48);
+  EXPECT_EQ(work_of(sharding, {Span{}}, 0).pairs, 16 * 17 / 2);
+  EXPECT_EQ(work_of(sharding, {Span{}}, 3).pairs, 48 * 16 + 16 * 17 / 2);
+  EXPECT_EQ(work_of(sharding, {Span{}}, 3).received, 48);
   const Span window{SpanKind::window, 5};
-  EXPECT_EQ(work_of(sharding, window, 0).pairs, 16 * 5 - 4 - 3 - 2 - 1);
-  EXPECT_EQ(work_of(sharding, window, 1).pairs, 16 * 5);
-  EXPECT_EQ(work_of(sharding, window, 1).received, 4);
+  EXPECT_EQ(work_of(sharding, {window}, 0).pairs, 16 * 5 - 4 - 3 - 2 - 1);
+  EXPECT_EQ(work_of(sharding, {window}, 1).pairs, 16 * 5);
+  EXPECT_EQ(work_of(sharding, {window}, 1).received, 4);
 }
 
 TEST(ContextOrder, NamesTheNearestSequences) {
@@ -104,7 +141,7 @@ TEST(ContextOrder, NamesTheNearestSequences) {
             "train.sequence=3 can't be divided among parallel.context=4 ranks: use "
             "train.sequence=4");
   // What zigzag can't divide is contiguous by default.
-  EXPECT_EQ(make_sharding(std::nullopt, 12, 4, {{Span{}}}, per_row),
+  EXPECT_EQ(make_sharding(std::nullopt, 12, 4, {layers_of("full")}, per_row),
             SequenceSharding::contiguous(12, 4));
 }
 

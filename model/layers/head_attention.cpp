@@ -1,0 +1,248 @@
+#include "model/layers/head_attention.h"
+
+#include <vector>
+
+#include "parallel/comm/staged/communicator.h"
+#include "runtime/error.h"
+#include "runtime/op_timer.h"
+#include "runtime/ops/attention/attention_cudnn.h"
+#include "runtime/ops/cuda_workspace.h"
+#include "runtime/ops/strided_rows.h"
+
+namespace masformer {
+namespace {
+
+// A contiguous tensor of another shape with equally many elements, in the same memory.
+Tensor in_memory_of(const Tensor& x, const Shape& shape) {
+  require(x.elements() == shape.elements(), "{} has not as many elements as {}",
+          x.shape().to_string(), shape.to_string());
+  return {x.raw(), shape, x.dtype(), x.device()};
+}
+
+Tensor rows_of(const Tensor& x, RowRange rows) {
+  return x.slice(0, rows.begin, rows.size());
+}
+
+Tensor rows_of(const Tensor& x, PositionRange rows) {
+  return x.slice(0, rows.begin, rows.size());
+}
+
+// [P - 1, S, ...] -> [S, ...]: what `rank` sends to `other`, or receives from it.
+Tensor part_of(const Tensor& all, int rank, int other) {
+  const Tensor one = all.slice(0, other - (other > rank ? 1 : 0), 1);
+  return one.reshape({one.dim(1), one.dim(2), one.dim(3)});
+}
+
+// The messages of one exchange between all ranks.
+struct Messages {
+  std::vector<Request> sends, receives;
+
+  static void wait(const Stream& stream, std::vector<Request>& requests) {
+    time_wait(stream, "context ranks", [&] {
+      for (Request& request : requests) request.wait();
+    });
+  }
+};
+
+}  // namespace
+
+HeadAttention::HeadAttention(LayerSetup& setup, const AttentionGeometry& geometry)
+    : geometry_(geometry),
+      plan_(plan_head_exchange(setup.context.sharding)),
+      recompute_(setup.recompute),
+      rank_(setup.context.rank),
+      ranks_(setup.context.sharding.ranks()),
+      samples_(setup.shape.samples),
+      rows_(setup.shape.sequence),
+      share_(geometry.heads / ranks_),
+      dtype_(setup.buffers.dtype()) {
+  require(geometry.heads % ranks_ == 0, "{} context ranks don't divide {} heads", ranks_,
+          geometry.heads);
+  using enum Pass;
+  BufferRegistry& buffers = setup.buffers;
+  const std::int64_t whole = rows_ * ranks_, width = share_ * geometry.head_dim;
+  const auto of_others = [&](std::int64_t parts) {
+    return Shape{ranks_ - 1, rows_, samples_, parts * width};
+  };
+  qkv_ = buffers.add("qkv of the whole sequence", {whole, samples_, 3 * width}, Pass::forward,
+                     backward_input);
+  out_ = buffers.add("attended of the whole sequence", {whole, samples_, width}, Pass::forward,
+                     backward_input);
+  sent_qkv_ = buffers.add("sent qkv", of_others(3), Pass::forward, Pass::forward);
+  arriving_out_ = buffers.add("arriving attended", of_others(1), Pass::forward, Pass::forward);
+  dout_ = buffers.add("attended gradient of the whole sequence", {whole, samples_, width},
+                      backward_input, backward_input);
+  dqkv_ = buffers.add("qkv gradient of the whole sequence", {whole, samples_, 3 * width},
+                      backward_input, backward_input);
+  sent_dout_ = buffers.add("sent attended gradient", of_others(1), backward_input, backward_input);
+  if (recompute_ != Recompute::none) {
+    for (const BufferId id : {out_, arriving_out_}) buffers.mark_recomputed(id);
+  }
+  if (recompute_ == Recompute::block) {
+    for (const BufferId id : {qkv_, sent_qkv_}) buffers.mark_recomputed(id);
+  }
+  if (cuda::cudnn_may_take(dtype_, geometry.head_dim, geometry.span)) {
+    setup.need_workspace(cuda_workspace::attention_backward(
+        {samples_, whole, share_, geometry.head_dim}, setup.deterministic));
+  }
+}
+
+AttentionMask HeadAttention::mask_of(const MicroBatch& batch) const {
+  require(!batch.first_keys && batch.document_starts.empty(),
+          "attention by heads has no document mask: use parallel.context_full=ring");
+  return {.span = geometry_.span};
+}
+
+Tensor HeadAttention::columns_of(const Tensor& x, int part, int rank) const {
+  const std::int64_t width = share_ * geometry_.head_dim;
+  const std::int64_t first = plan_.shares[static_cast<std::size_t>(rank)] * width;
+  return x.slice(2, part * geometry_.width() + first, width).swapped(0, 1);
+}
+
+Tensor HeadAttention::heads_of(const Tensor& x, int part) const {
+  const std::int64_t width = share_ * geometry_.head_dim;
+  return x.slice(2, part * width, width)
+      .swapped(0, 1)
+      .reshape({samples_, rows_ * ranks_, share_, geometry_.head_dim});
+}
+
+Tensor HeadAttention::statistics_of(const Tensor& x) const {
+  return in_memory_of(x, {samples_, share_, rows_ * ranks_});
+}
+
+Tensor HeadAttention::sums_of(const Tensor& x) const {
+  return in_memory_of(x, {samples_, rows_ * ranks_, share_, geometry_.head_dim});
+}
+
+void HeadAttention::gather_heads(LayerContext& context, Tensor rows, Tensor packed,
+                                 Tensor whole) const {
+  const std::int64_t width = share_ * geometry_.head_dim;
+  const int parts = static_cast<int>(whole.dim(2) / width);
+  // [S, B, parts w]: the heads of `rank`, of this rank's rows.
+  const auto pack = [&](int rank, RowRange range, const Tensor& to) {
+    for (int part = 0; part < parts; ++part) {
+      copy_rows(context.stream, rows_of(columns_of(rows, part, rank), range),
+                to.slice(2, part * width, width));
+    }
+  };
+  Messages messages;
+  for (const HeldSegment& segment : plan_.segments) {
+    const Tensor to = rows_of(whole, segment.positions);
+    if (segment.rank == rank_) {
+      pack(rank_, segment.rows, to);
+    } else {
+      messages.receives.push_back(context.context.receive(to, segment.rank));
+    }
+  }
+  for (int other = 0; other < ranks_; ++other) {
+    if (other == rank_) continue;
+    const Tensor sent = part_of(packed, rank_, other);
+    pack(other, {0, rows_}, sent);
+    for (const HeldSegment& segment : plan_.segments) {
+      if (segment.rank != rank_) continue;
+      messages.sends.push_back(context.context.send(rows_of(sent, segment.rows), other));
+    }
+  }
+  Messages::wait(context.stream, messages.receives);
+  Messages::wait(context.stream, messages.sends);
+}
+
+void HeadAttention::return_heads(LayerContext& context, Tensor whole, Tensor arriving,
+                                 Tensor rows) const {
+  const std::int64_t width = share_ * geometry_.head_dim;
+  const int parts = static_cast<int>(whole.dim(2) / width);
+  const auto unpack = [&](int rank, RowRange range, const Tensor& from) {
+    for (int part = 0; part < parts; ++part) {
+      copy_rows(context.stream, from.slice(2, part * width, width),
+                rows_of(columns_of(rows, part, rank), range));
+    }
+  };
+  Messages messages;
+  for (int other = 0; other < ranks_; ++other) {
+    for (const HeldSegment& segment : plan_.segments) {
+      if (other == rank_ || segment.rank != rank_) continue;
+      const Tensor part = rows_of(part_of(arriving, rank_, other), segment.rows);
+      messages.receives.push_back(context.context.receive(part, other));
+    }
+  }
+  for (const HeldSegment& segment : plan_.segments) {
+    const Tensor from = rows_of(whole, segment.positions);
+    if (segment.rank == rank_) {
+      unpack(rank_, segment.rows, from);
+    } else {
+      messages.sends.push_back(context.context.send(from, segment.rank));
+    }
+  }
+  Messages::wait(context.stream, messages.receives);
+  for (int other = 0; other < ranks_; ++other) {
+    if (other != rank_) unpack(other, {0, rows_}, part_of(arriving, rank_, other));
+  }
+  Messages::wait(context.stream, messages.sends);
+}
+
+void HeadAttention::attend(LayerContext& context, const AttentionMask& mask, Tensor out,
+                           Tensor lse) const {
+  const Tensor qkv = context.buffers[qkv_], whole = context.buffers[out_];
+  attention(context.stream, {.q = heads_of(qkv, 0),
+                             .k = heads_of(qkv, 1),
+                             .v = heads_of(qkv, 2),
+                             .mask = mask,
+                             .scale = geometry_.scale,
+                             .out = heads_of(whole),
+                             .lse = statistics_of(lse)});
+  return_heads(context, whole, context.buffers[arriving_out_], out);
+}
+
+void HeadAttention::forward(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const {
+  const AttentionMask mask = mask_of(context.batch);
+  gather_heads(context, qkv, context.buffers[sent_qkv_], context.buffers[qkv_]);
+  attend(context, mask, out, lse);
+}
+
+void HeadAttention::recompute(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const {
+  if (recompute_ == Recompute::block) return forward(context, qkv, out, lse);
+  attend(context, mask_of(context.batch), out, lse);
+}
+
+void HeadAttention::backward(LayerContext& context, const Backward& args) const {
+  const Tensor qkv = context.buffers[qkv_];
+  const Tensor dout = context.buffers[dout_], dqkv = context.buffers[dqkv_];
+  gather_heads(context, args.dout, context.buffers[sent_dout_], dout);
+  attention_backward(context.stream, {.q = heads_of(qkv, 0),
+                                      .k = heads_of(qkv, 1),
+                                      .v = heads_of(qkv, 2),
+                                      .mask = mask_of(context.batch),
+                                      .scale = geometry_.scale,
+                                      .out = heads_of(context.buffers[out_]),
+                                      .lse = statistics_of(args.lse),
+                                      .dout = heads_of(dout),
+                                      .delta = statistics_of(args.delta),
+                                      .dq = heads_of(dqkv, 0),
+                                      .dk = heads_of(dqkv, 1),
+                                      .dv = heads_of(dqkv, 2),
+                                      .dq_sum = args.dq_sum ? sums_of(args.dq_sum) : Tensor()});
+  // q, k and v have been read, so what arrives may take their memory.
+  const std::int64_t width = 3 * share_ * geometry_.head_dim;
+  const Tensor arriving =
+      in_memory_of(qkv.slice(0, 0, rows_ * (ranks_ - 1)), {ranks_ - 1, rows_, samples_, width});
+  return_heads(context, dqkv, arriving, args.dqkv);
+}
+
+// One exchange ends before the next one begins. In each, every segment of this rank goes to or
+// comes from every other rank, and every segment of another rank the other way.
+MessageSizes HeadAttention::message_sizes() const {
+  MessageSizes most;
+  for (const int parts : {1, 3}) {
+    MessageSizes sizes;
+    for (const HeldSegment& segment : plan_.segments) {
+      const std::int64_t elements =
+          segment.rows.size() * samples_ * parts * share_ * geometry_.head_dim;
+      sizes[staged_message_memory(elements * size_of(dtype_))] +=
+          segment.rank == rank_ ? ranks_ - 1 : 1;
+    }
+    keep_larger(most, sizes);
+  }
+  return most;
+}
+
+}  // namespace masformer

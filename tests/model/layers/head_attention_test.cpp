@@ -1,0 +1,87 @@
+// What attention by heads refuses, and how much it computes; layout_test.cpp compares its results.
+#include "model/layers/head_attention.h"
+
+#include <gtest/gtest.h>
+
+#include "parallel/comm/self_communicator.h"
+#include "parallel/comm/staged/communicator.h"
+#include "tests/support/refusal.h"
+#include "tests/support/tensors.h"
+
+namespace masformer::test {
+namespace {
+
+constexpr std::int64_t sequence = 48, head_dim = 8;
+
+struct Made {
+  ModelConfig config;
+  ParameterRegistry registry{Mesh{}, {}};
+  std::vector<BufferSpec> buffers;
+  std::int64_t workspace = 0;
+
+  HeadAttention attention(const SequenceSharding& sharding, std::int64_t heads, int rank = 0) {
+    LayerSetup setup{.config = config,
+                     .place = {0, 1, true},
+                     .shape = {1, sharding.rows()},
+                     .context = {sharding, rank, ContextFull::heads},
+                     .parameters = registry,
+                     .buffers = {0, DType::f32, buffers},
+                     .workspace = workspace};
+    return {setup, {Span{}, 1, heads, head_dim}};
+  }
+};
+
+template <class Work>
+std::string error_of(const Work& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(HeadAttention, RefusesHeadsThatTheRanksDontDivide) {
+  EXPECT_EQ(error_of([] { Made().attention(SequenceSharding::contiguous(sequence, 4), 6); }),
+            "4 context ranks don't divide 6 heads");
+}
+
+// Their first keys would be needed for the rows of all ranks.
+TEST(HeadAttention, RefusesDocuments) {
+  Made made;
+  const HeadAttention attention = made.attention(SequenceSharding::contiguous(sequence, 2), 4);
+  const Stream stream(device());
+  SelfCommunicator group;
+  ParameterSet parameters(device(), {}, DType::f32, Purpose::training);
+  const std::vector<Tensor> buffers(made.buffers.size());
+  MicroBatch batch{.samples = 1, .sequence = sequence / 2};
+  batch.document_starts = {{0, 7}};
+  LayerContext context{.stream = stream,
+                       .tensor = group,
+                       .context = group,
+                       .parameters = parameters,
+                       .batch = batch,
+                       .buffers = buffers};
+  for (const auto& pass : {&HeadAttention::forward, &HeadAttention::recompute}) {
+    EXPECT_EQ(error_of([&] { (attention.*pass)(context, {}, {}, {}); }),
+              "attention by heads has no document mask: use parallel.context_full=ring");
+  }
+}
+
+// With S = 12 rows, P = 4 ranks and w = 16 columns: 3 segments of 12 rows go out, 3 come in, of
+// 3 w columns in one exchange and of w in the next. In zigzag, ranks 0, 1 and 2 have two segments
+// of half the rows each; those of rank 3 touch in the middle of the sequence, so they are one.
+TEST(HeadAttention, KnowsItsMessages) {
+  constexpr std::int64_t row = 16 * 4;
+  const auto memory = staged_message_memory;
+  EXPECT_EQ(Made().attention(SequenceSharding::contiguous(sequence, 4), 8).message_sizes(),
+            (MessageSizes{{memory(12 * row), 6}, {memory(12 * 3 * row), 6}}));
+  EXPECT_EQ(Made().attention(SequenceSharding::zigzag(sequence, 4), 8).message_sizes(),
+            (MessageSizes{{memory(6 * row), 10},
+                          {memory(12 * row), 1},
+                          {memory(6 * 3 * row), 10},
+                          {memory(12 * 3 * row), 1}}));
+}
+
+}  // namespace
+}  // namespace masformer::test
