@@ -1,9 +1,8 @@
 // Measures the attention exchange of context ranks: forward and backward of one layer, S tokens
 // over all ranks, with the rows that the mask shows and with all rows (what an all-gather would
-// move), and without any message, which is what the computation alone takes. The four take turns;
-// medians are printed. tests/support/mpirun starts the ranks.
+// move), and without any message, which is what the computation alone takes; full layers also by
+// heads. They take turns; medians are printed. tests/support/mpirun starts the ranks.
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -11,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "model/layers/context_attention.h"
+#include "model/layers/head_attention.h"
 #include "parallel/comm/mpi/communicator.h"
 #include "parallel/comm/process_groups.h"
 #include "runtime/arena.h"
@@ -45,17 +45,20 @@ class Muted final : public Communicator {
   const Communicator& group_;
 };
 
+// The ways to share a layer's attention: by tokens, with the rows that the mask shows or with all,
+// or by heads.
+enum class Way { visible_rows, all_rows, by_heads };
+
 // One rank's part of a layer's attention, with its buffers beside each other.
 class SharedAttention {
  public:
-  SharedAttention(const SequenceSharding& sharding, const Span& span,
-                  std::optional<Exchange> exchange, const ProcessGroups& groups,
-                  Communicator& context)
+  SharedAttention(const SequenceSharding& sharding, const Span& span, Way way,
+                  const ProcessGroups& groups, Communicator& context)
       : groups_(groups),
         context_(context),
         registry_(Mesh{}, {}),
         shape_{1, sharding.rows(), width},
-        attention_(make(sharding, span, exchange)),
+        attention_(make(sharding, span, way)),
         parameters_(Device::cpu, {}, DType::f32, Purpose::training),
         qkv_(numbers({1, sharding.rows(), 3 * width})),
         dout_(numbers(shape_)),
@@ -77,13 +80,13 @@ class SharedAttention {
                          .parameters = parameters_,
                          .batch = batch_,
                          .buffers = buffers_};
-    attention_.forward(context, qkv_, out_, lse_);
-    attention_.backward(context, {qkv_, out_, lse_, dout_, delta_, dqkv_, {}});
+    attention_->forward(context, qkv_, out_, lse_);
+    attention_->backward(context, {qkv_, out_, lse_, dout_, delta_, dqkv_, {}});
   }
 
  private:
-  ContextAttention make(const SequenceSharding& sharding, const Span& span,
-                        std::optional<Exchange> exchange) {
+  std::unique_ptr<SequenceAttention> make(const SequenceSharding& sharding, const Span& span,
+                                          Way way) {
     LayerSetup setup{.config = config_,
                      .place = {0, 1, true},
                      .shape = {1, sharding.rows()},
@@ -91,7 +94,10 @@ class SharedAttention {
                      .parameters = registry_,
                      .buffers = {0, DType::f32, specs_},
                      .workspace = workspace_};
-    return {setup, {span, 0.125f, heads, head_dim}, exchange};
+    const AttentionGeometry geometry{span, 0.125f, heads, head_dim};
+    if (way == Way::by_heads) return std::make_unique<HeadAttention>(setup, geometry);
+    const auto exchange = way == Way::all_rows ? std::optional(Exchange::everything) : std::nullopt;
+    return std::make_unique<ContextAttention>(setup, geometry, exchange);
   }
 
   const ProcessGroups& groups_;
@@ -101,7 +107,7 @@ class SharedAttention {
   std::vector<BufferSpec> specs_;
   std::int64_t workspace_ = 0;
   Shape shape_;
-  ContextAttention attention_;
+  std::unique_ptr<SequenceAttention> attention_;
   ParameterSet parameters_;
   Arena memory_;
   std::vector<Tensor> buffers_;
@@ -121,12 +127,16 @@ double sent_by_all(const ProcessGroups& groups) {
 void measure(Stream& stream, const ProcessGroups& groups, const SequenceSharding& sharding,
              const Span& span, int runs) {
   Muted mute(*groups.context);
-  SharedAttention visible(sharding, span, std::nullopt, groups, *groups.context);
-  SharedAttention everything(sharding, span, Exchange::everything, groups, *groups.context);
-  SharedAttention alone(sharding, span, std::nullopt, groups, mute);
-  const std::array<SharedAttention*, 4> kinds{&visible, &everything, &alone, &alone};
-  std::array<std::vector<double>, 4> seconds;
-  std::array<double, 4> bytes{};
+  SharedAttention visible(sharding, span, Way::visible_rows, groups, *groups.context);
+  SharedAttention everything(sharding, span, Way::all_rows, groups, *groups.context);
+  SharedAttention alone(sharding, span, Way::visible_rows, groups, mute);
+  std::vector<SharedAttention*> kinds{&visible, &everything, &alone, &alone};
+  std::optional<SharedAttention> by_heads;
+  if (is_by_heads(ContextFull::heads, span, sharding.ranks()) && heads % sharding.ranks() == 0) {
+    kinds.push_back(&by_heads.emplace(sharding, span, Way::by_heads, groups, *groups.context));
+  }
+  std::vector<std::vector<double>> seconds(kinds.size());
+  std::vector<double> bytes(kinds.size());
   for (int run = 0; run < runs; ++run) {
     for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
       const double before = sent_by_all(groups);
@@ -141,10 +151,14 @@ void measure(Stream& stream, const ProcessGroups& groups, const SequenceSharding
   if (groups.world->rank() != 0) return;
   const double seen = median(seconds[0]), gathered = median(seconds[1]);
   const double computed = median(seconds[2]), again = median(seconds[3]);
-  fmt::print("| {} | {} | {} | {:.3f} | {:.3f} | {:.1f} | {:.1f} | {:.1f} | {:.1f}% | {:.1f}% |\n",
-             sharding.sequence(), to_string(span), sharding.to_string(), bytes[0] / 1e6,
-             bytes[1] / 1e6, 1e3 * seen, 1e3 * gathered, 1e3 * computed, 100 * computed / seen,
-             100 * computed / again);
+  const bool has_heads = by_heads.has_value();
+  fmt::print(
+      "| {} | {} | {} | {:.3f} | {:.3f} | {} | {:.1f} | {:.1f} | {} | {:.1f} | {:.1f}% | {:.1f}% "
+      "|\n",
+      sharding.sequence(), to_string(span), sharding.to_string(), bytes[0] / 1e6, bytes[1] / 1e6,
+      has_heads ? fmt::format("{:.3f}", bytes[4] / 1e6) : "-", 1e3 * seen, 1e3 * gathered,
+      has_heads ? fmt::format("{:.1f}", 1e3 * median(seconds[4])) : "-", 1e3 * computed,
+      100 * computed / seen, 100 * computed / again);
 }
 
 void measure_all(Stream& stream, const ProcessGroups& groups, std::int64_t longest, int runs) {
@@ -153,9 +167,9 @@ void measure_all(Stream& stream, const ProcessGroups& groups, std::int64_t longe
     fmt::print("{} ranks with {} thread(s), {} heads of {}, fp32, medians of {}\n\n", ranks,
                stream.threads(), heads, head_dim, runs);
     fmt::print(
-        "| S | span | order | MB sent | MB, all rows | ms | ms, all rows | ms, no messages | "
-        "efficiency | the same twice |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+        "| S | span | order | MB sent | MB, all rows | MB, by heads | ms | ms, all rows | ms, by "
+        "heads | ms, no messages | efficiency | the same twice |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
   }
   for (std::int64_t sequence = 1024; sequence <= longest; sequence *= 4) {
     for (const char* const span : {"window:256", "window:1024", "full"}) {
