@@ -22,6 +22,8 @@ function(masformer_library name)
   add_library(masformer_${name} STATIC ${arg_SOURCES})
   add_library(masformer::${name} ALIAS masformer_${name})
   target_link_libraries(masformer_${name} PUBLIC masformer_flags fmt::fmt ${arg_LINK})
+  set_target_properties(masformer_${name} PROPERTIES
+    UNITY_BUILD ${MASFORMER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
 endfunction()
 
 # For tests that start ranks themselves, since those share the cores with other tests.
@@ -48,7 +50,7 @@ function(masformer_test file)
   endif()
   add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${file})
   # -O1, since the code of tests runs only briefly: -O2 takes the compiler a third longer.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)
   if(arg_RANKS)
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)
     foreach(ranks IN LISTS arg_RANKS)

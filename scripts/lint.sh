@@ -3,7 +3,8 @@
 # and .clang-tidy), and the shell scripts with shellcheck. The last line says how many of the three passed and
 # failed.
 #
-# clang-tidy checks a source again only if the source, a header or the rules have changed since it passed.
+# clang-tidy checks sources as they are compiled, several at once, and again only if one of them, a header or the
+# rules have changed since they passed.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -15,11 +16,15 @@ files() { git ls-files --cached --others --exclude-standard -- "$@"; }
 
 format() { files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run --Werror; }
 
+# sources FILE: the file, and the sources that it includes if several are compiled at once.
+sources() { printf '%s\n' "$1" && sed -n 's/^#include "\(.*\.cpp\)"$/\1/p' "$1"; }
+
 # tidy_one FILE: prints the findings. clang-tidy does not know some of g++'s options.
 tidy_one() {
-  local mark=$passed_folder/${1#"$root"/} found
-  [ "$mark" -nt "$1" ] && [ "$mark" -nt "$newest_rule" ] && return
-  if found=$(clang-tidy --quiet -p "$root/build/dev" \
+  local mark=$passed_folder/${1#"$root"/} found newest
+  newest=$(sources "$1" | xargs ls -t "$newest_rule" | sed -n 1p)
+  [ "$mark" -nt "$newest" ] && return
+  if found=$(clang-tidy --quiet -p "$root/build/release" \
     --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-zero-as-null-pointer-constant \
     "$1" 2>&1); then
     mkdir -p "${mark%/*}" && touch "$mark"
@@ -32,9 +37,10 @@ tidy() {
   # shellcheck disable=SC2012
   newest_rule=$root/$(files '*.h' .clang-tidy | xargs ls -t | sed -n 1p)
   export root passed_folder newest_rule
-  export -f tidy_one
+  export -f tidy_one sources
   # shellcheck disable=SC2016
-  awk -F '"' '$2 == "file" && $4 ~ /\.cpp$/ && $4 !~ /\/tests\// { print $4 }' build/dev/compile_commands.json \
+  awk -F '"' '$2 == "file" && $4 ~ /\.(cpp|cxx)$/ && $4 !~ /\/tests\// { print $4 }' \
+    build/release/compile_commands.json \
     | xargs -P "$(nproc)" -I {} bash -c 'tidy_one "$1"' tidy {}
 }
 
@@ -55,7 +61,7 @@ main() {
   cd "$root"
   need build test lint
   "$root/scripts/cudnn-frontend.sh"
-  quietly configure-dev.log cmake --preset dev
+  quietly configure-release.log cmake --preset release
   check format
   check tidy
   check shell

@@ -78,12 +78,12 @@ need() {
   fi
 }
 
-# build PRESET [TARGET]: configures and builds. By default it builds all targets; these include the CUDA
-# backend, so it fetches that backend's headers first.
+# build PRESET [TARGET]: configures and builds. By default it builds all targets; these include the CUDA backend,
+# so it fetches that backend's headers first. MASFORMER_WERROR=ON makes compiler warnings errors.
 build() {
   [ $# -gt 1 ] || "$root/scripts/cudnn-frontend.sh"
   say "building build/$1 (preset $1)"
   cd "$root" || exit
-  quietly "configure-$1.log" cmake --preset "$1"
+  quietly "configure-$1.log" cmake --preset "$1" ${MASFORMER_WERROR:+-DMASFORMER_WERROR=$MASFORMER_WERROR}
   cmake --build --preset "$1" --target "${2:-all}" </dev/null
 }
