@@ -30,10 +30,8 @@ std::vector<std::string> head_violations(const ModelConfig& config, const Mesh& 
     const auto* const attention = std::get_if<AttentionSpec>(&block.mixer);
     if (attention == nullptr || !is_by_heads(full, attention->span, mesh.context)) continue;
     if (attention->heads % mesh.tensor != 0) continue;
-    found.check_divides(
-        "parallel.context", mesh.context,
-        fmt::format("model.heads={} / parallel.tensor={}", attention->heads, mesh.tensor),
-        attention->heads / mesh.tensor);
+    found.check_divides("parallel.context", mesh.context, "(model.heads / parallel.tensor)",
+                        attention->heads / mesh.tensor);
   }
   std::vector<std::string> all = found.all();
   for (std::string& violation : all) violation += ", or use parallel.context_full=ring";

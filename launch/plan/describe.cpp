@@ -63,13 +63,15 @@ std::string describe_context(const RunPlan& plan) {
   const SequenceSharding& sharding = *plan.policy.sharding;
   if (sharding.ranks() == 1) return {};
   const ContextFull full = plan.policy.context_full;
+  const std::vector<Span> spans = spans_of(plan.model.blocks);
+  const bool has_heads = std::ranges::any_of(
+      spans, [&](const Span& span) { return is_by_heads(full, span, sharding.ranks()); });
   std::string text = fmt::format(
       "context   {} tokens per rank in the order {}{}; work of each rank over the mean:\n",
-      sharding.rows(), sharding.to_string(),
-      full == ContextFull::heads ? ", full layers by heads" : "");
+      sharding.rows(), sharding.to_string(), has_heads ? ", full layers by heads" : "");
   std::map<std::string, std::vector<double>> rows;  // by span
   std::vector<double> total(static_cast<std::size_t>(sharding.ranks()));
-  for (const Span& span : spans_of(plan.model.blocks)) {
+  for (const Span& span : spans) {
     const auto [row, is_new] = rows.try_emplace(to_string(span), total.size());
     for (int rank = 0; rank < sharding.ranks(); ++rank) {
       const auto at = static_cast<std::size_t>(rank);

@@ -35,7 +35,7 @@ class MlpLayer final : public Layer {
  private:
   // The tokens [begin, begin + count), at most N.
   using Rows = ShardRange;
-  // Two of them in one pass.
+  // What a pass computes of a block of tokens.
   struct Inner {
     BufferId before_gelu = 0, after_gelu = 0;  // [N, F/t]
   };

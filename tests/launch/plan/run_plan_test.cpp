@@ -146,8 +146,9 @@ TEST(RunPlan, RefusesAModelThatCantBeBuilt) {
          o.parallel.context_full = ContextFull::heads;
        },
        6,
-       {"parallel.context=3 does not divide model.heads=8 / parallel.tensor=2=4: pick one of 1, 2, "
-        "4, or use parallel.context_full=ring"}}};
+       {"parallel.context=3 does not divide (model.heads / parallel.tensor)=4: pick one of 1, 2, "
+        "4, "
+        "or use parallel.context_full=ring"}}};
   for (const Refused& refused : all) expect_refusal(refused);
   Options options = small_run();
   EXPECT_EQ(refusal([&] { make_run_plan(options, 1, 0); }), "model.vocab=0 must be at least 1");

@@ -32,7 +32,9 @@ const std::map<std::string, Training> layouts{
     {"data 2 x tensor 2", {.tensor = 2, .data = 2}},
     {"context 3", {.context = 3}},
     {"context 3 with recomputation",
-     {.context = 3, .options = {"--train.micro_batch", "2", "--train.recompute", "selective"}}},
+     {.context = 3,
+      .options = {"--train.micro_batch", "2", "--train.recompute", "selective", "--train.ffn_block",
+                  "7"}}},
     {"pipeline 2 x data 2", {.pipeline = 2, .data = 2, .options = {"--train.recompute", "block"}}}};
 
 class ResumePairs : public testing::Test {
