@@ -1,6 +1,7 @@
 #include "model/stage.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "runtime/error.h"
@@ -34,6 +35,11 @@ Stage::Stage(StageSpec spec, StagePlan plan, const Stream& stream, const Process
     micro_batches_.push_back({shape.samples, shape.sequence, row(0), row(1), row(2)});
     if (spec_.document_mask) {
       micro_batches_.back().first_keys = row(3).reshape({shape.samples, shape.sequence});
+    }
+    if (spec_.all_first_keys) {
+      const Tensor all = batches_.take(all_first_keys_shape(spec_), DType::i32);
+      micro_batches_.back().all_first_keys = all;
+      all_first_keys_.emplace_back(stream_, all);
     }
     uploads_.emplace_back(stream_, ids);
   }
@@ -75,6 +81,22 @@ void Stage::set_micro_batch(int index, const MicroBatchSource& source) {
   }
   upload.send();
   micro_batches_[static_cast<std::size_t>(index)].document_starts = source.document_starts;
+  if (spec_.all_first_keys) set_all_first_keys(index, source.document_starts);
+}
+
+void Stage::set_all_first_keys(int index,
+                               const std::vector<std::vector<std::int64_t>>& document_starts) {
+  Upload& upload = all_first_keys_[static_cast<std::size_t>(index)];
+  const Tensor all = upload.host();
+  auto* key = all.data<std::int32_t>();
+  for (const std::vector<std::int64_t>& starts : document_starts) {
+    for (auto start = starts.begin(); start != starts.end(); ++start) {
+      const auto next = std::next(start);
+      const std::int64_t end = next == starts.end() ? all.dim(1) : *next;
+      key = std::fill_n(key, end - *start, static_cast<std::int32_t>(*start));
+    }
+  }
+  upload.send();
 }
 
 void Stage::begin_training(std::int64_t predicted_tokens) {

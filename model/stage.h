@@ -70,6 +70,7 @@ class Stage final : public PipelineStage {
     return spec_.chunks[static_cast<std::size_t>(action.chunk)];
   }
   Tensor buffer(const Action& action, const std::optional<BufferId>& id) const;
+  void set_all_first_keys(int index, const std::vector<std::vector<std::int64_t>>& document_starts);
   // Sets buffers_ to the action's buffers in the arena.
   void place_buffers(const Action& action);
   void run_pass(const ProgramPoint& point, LayerContext& context);
@@ -84,7 +85,8 @@ class Stage final : public PipelineStage {
   std::vector<Tensor> sent_gradients_;  // [chunk], after the planned activations
   std::vector<Tensor> buffers_;         // by BufferId, of the running action
   std::vector<MicroBatch> micro_batches_;
-  std::vector<Upload> uploads_;  // of each micro-batch's tokens, labels and positions
+  std::vector<Upload> uploads_;  // of each micro-batch's ids_shape()
+  std::vector<Upload> all_first_keys_;
   bool evaluating_ = false;
   Tensor loss_;  // [1] fp64
 };

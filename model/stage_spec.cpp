@@ -50,6 +50,8 @@ StageSpec::StageSpec(const ModelConfig& config, const Mesh& mesh, const Coordina
       on_host(policy.device == Device::cpu),
       deterministic(policy.deterministic),
       document_mask(policy.document_mask),
+      all_first_keys(document_mask && mesh.context > 1 &&
+                     policy.context_full == ContextFull::heads),
       pipe(at.pipe),
       ranks(mesh.size()),
       tensor_ranks(mesh.tensor),

@@ -72,8 +72,9 @@ struct StageSpec {
   DType dtype;                 // of activations, and of the weights that layers compute with
   std::int64_t workspace = 0;  // bytes of device memory for its ops in training; 0 on CPUs
   bool on_host, deterministic, document_mask;
-  int pipe;   // index of the stage
-  int ranks;  // of the whole mesh
+  bool all_first_keys;  // see MicroBatch
+  int pipe;             // index of the stage
+  int ranks;            // of the whole mesh
   int tensor_ranks, replicas;
   // The token table, if first and last part share it and are on different stages.
   std::optional<ParameterId> shared_table;

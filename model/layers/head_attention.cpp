@@ -81,16 +81,15 @@ HeadAttention::HeadAttention(LayerSetup& setup, const AttentionGeometry& geometr
   if (recompute_ == Recompute::block) {
     for (const BufferId id : {qkv_, sent_qkv_}) buffers.mark_recomputed(id);
   }
-  if (cuda::cudnn_may_take(dtype_, geometry.head_dim, geometry.span)) {
+  // The built-in kernels, which take all calls with documents, need no working memory.
+  if (!setup.document_mask && cuda::cudnn_may_take(dtype_, geometry.head_dim, geometry.span)) {
     setup.need_workspace(cuda_workspace::attention_backward(
         {samples_, whole, share_, geometry.head_dim}, setup.deterministic));
   }
 }
 
 AttentionMask HeadAttention::mask_of(const MicroBatch& batch) const {
-  require(!batch.first_keys && batch.document_starts.empty(),
-          "attention by heads has no document mask: use parallel.context_full=ring");
-  return {.span = geometry_.span};
+  return {.span = geometry_.span, .first_keys = batch.all_first_keys};
 }
 
 Tensor HeadAttention::columns_of(const Tensor& x, int part, int rank) const {

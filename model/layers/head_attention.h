@@ -43,8 +43,7 @@ class HeadAttention final : public SequenceAttention {
   // Computes the result of the whole sequence, and returns the rows to their ranks.
   void attend(LayerContext& context, const AttentionMask& mask, Tensor out, Tensor lse) const;
 
-  // The mask of the whole sequence. Throws Error if the batch has documents: their first keys would
-  // be needed here for all rows of the sequence, and a batch has those of this rank's rows only.
+  // The mask of the whole sequence.
   AttentionMask mask_of(const MicroBatch& batch) const;
 
   // The rows of a part of x [B, S, parts W] that belong to the heads of `rank`: [S, B, w].

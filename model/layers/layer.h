@@ -32,8 +32,9 @@ struct MicroBatch {
   Tensor tokens, labels, positions;  // [T] int32; a label below 0 predicts nothing
   // [samples, sequence] int32: where each token's document starts, as a place in the whole
   // sequence, and where all documents of the whole sequence start, by sample. Empty without a
-  // document mask.
-  Tensor first_keys{};
+  // document mask. `all_first_keys` [samples, whole sequence]: the same of all context ranks'
+  // tokens; empty unless they share layers by heads.
+  Tensor first_keys{}, all_first_keys{};
   std::vector<std::vector<std::int64_t>> document_starts{};
   // The derivative of the step's loss with respect to the loss of one token: 1 / the number of
   // predicted tokens of the step on all replicas.

@@ -19,7 +19,9 @@ std::int64_t memory_of_sums(const StageSpec& stage, Purpose purpose) {
 }
 
 std::int64_t memory_of_tokens(const StageSpec& stage, const StagePlan& plan) {
-  return Arena::footprint(ids_shape(stage), DType::i32) * plan.micro_batches;
+  return (Arena::footprint(ids_shape(stage), DType::i32) +
+          Arena::footprint(all_first_keys_shape(stage), DType::i32)) *
+         plan.micro_batches;
 }
 
 // Staged messages between context ranks. A message of another size takes other memory.
@@ -64,6 +66,10 @@ StagePlan plan_stage(const StageSpec& stage, Purpose purpose, const Schedule& tr
 Shape ids_shape(const StageSpec& stage) {
   return {stage.document_mask ? 4 : 3,
           Arena::footprint({stage.shape.tokens()}, DType::i32) / size_of(DType::i32)};
+}
+
+Shape all_first_keys_shape(const StageSpec& stage) {
+  return {stage.all_first_keys ? stage.shape.samples : 0, stage.sharding.sequence()};
 }
 
 MemoryTable plan_memory(const StageSpec& stage, const StagePlan& plan) {

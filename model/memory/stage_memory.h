@@ -42,6 +42,8 @@ struct MemoryTable {
 // The shape of a micro-batch's tokens, labels, positions and, with a document mask, first keys: a
 // row each, aligned as arenas align.
 Shape ids_shape(const StageSpec& stage);
+// Of its MicroBatch::all_first_keys; no elements if there are none.
+Shape all_first_keys_shape(const StageSpec& stage);
 
 MemoryTable plan_memory(const StageSpec& stage, const StagePlan& plan);
 

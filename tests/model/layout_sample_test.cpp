@@ -98,7 +98,6 @@ std::vector<LayoutCase> whole_product(int ranks) {
   std::erase_if(all, [](const LayoutCase& c) {
     return (c.mesh.tensor == 1 && !c.sequence_parallel) ||
            (c.mesh.context == 1 && (c.order != "contiguous" || c.full != "ring")) ||
-           (c.full == "heads" && !c.documents.empty()) ||
            (c.full == "heads" && c.heads / c.mesh.tensor % c.mesh.context != 0);
   });
   drop_bf16_unless_possible(all);

@@ -48,7 +48,7 @@ std::vector<LayoutCase> small_cases() {
       all.push_back(all[i]);
       all.back().ffn_block = 4;
     }
-    if (all[i].mesh.context > 1 && all[i].documents.empty()) {
+    if (all[i].mesh.context > 1) {
       all.push_back(all[i]);
       all.back().full = "heads", all.back().heads = 4, all.back().order = "zigzag";
     }
@@ -133,6 +133,11 @@ std::vector<LayoutCase> document_cases() {
                        .documents = documents});
       }
     }
+  }
+  for (std::size_t i = 0, given = all.size(); i < given; ++i) {
+    if (all[i].mesh.context != 2 && all[i].mesh.context != 4) continue;
+    all.push_back(all[i]);
+    all.back().full = "heads";
   }
   return all;
 }

@@ -1,4 +1,4 @@
-// What attention by heads refuses, and how much it computes; layout_test.cpp compares its results.
+// What attention by heads refuses, and its messages; layout_test.cpp compares its results.
 #include "model/layers/head_attention.h"
 
 #include <gtest/gtest.h>
@@ -44,28 +44,6 @@ std::string error_of(const Work& work) {
 TEST(HeadAttention, RefusesHeadsThatTheRanksDontDivide) {
   EXPECT_EQ(error_of([] { Made().attention(SequenceSharding::contiguous(sequence, 4), 6); }),
             "4 context ranks don't divide 6 heads");
-}
-
-// Their first keys would be needed for the rows of all ranks.
-TEST(HeadAttention, RefusesDocuments) {
-  Made made;
-  const HeadAttention attention = made.attention(SequenceSharding::contiguous(sequence, 2), 4);
-  const Stream stream(device());
-  SelfCommunicator group;
-  ParameterSet parameters(device(), {}, DType::f32, Purpose::training);
-  const std::vector<Tensor> buffers(made.buffers.size());
-  MicroBatch batch{.samples = 1, .sequence = sequence / 2};
-  batch.document_starts = {{0, 7}};
-  LayerContext context{.stream = stream,
-                       .tensor = group,
-                       .context = group,
-                       .parameters = parameters,
-                       .batch = batch,
-                       .buffers = buffers};
-  for (const auto& pass : {&HeadAttention::forward, &HeadAttention::recompute}) {
-    EXPECT_EQ(error_of([&] { (attention.*pass)(context, {}, {}, {}); }),
-              "attention by heads has no document mask: use parallel.context_full=ring");
-  }
 }
 
 // With S = 12 rows, P = 4 ranks and w = 16 columns: 3 segments of 12 rows go out, 3 come in, of
