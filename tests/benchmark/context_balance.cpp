@@ -1,9 +1,11 @@
 // How evenly the orders of context ranks share the attention of the 1.3B model's mixes of spans:
-// the time of the slowest rank over the mean, summed over layers, by the costs that `auto` decides
-// with (parallel/context/context_order.h). With a token store, also for the packed documents of its
-// first windows, by visible pairs. Runs no rank.
+// what the slowest rank of each layer costs, summed over layers, over an even share of the visible
+// pairs. Costs are those that `auto` decides with (parallel/context/context_order.h); received rows
+// count in them, so 1 is out of reach. With a token store, also for the packed documents of its
+// first windows, by visible pairs alone. Runs no rank.
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,47 +30,44 @@ constexpr Usage usage{R"(usage: masformer_context_balance [SEQUENCE [RANKS [STOR
 const std::vector<std::string> mixes{"full*24", "window:1024*24", "full*8,window:1024*16",
                                      "full,window:256*23", "full*12,block:512*12"};
 
-struct Work {
-  double slowest = 0, mean = 0;
-
-  // `cost(rank)`: of one layer.
-  template <class Cost>
-  void add(int ranks, const Cost& cost) {
-    double most = 0, sum = 0;
-    for (int rank = 0; rank < ranks; ++rank) {
-      most = std::max(most, cost(rank));
-      sum += cost(rank);
-    }
-    slowest += most, mean += sum / ranks;
-  }
-};
-
-double unevenness(const SequenceSharding& sharding, const std::vector<ContextLayer>& layers) {
-  Work work;
-  for (const ContextLayer& layer : layers) {
-    work.add(sharding.ranks(), [&](int rank) {
-      return work_of(sharding, layer, rank).cost(pairs_per_row(Device::cuda));
-    });
-  }
-  return work.slowest / work.mean;
+double sum_of(const SequenceSharding& sharding, auto cost) {
+  double sum = 0;
+  for (int rank = 0; rank < sharding.ranks(); ++rank) sum += cost(rank);
+  return sum;
 }
 
-double unevenness(const SequenceSharding& sharding, const std::vector<Span>& spans,
-                  const std::vector<std::vector<std::int64_t>>& samples) {
-  Work work;
+double largest_of(const SequenceSharding& sharding, auto cost) {
+  double largest = 0;
+  for (int rank = 0; rank < sharding.ranks(); ++rank) largest = std::max(largest, cost(rank));
+  return largest;
+}
+
+double slowest_over_share(const SequenceSharding& sharding, const std::vector<Span>& spans) {
+  const auto layers = context_layers(spans, ContextFull::ring);
+  double pairs = 0;
+  for (const ContextLayer& layer : layers) {
+    pairs += sum_of(sharding, [&](int rank) { return work_of(sharding, layer, rank).cost(0); });
+  }
+  return cost_of(sharding, layers, pairs_per_row(Device::cuda)) * sharding.ranks() / pairs;
+}
+
+double slowest_over_share(const SequenceSharding& sharding, const std::vector<Span>& spans,
+                          const std::vector<std::vector<std::int64_t>>& samples) {
+  double slowest = 0, all = 0;
   for (const auto& starts : samples) {
     for (const Span& span : spans) {
       const SequenceMask mask(span, {starts});
-      work.add(sharding.ranks(), [&](int rank) {
-        double pairs = 0;
-        for (const Segment& segment : sharding.segments(rank)) {
-          pairs += static_cast<double>(mask.pairs(segment.positions));
-        }
-        return pairs;
-      });
+      const auto pairs = [&](int rank) {
+        std::int64_t count = 0;
+        for (const Segment& segment : sharding.segments(rank))
+          count += mask.pairs(segment.positions);
+        return static_cast<double>(count);
+      };
+      slowest += largest_of(sharding, pairs);
+      all += sum_of(sharding, pairs);
     }
   }
-  return work.slowest / work.mean;
+  return slowest * sharding.ranks() / all;
 }
 
 // Prints a line for each mix; `measure(sharding, spans)` gives its numbers.
@@ -97,7 +96,7 @@ void run(const Arguments& arguments) {
   const int ranks = arguments.number<int>(1, 4);
   print_table(fmt::format("{} tokens on {} ranks", sequence, ranks), sequence, ranks,
               [](const SequenceSharding& sharding, const std::vector<Span>& spans) {
-                return unevenness(sharding, context_layers(spans, ContextFull::ring));
+                return slowest_over_share(sharding, spans);
               });
   if (arguments.size() < 3) return;
   const TokenStore store(arguments.text(2, ""));
@@ -114,7 +113,7 @@ void run(const Arguments& arguments) {
                           windows, static_cast<double>(documents) / static_cast<double>(windows)),
               sequence, ranks,
               [&](const SequenceSharding& sharding, const std::vector<Span>& spans) {
-                return unevenness(sharding, spans, packed.starts);
+                return slowest_over_share(sharding, spans, packed.starts);
               });
 }
 
