@@ -108,7 +108,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
     const std::int64_t extent = shape[dim];
     if (left.extent == 1 && extent > 1 && next != runs.end()) left = *next++;
     const bool dense = dim < shape.dims() - 1 || left.stride == 1;
-    require(left.extent % extent == 0 && dense, "{} has gaps, so it cannot be viewed as {}",
+    require(left.extent % extent == 0 && dense, "the strides of {} permit no view as {}",
             shape_.to_string(), shape.to_string());
     view.strides_[dim] = left.stride;
     left = {left.extent / extent, left.stride * extent};

@@ -46,8 +46,8 @@ std::vector<ContextLayer> context_layers(const std::vector<Span>& spans, Context
 ContextWork work_of(const SequenceSharding& sharding, const ContextLayer& layer, int rank) {
   const SequenceMask mask(layer.span);
   if (is_by_heads(layer.full, layer.span, sharding.ranks())) {
-    // A 1/P of the heads of q, k, v and the result, of all rows of others or for all others: as
-    // many elements as twice the rows of keys and values.
+    // From each other rank, for 1/P of the heads: its rows of q, k and v, and this rank's rows of
+    // the result. A row of these four has as many elements as two rows of keys and values.
     const std::int64_t ranks = sharding.ranks();
     return {.pairs = mask.pairs({0, sharding.sequence()}) / ranks,
             .received = 2 * sharding.rows() * (ranks - 1) / ranks};

@@ -129,7 +129,8 @@ TEST_P(Products, EqualTheDefinition) {
 
 INSTANTIATE_TEST_SUITE_P(Transposes, Products, testing::Combine(testing::Bool(), testing::Bool()));
 
-// For each x, the 1 x 1 product x * 1 with an epilogue: gelu and its slope at x.
+// Forward: a product of zeros with x as the bias gives gelu(x). Backward: a product that is 0.125
+// everywhere gives 0.125 times gelu's slope at x.
 TEST(Epilogues, ComputeGeluAndItsSlope) {
   const Problem forward{.m = 8, .n = 1, .k = 8, .epilogue = CUBLASLT_EPILOGUE_GELU_AUX_BIAS};
   Problem backward = forward;

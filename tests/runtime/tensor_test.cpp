@@ -64,7 +64,8 @@ bool is_a_view(const Shape& shape, const std::vector<std::int64_t>& places) {
   return true;
 }
 
-// Every slice of a tensor along two dimensions, and each with every two of its dimensions swapped.
+// The last rows along each dimension, for each count, and of these the first half along each
+// dimension. Also with every two dimensions before the last swapped.
 std::vector<Tensor> parts_of(const Tensor& base) {
   std::vector<Tensor> parts;
   for (int dim = 0; dim < base.dims(); ++dim) {

@@ -22,8 +22,9 @@ std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation
 std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
                                                       const std::string& recompute);
 
-// Compares each tensor of which this rank owns rows with `oracle`, by norm relative to the bound. A
-// few rows are judged by at least their share of the whole tensor's norm.
+// For each tensor of which this rank owns rows: the norm of their difference from `oracle` may be
+// `bound` times the norm of the oracle's rows, or of an average part of that size if that is
+// larger.
 std::vector<std::string> differences_of_owned_rows(
     const ParameterSet& own, What what, const std::map<std::string, GlobalTensor>& oracle,
     double bound);
