@@ -1,6 +1,7 @@
 #include "model/cost.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "model/stage_spec.h"
 
@@ -36,25 +37,26 @@ SequenceFlops::SequenceFlops(const ModelConfig& config, std::int64_t sequence)
     if (flops.per_pair == 0) continue;
     auto known = std::ranges::find(attention_, flops.span, &Attention::span);
     if (known == attention_.end()) {
-      known = attention_.insert(known, {flops.span, VisiblePairs(flops.span, sequence)});
+      known = attention_.insert(known, {flops.span});
     }
     known->per_pair += flops.per_pair;
   }
-}
-
-double SequenceFlops::forward(PairCount count) const {
-  if (count == PairCount::visible) return forward({0});
-  double flops = products_;
-  const auto all = static_cast<double>(sequence_) * static_cast<double>(sequence_);
-  for (const Attention& attention : attention_) flops += attention.per_pair * all;
-  return flops;
+  visible_ = forward({0});
+  dense_ = products_;
+  const auto all = static_cast<double>(sequence) * static_cast<double>(sequence);
+  for (const Attention& attention : attention_) dense_ += attention.per_pair * all;
 }
 
 double SequenceFlops::forward(const std::vector<std::int64_t>& document_starts) const {
   double flops = products_;
   for (const Attention& attention : attention_) {
-    flops +=
-        attention.per_pair * static_cast<double>(attention.pairs.of_documents(document_starts));
+    std::int64_t pairs = 0;
+    for (auto start = document_starts.begin(); start != document_starts.end(); ++start) {
+      const auto next = std::next(start);
+      const std::int64_t end = next == document_starts.end() ? sequence_ : *next;
+      pairs += visible_pairs(attention.span, PositionRange{*start, end});
+    }
+    flops += attention.per_pair * static_cast<double>(pairs);
   }
   return flops;
 }

@@ -6,7 +6,6 @@
 
 #include "model/config.h"
 #include "model/layers/layer.h"
-#include "runtime/visible_pairs.h"
 
 namespace masformer {
 
@@ -25,20 +24,21 @@ class SequenceFlops {
  public:
   SequenceFlops(const ModelConfig& config, std::int64_t sequence);
 
-  double forward(PairCount count) const;
+  double forward(PairCount count) const { return count == PairCount::dense ? dense_ : visible_; }
   // Of the visible pairs if documents are masked and start at these positions, ascending from 0.
+  // Takes time linear in the sequence.
   double forward(const std::vector<std::int64_t>& document_starts) const;
 
  private:
   struct Attention {  // of all layers with this span
     Span span;
-    VisiblePairs pairs;
     double per_pair = 0;
   };
 
   std::int64_t sequence_;
   double products_ = 0;
   std::vector<Attention> attention_;
+  double dense_ = 0, visible_ = 0;
 };
 
 // The FLOPs of a training step per FLOP of its forward.

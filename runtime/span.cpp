@@ -56,9 +56,13 @@ Visibility visibility(const Span& span, PositionRange queries, PositionRange key
 }
 
 std::int64_t visible_pairs(const Span& span, std::int64_t sequence) {
+  return visible_pairs(span, PositionRange{0, sequence});
+}
+
+std::int64_t visible_pairs(const Span& span, PositionRange document) {
   std::int64_t pairs = 0;
-  for (std::int64_t query = 0; query < sequence; ++query) {
-    pairs += query - first_visible(span, query) + 1;
+  for (std::int64_t query = document.begin; query < document.end; ++query) {
+    pairs += query - std::max(first_visible(span, query), document.begin) + 1;
   }
   return pairs;
 }

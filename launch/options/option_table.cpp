@@ -172,6 +172,12 @@ OnResume OptionTable::on_resume(const std::string& name) const {
   return entry == nullptr ? OnResume::may_change : entry->info.on_resume;
 }
 
+std::string OptionTable::default_value(const std::string& name) const {
+  const Entry* const entry = find(name);
+  require(entry != nullptr, "there is no option {}", name);
+  return entry->default_text;
+}
+
 std::map<std::string, std::string> OptionTable::record() const {
   std::map<std::string, std::string> record;
   for (const Entry& entry : entries_) {

@@ -87,6 +87,8 @@ class OptionTable {
   // exactly.
   std::map<std::string, std::string> record() const;
   OnResume on_resume(const std::string& name) const;
+  // The value that record() has for the option's default.
+  std::string default_value(const std::string& name) const;
   // Whether the command line, the file or the environment set the option.
   bool was_set(const std::string& name) const;
 

@@ -94,16 +94,24 @@ void check_training(const Options& options, std::vector<std::string>& violations
   }
 }
 
-// A block of more rows than there are would recompute activations and save nothing.
-void check_ffn_block(const Options& options, std::vector<std::string>& violations) {
-  const auto& t = options.train;
-  const std::int64_t rows = t.micro_batch * (t.sequence / options.parallel.context);
-  if (t.ffn_block <= std::max<std::int64_t>(rows, 1)) return;
-  violations.push_back(
-      fmt::format("train.ffn_block={} is more than the {} tokens of a micro-batch on each rank "
-                  "(train.micro_batch={} x train.sequence={} / parallel.context={}): lower it, or "
-                  "use 0 to compute all tokens at once",
-                  t.ffn_block, rows, t.micro_batch, t.sequence, options.parallel.context));
+// Other kinds of positions would ignore the bases of rotary ones.
+void check_rotary(const Options& options, std::vector<std::string>& violations) {
+  const auto& m = options.model;
+  const Options defaults;
+  const bool changed = m.rotary_theta != defaults.model.rotary_theta ||
+                       m.rotary_theta_window != defaults.model.rotary_theta_window;
+  if (changed && m.positions_kind != PositionsKind::rotary) {
+    violations.push_back(
+        fmt::format("model.rotary_theta={} and model.rotary_theta_window={} do nothing with "
+                    "model.positions_kind={}: choose rotary, or leave them out",
+                    m.rotary_theta, m.rotary_theta_window, name_of(m.positions_kind)));
+  }
+  if (m.rotary_theta_window > 0 && m.rotary_theta_window < 1) {
+    violations.push_back(
+        fmt::format("model.rotary_theta_window={} is too small: use 0 for model.rotary_theta, or "
+                    "at least 1",
+                    m.rotary_theta_window));
+  }
 }
 
 // Ranks on CPUs would ignore a transport of devices.
@@ -232,7 +240,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   plan_batch(options, purpose, plan, found);
   if (purpose == Purpose::training) {
     check_training(options, found);
-    check_ffn_block(options, found);
+    check_rotary(options, found);
   }
   check_transport(options.runtime, found);
   if (found.empty()) {

@@ -21,27 +21,29 @@ Batch load_windows(const Split& split, const Window& window, std::int64_t begin,
   return batch;
 }
 
-std::int64_t predicted_tokens(const Split& split, const Window& window, std::int64_t windows) {
-  PackedDocuments documents;
-  for (std::int64_t i = 0; i < windows; ++i) documents.add(split, window, i);
-  return documents.predicted_tokens;
+std::int64_t end_of(const Split& split, const Window& window, std::int64_t windows) {
+  const std::int64_t available = window_count(split.tokens(), window.sequence);
+  require(available > 0, "a split of {} tokens is too short for a window of {} tokens",
+          split.tokens(), window.sequence);
+  return windows > 0 ? std::min(windows, available) : available;
 }
 
 }  // namespace
 
+std::int64_t tokens_to_evaluate(const Split& split, const Window& window, std::int64_t windows) {
+  const std::int64_t end = end_of(split, window, windows);
+  PackedDocuments documents;
+  for (std::int64_t i = 0; i < end; ++i) documents.add(split, window, i);
+  if (documents.predicted_tokens > 0) return documents.predicted_tokens;
+  throw AgreedUsageError(fmt::format(
+      "the {} windows to evaluate predict no token, since each of their documents has only one: "
+      "raise eval.windows, or leave data.document_mask at false",
+      end));
+}
+
 Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
-  const std::int64_t sequence = job.plan.policy.shape.sequence;
-  const std::int64_t available = window_count(split.tokens(), sequence);
-  const std::int64_t end = windows > 0 ? std::min(windows, available) : available;
-  require(end > 0, "a split of {} tokens is too short for a window of {} tokens", split.tokens(),
-          sequence);
-  const std::int64_t tokens = predicted_tokens(split, job.window(), end);
-  if (tokens == 0) {
-    throw AgreedUsageError(fmt::format(
-        "the {} windows to evaluate predict no token, since each of their documents has only one: "
-        "raise eval.windows, or leave data.document_mask at false",
-        end));
-  }
+  const std::int64_t end = end_of(split, job.window(), windows);
+  const std::int64_t tokens = tokens_to_evaluate(split, job.window(), windows);
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
   const int data_ranks = job.plan.mesh.data;
   double sum = 0;

@@ -42,7 +42,8 @@ void compare_options(const nlohmann::json& recorded, const OptionTable& table,
                      std::vector<std::string>& violations) {
   for (const auto& [name, value] : table.record()) {
     if (name.starts_with("model.") || table.on_resume(name) == OnResume::may_change) continue;
-    const std::string before = recorded.value(name, value);
+    // A checkpoint of a version without the option was trained with what is its default now.
+    const std::string before = recorded.value(name, table.default_value(name));
     if (before == value) continue;
     violations.push_back(fmt::format("{}={}, but it was {}", name, value, before));
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "launch/plan/split_remedy.h"
+#include "launch/training/evaluation.h"
 #include "parallel/comm/collective_errors.h"
 
 namespace masformer {
@@ -16,9 +17,14 @@ LoaderOptions loader_options(const Options& options, const Job& job) {
           .seed = static_cast<std::uint64_t>(options.train.seed)};
 }
 
-void check_held_out(const Options& options, const TokenStore& store, const Split& held_out) {
+void check_held_out(const Options& options, const Window& window, const TokenStore& store,
+                    const Split& held_out) {
+  if (options.eval.every == 0) return;
   const std::int64_t sequence = options.train.sequence;
-  if (options.eval.every == 0 || window_count(held_out.tokens(), sequence) > 0) return;
+  if (window_count(held_out.tokens(), sequence) > 0) {
+    tokens_to_evaluate(held_out, window, options.eval.windows);
+    return;
+  }
   throw AgreedUsageError(fmt::format(
       "eval.every={}, but the held-out documents have {} tokens, too few for train.sequence={}: "
       "{}, or leave eval.every at 0",
@@ -39,7 +45,7 @@ TrainingData::TrainingData(Job& job, const Options& options, const TokenStore& s
       held_out_(store, SplitKind::held_out, options.data.held_out),
       loader_(run_collectively(job.world(),
                                [&] { return Loader(train_, loader_options(options, job)); })) {
-  check_held_out(options, store, held_out_);
+  check_held_out(options, job.window(), store, held_out_);
   digest_ = digest_on_first_rank(job.world(), store);
 }
 

@@ -474,8 +474,9 @@ MessageSizes ContextAttention::divided(const std::vector<std::int64_t>& bytes) c
   MessageSizes sizes;
   if (bytes.empty()) return sizes;
   for (std::int64_t size = staged_message_memory(std::ranges::max(bytes));; size /= 2) {
-    sizes[size] = static_cast<int>(std::min(messages, 2 * total / size));
-    if (size == staged_message_memory(0)) return sizes;
+    const bool smallest = size == staged_message_memory(0);
+    sizes[size] = static_cast<int>(smallest ? messages : std::min(messages, 2 * total / size));
+    if (smallest) return sizes;
   }
 }
 

@@ -50,8 +50,9 @@ class ContextAttention final : public SequenceAttention {
   void add_messages(std::size_t step, std::int64_t bytes_per_element,
                     std::vector<std::int64_t>& bytes) const;
   MessageSizes divided(const std::vector<std::int64_t>& bytes) const;
-  // The exchange plan of `batch`. Documents give a batch a plan of its own, which fits the buffers
-  // that were sized for the plan without documents.
+  // The exchange plan of `batch`. Documents give a batch a plan of its own. It holds, sends and
+  // merges no more than the plan without documents, so the buffers of that one are enough, except
+  // that more of its calls overlap (partial_dkv_).
   ExchangePlan plan_of(const MicroBatch& batch) const;
   // Columns [third W, (third + 1) W) of x [B, S, ...] as [B, S, heads, head dim].
   Tensor heads_of(Tensor x, int third = 0) const;

@@ -13,7 +13,7 @@ namespace masformer {
 namespace {
 
 // A contiguous tensor of another shape with equally many elements, in the same memory.
-Tensor in_memory_of(const Tensor& x, const Shape& shape) {
+Tensor reshaped(const Tensor& x, const Shape& shape) {
   require(x.elements() == shape.elements(), "{} has not as many elements as {}",
           x.shape().to_string(), shape.to_string());
   return {x.raw(), shape, x.dtype(), x.device()};
@@ -33,13 +33,14 @@ Tensor part_of(const Tensor& all, int rank, int other) {
   return one.reshape({one.dim(1), one.dim(2), one.dim(3)});
 }
 
-// The messages of one exchange between all ranks.
+// The messages between a rank and two others.
 struct Messages {
   std::vector<Request> sends, receives;
 
-  static void wait(const Stream& stream, std::vector<Request>& requests) {
+  void wait(const Stream& stream) {
     time_wait(stream, "context ranks", [&] {
-      for (Request& request : requests) request.wait();
+      for (Request& request : receives) request.wait();
+      for (Request& request : sends) request.wait();
     });
   }
 };
@@ -106,11 +107,11 @@ Tensor HeadAttention::heads_of(const Tensor& x, int part) const {
 }
 
 Tensor HeadAttention::statistics_of(const Tensor& x) const {
-  return in_memory_of(x, {samples_, share_, rows_ * ranks_});
+  return reshaped(x, {samples_, share_, rows_ * ranks_});
 }
 
 Tensor HeadAttention::sums_of(const Tensor& x) const {
-  return in_memory_of(x, {samples_, rows_ * ranks_, share_, geometry_.head_dim});
+  return reshaped(x, {samples_, rows_ * ranks_, share_, geometry_.head_dim});
 }
 
 void HeadAttention::gather_heads(LayerContext& context, Tensor rows, Tensor packed,
@@ -124,26 +125,24 @@ void HeadAttention::gather_heads(LayerContext& context, Tensor rows, Tensor pack
                 to.slice(2, part * width, width));
     }
   };
-  Messages messages;
   for (const HeldSegment& segment : plan_.segments) {
-    const Tensor to = rows_of(whole, segment.positions);
-    if (segment.rank == rank_) {
-      pack(rank_, segment.rows, to);
-    } else {
-      messages.receives.push_back(context.context.receive(to, segment.rank));
-    }
+    if (segment.rank == rank_) pack(rank_, segment.rows, rows_of(whole, segment.positions));
   }
-  for (int other = 0; other < ranks_; ++other) {
-    if (other == rank_) continue;
-    const Tensor sent = part_of(packed, rank_, other);
-    pack(other, {0, rows_}, sent);
+  for (int distance = 1; distance < ranks_; ++distance) {
+    const int to = (rank_ + distance) % ranks_, from = (rank_ + ranks_ - distance) % ranks_;
+    const Tensor sent = part_of(packed, rank_, to);
+    pack(to, {0, rows_}, sent);
+    Messages messages;
     for (const HeldSegment& segment : plan_.segments) {
-      if (segment.rank != rank_) continue;
-      messages.sends.push_back(context.context.send(rows_of(sent, segment.rows), other));
+      if (segment.rank == from) {
+        messages.receives.push_back(
+            context.context.receive(rows_of(whole, segment.positions), from));
+      } else if (segment.rank == rank_) {
+        messages.sends.push_back(context.context.send(rows_of(sent, segment.rows), to));
+      }
     }
+    messages.wait(context.stream);
   }
-  Messages::wait(context.stream, messages.receives);
-  Messages::wait(context.stream, messages.sends);
 }
 
 void HeadAttention::return_heads(LayerContext& context, Tensor whole, Tensor arriving,
@@ -156,27 +155,23 @@ void HeadAttention::return_heads(LayerContext& context, Tensor whole, Tensor arr
                 rows_of(columns_of(rows, part, rank), range));
     }
   };
-  Messages messages;
-  for (int other = 0; other < ranks_; ++other) {
-    for (const HeldSegment& segment : plan_.segments) {
-      if (other == rank_ || segment.rank != rank_) continue;
-      const Tensor part = rows_of(part_of(arriving, rank_, other), segment.rows);
-      messages.receives.push_back(context.context.receive(part, other));
-    }
-  }
   for (const HeldSegment& segment : plan_.segments) {
-    const Tensor from = rows_of(whole, segment.positions);
-    if (segment.rank == rank_) {
-      unpack(rank_, segment.rows, from);
-    } else {
-      messages.sends.push_back(context.context.send(from, segment.rank));
+    if (segment.rank == rank_) unpack(rank_, segment.rows, rows_of(whole, segment.positions));
+  }
+  for (int distance = 1; distance < ranks_; ++distance) {
+    const int to = (rank_ + distance) % ranks_, from = (rank_ + ranks_ - distance) % ranks_;
+    const Tensor part = part_of(arriving, rank_, from);
+    Messages messages;
+    for (const HeldSegment& segment : plan_.segments) {
+      if (segment.rank == rank_) {
+        messages.receives.push_back(context.context.receive(rows_of(part, segment.rows), from));
+      } else if (segment.rank == to) {
+        messages.sends.push_back(context.context.send(rows_of(whole, segment.positions), to));
+      }
     }
+    messages.wait(context.stream);
+    unpack(from, {0, rows_}, part);
   }
-  Messages::wait(context.stream, messages.receives);
-  for (int other = 0; other < ranks_; ++other) {
-    if (other != rank_) unpack(other, {0, rows_}, part_of(arriving, rank_, other));
-  }
-  Messages::wait(context.stream, messages.sends);
 }
 
 void HeadAttention::attend(LayerContext& context, const AttentionMask& mask, Tensor out,
@@ -223,23 +218,26 @@ void HeadAttention::backward(LayerContext& context, const Backward& args) const 
   // q, k and v have been read, so what arrives may take their memory.
   const std::int64_t width = 3 * share_ * geometry_.head_dim;
   const Tensor arriving =
-      in_memory_of(qkv.slice(0, 0, rows_ * (ranks_ - 1)), {ranks_ - 1, rows_, samples_, width});
+      reshaped(qkv.slice(0, 0, rows_ * (ranks_ - 1)), {ranks_ - 1, rows_, samples_, width});
   return_heads(context, dqkv, arriving, args.dqkv);
 }
 
-// One exchange ends before the next one begins. In each, every segment of this rank goes to or
-// comes from every other rank, and every segment of another rank the other way.
+// The exchange with the ranks at one distance ends before the next one begins. In each, every
+// segment of this rank goes one way, and every segment of another rank the other way.
 MessageSizes HeadAttention::message_sizes() const {
   MessageSizes most;
   for (const int parts : {1, 3}) {
-    MessageSizes sizes;
-    for (const HeldSegment& segment : plan_.segments) {
-      const std::int64_t elements =
-          segment.rows.size() * samples_ * parts * share_ * geometry_.head_dim;
-      sizes[staged_message_memory(elements * size_of(dtype_))] +=
-          segment.rank == rank_ ? ranks_ - 1 : 1;
+    for (int other = 0; other < ranks_; ++other) {
+      if (other == rank_) continue;
+      MessageSizes sizes;
+      for (const HeldSegment& segment : plan_.segments) {
+        if (segment.rank != rank_ && segment.rank != other) continue;
+        const std::int64_t elements =
+            segment.rows.size() * samples_ * parts * share_ * geometry_.head_dim;
+        ++sizes[staged_message_memory(elements * size_of(dtype_))];
+      }
+      keep_larger(most, sizes);
     }
-    keep_larger(most, sizes);
   }
   return most;
 }

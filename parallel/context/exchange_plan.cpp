@@ -159,9 +159,16 @@ class Planner {
     ExchangeStep step;
     const std::vector<Segment>& segments = sharding_.segments(rank);
     if (sees_all_before()) {
-      // Rows are in the order of positions, so the mask of the rows is causal, too.
+      // Rows are in the order of positions, so the mask of the rows is causal, too. The numbers
+      // start at the first position, since the op takes a query at 0 for one that sees itself
+      // alone.
       const RowRange all{0, sharding_.rows()};
-      step.calls.push_back({.queries = all, .keys = all, .span = mask_.span()});
+      const std::int64_t first = segments.front().positions.begin;
+      step.calls.push_back({.queries = all,
+                            .keys = all,
+                            .span = mask_.span(),
+                            .query_offset = first,
+                            .key_offset = first});
       return step;
     }
     for (auto segment = segments.begin(); segment != segments.end(); ++segment) {

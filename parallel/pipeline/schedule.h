@@ -49,7 +49,9 @@ struct Schedule {
 // - the backward of a micro-batch comes after its forward, and every part computes its weight
 //   gradients in the order of micro-batches, so that their sums have the same bits in all
 //   schedules; the last part also its input gradients, since the head computes both at once. (The
-//   sum for a table that is both embedding and head of one stage depends on the schedule.)
+//   sum for a table that is both embedding and head of one stage depends on the schedule. So do
+//   the sums of norms, and of MLPs by blocks, if a schedule reorders the input gradients of
+//   another part: they are computed with these.)
 // - it ends without deadlock over links that buffer nothing (deadlock_check.h).
 void validate(const Schedule& schedule);
 

@@ -106,11 +106,11 @@ std::vector<LayoutCase> context_cases() {
   return all;
 }
 
-// Packed documents: of a few tokens beside a long one, and so many of one token that a context rank
-// has no label.
+// Packed documents: of a few tokens beside a long one, so many of one token that a context rank has
+// no label, and one that is the whole sample.
 std::vector<LayoutCase> document_cases() {
   std::vector<LayoutCase> all;
-  for (const std::string documents : {"7,5,1", "1*26,3"}) {
+  for (const std::string documents : {"7,5,1", "1*26,3", "48"}) {
     all.push_back(
         {.mesh = {.data = 2}, .sequence = 48, .steps = few_steps, .documents = documents});
     all.push_back({.mesh = {.tensor = 2},
@@ -309,14 +309,6 @@ TEST(Layout, RecomputationTakesLessMemoryAndChangesNoBit) {
       SCOPED_TRACE(testing::Message() << c << ", then " << recompute);
       expect_none(differences_by_recomputation(c, recompute));
     }
-  }
-}
-
-TEST(Layout, ComputesTheSameBitsWithTheSameBlocksOfTheMlp) {
-  for (const LayoutCase& c : cases()) {
-    if (c.ffn_block == 0) continue;
-    SCOPED_TRACE(testing::Message() << c);
-    expect_none(differences_by_recomputation(c, c.recompute));
   }
 }
 

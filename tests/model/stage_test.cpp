@@ -44,6 +44,10 @@ std::vector<LayoutCase> cases() {
       {.mesh = {.pipe = 2, .context = 2}, .sequence = 48, .order = "zigzag"},
       {.mesh = {.context = 2}, .sequence = 48, .order = "zigzag", .full = "heads"},
       {.mesh = {.context = 4}, .sequence = 48, .full = "heads"},
+      {.mesh = {}, .documents = "3,1"},
+      {.mesh = {.context = 2}, .sequence = 48, .documents = "3,1"},
+      {.mesh = {.context = 2}, .sequence = 48, .order = "zigzag", .documents = "3,1"},
+      {.mesh = {.context = 4}, .sequence = 48, .full = "heads", .documents = "3,1"},
       {.mesh = {}, .ffn_block = 5},
       {.mesh = {.tensor = 2}, .ffn_block = 5},
   };

@@ -115,6 +115,13 @@ TEST_P(SpanTest, CountsVisiblePairs) {
   int64_t count = 0;
   for (int64_t query = 0; query < sequence; ++query) {
     EXPECT_EQ(visible_pairs(span_, query), count);
+    for (std::int64_t begin = 0; begin < query; ++begin) {
+      std::int64_t within = 0;
+      for (std::int64_t i = begin; i < query; ++i) {
+        for (std::int64_t key = begin; key <= i; ++key) within += sees(span_, i, key);
+      }
+      ASSERT_EQ(visible_pairs(span_, PositionRange{begin, query}), within) << begin;
+    }
     for (int64_t key = 0; key < sequence; ++key) count += sees(span_, query, key) ? 1 : 0;
   }
 }

@@ -86,7 +86,7 @@ std::vector<std::int64_t> document_starts(const LayoutCase& c, int sample) {
     lengths.push_back(*parse_count(entry));
     rest -= lengths.back();
   }
-  lengths.push_back(rest);
+  if (rest > 0) lengths.push_back(rest);
   std::ranges::rotate(lengths, lengths.begin() + sample % std::ssize(lengths));
   std::vector<std::int64_t> starts{0};
   for (const std::int64_t length : lengths) starts.push_back(starts.back() + length);

@@ -33,7 +33,8 @@ struct LayoutCase {
   std::string full = "ring";         // how context ranks share full layers: or "heads"
   PositionsKind positions = PositionsKind::learned;
   // Lengths of the documents that the first sample starts with, as in "7,5,1"; what is left is one
-  // more. The next samples have the same in turned order. Empty: no document mask.
+  // more, unless nothing is. The next samples have the same in turned order. Empty: no document
+  // mask.
   std::string documents{};
   // If above 0, the case is one document, cut out of the sample of `cut_from` tokens at place
   // `cut_at`: its last token has no label.

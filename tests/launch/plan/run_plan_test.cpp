@@ -233,11 +233,16 @@ TEST(RunPlan, RefusesABatchOrACourseThatDoesNotFit) {
       {[](Options& o) { o.train.dump_gradients_at = 11, o.train.steps = 10; },
        1,
        {"train.dump_gradients_at=11 is after the last step, train.steps=10: lower it"}},
-      {[](Options& o) { o.train.ffn_block = 33, o.parallel.context = 2, o.train.micro_batch = 2; },
-       2,
-       {"train.ffn_block=33 is more than the 32 tokens of a micro-batch on each rank "
-        "(train.micro_batch=2 x train.sequence=32 / parallel.context=2): lower it, or use 0 to "
-        "compute all tokens at once"}}};
+      {[](Options& o) { o.model.rotary_theta = 5; },
+       1,
+       {"model.rotary_theta=5 and model.rotary_theta_window=0 do nothing with "
+        "model.positions_kind=learned: choose rotary, or leave them out"}},
+      {[](Options& o) {
+         o.model.positions_kind = PositionsKind::rotary, o.model.rotary_theta_window = 0.5;
+       },
+       1,
+       {"model.rotary_theta_window=0.5 is too small: use 0 for model.rotary_theta, or at least "
+        "1"}}};
   for (const Refused& refused : all) expect_refusal(refused);
 }
 
@@ -338,8 +343,7 @@ TEST(RunPlan, GivesEachSpanItsRotaryTheta) {
   };
   EXPECT_EQ(thetas(1e6, 1e4), (std::vector<double>{1e4, 1e6, 1e4}));
   EXPECT_EQ(thetas(1e6, 0), (std::vector<double>{1e6, 1e6, 1e6}));
-  const RunPlan learned = plan_of([](Options& o) { o.model.rotary_theta = 5; });
-  EXPECT_FALSE(attention_of(learned).rotary_theta);
+  EXPECT_FALSE(attention_of(plan_of([](Options&) {})).rotary_theta);
 }
 
 TEST(RunPlan, DescribesPositions) {

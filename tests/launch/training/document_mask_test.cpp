@@ -45,6 +45,23 @@ class DocumentMask : public testing::Test {
   Scratch scratch_;
 };
 
+// As with documents longer than a sample: the mask is that of the span alone.
+TEST_F(DocumentMask, OfWholeSamplesChangesNoGradient) {
+  const auto store = short_documents(scratch_, 4000);
+  for (const std::string full : {"ring", "heads"}) {
+    Training training = with({.context = 2, .options = {"--parallel.context_full", full}}, store);
+    ASSERT_EQ(train(scratch_, "masked " + full, training).status, 0);
+    for (const char* const word : {"--data.document_mask", "false"}) {
+      training.options.emplace_back(word);
+    }
+    ASSERT_EQ(train(scratch_, "plain " + full, training).status, 0);
+    const auto dump = [&](const std::string& run) {
+      return scratch_.path(run + full) / "gradients" / "step-00000001";
+    };
+    EXPECT_LT(worst_difference(dump("masked "), dump("plain ")), 5e-6) << full;
+  }
+}
+
 TEST_F(DocumentMask, GivesTheSameResultsUnderEveryLayout) {
   const auto store = short_documents(scratch_);
   const std::vector<Training> layouts{
@@ -122,6 +139,18 @@ TEST_F(DocumentMask, IsFixedOnAResume) {
   EXPECT_NE(finished.status, 0);
   EXPECT_NE(finished.output.find("data.document_mask=false, but it was true"), std::string::npos)
       << finished.output;
+}
+
+// Before the first step, so that no work is lost.
+TEST_F(DocumentMask, RefusesAnEvaluationThatPredictsNothing) {
+  Training training = with({}, short_documents(scratch_, 1));
+  for (const char* const word : {"--data.held_out", "0.5"}) training.options.emplace_back(word);
+  const Finished finished = train(scratch_, "run", training);
+  EXPECT_NE(finished.status, 0);
+  EXPECT_NE(finished.output.find("windows to evaluate predict no token"), std::string::npos)
+      << finished.output;
+  EXPECT_TRUE(!std::filesystem::exists(scratch_.path("run") / "metrics.jsonl") ||
+              metrics(scratch_, "run").empty());
 }
 
 TEST_F(DocumentMask, RefusesABatchThatPredictsNothing) {

@@ -46,18 +46,19 @@ TEST(HeadAttention, RefusesHeadsThatTheRanksDontDivide) {
             "4 context ranks don't divide 6 heads");
 }
 
-// With S = 12 rows, P = 4 ranks and w = 16 columns: 3 segments of 12 rows go out, 3 come in, of
-// 3 w columns in one exchange and of w in the next. In zigzag, ranks 0, 1 and 2 have two segments
-// of half the rows each; those of rank 3 touch in the middle of the sequence, so they are one.
+// With S = 12 rows, P = 4 ranks and w = 16 columns, one segment goes out and one comes in at a
+// time, of 3 w columns in one exchange and of w in the next. In zigzag, ranks 0, 1 and 2 have two
+// segments of half the rows each; those of rank 3 touch in the middle of the sequence, so they are
+// one.
 TEST(HeadAttention, KnowsItsMessages) {
   constexpr std::int64_t row = 16 * 4;
   const auto memory = staged_message_memory;
   EXPECT_EQ(Made().attention(SequenceSharding::contiguous(sequence, 4), 8).message_sizes(),
-            (MessageSizes{{memory(12 * row), 6}, {memory(12 * 3 * row), 6}}));
+            (MessageSizes{{memory(12 * row), 2}, {memory(12 * 3 * row), 2}}));
   EXPECT_EQ(Made().attention(SequenceSharding::zigzag(sequence, 4), 8).message_sizes(),
-            (MessageSizes{{memory(6 * row), 10},
+            (MessageSizes{{memory(6 * row), 4},
                           {memory(12 * row), 1},
-                          {memory(6 * 3 * row), 10},
+                          {memory(6 * 3 * row), 4},
                           {memory(12 * 3 * row), 1}}));
 }
 
