@@ -26,8 +26,8 @@ using Vector [[gnu::vector_size(vector_bytes)]] = float;
 
 // Independent chains: more than latency x ports of any core, fewer than its registers.
 constexpr std::size_t chains = 12;
-constexpr int rounds = 1 << 15;  // about half a millisecond
-constexpr double slice_flops = 2.0 * rounds * chains * (vector_bytes / sizeof(float));
+constexpr int slice_rounds = 1 << 15;  // about half a millisecond
+constexpr double slice_flops = 2.0 * slice_rounds * chains * (vector_bytes / sizeof(float));
 
 template <std::size_t... chain>
 float run_slice(std::index_sequence<chain...>) {
@@ -35,7 +35,7 @@ float run_slice(std::index_sequence<chain...>) {
   // Volatile, so that the compiler can't compute the result at compile time.
   const volatile float factor = 0.999f, summand = 0.001f;
   const Vector a = Vector{} + factor, b = Vector{} + summand;
-  for (int round = 0; round < rounds; ++round) ((sums[chain] = sums[chain] * a + b), ...);
+  for (int round = 0; round < slice_rounds; ++round) ((sums[chain] = sums[chain] * a + b), ...);
   return (sums[chain][0] + ...);
 }
 
