@@ -243,13 +243,14 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
     check_rotary(options, found);
   }
   check_transport(options.runtime, found);
+  gather(found, "", [&] {
+    require_divisible(options.parallel.context_order, options.train.sequence, plan.mesh.context);
+  });
   if (found.empty()) {
     plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
-    gather(found, "", [&] {
-      plan.policy.sharding =
-          make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
-                        context_layers_by_stage(plan), pairs_per_row(options.runtime.device));
-    });
+    plan.policy.sharding =
+        make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
+                      context_layers_by_stage(plan), pairs_per_row(options.runtime.device));
   }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 

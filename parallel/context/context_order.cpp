@@ -76,12 +76,16 @@ double cost_of(const SequenceSharding& sharding, const std::vector<ContextLayer>
   return sum;
 }
 
+void require_divisible(std::optional<ContextOrder> order, std::int64_t sequence, int ranks) {
+  const ContextOrder simplest = order.value_or(ContextOrder::contiguous);
+  if (!divides(simplest, sequence, ranks)) refuse_sequence(simplest, sequence, ranks);
+}
+
 SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t sequence, int ranks,
                                const std::vector<std::vector<ContextLayer>>& stages,
                                double pairs_per_row) {
   using enum ContextOrder;
-  const ContextOrder simplest = order.value_or(contiguous);
-  if (!divides(simplest, sequence, ranks)) refuse_sequence(simplest, sequence, ranks);
+  require_divisible(order, sequence, ranks);
   if (order == zigzag) return SequenceSharding::zigzag(sequence, ranks);
   SequenceSharding best = SequenceSharding::contiguous(sequence, ranks);
   if (order || ranks == 1 || !divides(zigzag, sequence, ranks)) return best;

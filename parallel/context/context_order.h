@@ -53,10 +53,13 @@ ContextWork work_of(const SequenceSharding& sharding, const ContextLayer& layer,
 double cost_of(const SequenceSharding& sharding, const std::vector<ContextLayer>& layers,
                double pairs_per_row);
 
+// Throws UsageError that names the nearest sequences that the order divides (none: contiguous), if
+// it does not divide this one.
+void require_divisible(std::optional<ContextOrder> order, std::int64_t sequence, int ranks);
+
 // The sharding of this order. With none, a sharding in which the slowest of the stages, whose
 // layers are `stages[stage]`, costs least: contiguous, zigzag, or the best that swapping chunks
-// between ranks leads to. Throws UsageError that names the nearest sequences that the order
-// divides.
+// between ranks leads to. Throws UsageError as require_divisible() does.
 SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t sequence, int ranks,
                                const std::vector<std::vector<ContextLayer>>& stages,
                                double pairs_per_row);

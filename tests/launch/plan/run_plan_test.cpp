@@ -248,6 +248,13 @@ TEST(RunPlan, RefusesABatchOrACourseThatDoesNotFit) {
 
 TEST(RunPlan, ReportsEveryViolationAtOnce) {
   expect_refusal(
+      {[](Options& o) { o.parallel.context = 2, o.train.sequence = 31, o.train.micro_batch = 3; },
+       2,
+       {"train.global_batch=8 is not a multiple of train.micro_batch=3 x parallel.data=1: use "
+        "train.global_batch=9, or change the others",
+        "train.sequence=31 can't be divided among parallel.context=2 ranks: use "
+        "train.sequence=32 or 30"}});
+  expect_refusal(
       {[](Options& o) {
          o.parallel.tensor = 3, o.parallel.pipeline = 2, o.parallel.partition = "2,3";
          o.model.hidden = 63, o.model.positions = 16;
