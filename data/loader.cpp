@@ -25,7 +25,7 @@ Window whole_window(std::int64_t sequence) {
 
 namespace {
 
-// Of window `index` and of the token after it, which its last label is.
+// Where documents start in window `index` and at the token after it, which is the last label.
 std::vector<std::int64_t> starts_with_next(const Split& split, const Window& window,
                                            std::int64_t index) {
   return split.document_starts(index * window.sequence, window.sequence + 1);

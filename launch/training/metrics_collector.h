@@ -34,7 +34,7 @@ class MetricsCollector {
     SentByAxis sent;
   };
   RankSums sum_over_ranks(const IssuedStep& step);
-  // Of a step, over all ranks.
+  // FLOPs of a step over all ranks, counting the pairs that its documents and the spans show.
   double visible_flops(const PackedDocuments& documents) const;
   StepMetrics measure(const IssuedStep& step, double seconds) const;
 

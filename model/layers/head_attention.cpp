@@ -33,7 +33,7 @@ Tensor part_of(const Tensor& all, int rank, int other) {
   return one.reshape({one.dim(1), one.dim(2), one.dim(3)});
 }
 
-// The messages between a rank and two others.
+// The messages under way: to one rank, and from one rank.
 struct Messages {
   std::vector<Request> sends, receives;
 

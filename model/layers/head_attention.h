@@ -60,7 +60,7 @@ class HeadAttention final : public SequenceAttention {
   Recompute recompute_;
   int rank_, ranks_;
   std::int64_t samples_, rows_;
-  std::int64_t share_;  // heads of a rank
+  std::int64_t share_;  // heads that a rank computes
   DType dtype_;
   BufferId qkv_, out_;                 // [L, B, 3 w], [L, B, w]
   BufferId dqkv_, dout_;               // the same

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "parallel/comm/self_communicator.h"
 #include "parallel/comm/staged/communicator.h"
 #include "tests/support/refusal.h"
 #include "tests/support/tensors.h"
