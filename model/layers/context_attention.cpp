@@ -1,10 +1,9 @@
 #include "model/layers/context_attention.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
-#include "parallel/comm/staged/communicator.h"
+#include "model/layers/exchange_messages.h"
 #include "runtime/op_timer.h"
 #include "runtime/ops/attention/attention.h"
 #include "runtime/ops/attention/merge_attention.h"
@@ -45,12 +44,6 @@ std::int64_t most_overlapping_keys(const ExchangePlan& plan) {
     }
   }
   return most;
-}
-
-MessageSizes counted(const std::vector<std::int64_t>& bytes) {
-  MessageSizes sizes;
-  for (const std::int64_t each : bytes) ++sizes[staged_message_memory(each)];
-  return sizes;
 }
 
 template <class Holds>
@@ -434,50 +427,13 @@ class ContextAttention::BackwardRun : private Run {
   std::vector<Messages> returns_;  // [step]
 };
 
-// An upper bound: the rows of a step and of the next one, and the gradients of the step and of the
-// one before.
 MessageSizes ContextAttention::message_sizes() const {
-  MessageSizes most;
-  for (std::size_t step = 1; step < plan_.steps.size(); ++step) {
-    std::vector<std::int64_t> under_way;
-    for (const std::size_t fetched : {step, step + 1}) {
-      add_messages(fetched, size_of(dtype_), under_way);
-    }
-    for (const std::size_t returned : {step - 1, step}) {
-      add_messages(returned, size_of(DType::f32), under_way);
-    }
-    keep_larger(most, document_mask_ ? divided(under_way) : counted(under_way));
-  }
-  return most;
-}
-
-// Appends the bytes of each message of a step.
-void ContextAttention::add_messages(std::size_t step, std::int64_t bytes_per_element,
-                                    std::vector<std::int64_t>& bytes) const {
-  if (step == 0 || step >= plan_.steps.size()) return;
-  const std::int64_t row = samples_ * 2 * geometry_.width() * bytes_per_element;
-  for (const SentRows& sent : plan_.steps[step].sends) bytes.push_back(sent.rows.size() * row);
-  for (const HeldSegment& held : plan_.steps[step].held) {
-    if (held.rank != rank_) bytes.push_back(held.rows.size() * row);
-  }
-}
-
-// What documents may make of these messages: smaller ones, and of each one as many as its sender
-// and its receiver have pairs of segments.
-MessageSizes ContextAttention::divided(const std::vector<std::int64_t>& bytes) const {
-  std::size_t segments = 0;
-  for (int rank = 0; rank < sharding_.ranks(); ++rank) {
-    segments = std::max(segments, sharding_.segments(rank).size());
-  }
-  const auto messages = static_cast<std::int64_t>(bytes.size() * segments * segments);
-  const std::int64_t total = std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
-  MessageSizes sizes;
-  if (bytes.empty()) return sizes;
-  for (std::int64_t size = staged_message_memory(std::ranges::max(bytes));; size /= 2) {
-    const bool smallest = size == staged_message_memory(0);
-    sizes[size] = static_cast<int>(smallest ? messages : std::min(messages, 2 * total / size));
-    if (smallest) return sizes;
-  }
+  return exchange_message_sizes({.plan = plan_,
+                                 .sharding = sharding_,
+                                 .rank = rank_,
+                                 .row_elements = samples_ * 2 * geometry_.width(),
+                                 .dtype = dtype_,
+                                 .document_mask = document_mask_});
 }
 
 Tensor ContextAttention::heads_of(Tensor x, int third) const {

@@ -47,9 +47,6 @@ class ContextAttention final : public SequenceAttention {
 
   void add_slots(LayerSetup& setup);
   void add_partial_results(LayerSetup& setup);
-  void add_messages(std::size_t step, std::int64_t bytes_per_element,
-                    std::vector<std::int64_t>& bytes) const;
-  MessageSizes divided(const std::vector<std::int64_t>& bytes) const;
   // The exchange plan of `batch`. Documents give a batch a plan of its own. It holds, sends and
   // merges no more than the plan without documents, so the buffers of that one are enough, except
   // that more of its calls overlap (partial_dkv_).
