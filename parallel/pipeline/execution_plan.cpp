@@ -1,7 +1,6 @@
 #include "parallel/pipeline/execution_plan.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 namespace masformer {
@@ -12,7 +11,11 @@ using Kind = ExecutionStep::Kind;
 class ExecutionPlanner {
  public:
   ExecutionPlanner(const Schedule& schedule, int stage)
-      : schedule_(schedule), stage_(stage), evaluation_(is_evaluation(schedule)) {}
+      : schedule_(schedule),
+        stage_(stage),
+        evaluation_(is_evaluation(schedule)),
+        outputs_(static_cast<std::size_t>(schedule.chunks() * schedule.micro_batches)),
+        gradients_(static_cast<std::size_t>(schedule.chunks())) {}
 
   std::vector<ExecutionStep> plan() && {
     for (const Action& action : schedule_.actions[static_cast<std::size_t>(stage_)]) {
@@ -26,11 +29,12 @@ class ExecutionPlanner {
       steps_.push_back({Kind::run, action});
       pass_on(action);
     }
-    while (!outputs_.empty()) {
-      const auto [chunk, micro_batch] = *outputs_.begin();
-      wait_for_output({.micro_batch = micro_batch, .chunk = chunk});
+    for (int chunk = 0; chunk < schedule_.chunks(); ++chunk) {
+      for (int i = 0; i < schedule_.micro_batches; ++i) {
+        wait_for_output({.micro_batch = i, .chunk = chunk});
+      }
     }
-    while (!gradients_.empty()) wait_for_gradient({.chunk = *gradients_.begin()});
+    for (int chunk = 0; chunk < schedule_.chunks(); ++chunk) wait_for_gradient({.chunk = chunk});
     return std::move(steps_);
   }
 
@@ -45,28 +49,36 @@ class ExecutionPlanner {
     if (!to) return;
     steps_.push_back({Kind::send, action, *to});
     if (action.kind == ActionKind::forward) {
-      outputs_.insert({action.chunk, action.micro_batch});
+      output(action) = 1;
       if (evaluation_) wait_for_output(action);
     } else {
-      gradients_.insert(action.chunk);
+      gradient(action) = 1;
     }
   }
 
   void wait_for_output(const Action& action) {
-    if (outputs_.erase({action.chunk, action.micro_batch}) == 0) return;
+    if (std::exchange(output(action), 0) == 0) return;
     steps_.push_back({Kind::wait_for_output_send, action});
   }
 
   void wait_for_gradient(const Action& action) {
-    if (gradients_.erase(action.chunk) == 0) return;
+    if (std::exchange(gradient(action), 0) == 0) return;
     steps_.push_back({Kind::wait_for_gradient_send, action});
+  }
+
+  char& output(const Action& action) {
+    const int slot = action.chunk * schedule_.micro_batches + action.micro_batch;
+    return outputs_[static_cast<std::size_t>(slot)];
+  }
+  char& gradient(const Action& action) {
+    return gradients_[static_cast<std::size_t>(action.chunk)];
   }
 
   const Schedule& schedule_;
   int stage_;
   bool evaluation_;
-  std::set<std::pair<int, int>> outputs_;  // chunk and micro-batch of outputs in flight
-  std::set<int> gradients_;                // chunks whose last gradient is in flight
+  std::vector<char> outputs_;    // [chunk, micro-batch]: whether the output is in flight
+  std::vector<char> gradients_;  // [chunk]: whether its last gradient is in flight
   std::vector<ExecutionStep> steps_;
 };
 

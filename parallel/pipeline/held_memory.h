@@ -1,0 +1,31 @@
+// How much memory a schedule holds for activations, in numbers that are cheap to compute for many
+// schedules. The exact plan, with the place of every buffer, is model/memory/.
+#pragma once
+
+#include <vector>
+
+#include "parallel/pipeline/schedule.h"
+
+namespace masformer {
+
+// What one micro-batch holds in a part, in any unit: from its forward to its backward_input, and
+// from there to its backward_weight, which needs inputs and output gradients of the part's
+// products. A fused backward frees all at once.
+struct PartMemory {
+  double until_input = 1, until_weight = 1;
+};
+
+// The most micro-batches that a part holds at once between forward and backward_input, and between
+// forward and backward_weight.
+struct HeldMicroBatches {
+  int until_input = 0, until_weight = 0;
+
+  bool operator==(const HeldMicroBatches&) const = default;
+};
+
+std::vector<HeldMicroBatches> held_micro_batches(const Schedule& schedule);  // [part]
+
+// The most that each stage holds at once. `parts`: [part], or empty for one unit each.
+std::vector<double> peak_memory(const Schedule& schedule, const std::vector<PartMemory>& parts);
+
+}  // namespace masformer
