@@ -12,6 +12,7 @@
 #include "parallel/context/context_order.h"
 #include "runtime/random.h"
 #include "runtime/repeated_list.h"
+#include "tests/support/merge_fault.h"
 #include "tests/support/schedules.h"
 #include "tests/support/world.h"
 
@@ -150,6 +151,7 @@ void LayoutRun::nudge_weights() {
 
 void LayoutRun::forward_backward(int step) {
   feed(step);
+  const MergesIgnoreLse fault(mutation_.merges_ignore_lse);
   under_test_.stage.begin_training(predicted_tokens(case_));
   execute(stream_, under_test_.training, *groups_.pipe, under_test_.stage);
   under_test_.stage.sync().finish_reduction();

@@ -60,6 +60,7 @@ struct Mutation {
   std::function<void(std::vector<std::int64_t>&)> document_starts{};  // changes the mask alone
   // Returns the position to use for a row of this rank, instead of its own.
   std::function<std::int64_t(std::int64_t row, std::int64_t position)> position{};
+  bool merges_ignore_lse = false;  // see merge_fault.h
 };
 
 // Training by one rank of a layout.

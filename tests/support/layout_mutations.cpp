@@ -94,6 +94,7 @@ void add_broken_exchanges(std::vector<Broken>& all) {
   all.push_back(
       {"a step's result replaces the others",
        {.stage = with_steps([](ExchangeStep& step) { step.calls.back().merges = false; })}});
+  all.push_back({"merges ignore the log-sum-exps", {.merges_ignore_lse = true}});
   all.push_back({"rows arrive at the wrong place", {.stage = with_steps([](ExchangeStep& step) {
                                                       step.calls.back().query_offset += 1;
                                                     })}});
