@@ -1,8 +1,10 @@
 // Measures the attention exchange of context ranks: forward and backward of one layer, S tokens
 // over all ranks, with the rows that the mask shows and with all rows (what an all-gather would
 // move), and without any message, which is what the computation alone takes; full layers also by
-// heads. They take turns; medians are printed. tests/support/mpirun starts the ranks.
+// heads. Each case runs with one document and with three, which end inside of the ranks' shares.
+// The ways take turns; medians are printed. tests/support/mpirun starts the ranks.
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -49,28 +51,45 @@ class Muted final : public Communicator {
 // or by heads.
 enum class Way { visible_rows, all_rows, by_heads };
 
+// Places in the sequence at which documents start; empty: no document mask.
+using DocumentStarts = std::vector<std::int64_t>;
+
+// A layer's attention, and how the sequence is shared and masked.
+struct Case {
+  SequenceSharding sharding;
+  Span span;
+  DocumentStarts starts;
+
+  // Where the document of a position starts.
+  std::int64_t first_key(std::int64_t position) const {
+    return *std::prev(std::ranges::upper_bound(starts, position));
+  }
+};
+
 // One rank's part of a layer's attention, with its buffers beside each other.
 class SharedAttention {
  public:
-  SharedAttention(const SequenceSharding& sharding, const Span& span, Way way,
-                  const ProcessGroups& groups, Communicator& context)
+  SharedAttention(const Case& c, Way way, const ProcessGroups& groups, Communicator& context)
       : groups_(groups),
         context_(context),
         registry_(Mesh{}, {}),
-        shape_{1, sharding.rows(), width},
-        attention_(make(sharding, span, way)),
+        shape_{1, c.sharding.rows(), width},
+        attention_(make(c, way)),
         parameters_(Device::cpu, {}, DType::f32, Purpose::training),
-        qkv_(numbers({1, sharding.rows(), 3 * width})),
+        qkv_(numbers({1, c.sharding.rows(), 3 * width})),
         dout_(numbers(shape_)),
         out_(shape_),
-        dqkv_({1, sharding.rows(), 3 * width}),
-        lse_({1, heads, sharding.rows()}),
-        delta_({1, heads, sharding.rows()}) {
+        dqkv_({1, c.sharding.rows(), 3 * width}),
+        lse_({1, heads, c.sharding.rows()}),
+        delta_({1, heads, c.sharding.rows()}),
+        first_keys_({1, c.sharding.rows()}, DType::i32),
+        all_first_keys_({1, c.sharding.sequence()}, DType::i32) {
     std::int64_t bytes = 0;
     for (const BufferSpec& spec : specs_) bytes += Arena::footprint(spec.shape, spec.dtype);
     memory_ = Arena(Device::cpu, bytes);
     for (const BufferSpec& spec : specs_) buffers_.push_back(memory_.take(spec.shape, spec.dtype));
-    batch_.samples = 1, batch_.sequence = sharding.rows();
+    batch_.samples = 1, batch_.sequence = c.sharding.rows();
+    if (!c.starts.empty()) mask_documents(c, way);
   }
 
   void run(const Stream& stream) {
@@ -85,19 +104,33 @@ class SharedAttention {
   }
 
  private:
-  std::unique_ptr<SequenceAttention> make(const SequenceSharding& sharding, const Span& span,
-                                          Way way) {
+  std::unique_ptr<SequenceAttention> make(const Case& c, Way way) {
     LayerSetup setup{.config = config_,
                      .place = {0, 1, true},
-                     .shape = {1, sharding.rows()},
-                     .context = {sharding, context_.rank()},
+                     .shape = {1, c.sharding.rows()},
+                     .context = {c.sharding, context_.rank()},
+                     .document_mask = !c.starts.empty(),
                      .parameters = registry_,
                      .buffers = {0, DType::f32, specs_},
                      .workspace = workspace_};
-    const AttentionGeometry geometry{span, 0.125f, heads, head_dim};
+    const AttentionGeometry geometry{c.span, 0.125f, heads, head_dim};
     if (way == Way::by_heads) return std::make_unique<HeadAttention>(setup, geometry);
     const auto exchange = way == Way::all_rows ? std::optional(Exchange::everything) : std::nullopt;
     return std::make_unique<ContextAttention>(setup, geometry, exchange);
+  }
+
+  void mask_documents(const Case& c, Way way) {
+    auto* const own = first_keys_->data<std::int32_t>();
+    for (std::int64_t row = 0; row < c.sharding.rows(); ++row) {
+      own[row] = static_cast<std::int32_t>(c.first_key(c.sharding.position(context_.rank(), row)));
+    }
+    auto* const all = all_first_keys_->data<std::int32_t>();
+    for (std::int64_t position = 0; position < c.sharding.sequence(); ++position) {
+      all[position] = static_cast<std::int32_t>(c.first_key(position));
+    }
+    batch_.first_keys = first_keys_;
+    if (way == Way::by_heads) batch_.all_first_keys = all_first_keys_;
+    batch_.document_starts = {c.starts};
   }
 
   const ProcessGroups& groups_;
@@ -112,7 +145,7 @@ class SharedAttention {
   Arena memory_;
   std::vector<Tensor> buffers_;
   MicroBatch batch_;
-  OwnedTensor qkv_, dout_, out_, dqkv_, lse_, delta_;
+  OwnedTensor qkv_, dout_, out_, dqkv_, lse_, delta_, first_keys_, all_first_keys_;
 };
 
 double median(std::vector<double> values) {
@@ -124,16 +157,16 @@ double sent_by_all(const ProcessGroups& groups) {
   return sum_over(*groups.world, static_cast<double>(groups.context->sent_bytes().total()));
 }
 
-void measure(Stream& stream, const ProcessGroups& groups, const SequenceSharding& sharding,
-             const Span& span, int runs) {
+void measure(Stream& stream, const ProcessGroups& groups, const Case& c, int runs) {
   Muted mute(*groups.context);
-  SharedAttention visible(sharding, span, Way::visible_rows, groups, *groups.context);
-  SharedAttention everything(sharding, span, Way::all_rows, groups, *groups.context);
-  SharedAttention alone(sharding, span, Way::visible_rows, groups, mute);
+  SharedAttention visible(c, Way::visible_rows, groups, *groups.context);
+  SharedAttention everything(c, Way::all_rows, groups, *groups.context);
+  SharedAttention alone(c, Way::visible_rows, groups, mute);
   std::vector<SharedAttention*> kinds{&visible, &everything, &alone, &alone};
   std::optional<SharedAttention> by_heads;
-  if (is_by_heads(ContextFull::heads, span, sharding.ranks()) && heads % sharding.ranks() == 0) {
-    kinds.push_back(&by_heads.emplace(sharding, span, Way::by_heads, groups, *groups.context));
+  const int ranks = c.sharding.ranks();
+  if (is_by_heads(ContextFull::heads, c.span, ranks) && heads % ranks == 0) {
+    kinds.push_back(&by_heads.emplace(c, Way::by_heads, groups, *groups.context));
   }
   std::vector<std::vector<double>> seconds(kinds.size());
   std::vector<double> bytes(kinds.size());
@@ -153,30 +186,37 @@ void measure(Stream& stream, const ProcessGroups& groups, const SequenceSharding
   const double computed = median(seconds[2]), again = median(seconds[3]);
   const bool has_heads = by_heads.has_value();
   fmt::print(
-      "| {} | {} | {} | {:.3f} | {:.3f} | {} | {:.1f} | {:.1f} | {} | {:.1f} | {:.1f}% | {:.1f}% "
+      "| {} | {} | {} | {} | {:.3f} | {:.3f} | {} | {:.1f} | {:.1f} | {} | {:.1f} | {:.1f}% | "
+      "{:.1f}% "
       "|\n",
-      sharding.sequence(), to_string(span), sharding.to_string(), bytes[0] / 1e6, bytes[1] / 1e6,
+      c.sharding.sequence(), to_string(c.span), c.sharding.to_string(),
+      std::max<std::size_t>(c.starts.size(), 1), bytes[0] / 1e6, bytes[1] / 1e6,
       has_heads ? fmt::format("{:.3f}", bytes[4] / 1e6) : "-", 1e3 * seen, 1e3 * gathered,
       has_heads ? fmt::format("{:.1f}", 1e3 * median(seconds[4])) : "-", 1e3 * computed,
       100 * computed / seen, 100 * computed / again);
 }
 
-void measure_all(Stream& stream, const ProcessGroups& groups, std::int64_t longest, int runs) {
+void measure_all(Stream& stream, const ProcessGroups& groups, std::int64_t longest,
+                 std::int64_t longest_full, int runs) {
   const int ranks = groups.context->size();
   if (groups.world->rank() == 0) {
     fmt::print("{} ranks with {} thread(s), {} heads of {}, fp32, medians of {}\n\n", ranks,
                stream.threads(), heads, head_dim, runs);
     fmt::print(
-        "| S | span | order | MB sent | MB, all rows | MB, by heads | ms | ms, all rows | ms, by "
+        "| S | span | order | documents | MB sent | MB, all rows | MB, by heads | ms | ms, all "
+        "rows | ms, by "
         "heads | ms, no messages | efficiency | the same twice |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
   }
   for (std::int64_t sequence = 1024; sequence <= longest; sequence *= 4) {
     for (const char* const span : {"window:256", "window:1024", "full"}) {
       const bool full = span == std::string_view("full");
+      if (full && sequence > longest_full) continue;
       const auto sharding = full ? SequenceSharding::zigzag(sequence, ranks)
                                  : SequenceSharding::contiguous(sequence, ranks);
-      measure(stream, groups, sharding, parse_span(span), runs);
+      for (const DocumentStarts& starts : {DocumentStarts{}, {0, sequence / 3, 2 * sequence / 3}}) {
+        measure(stream, groups, {sharding, parse_span(span), starts}, runs);
+      }
     }
   }
 }
@@ -187,16 +227,19 @@ void measure_all(Stream& stream, const ProcessGroups& groups, std::int64_t longe
 int main(int argc, char** argv) {
   using namespace masformer;
   const test::Usage usage{
-      "usage: masformer_context_benchmark [LONGEST S (16384) [RUNS (5) [THREADS (1)]]]\n", 3};
+      "usage: masformer_context_benchmark [LONGEST S (16384) [RUNS (5) [THREADS (1) [LONGEST S OF "
+      "FULL LAYERS (as the first)]]]]\n",
+      4};
   return test::run_benchmark(argc, argv, usage, [&](const test::Arguments& arguments) {
     const auto longest = arguments.number<std::int64_t>(0, 16384);
     const int runs = arguments.number(1, 5), threads = arguments.number(2, 1);
+    const auto longest_full = arguments.number<std::int64_t>(3, longest);
     const MpiSession session(&argc, &argv);
     auto world = session.world();
     const Mesh mesh{.context = world->size()};
     const ProcessGroups groups = make_process_groups(std::move(world), mesh);
     Stream stream(Device::cpu, threads);
     stream.set_poll([&] { groups.world->progress(); });
-    test::measure_all(stream, groups, longest, runs);
+    test::measure_all(stream, groups, longest, longest_full, runs);
   });
 }
