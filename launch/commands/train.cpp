@@ -9,6 +9,7 @@
 #include "launch/output/standard_streams.h"
 #include "launch/training/resume.h"
 #include "launch/training/run_output.h"
+#include "launch/training/run_recorder.h"
 #include "launch/training/signals.h"
 #include "launch/training/start_page.h"
 #include "launch/training/start_progress.h"
@@ -62,10 +63,12 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   progress.enter("planning the run and allocating its memory");
   RunPlan plan = run_collectively(*world, [&] { return decide(options, store, world->size()); });
-  Job job(session, std::move(plan), Purpose::training, options.runtime);
+  RunRecorder recorder(world->rank(), plan.mesh, options.run.dir);
+  Job job(session, std::move(plan), Purpose::training, options.runtime, recorder.get());
   progress.enter("reading the token store");
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
+  recorder.keep();
   print_start_page(job, options, data);
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());

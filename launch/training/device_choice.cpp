@@ -97,12 +97,16 @@ Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DTy
 }
 
 ProcessGroups open_groups(const MpiSession& session, const RunPlan& plan, const Stream& stream,
-                          const RuntimeOptions& runtime) {
+                          const RuntimeOptions& runtime, Recorder* recorder) {
   auto world = session.world();
-  if (stream.device() == Device::cpu) return make_process_groups(std::move(world), plan.mesh);
-  const Transport transport = choose_transport(*world, stream, runtime.transport);
-  return make_process_groups(std::move(world), plan.mesh, {&stream, transport},
-                             links_of(plan.training.placement));
+  DeviceTransport devices;
+  if (stream.device() != Device::cpu) {
+    devices = {&stream, choose_transport(*world, stream, runtime.transport)};
+  }
+  ProcessGroups groups =
+      make_process_groups(std::move(world), plan.mesh, devices, links_of(plan.training.placement));
+  if (recorder != nullptr) groups.record(*recorder);
+  return groups;
 }
 
 }  // namespace masformer

@@ -20,8 +20,8 @@ int host_cores();
 Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DType dtype);
 
 // Opens the groups of the plan's mesh, with runtime.transport for device tensors. `stream` outlives
-// them. Collective.
+// them, as does `recorder`, which gets their operations if there is one. Collective.
 ProcessGroups open_groups(const MpiSession& session, const RunPlan& plan, const Stream& stream,
-                          const RuntimeOptions& runtime);
+                          const RuntimeOptions& runtime, Recorder* recorder);
 
 }  // namespace masformer

@@ -9,13 +9,15 @@
 
 namespace masformer {
 
-Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const RuntimeOptions& runtime)
+Job::Job(const MpiSession& session, RunPlan plan_, Purpose purpose, const RuntimeOptions& runtime,
+         Recorder* recorder)
     : plan(std::move(plan_)),
       stream(open_stream(session, runtime, plan.policy.dtype)),
-      groups(open_groups(session, plan, stream, runtime)),
+      groups(open_groups(session, plan, stream, runtime, recorder)),
       stage(make_stage(purpose)),
       rank_peak_flops(peak_of_rank(stream, plan.policy.dtype, session.ranks_on_this_host())),
-      peak_flops(sum_over(world(), rank_peak_flops)) {
+      peak_flops(sum_over(world(), rank_peak_flops)),
+      recorder_(recorder) {
   poll_while_computing();
 }
 
@@ -66,14 +68,15 @@ void Job::set_batch(const Batch& batch) {
   }
 }
 
-StepTiming Job::run_training(std::int64_t predicted_tokens) {
+StepTiming Job::run_training(std::int64_t step, std::int64_t predicted_tokens) {
+  if (recorder_ != nullptr) recorder_->set_step(step);
   stage.begin_training(predicted_tokens);
-  return execute(stream, plan.training, *groups.pipe, stage);
+  return execute(stream, plan.training, *groups.pipe, stage, recorder_);
 }
 
 StepTiming Job::run_evaluation() {
   stage.begin_evaluation();
-  return execute(stream, plan.evaluation, *groups.pipe, stage);
+  return execute(stream, plan.evaluation, *groups.pipe, stage, recorder_);
 }
 
 }  // namespace masformer

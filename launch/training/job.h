@@ -15,8 +15,10 @@ namespace masformer {
 class Job {
  public:
   // Allocates the stage's memory. Throws AgreedUsageError on all ranks if a host or a device has
-  // too little. Collective.
-  Job(const MpiSession& session, RunPlan plan, Purpose purpose, const RuntimeOptions& runtime);
+  // too little. `recorder` gets what the rank does, if there is one, and outlives the job.
+  // Collective.
+  Job(const MpiSession& session, RunPlan plan, Purpose purpose, const RuntimeOptions& runtime,
+      Recorder* recorder = nullptr);
 
   RunPlan plan;
   Stream stream;
@@ -53,7 +55,7 @@ class Job {
   // Copies a data rank's batch, loaded as window() says, into the stage, cut into micro-batches.
   void set_batch(const Batch& batch);
   // Run one schedule over the batch. Call them inside run().
-  StepTiming run_training(std::int64_t predicted_tokens);
+  StepTiming run_training(std::int64_t step, std::int64_t predicted_tokens);
   StepTiming run_evaluation();
 
  private:
@@ -63,6 +65,8 @@ class Job {
   // Completes the operations under way on all ranks. If that fails, throws Error with that message
   // and the cause's.
   void drain(const std::exception& cause);
+
+  Recorder* recorder_;
 };
 
 }  // namespace masformer

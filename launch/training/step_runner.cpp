@@ -23,7 +23,7 @@ IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch,
   }
   sent_before_ = sent_since_start();
   job_.set_batch(batch);
-  StepTiming timing = job_.run_training(documents.predicted_tokens);
+  StepTiming timing = job_.run_training(number, documents.predicted_tokens);
   job_.stage.sync().finish_reduction();
   const Tensor loss = job_.stage.loss();
   // Every tensor rank of the last stage has the whole loss, so only the first one's is summed.

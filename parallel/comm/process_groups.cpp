@@ -7,6 +7,7 @@
 
 #include "parallel/comm/mpi/communicator.h"
 #include "parallel/comm/nccl/communicator.h"
+#include "parallel/comm/recording_communicator.h"
 #include "parallel/comm/self_communicator.h"
 #include "parallel/comm/staged/communicator.h"
 #include "runtime/error.h"
@@ -99,6 +100,13 @@ Communicator& ProcessGroups::along(Axis axis) const {
       return *tensor;
   }
   fail("unknown axis {}", static_cast<int>(axis));
+}
+
+void ProcessGroups::record(Recorder& recorder) {
+  for (const GroupUse& use : group_uses) {
+    std::unique_ptr<Communicator>& own = this->*use.group;
+    if (own->size() > 1) own = with_recorder(std::move(own), use.name, recorder);
+  }
 }
 
 std::int64_t ProcessGroups::working_memory() const {

@@ -11,6 +11,7 @@
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/link.h"
 #include "parallel/mesh.h"
+#include "parallel/recorder.h"
 #include "runtime/enum_names.h"
 #include "runtime/stream.h"
 
@@ -52,6 +53,9 @@ struct ProcessGroups {
   bool staged() const { return transport && is_staged(*transport); }
   // The group whose traffic counts for an axis; for the data axis the replicas.
   Communicator& along(Axis axis) const;
+  // From now on adds the operations of all groups of several ranks to `recorder`, which outlives
+  // them. References to the groups' communicators become invalid.
+  void record(Recorder& recorder);
   // The sum over all these groups, in bytes.
   std::int64_t working_memory() const;
 };

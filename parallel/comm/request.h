@@ -31,6 +31,7 @@ class [[nodiscard]] Request {
   void wait() {
     if (const auto pending = std::move(pending_)) pending->wait();
   }
+  bool empty() const { return !pending_; }
   bool done() {
     if (pending_ && pending_->done()) pending_.reset();
     return !pending_;

@@ -14,8 +14,13 @@ namespace {
 class Execution {
  public:
   Execution(const Stream& stream, const Schedule& schedule, Communicator& pipe,
-            PipelineStage& stage)
-      : stream_(stream), schedule_(schedule), pipe_(pipe), stage_(stage), timing_(stream) {
+            PipelineStage& stage, Recorder* recorder)
+      : stream_(stream),
+        schedule_(schedule),
+        pipe_(pipe),
+        stage_(stage),
+        recorder_(recorder),
+        timing_(stream) {
     require(pipe.size() == schedule.stages() && std::ssize(schedule.actions) == schedule.stages(),
             "a schedule of {} stages can't run on {} ranks: it needs one rank per stage",
             schedule.stages(), pipe.size());
@@ -40,7 +45,7 @@ class Execution {
       case Kind::receive:
         return receive(action, step.peer);
       case Kind::run:
-        return stage_.run(action);
+        return run(action);
       case Kind::send:
         return send(action, step.peer);
       case Kind::hand_over:
@@ -53,6 +58,17 @@ class Execution {
     Request arrival =
         pipe_.receive(forward ? stage_.input(action) : stage_.output_gradient(action), from);
     timing_.wait(arrival);
+  }
+
+  void run(const Action& action) {
+    RecordFields fields;
+    if (recorder_ != nullptr) {
+      fields = {.micro_batch = action.micro_batch,
+                .chunk = action.chunk,
+                .name = recorder_->name(name_of(action.kind))};
+    }
+    const RecordedScope scope(recorder_, fields);
+    stage_.run(action);
   }
 
   void send(const Action& action, int to) {
@@ -79,6 +95,7 @@ class Execution {
   const Schedule& schedule_;
   Communicator& pipe_;
   PipelineStage& stage_;
+  Recorder* recorder_;
   std::map<std::pair<int, int>, Request> output_sends_;  // by chunk and micro-batch
   std::map<int, Request> gradient_sends_;                // by chunk, its last one
   StepTiming timing_;
@@ -100,8 +117,8 @@ double StepTiming::waiting_seconds() const {
 }
 
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
-                   PipelineStage& stage) {
-  return Execution(stream, schedule, pipe, stage).run();
+                   PipelineStage& stage, Recorder* recorder) {
+  return Execution(stream, schedule, pipe, stage, recorder).run();
 }
 
 }  // namespace masformer

@@ -6,6 +6,7 @@
 
 #include "parallel/comm/communicator.h"
 #include "parallel/pipeline/schedule.h"
+#include "parallel/recorder.h"
 #include "runtime/device_event.h"
 
 namespace masformer {
@@ -55,8 +56,9 @@ class StepTiming {
 
 // Runs the steps of plan_execution(schedule, pipe.rank()) for a validated schedule. Results go to
 // another stage by message, and to another part of this stage by copy. `stream` is the stage's;
-// work that is issued to it afterwards sees all sends as done.
+// work that is issued to it afterwards sees all sends as done. `recorder` gets the actions, if
+// there is one.
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
-                   PipelineStage& stage);
+                   PipelineStage& stage, Recorder* recorder = nullptr);
 
 }  // namespace masformer

@@ -1,0 +1,69 @@
+#include "launch/training/run_recorder.h"
+
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "launch/output/standard_streams.h"
+#include "runtime/error.h"
+#include "runtime/io/digest.h"
+
+namespace masformer {
+namespace fs = std::filesystem;
+
+LiveRecordings::LiveRecordings(const fs::path& run_dir)
+    : folder("/dev/shm"),
+      prefix(fmt::format("masformer-{}-{}", getuid(),
+                         io::digest_of(fs::weakly_canonical(run_dir).string()))) {
+  if (access(folder.c_str(), W_OK) != 0) folder = fs::temp_directory_path();
+}
+
+std::string LiveRecordings::prefix_of(int rank) const {
+  return fmt::format("{}-rank-{:05}-", prefix, rank);
+}
+
+fs::path kept_recording(const fs::path& run_dir, int rank) {
+  return run_dir / "recordings" / fmt::format("rank-{:05}.bin", rank);
+}
+
+RunRecorder::RunRecorder(int rank, const Mesh& mesh, fs::path run_dir)
+    : rank_(rank), run_dir_(std::move(run_dir)), live_(run_dir_) {
+  const Coordinate at = mesh.coordinate(rank);
+  try {
+    recorder_.emplace(live_.folder / fmt::format("{}{}.bin", live_.prefix_of(rank), getpid()),
+                      RecordedRank{rank, mesh.size(), at.pipe, at.data, at.context, at.tensor});
+  } catch (const Error& error) {
+    print_message("rank {} records nothing: {}\n", rank, error.what());
+  }
+}
+
+void RunRecorder::keep() {
+  if (!recorder_) return;
+  kept_ = true;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(live_.folder, ignored)) {
+    const bool old = entry.path().filename().string().starts_with(live_.prefix_of(rank_)) &&
+                     entry.path() != recorder_->path();
+    if (old) fs::remove(entry.path(), ignored);
+  }
+}
+
+RunRecorder::~RunRecorder() {
+  if (!recorder_) return;
+  const fs::path live = recorder_->path(), kept = kept_recording(run_dir_, rank_);
+  recorder_.reset();
+  std::error_code error;
+  if (kept_) {
+    fs::create_directories(kept.parent_path(), error);
+    if (!error) fs::copy_file(live, kept, fs::copy_options::overwrite_existing, error);
+    if (error) {
+      print_message("rank {}: can't keep its recording in {}: {}\n", rank_, kept.string(),
+                    error.message());
+    }
+  }
+  fs::remove(live, error);
+}
+
+}  // namespace masformer

@@ -1,0 +1,54 @@
+// A rank's recorder in a training run: where its file is, and what is left of it in the run's
+// folder.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "parallel/mesh.h"
+#include "parallel/recorder.h"
+
+namespace masformer {
+
+// While a run lasts, the recordings of its ranks on this host are the files in this folder whose
+// names start with this text and the rank's number: in memory if the host has /dev/shm, else among
+// the temporary files.
+struct LiveRecordings {
+  explicit LiveRecordings(const std::filesystem::path& run_dir);
+
+  std::filesystem::path folder;
+  std::string prefix;
+
+  std::string prefix_of(int rank) const;
+};
+
+// Where a rank's recording is afterwards: RUN_DIR/recordings/rank-00003.bin.
+std::filesystem::path kept_recording(const std::filesystem::path& run_dir, int rank);
+
+class RunRecorder {
+ public:
+  // A run is not refused for want of a recorder: if the file can't be made, there is none, and a
+  // line on standard error says why.
+  RunRecorder(int rank, const Mesh& mesh, std::filesystem::path run_dir);
+  // Removes the recording. If keep() was called, a copy stays in the run's folder, also if the run
+  // failed.
+  ~RunRecorder();
+  RunRecorder(const RunRecorder&) = delete;
+  RunRecorder& operator=(const RunRecorder&) = delete;
+
+  Recorder* get() { return recorder_ ? &*recorder_ : nullptr; }
+
+  // Call it when this job owns the run's folder: another one may have been refused because of it.
+  // Removes what killed jobs of the same run left.
+  void keep();
+
+ private:
+  int rank_;
+  std::filesystem::path run_dir_;
+  LiveRecordings live_;
+  std::optional<Recorder> recorder_;
+  bool kept_ = false;
+};
+
+}  // namespace masformer
