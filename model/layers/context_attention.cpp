@@ -75,7 +75,7 @@ void ContextAttention::add_slots(LayerSetup& setup) {
   BufferRegistry& buffers = setup.buffers;
   const bool recomputed = setup.recompute != Recompute::none;
   const auto shape = [&](std::int64_t rows) {
-    return Shape{rows, samples_, 2 * geometry_.width()};
+    return Shape{rows, samples_, 2 * geometry_.key_width()};
   };
   const Shape held = shape(max_rows(plan_, &ExchangeStep::held_rows));
   const Shape sent = shape(max_rows(plan_, &ExchangeStep::sent_rows));
@@ -123,7 +123,7 @@ void ContextAttention::add_partial_results(LayerSetup& setup) {
     partial_dq_ = buffers.add_fp32("partial q gradient", queries, backward_input, backward_input);
   }
   const auto pairs_of_rows = [&](std::int64_t rows) {
-    return Shape{rows, samples_, 2 * geometry_.width()};
+    return Shape{rows, samples_, 2 * geometry_.key_width()};
   };
   dkv_ =
       buffers.add_fp32("k and v gradients", pairs_of_rows(rows_), backward_input, backward_input);
@@ -157,7 +157,8 @@ class ContextAttention::Run {
         plan_(layer.plan_of(context.batch)),
         qkv_(qkv),
         width_(layer.geometry_.width()),
-        own_(qkv.slice(2, width_, 2 * width_).swapped(0, 1)),
+        key_width_(layer.geometry_.key_width()),
+        own_(qkv.slice(2, width_, 2 * key_width_).swapped(0, 1)),
         slots_(slots),
         fetches_(steps().size()) {}
 
@@ -207,25 +208,21 @@ class ContextAttention::Run {
     for (Messages& messages : fetches_) wait(messages.sends);
   }
 
-  // [R, B, W] of keys or values -> [B, R, heads, head dim].
-  Tensor by_heads(const Tensor& rows) const { return split_heads(rows.swapped(0, 1)); }
-  // [B, n, W] -> [B, n, heads, head dim].
-  Tensor split_heads(const Tensor& x) const {
-    return x.reshape({x.dim(0), x.dim(1), layer_.geometry_.heads, layer_.geometry_.head_dim});
-  }
+  // [R, B, V] of keys or values -> [B, R, key heads, head dim].
+  Tensor by_heads(const Tensor& rows) const { return layer_.split_heads(rows.swapped(0, 1)); }
   Tensor queries_of(const Tensor& x, const AttentionCall& call) const {
-    return split_heads(rows_of(x, 1, call.queries));
+    return layer_.split_heads(rows_of(x, 1, call.queries));
   }
   Shape query_shape(const AttentionCall& call) const {
     return {layer_.samples_, call.queries.size(), layer_.geometry_.heads,
             layer_.geometry_.head_dim};
   }
-  // The part of rows [R, B, 2 W] that a call uses.
+  // The part of rows [R, B, 2 V] that a call uses.
   Tensor keys_of(const Tensor& rows, const AttentionCall& call) const {
-    return by_heads(rows_of(rows, 0, call.keys).slice(2, 0, width_));
+    return by_heads(rows_of(rows, 0, call.keys).slice(2, 0, key_width_));
   }
   Tensor values_of(const Tensor& rows, const AttentionCall& call) const {
-    return by_heads(rows_of(rows, 0, call.keys).slice(2, width_, width_));
+    return by_heads(rows_of(rows, 0, call.keys).slice(2, key_width_, key_width_));
   }
   Tensor rows_for(std::size_t step, const AttentionCall& call) const {
     return call.held ? buffer(slot(step).held) : own_;
@@ -242,8 +239,8 @@ class ContextAttention::Run {
   LayerContext& context_;
   const ExchangePlan plan_;
   Tensor qkv_;
-  std::int64_t width_;
-  Tensor own_;  // [S, B, 2 W]: the own keys and values
+  std::int64_t width_, key_width_;
+  Tensor own_;  // [S, B, 2 V]: the own keys and values
 
  private:
   const Slots& slots_;
@@ -310,7 +307,7 @@ class ContextAttention::BackwardRun : private Run {
     for (Messages& messages : returns_) wait(messages.sends);
     if (sums_apart()) copy_rows(context_.stream, args_.dq_sum, dq_columns());
     copy_rows(context_.stream, buffer(layer_.dkv_),
-              args_.dqkv.slice(2, width_, 2 * width_).swapped(0, 1));
+              args_.dqkv.slice(2, width_, 2 * key_width_).swapped(0, 1));
     wait_for_sends();
   }
 
@@ -371,8 +368,8 @@ class ContextAttention::BackwardRun : private Run {
          .dout = queries_of(args_.dout, call),
          .delta = rows_of(args_.delta, 2, call.queries),
          .dq = dq,
-         .dk = by_heads(part.slice(2, 0, width_)),
-         .dv = by_heads(part.slice(2, width_, width_)),
+         .dk = by_heads(part.slice(2, 0, key_width_)),
+         .dv = by_heads(part.slice(2, key_width_, key_width_)),
          .dq_sum = rounds ? in_memory_of(args_.dq_sum, query_shape(call)) : Tensor()});
     if (!writes) add_rows(context_.stream, part, dkv);
     if (call.merges) {
@@ -431,44 +428,48 @@ MessageSizes ContextAttention::message_sizes() const {
   return exchange_message_sizes({.plan = plan_,
                                  .sharding = sharding_,
                                  .rank = rank_,
-                                 .row_elements = samples_ * 2 * geometry_.width(),
+                                 .row_elements = samples_ * 2 * geometry_.key_width(),
                                  .dtype = dtype_,
                                  .document_mask = document_mask_});
 }
 
-Tensor ContextAttention::heads_of(Tensor x, int third) const {
-  return x.slice(2, third * geometry_.width(), geometry_.width())
-      .reshape({samples_, rows_, geometry_.heads, geometry_.head_dim});
+ContextAttention::Parts ContextAttention::parts_of(const Tensor& qkv) const {
+  const std::int64_t width = geometry_.width(), key_width = geometry_.key_width();
+  return {.q = split_heads(qkv.slice(2, 0, width)),
+          .k = split_heads(qkv.slice(2, width, key_width)),
+          .v = split_heads(qkv.slice(2, width + key_width, key_width))};
 }
 
 void ContextAttention::forward(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const {
   if (sharding_.ranks() > 1) return ForwardRun(*this, context, qkv, out, lse).run();
+  const Parts parts = parts_of(qkv);
   attention(context.stream,
-            {.q = heads_of(qkv, 0),
-             .k = heads_of(qkv, 1),
-             .v = heads_of(qkv, 2),
+            {.q = parts.q,
+             .k = parts.k,
+             .v = parts.v,
              .mask = {.span = geometry_.span, .first_keys = context.batch.first_keys},
              .scale = geometry_.scale,
-             .out = heads_of(out),
+             .out = split_heads(out),
              .lse = lse});
 }
 
 void ContextAttention::backward(LayerContext& context, const Backward& args) const {
   if (sharding_.ranks() > 1) return BackwardRun(*this, context, args).run();
+  const Parts parts = parts_of(args.qkv), gradients = parts_of(args.dqkv);
   attention_backward(context.stream,
-                     {.q = heads_of(args.qkv, 0),
-                      .k = heads_of(args.qkv, 1),
-                      .v = heads_of(args.qkv, 2),
+                     {.q = parts.q,
+                      .k = parts.k,
+                      .v = parts.v,
                       .mask = {.span = geometry_.span, .first_keys = context.batch.first_keys},
                       .scale = geometry_.scale,
-                      .out = heads_of(args.out),
+                      .out = split_heads(args.out),
                       .lse = args.lse,
-                      .dout = heads_of(args.dout),
+                      .dout = split_heads(args.dout),
                       .delta = args.delta,
-                      .dq = heads_of(args.dqkv, 0),
-                      .dk = heads_of(args.dqkv, 1),
-                      .dv = heads_of(args.dqkv, 2),
-                      .dq_sum = args.dq_sum ? heads_of(args.dq_sum) : Tensor()});
+                      .dq = gradients.q,
+                      .dk = gradients.k,
+                      .dv = gradients.v,
+                      .dq_sum = args.dq_sum ? split_heads(args.dq_sum) : Tensor()});
 }
 
 }  // namespace masformer

@@ -38,10 +38,10 @@ class ContextAttention final : public SequenceAttention {
 
   // The buffers of one step's messages. Steps use the two slots in turn.
   struct Slot {
-    std::optional<BufferId> held;      // [R, B, 2 W]: keys and values
-    std::optional<BufferId> sent;      // [R, B, 2 W]: packed for their receivers
-    std::optional<BufferId> returned;  // [R, B, 2 W] fp32: gradients of `held`
-    std::optional<BufferId> arriving;  // [R, B, 2 W] fp32: gradients of `sent`
+    std::optional<BufferId> held;      // [R, B, 2 V]: keys and values
+    std::optional<BufferId> sent;      // [R, B, 2 V]: packed for their receivers
+    std::optional<BufferId> returned;  // [R, B, 2 V] fp32: gradients of `held`
+    std::optional<BufferId> arriving;  // [R, B, 2 V] fp32: gradients of `sent`
   };
   using Slots = std::array<Slot, 2>;
 
@@ -51,8 +51,14 @@ class ContextAttention final : public SequenceAttention {
   // merges no more than the plan without documents, so the buffers of that one are enough, except
   // that more of its calls overlap (partial_dkv_).
   ExchangePlan plan_of(const MicroBatch& batch) const;
-  // Columns [third W, (third + 1) W) of x [B, S, ...] as [B, S, heads, head dim].
-  Tensor heads_of(Tensor x, int third = 0) const;
+  // [B, n, W] or [B, n, V] as [B, n, heads, head dim].
+  Tensor split_heads(const Tensor& x) const {
+    return x.reshape({x.dim(0), x.dim(1), x.dim(2) / geometry_.head_dim, geometry_.head_dim});
+  }
+  struct Parts {
+    Tensor q, k, v;  // [B, S, heads, head dim]
+  };
+  Parts parts_of(const Tensor& qkv) const;
 
   AttentionGeometry geometry_;
   SequenceSharding sharding_;
@@ -67,8 +73,8 @@ class ContextAttention final : public SequenceAttention {
   std::optional<BufferId> partial_out_, partial_lse_;  // [B, S, W], [B, heads, S]
   std::optional<BufferId> out_sum_;                    // [B, S, W] fp32, if activations are bf16
   std::optional<BufferId> partial_dq_;                 // [B, S, W] fp32
-  std::optional<BufferId> dkv_;                        // [S, B, 2 W] fp32: of the own rows
-  std::optional<BufferId> partial_dkv_;                // [R, B, 2 W] fp32, if calls may overlap
+  std::optional<BufferId> dkv_;                        // [S, B, 2 V] fp32: of the own rows
+  std::optional<BufferId> partial_dkv_;                // [R, B, 2 V] fp32, if calls may overlap
 };
 
 }  // namespace masformer

@@ -56,26 +56,33 @@ HeadAttention::HeadAttention(LayerSetup& setup, const AttentionGeometry& geometr
       samples_(setup.shape.samples),
       rows_(setup.shape.sequence),
       share_(geometry.heads / ranks_),
+      qkv_parts_{{0, geometry.width()},
+                 {geometry.width(), geometry.key_width()},
+                 {geometry.width() + geometry.key_width(), geometry.key_width()}},
+      out_part_{{0, geometry.width()}},
       dtype_(setup.buffers.dtype()) {
-  require(geometry.heads % ranks_ == 0, "{} context ranks don't divide {} heads", ranks_,
-          geometry.heads);
+  for (const std::int64_t heads : {geometry.heads, geometry.key_heads}) {
+    require(heads % ranks_ == 0, "{} context ranks don't divide {} heads", ranks_, heads);
+  }
   using enum Pass;
   BufferRegistry& buffers = setup.buffers;
   const std::int64_t whole = rows_ * ranks_, width = share_ * geometry.head_dim;
-  const auto of_others = [&](std::int64_t parts) {
-    return Shape{ranks_ - 1, rows_, samples_, parts * width};
+  const std::int64_t qkv_width = geometry.qkv_width() / ranks_;
+  const auto of_others = [&](std::int64_t columns) {
+    return Shape{ranks_ - 1, rows_, samples_, columns};
   };
-  qkv_ = buffers.add("qkv of the whole sequence", {whole, samples_, 3 * width}, Pass::forward,
+  qkv_ = buffers.add("qkv of the whole sequence", {whole, samples_, qkv_width}, Pass::forward,
                      backward_input);
   out_ = buffers.add("attended of the whole sequence", {whole, samples_, width}, Pass::forward,
                      backward_input);
-  sent_qkv_ = buffers.add("sent qkv", of_others(3), Pass::forward, Pass::forward);
-  arriving_out_ = buffers.add("arriving attended", of_others(1), Pass::forward, Pass::forward);
+  sent_qkv_ = buffers.add("sent qkv", of_others(qkv_width), Pass::forward, Pass::forward);
+  arriving_out_ = buffers.add("arriving attended", of_others(width), Pass::forward, Pass::forward);
   dout_ = buffers.add("attended gradient of the whole sequence", {whole, samples_, width},
                       backward_input, backward_input);
-  dqkv_ = buffers.add("qkv gradient of the whole sequence", {whole, samples_, 3 * width},
+  dqkv_ = buffers.add("qkv gradient of the whole sequence", {whole, samples_, qkv_width},
                       backward_input, backward_input);
-  sent_dout_ = buffers.add("sent attended gradient", of_others(1), backward_input, backward_input);
+  sent_dout_ =
+      buffers.add("sent attended gradient", of_others(width), backward_input, backward_input);
   if (recompute_ != Recompute::none) {
     for (const BufferId id : {out_, arriving_out_}) buffers.mark_recomputed(id);
   }
@@ -93,17 +100,20 @@ AttentionMask HeadAttention::mask_of(const MicroBatch& batch) const {
   return {.span = geometry_.span, .first_keys = batch.all_first_keys};
 }
 
-Tensor HeadAttention::columns_of(const Tensor& x, int part, int rank) const {
-  const std::int64_t width = share_ * geometry_.head_dim;
-  const std::int64_t first = plan_.shares[static_cast<std::size_t>(rank)] * width;
-  return x.slice(2, part * geometry_.width() + first, width).swapped(0, 1);
+Tensor HeadAttention::columns_of(const Tensor& x, const Part& part, int rank) const {
+  const std::int64_t width = part.width / ranks_;
+  const std::int64_t share = plan_.shares[static_cast<std::size_t>(rank)];
+  return x.slice(2, part.first + share * width, width).swapped(0, 1);
 }
 
-Tensor HeadAttention::heads_of(const Tensor& x, int part) const {
-  const std::int64_t width = share_ * geometry_.head_dim;
-  return x.slice(2, part * width, width)
-      .swapped(0, 1)
-      .reshape({samples_, rows_ * ranks_, share_, geometry_.head_dim});
+Tensor HeadAttention::share_of(const Tensor& x, const Part& part) const {
+  return x.slice(2, part.first / ranks_, part.width / ranks_);
+}
+
+Tensor HeadAttention::heads_of(const Tensor& x, const Part& part) const {
+  const std::int64_t heads = part.width / ranks_ / geometry_.head_dim;
+  return share_of(x, part).swapped(0, 1).reshape(
+      {samples_, rows_ * ranks_, heads, geometry_.head_dim});
 }
 
 Tensor HeadAttention::statistics_of(const Tensor& x) const {
@@ -114,15 +124,12 @@ Tensor HeadAttention::sums_of(const Tensor& x) const {
   return reshaped(x, {samples_, rows_ * ranks_, share_, geometry_.head_dim});
 }
 
-void HeadAttention::gather_heads(LayerContext& context, Tensor rows, Tensor packed,
-                                 Tensor whole) const {
-  const std::int64_t width = share_ * geometry_.head_dim;
-  const int parts = static_cast<int>(whole.dim(2) / width);
-  // [S, B, parts w]: the heads of `rank`, of this rank's rows.
+void HeadAttention::gather_heads(LayerContext& context, const Parts& parts, Tensor rows,
+                                 Tensor packed, Tensor whole) const {
+  // [S, B, C / P]: the heads of `rank`, of this rank's rows.
   const auto pack = [&](int rank, RowRange range, const Tensor& to) {
-    for (int part = 0; part < parts; ++part) {
-      copy_rows(context.stream, rows_of(columns_of(rows, part, rank), range),
-                to.slice(2, part * width, width));
+    for (const Part& part : parts) {
+      copy_rows(context.stream, rows_of(columns_of(rows, part, rank), range), share_of(to, part));
     }
   };
   for (const HeldSegment& segment : plan_.segments) {
@@ -145,14 +152,11 @@ void HeadAttention::gather_heads(LayerContext& context, Tensor rows, Tensor pack
   }
 }
 
-void HeadAttention::return_heads(LayerContext& context, Tensor whole, Tensor arriving,
-                                 Tensor rows) const {
-  const std::int64_t width = share_ * geometry_.head_dim;
-  const int parts = static_cast<int>(whole.dim(2) / width);
+void HeadAttention::return_heads(LayerContext& context, const Parts& parts, Tensor whole,
+                                 Tensor arriving, Tensor rows) const {
   const auto unpack = [&](int rank, RowRange range, const Tensor& from) {
-    for (int part = 0; part < parts; ++part) {
-      copy_rows(context.stream, from.slice(2, part * width, width),
-                rows_of(columns_of(rows, part, rank), range));
+    for (const Part& part : parts) {
+      copy_rows(context.stream, share_of(from, part), rows_of(columns_of(rows, part, rank), range));
     }
   };
   for (const HeldSegment& segment : plan_.segments) {
@@ -177,19 +181,19 @@ void HeadAttention::return_heads(LayerContext& context, Tensor whole, Tensor arr
 void HeadAttention::attend(LayerContext& context, const AttentionMask& mask, Tensor out,
                            Tensor lse) const {
   const Tensor qkv = context.buffers[qkv_], whole = context.buffers[out_];
-  attention(context.stream, {.q = heads_of(qkv, 0),
-                             .k = heads_of(qkv, 1),
-                             .v = heads_of(qkv, 2),
+  attention(context.stream, {.q = heads_of(qkv, qkv_parts_[0]),
+                             .k = heads_of(qkv, qkv_parts_[1]),
+                             .v = heads_of(qkv, qkv_parts_[2]),
                              .mask = mask,
                              .scale = geometry_.scale,
-                             .out = heads_of(whole),
+                             .out = heads_of(whole, out_part_[0]),
                              .lse = statistics_of(lse)});
-  return_heads(context, whole, context.buffers[arriving_out_], out);
+  return_heads(context, out_part_, whole, context.buffers[arriving_out_], out);
 }
 
 void HeadAttention::forward(LayerContext& context, Tensor qkv, Tensor out, Tensor lse) const {
   const AttentionMask mask = mask_of(context.batch);
-  gather_heads(context, qkv, context.buffers[sent_qkv_], context.buffers[qkv_]);
+  gather_heads(context, qkv_parts_, qkv, context.buffers[sent_qkv_], context.buffers[qkv_]);
   attend(context, mask, out, lse);
 }
 
@@ -201,39 +205,37 @@ void HeadAttention::recompute(LayerContext& context, Tensor qkv, Tensor out, Ten
 void HeadAttention::backward(LayerContext& context, const Backward& args) const {
   const Tensor qkv = context.buffers[qkv_];
   const Tensor dout = context.buffers[dout_], dqkv = context.buffers[dqkv_];
-  gather_heads(context, args.dout, context.buffers[sent_dout_], dout);
-  attention_backward(context.stream, {.q = heads_of(qkv, 0),
-                                      .k = heads_of(qkv, 1),
-                                      .v = heads_of(qkv, 2),
+  gather_heads(context, out_part_, args.dout, context.buffers[sent_dout_], dout);
+  attention_backward(context.stream, {.q = heads_of(qkv, qkv_parts_[0]),
+                                      .k = heads_of(qkv, qkv_parts_[1]),
+                                      .v = heads_of(qkv, qkv_parts_[2]),
                                       .mask = mask_of(context.batch),
                                       .scale = geometry_.scale,
-                                      .out = heads_of(context.buffers[out_]),
+                                      .out = heads_of(context.buffers[out_], out_part_[0]),
                                       .lse = statistics_of(args.lse),
-                                      .dout = heads_of(dout),
+                                      .dout = heads_of(dout, out_part_[0]),
                                       .delta = statistics_of(args.delta),
-                                      .dq = heads_of(dqkv, 0),
-                                      .dk = heads_of(dqkv, 1),
-                                      .dv = heads_of(dqkv, 2),
+                                      .dq = heads_of(dqkv, qkv_parts_[0]),
+                                      .dk = heads_of(dqkv, qkv_parts_[1]),
+                                      .dv = heads_of(dqkv, qkv_parts_[2]),
                                       .dq_sum = args.dq_sum ? sums_of(args.dq_sum) : Tensor()});
   // q, k and v have been read, so what arrives may take their memory.
-  const std::int64_t width = 3 * share_ * geometry_.head_dim;
   const Tensor arriving =
-      reshaped(qkv.slice(0, 0, rows_ * (ranks_ - 1)), {ranks_ - 1, rows_, samples_, width});
-  return_heads(context, dqkv, arriving, args.dqkv);
+      reshaped(qkv.slice(0, 0, rows_ * (ranks_ - 1)), {ranks_ - 1, rows_, samples_, qkv.dim(2)});
+  return_heads(context, qkv_parts_, dqkv, arriving, args.dqkv);
 }
 
 // The exchange with the ranks at one distance ends before the next one begins. In each, every
 // segment of this rank goes one way, and every segment of another rank the other way.
 MessageSizes HeadAttention::message_sizes() const {
   MessageSizes most;
-  for (const int parts : {1, 3}) {
+  for (const std::int64_t width : {geometry_.width(), geometry_.qkv_width()}) {
     for (int other = 0; other < ranks_; ++other) {
       if (other == rank_) continue;
       MessageSizes sizes;
       for (const HeldSegment& segment : plan_.segments) {
         if (segment.rank != rank_ && segment.rank != other) continue;
-        const std::int64_t elements =
-            segment.rows.size() * samples_ * parts * share_ * geometry_.head_dim;
+        const std::int64_t elements = segment.rows.size() * samples_ * width / ranks_;
         ++sizes[staged_message_memory(elements * size_of(dtype_))];
       }
       keep_larger(most, sizes);

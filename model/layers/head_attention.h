@@ -8,10 +8,11 @@
 // Recompute::block keeps nothing, and sends everything once more.
 //
 // Shapes: B samples, P context ranks, L positions of the whole sequence, S = L / P rows of a rank,
-// W = heads * head dim of this tensor rank, w = W / P.
+// W and V as in sequence_attention.h, w = W / P, v = V / P.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "model/layers/sequence_attention.h"
 #include "parallel/context/head_exchange.h"
@@ -21,7 +22,7 @@ namespace masformer {
 
 class HeadAttention final : public SequenceAttention {
  public:
-  // Throws Error unless the context ranks divide the heads.
+  // Throws Error unless the context ranks divide the heads, those of keys too.
   HeadAttention(LayerSetup& setup, const AttentionGeometry& geometry);
 
   // What is executed. Tests change it.
@@ -35,21 +36,31 @@ class HeadAttention final : public SequenceAttention {
   void backward(LayerContext& context, const Backward& args) const override;
 
  private:
-  // Rows [B, S, parts W] of this rank -> the whole sequence [L, B, parts w] of its heads. `packed`
-  // [P - 1, S, B, parts w] holds what is sent.
-  void gather_heads(LayerContext& context, Tensor rows, Tensor packed, Tensor whole) const;
-  // The inverse. `arriving` [P - 1, S, B, parts w] holds what is received.
-  void return_heads(LayerContext& context, Tensor whole, Tensor arriving, Tensor rows) const;
+  // The columns of one part of a tensor, such as those of the keys in qkv.
+  struct Part {
+    std::int64_t first = 0, width = 0;  // of all heads; a rank's share of them is 1/P
+  };
+  using Parts = std::vector<Part>;
+
+  // Rows [B, S, C] of this rank -> the whole sequence [L, B, C / P] of its heads, where C is the
+  // width of all parts. `packed` [P - 1, S, B, C / P] holds what is sent.
+  void gather_heads(LayerContext& context, const Parts& parts, Tensor rows, Tensor packed,
+                    Tensor whole) const;
+  // The inverse. `arriving` [P - 1, S, B, C / P] holds what is received.
+  void return_heads(LayerContext& context, const Parts& parts, Tensor whole, Tensor arriving,
+                    Tensor rows) const;
   // Computes the result of the whole sequence, and returns the rows to their ranks.
   void attend(LayerContext& context, const AttentionMask& mask, Tensor out, Tensor lse) const;
 
   // The mask of the whole sequence.
   AttentionMask mask_of(const MicroBatch& batch) const;
 
-  // The rows of a part of x [B, S, parts W] that belong to the heads of `rank`: [S, B, w].
-  Tensor columns_of(const Tensor& x, int part, int rank) const;
-  // A part of x [L, B, parts w] as [B, L, heads / P, head dim].
-  Tensor heads_of(const Tensor& x, int part = 0) const;
+  // The columns of a part of x [B, S, C] that belong to the heads of `rank`: [S, B, ...].
+  Tensor columns_of(const Tensor& x, const Part& part, int rank) const;
+  // The same part of this rank's x [..., C / P].
+  Tensor share_of(const Tensor& x, const Part& part) const;
+  // A part of x [L, B, C / P] as [B, L, heads / P, head dim].
+  Tensor heads_of(const Tensor& x, const Part& part) const;
   // A tensor of as many elements as [B, heads, S] or [B, S, W], as [B, heads / P, L] or
   // [B, L, heads / P, head dim].
   Tensor statistics_of(const Tensor& x) const;
@@ -61,10 +72,11 @@ class HeadAttention final : public SequenceAttention {
   int rank_, ranks_;
   std::int64_t samples_, rows_;
   std::int64_t share_;  // heads that a rank computes
+  Parts qkv_parts_, out_part_;
   DType dtype_;
-  BufferId qkv_, out_;                 // [L, B, 3 w], [L, B, w]
+  BufferId qkv_, out_;                 // [L, B, w + 2 v], [L, B, w]
   BufferId dqkv_, dout_;               // the same
-  BufferId sent_qkv_;                  // [P - 1, S, B, 3 w]
+  BufferId sent_qkv_;                  // [P - 1, S, B, w + 2 v]
   BufferId arriving_out_, sent_dout_;  // [P - 1, S, B, w]
 };
 

@@ -26,7 +26,7 @@ struct Made {
                      .parameters = registry,
                      .buffers = {0, DType::f32, buffers},
                      .workspace = workspace};
-    return {setup, {Span{}, 1, heads, head_dim}};
+    return {setup, {Span{}, 1, heads, heads, head_dim}};
   }
 };
 
