@@ -9,20 +9,6 @@
 namespace masformer {
 namespace {
 
-double seconds_of(ActionKind kind, const PassSeconds& part) {
-  switch (kind) {
-    case ActionKind::forward:
-      return part.forward;
-    case ActionKind::backward:
-      return part.backward();
-    case ActionKind::backward_input:
-      return part.backward_input;
-    case ActionKind::backward_weight:
-      return part.backward_weight;
-  }
-  fail("unknown action {}", static_cast<int>(kind));
-}
-
 double slowdown_of(const PipelineCosts& costs, int stage) {
   return costs.slowdown.empty() ? 1.0 : costs.slowdown[static_cast<std::size_t>(stage)];
 }
@@ -232,6 +218,20 @@ class Simulator {
 };
 
 }  // namespace
+
+double seconds_of(ActionKind kind, const PassSeconds& part) {
+  switch (kind) {
+    case ActionKind::forward:
+      return part.forward;
+    case ActionKind::backward:
+      return part.backward();
+    case ActionKind::backward_input:
+      return part.backward_input;
+    case ActionKind::backward_weight:
+      return part.backward_weight;
+  }
+  fail("unknown action {}", static_cast<int>(kind));
+}
 
 double Simulation::idle_share() const {
   double sum = 0;

@@ -27,6 +27,9 @@ struct LinkCosts {
   double transfer_seconds() const { return message_bytes / bytes_per_second; }
 };
 
+// What an action of this kind takes in a part.
+double seconds_of(ActionKind kind, const PassSeconds& part);
+
 struct PipelineCosts {
   std::vector<PassSeconds> parts;  // [part]
   LinkCosts link;
