@@ -66,6 +66,7 @@ class Simulator {
       stages_[stage].steps = plan_execution(schedule, static_cast<int>(stage));
       stages_[stage].outputs.resize(chunks * static_cast<std::size_t>(schedule.micro_batches));
       stages_[stage].gradients.resize(chunks);
+      if (!costs.start.empty()) stages_[stage].now = costs.start[stage];
       result_.actions[stage].reserve(schedule.actions[stage].size());
     }
   }
@@ -115,8 +116,7 @@ class Simulator {
       case Kind::receive:
         return receive(stage, own, step);
       case Kind::run:
-        compute(own, slowdown_of(costs_, stage) *
-                         seconds_of(step.action.kind, costs_.parts[part_of(stage, step.action)]));
+        compute(own, seconds_of_run(stage, step.action));
         result_.actions[static_cast<std::size_t>(stage)].push_back({began_, own.now});
         return true;
       case Kind::hand_over:
@@ -131,6 +131,14 @@ class Simulator {
         return wait_until_sent(own, own.gradients[static_cast<std::size_t>(step.action.chunk)]);
     }
     fail("unknown step {}", static_cast<int>(step.kind));
+  }
+
+  double seconds_of_run(int stage, const Action& action) const {
+    const std::size_t part = part_of(stage, action);
+    const double seconds = slowdown_of(costs_, stage) * seconds_of(action.kind, costs_.parts[part]);
+    const bool waits = !costs_.first_forward.empty() && action.kind == ActionKind::forward &&
+                       action.micro_batch == 0;
+    return waits ? seconds + costs_.first_forward[part] : seconds;
   }
 
   std::size_t part_of(int stage, const Action& action) const {

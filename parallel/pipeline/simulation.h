@@ -37,6 +37,10 @@ struct PipelineCosts {
   // What the seconds of each stage are multiplied by, to ask what a slow rank would cost. Empty:
   // 1 for all.
   std::vector<double> slowdown;  // [stage]
+  // When each stage may begin, and how much longer the forward of each part's first micro-batch
+  // takes, in seconds. Empty: 0 for all.
+  std::vector<double> start;          // [stage]
+  std::vector<double> first_forward;  // [part]
 };
 
 struct TimeSpan {
