@@ -1,0 +1,91 @@
+// Divides a model's blocks among the pipeline stages so that a step takes the least time within
+// each stage's memory. The blocks are numbers here: what they cost is known to whoever describes
+// the problem (model/cost/).
+//
+// The time of a step is that of 1F1B on m micro-batches: the slowest stage takes part in all of
+// them, and the first one passes through all stages before the pipeline is full and after it
+// drains,
+//
+//   step = (m - 1) max_s T_s + sum_s T_s
+//
+// where T_s is what one micro-batch takes on stage s in all passes (Narayanan et al., arXiv
+// 2104.04473, section 2.2, for stages that differ). With one part per stage the result is the best
+// of all partitions, by this measure.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "parallel/pipeline/partition.h"
+#include "parallel/pipeline/pass_seconds.h"
+#include "parallel/pipeline/placement.h"
+#include "parallel/pipeline/schedule.h"
+
+namespace masformer {
+
+// What one block costs if its stage makes one choice, such as a kind of recomputation.
+struct BlockCost {
+  PassSeconds seconds;
+  std::int64_t held_bytes = 0;     // for each micro-batch that its part holds
+  std::int64_t working_bytes = 0;  // while it runs; the blocks of a stage share this memory
+};
+
+struct BalanceBlock {
+  std::int64_t fixed_bytes = 0;  // weights, gradients, optimizer state
+  // By choice; all blocks have the same choices. A stage makes one choice for all its blocks.
+  std::vector<BlockCost> choices;
+};
+
+// The layers before the first block, or behind the last. They cost the same under every choice.
+struct BalanceEnd {
+  std::int64_t fixed_bytes = 0;
+  BlockCost cost;
+};
+
+struct BalanceProblem {
+  std::vector<BalanceBlock> blocks;
+  BalanceEnd embedding, head;
+  Placement placement = Placement::round_robin(1);
+  int micro_batches = 1;
+  std::vector<int> held;             // [part] micro-batches whose activations it holds at once
+  std::vector<std::int64_t> memory;  // [stage] bytes that it may take
+};
+
+struct StageLoad {
+  int choice = 0;
+  double seconds = 0;      // of one micro-batch, in all passes
+  std::int64_t bytes = 0;  // at the peak
+};
+
+struct Balance {
+  Partition partition;
+  std::vector<StageLoad> stages;
+  double step_seconds = 0;
+  bool fits = true;  // whether every stage is within its memory
+};
+
+// The partition whose step takes the least time, and each stage's choice. Of several: the one with
+// the fastest slowest stage, then with the least memory on the stage that takes the most, then with
+// the most even stages, then with the longer stages first. If none fits, returns the one whose
+// stages exceed their memory least.
+//
+// With several parts per stage, T_s sums the stage's parts, and the partition is found by a search:
+// from even parts, and from the best partition into as many stages as there are parts, boundaries
+// move alone and in pairs while that makes the step shorter, or else the stages or parts more even.
+// Where there are few partitions, all are tried. So it is never worse than even parts if these fit.
+// Where memory leaves room for very few partitions, the search may find none of them.
+//
+// Always returns the same partition for the same costs, and for costs scaled by any factor: times
+// are compared as integers, in units of a small part of the slowest layer.
+//
+// Throws UsageError if there are fewer blocks than parts.
+Balance balance(const BalanceProblem& problem);
+
+// The same for a partition that is given: only the stages' choices are free.
+Balance load_of(const BalanceProblem& problem, const Partition& partition);
+
+// [part] The most micro-batches whose forward is done and whose backward is not, as the schedule's
+// actions are ordered. Activations of that many exist at once.
+std::vector<int> held_micro_batches(const Schedule& schedule);
+
+}  // namespace masformer
