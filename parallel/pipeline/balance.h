@@ -19,7 +19,6 @@
 #include "parallel/pipeline/partition.h"
 #include "parallel/pipeline/pass_seconds.h"
 #include "parallel/pipeline/placement.h"
-#include "parallel/pipeline/schedule.h"
 
 namespace masformer {
 
@@ -48,6 +47,7 @@ struct BalanceProblem {
   Placement placement = Placement::round_robin(1);
   int micro_batches = 1;
   std::vector<int> held;             // [part] micro-batches whose activations it holds at once
+                                     // (held_memory.h)
   std::vector<std::int64_t> memory;  // [stage] bytes that it may take
 };
 
@@ -83,9 +83,5 @@ Balance balance(const BalanceProblem& problem);
 
 // The same for a partition that is given: only the stages' choices are free.
 Balance load_of(const BalanceProblem& problem, const Partition& partition);
-
-// [part] The most micro-batches whose forward is done and whose backward is not, as the schedule's
-// actions are ordered. Activations of that many exist at once.
-std::vector<int> held_micro_batches(const Schedule& schedule);
 
 }  // namespace masformer

@@ -111,9 +111,9 @@ class Table {
   std::vector<std::vector<Entry>> rows_;  // [stages][blocks before]
 };
 
-class Search {
+class ExactSearch {
  public:
-  explicit Search(const BalanceModel& model) : model_(model) {}
+  explicit ExactSearch(const BalanceModel& model) : model_(model) {}
 
   std::optional<Solution> run() {
     const auto fastest = smallest_limit();
@@ -185,7 +185,7 @@ class Search {
 }  // namespace
 
 std::optional<Balance> solve_exactly(const BalanceModel& model) {
-  const auto found = Search(model).run();
+  const auto found = ExactSearch(model).run();
   if (!found) return std::nullopt;
   return model.result(found->partition(), found->choices);
 }

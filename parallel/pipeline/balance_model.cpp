@@ -187,26 +187,4 @@ Balance load_of(const BalanceProblem& problem, const Partition& partition) {
   return model.result(partition, choices);
 }
 
-std::vector<int> held_micro_batches(const Schedule& schedule) {
-  std::vector<int> most(static_cast<std::size_t>(schedule.placement.parts()));
-  std::vector<int> now = most;
-  for (int stage = 0; stage < schedule.stages(); ++stage) {
-    for (const Action& action : schedule.actions[static_cast<std::size_t>(stage)]) {
-      const auto part = static_cast<std::size_t>(schedule.placement.part(stage, action.chunk));
-      switch (action.kind) {
-        case ActionKind::forward:
-          most[part] = std::max(most[part], ++now[part]);
-          break;
-        case ActionKind::backward:
-        case ActionKind::backward_weight:
-          --now[part];
-          break;
-        case ActionKind::backward_input:
-          break;
-      }
-    }
-  }
-  return most;
-}
-
 }  // namespace masformer

@@ -409,11 +409,5 @@ TEST(Balance, IsQuick) {
   EXPECT_LT(with_choices, 10);
 }
 
-TEST(HeldMicroBatches, AreCountedFromTheActions) {
-  EXPECT_EQ(held_micro_batches(gpipe(3, 5)), (std::vector<int>{5, 5, 5}));
-  EXPECT_EQ(held_micro_batches(one_forward_one_backward(3, 5)), (std::vector<int>{3, 2, 1}));
-  EXPECT_EQ(held_micro_batches(one_forward_one_backward(4, 2)), (std::vector<int>{2, 2, 2, 1}));
-}
-
 }  // namespace
 }  // namespace masformer
