@@ -82,7 +82,7 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
                           const StagePolicy& policy, ParameterRegistry& registry,
                           std::optional<ParameterId>& table) {
   const int begin = program.layers();
-  ChunkSpec chunk{part, {begin, begin}};
+  ChunkSpec chunk{.part = part, .layers = {begin, begin}};
   const BufferId first_buffer = buffers.size();
   program.chunks.push_back(chunk.layers);
   const auto setup_for = [&](Recompute recompute) {
@@ -112,6 +112,7 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
         config.blocks[static_cast<std::size_t>(index)], index, [&] { return setup_for(recompute); },
         add_layer);
     add_recomputation(recompute, first, program.layers(), program);
+    chunk.blocks.push_back({first, program.layers()});
   }
   if (is_last(chunk)) {
     const ParameterId weight = add_head_weight(setup_for(Recompute::none), table);

@@ -40,6 +40,7 @@ struct StagePolicy {
 struct ChunkSpec {
   int part = 0;
   StageLayers layers;
+  std::vector<StageLayers> blocks{};  // the layers of each block
   // boundary[i] is the residual stream before the chunk's layer i, boundary.back() the one after
   // its last layer; gradient[i] is the gradient of boundary[i]. They are empty at the ends of the
   // model. gradient[0] is empty, too: that gradient goes to the previous part (see

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "model/cost.h"
+#include "model/cost/flops.h"
 
 namespace masformer {
 namespace {

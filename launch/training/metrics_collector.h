@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "launch/training/step_runner.h"
-#include "model/cost.h"
+#include "model/cost/flops.h"
 
 namespace masformer {
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "runtime/error.h"
 #include "runtime/ops/attention/attention_cudnn.h"
 #include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/linear.h"
@@ -28,6 +29,9 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
                                int index)
     : recompute_(setup.recompute),
       shape_(setup.shape),
+      shards_(setup.shards()),
+      tensor_ranks_(setup.place.ranks),
+      element_bytes_(static_cast<double>(size_of(setup.buffers.dtype()))),
       hidden_(setup.config.hidden),
       geometry_{.span = spec.span,
                 .scale = spec.scale,
@@ -80,6 +84,36 @@ LayerFlops AttentionLayer::forward_flops() const {
   return {.products = 8 * tokens * static_cast<double>(hidden_) * width,
           .per_pair = 4 * width,
           .span = geometry_.span};
+}
+
+// The norm reads and writes the own rows; rotation reads and writes q and k; delta reads the output
+// and its gradient.
+PassWork AttentionLayer::work(Pass pass) const {
+  const auto tokens = static_cast<double>(shape_.tokens());
+  const auto own = static_cast<double>(shards_.own().count * hidden_);
+  const auto hidden = static_cast<double>(hidden_), width = static_cast<double>(geometry_.width());
+  const double rotated = rotary_theta_ ? 4 * tokens * width : 0;
+  const int exchanges = tensor_ranks_ > 1 ? 2 : 0;
+  switch (pass) {
+    case Pass::forward:
+      return {.products = {{tokens, hidden, 3 * width}, {tokens, width, hidden}},
+              .attention_forwards = 1,
+              .streamed_bytes = element_bytes_ * (2 * own + rotated),
+              .exchanges = exchanges};
+    case Pass::recompute:
+      if (recompute_ == Recompute::none) return {};
+      if (recompute_ == Recompute::block) return work(Pass::forward);
+      return {.attention_forwards = 1};
+    case Pass::backward_input:
+      return {.products = {{tokens, hidden, width}, {tokens, 3 * width, hidden}},
+              .attention_backwards = 1,
+              .streamed_bytes = element_bytes_ * (4 * own + 2 * tokens * width + rotated),
+              .exchanges = exchanges};
+    case Pass::backward_weight:
+      return {.products = {{hidden, tokens, width}, {3 * width, tokens, hidden}},
+              .streamed_bytes = element_bytes_ * tokens * hidden};
+  }
+  fail("unknown pass {}", static_cast<int>(pass));
 }
 
 void AttentionLayer::forward(LayerContext& context) const {

@@ -26,6 +26,7 @@ class AttentionLayer final : public Layer {
 
   std::string kind() const override;
   LayerFlops forward_flops() const override;
+  PassWork work(Pass pass) const override;
   MessageSizes message_sizes() const override { return attention_->message_sizes(); }
 
   void forward(LayerContext& context) const override;
@@ -44,6 +45,9 @@ class AttentionLayer final : public Layer {
 
   Recompute recompute_;
   MicroBatchShape shape_;
+  TokenShards shards_;
+  int tensor_ranks_;
+  double element_bytes_;  // of activations
   std::int64_t hidden_;
   AttentionGeometry geometry_;
   std::optional<double> rotary_theta_;

@@ -1,5 +1,6 @@
 #include "model/layers/embedding_layer.h"
 
+#include "runtime/error.h"
 #include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/embedding.h"
 
@@ -24,6 +25,9 @@ std::optional<ParameterId> add_position_table(LayerSetup& setup) {
 
 EmbeddingLayer::EmbeddingLayer(LayerSetup setup)
     : shards_(setup.shards()),
+      tensor_ranks_(setup.place.ranks),
+      hidden_(static_cast<double>(setup.config.hidden)),
+      element_bytes_(static_cast<double>(size_of(setup.buffers.dtype()))),
       sum_(setup, Pass::backward_weight),
       tokens_(add_token_table(setup)),
       positions_(add_position_table(setup)),
@@ -31,6 +35,26 @@ EmbeddingLayer::EmbeddingLayer(LayerSetup setup)
                                     setup.place.ranks, setup.place.rank)
                       .begin) {
   setup.need_workspace(cuda_workspace::embedding_backward(setup.tokens()));
+}
+
+// Each table is read and written to the rows of its tokens. The backward adds rows in fp32 to a
+// gradient in fp32, which it reads and writes.
+PassWork EmbeddingLayer::work(Pass pass) const {
+  const auto tokens = static_cast<double>(shards_.tokens());
+  const double tables = positions_ ? 2 : 1;
+  switch (pass) {
+    case Pass::forward:
+      return {.streamed_bytes = element_bytes_ * 2 * tables * tokens * hidden_,
+              .exchanges = exchanges_of_sum(tensor_ranks_, shards_.shared())};
+    case Pass::backward_weight:
+      return {.streamed_bytes = tables * tokens * hidden_ *
+                                (element_bytes_ + 2 * static_cast<double>(size_of(DType::f32))),
+              .exchanges = shards_.shared() ? 1 : 0};
+    case Pass::recompute:
+    case Pass::backward_input:
+      return {};
+  }
+  fail("unknown pass {}", static_cast<int>(pass));
 }
 
 void EmbeddingLayer::forward(LayerContext& context) const {

@@ -17,6 +17,7 @@ class EmbeddingLayer final : public Layer {
 
   std::string kind() const override { return "embedding"; }
   LayerFlops forward_flops() const override { return {}; }
+  PassWork work(Pass pass) const override;
 
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext&) const override {}  // tokens have no gradient
@@ -26,6 +27,8 @@ class EmbeddingLayer final : public Layer {
 
  private:
   TokenShards shards_;
+  int tensor_ranks_;
+  double hidden_, element_bytes_;  // of activations
   TensorSumPart sum_;
   ParameterId tokens_;
   std::optional<ParameterId> positions_;

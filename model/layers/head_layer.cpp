@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/error.h"
 #include "runtime/ops/linear.h"
 
 namespace masformer {
@@ -23,6 +24,9 @@ VocabularyShard vocabulary_shard(const ModelConfig& config, const TensorPlace& p
 HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
     : tokens_(setup.tokens()),
       hidden_(setup.config.hidden),
+      shards_(setup.shards()),
+      tensor_ranks_(setup.place.ranks),
+      element_bytes_(static_cast<double>(size_of(setup.buffers.dtype()))),
       max_chunk_(setup.device == Device::cpu ? chunk_on_cpu : chunk_on_device),
       shard_(vocabulary_shard(setup.config, setup.place)),
       weight_(weight),
@@ -45,6 +49,31 @@ HeadLayer::HeadLayer(LayerSetup setup, ParameterId weight)
 LayerFlops HeadLayer::forward_flops() const {
   return {.products =
               2 * static_cast<double>(tokens_ * shard_.valid) * static_cast<double>(hidden_)};
+}
+
+// Training computes the logits and both gradients in backward_input. The softmax reads the logits
+// twice, and its backward reads and writes them.
+PassWork HeadLayer::work(Pass pass) const {
+  const auto tokens = static_cast<double>(tokens_), words = static_cast<double>(shard_.valid);
+  const auto hidden = static_cast<double>(hidden_);
+  const auto rows = static_cast<double>(std::min(max_chunk_, tokens_));
+  const auto own = static_cast<double>(shards_.own().count * hidden_);
+  const double count = tokens / rows;
+  switch (pass) {
+    case Pass::forward:
+      return {.streamed_bytes = element_bytes_ * 2 * own, .exchanges = shards_.shared() ? 1 : 0};
+    case Pass::backward_input:
+      return {.products = {{rows, hidden, words, count},
+                           {rows, words, hidden, count},
+                           {words, rows, hidden, count}},
+              .streamed_bytes = element_bytes_ * 3 * own +
+                                4 * static_cast<double>(size_of(DType::f32)) * tokens * words,
+              .exchanges = exchanges_of_sum(tensor_ranks_, shards_.shared())};
+    case Pass::recompute:
+    case Pass::backward_weight:
+      return {};
+  }
+  fail("unknown pass {}", static_cast<int>(pass));
 }
 
 void HeadLayer::forward(LayerContext& context) const {

@@ -27,6 +27,7 @@ class HeadLayer final : public Layer {
 
   std::string kind() const override { return "head"; }
   LayerFlops forward_flops() const override;
+  PassWork work(Pass pass) const override;
 
   void forward(LayerContext& context) const override;
   void backward_input(LayerContext& context) const override;
@@ -42,6 +43,9 @@ class HeadLayer final : public Layer {
   void loss(LayerContext& context, Chunk& chunk) const;
 
   std::int64_t tokens_, hidden_;
+  TokenShards shards_;
+  int tensor_ranks_;
+  double element_bytes_;    // of activations
   std::int64_t max_chunk_;  // tokens whose logits are held at once
   VocabularyShard shard_;
   ParameterId weight_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/layers/layer_work.h"
 #include "model/layers/token_shards.h"
 #include "model/parameters.h"
 #include "model/program.h"
@@ -143,6 +144,10 @@ class Layer {
   virtual std::string kind() const = 0;
   // Of this rank's forward on a micro-batch. Each of the two backward passes takes as many.
   virtual LayerFlops forward_flops() const = 0;
+
+  // What a pass does, as this layer runs it. Over all passes but recomputation, matrix products sum
+  // to three times forward_flops(), unless the backward computes something again.
+  virtual PassWork work(Pass pass) const = 0;
 
   // The messages to and from context ranks.
   virtual MessageSizes message_sizes() const { return {}; }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "runtime/error.h"
 #include "runtime/ops/cuda_workspace.h"
 #include "runtime/ops/gelu.h"
 #include "runtime/ops/linear.h"
@@ -19,6 +20,9 @@ std::string name_of(int index, const char* part) {
 MlpLayer::MlpLayer(LayerSetup setup, const GeluMlpSpec& spec, const NormSpec& norm, int index)
     : recompute_(setup.recompute),
       blocked_(setup.ffn_block > 0),
+      shards_(setup.shards()),
+      tensor_ranks_(setup.place.ranks),
+      element_bytes_(static_cast<double>(size_of(setup.buffers.dtype()))),
       tokens_(setup.tokens()),
       block_(blocked_ ? std::min(setup.ffn_block, tokens_) : tokens_),
       width_(spec.ffn / setup.place.ranks),
@@ -63,6 +67,47 @@ void MlpLayer::add_block_buffers(LayerSetup& setup) {
 LayerFlops MlpLayer::forward_flops() const {
   return {.products = 4 * static_cast<double>(tokens_) * static_cast<double>(width_) *
                       static_cast<double>(hidden_)};
+}
+
+// Of a block of N rows each, T / N times. GELU reads and writes what is F wide.
+PassWork MlpLayer::work(Pass pass) const {
+  const auto rows = static_cast<double>(block_), width = static_cast<double>(width_);
+  const auto own = static_cast<double>(shards_.own().count * hidden_);
+  const auto hidden = static_cast<double>(hidden_), tokens = static_cast<double>(tokens_);
+  const double count = tokens / rows;
+  const MatrixProduct expand{rows, hidden, width, count};
+  const int exchanges = tensor_ranks_ > 1 ? 2 : 0;
+  const PassWork weights{.products = {{hidden, rows, width, count}, {width, rows, hidden, count}},
+                         .streamed_bytes = element_bytes_ * tokens * (hidden + width)};
+  switch (pass) {
+    case Pass::forward:
+      return {.products = {expand, {rows, width, hidden, count}},
+              .streamed_bytes = element_bytes_ * (2 * own + tokens * width),
+              .exchanges = exchanges};
+    case Pass::recompute: {
+      if (recompute_ == Recompute::none) return {};
+      if (recompute_ == Recompute::selective) {
+        return {.streamed_bytes = blocked_ ? 0 : element_bytes_ * 2 * tokens * width};
+      }
+      PassWork again{.streamed_bytes = element_bytes_ * 2 * own,
+                     .exchanges = shards_.shared() ? 1 : 0};
+      if (!blocked_) again.products = {expand};
+      return again;
+    }
+    case Pass::backward_input: {
+      PassWork back{.products = {{rows, hidden, width, count}, {rows, width, hidden, count}},
+                    .streamed_bytes = element_bytes_ * (4 * own + tokens * width),
+                    .exchanges = exchanges};
+      if (!blocked_) return back;
+      back.products.push_back(expand);
+      back.products.insert(back.products.end(), weights.products.begin(), weights.products.end());
+      back.streamed_bytes += weights.streamed_bytes;
+      return back;
+    }
+    case Pass::backward_weight:
+      return blocked_ ? PassWork{} : weights;
+  }
+  fail("unknown pass {}", static_cast<int>(pass));
 }
 
 void MlpLayer::forward(LayerContext& context) const {

@@ -26,6 +26,7 @@ class MlpLayer final : public Layer {
 
   std::string kind() const override { return "mlp"; }
   LayerFlops forward_flops() const override;
+  PassWork work(Pass pass) const override;
 
   void forward(LayerContext& context) const override;
   void recompute(LayerContext& context) const override;
@@ -62,6 +63,9 @@ class MlpLayer final : public Layer {
 
   Recompute recompute_;
   bool blocked_;
+  TokenShards shards_;
+  int tensor_ranks_;
+  double element_bytes_;         // of activations
   std::int64_t tokens_, block_;  // T, N
   std::int64_t width_;           // F/t
   std::int64_t hidden_;

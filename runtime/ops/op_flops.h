@@ -1,5 +1,5 @@
 // The operations of a call of an op, computed from its operands. A multiply-add counts as 2, and
-// only matrix products and attention count, as in model/cost.h. Attention counts the visible pairs,
+// only matrix products and attention count, as in model/cost/flops.h. Attention counts the visible pairs,
 // and its backward twice its forward, whatever a kernel recomputes.
 #pragma once
 

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "model/cost.h"
+#include "model/cost/flops.h"
 #include "runtime/ops/linear.h"
 #include "runtime/peak.h"
 #include "tests/benchmark/arguments.h"

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "model/config.h"
-#include "model/cost.h"
+#include "model/cost/flops.h"
 #include "model/memory/stage_memory.h"
 
 namespace masformer {

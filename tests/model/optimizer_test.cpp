@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/cost.h"
+#include "model/cost/flops.h"
 #include "parallel/comm/self_communicator.h"
 #include "runtime/op_timer.h"
 #include "tests/support/single_rank.h"

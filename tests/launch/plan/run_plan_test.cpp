@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "launch/plan/describe.h"
-#include "model/cost.h"
+#include "model/cost/flops.h"
 #include "tests/support/refusal.h"
 
 namespace masformer {

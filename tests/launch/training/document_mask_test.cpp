@@ -6,7 +6,7 @@
 
 #include "data/loader.h"
 #include "data/token_store.h"
-#include "model/cost.h"
+#include "model/cost/flops.h"
 #include "runtime/random.h"
 #include "tests/support/training.h"
 

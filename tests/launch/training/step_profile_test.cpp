@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/cost.h"
+#include "model/cost/flops.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/op_timer.h"
 #include "tests/support/single_rank.h"
@@ -53,7 +53,7 @@ TEST(StepProfile, PrintsRatesAndSharesOfThePeak) {
   }
 }
 
-// The FLOPs of a step are those that model/cost.h counts, if nothing is padded or recomputed.
+// The FLOPs of a step are those that model/cost/flops.h counts, if nothing is padded or recomputed.
 TEST(StepProfile, HasAllOperationsOfAStep) {
   const ModelConfig config{.hidden = 32,
                            .vocab = 48,

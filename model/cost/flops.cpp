@@ -1,4 +1,4 @@
-#include "model/cost.h"
+#include "model/cost/flops.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,0 +1,79 @@
+#include "model/cost/layer_times.h"
+
+#include <algorithm>
+
+#include "parallel/context/context_order.h"
+
+namespace masformer {
+namespace {
+
+// A rank sends its rows to each of the others, or their rows to them.
+double exchange_seconds(const LinkFigures& link, int ranks, double bytes) {
+  const double others = ranks - 1;
+  return others * link.message_seconds + bytes * others / ranks / link.bytes_per_second;
+}
+
+}  // namespace
+
+double product_seconds(const DeviceFigures& figures, DType dtype, const MatrixProduct& product) {
+  const DTypeFigures& rates = figures.of(dtype);
+  const double elements = product.rows * product.inner + product.inner * product.columns +
+                          product.rows * product.columns;
+  return product.count * (figures.call_seconds +
+                          elements * static_cast<double>(size_of(dtype)) / rates.streamed) +
+         product.flops() / rates.product;
+}
+
+PassSeconds EstimatedTimes::of(const StageSpec& stage, int index) const {
+  const Layer& layer = *stage.layers[static_cast<std::size_t>(index)];
+  return {.forward = seconds(stage, layer, Pass::forward),
+          .backward_input =
+              seconds(stage, layer, Pass::recompute) + seconds(stage, layer, Pass::backward_input),
+          .backward_weight = seconds(stage, layer, Pass::backward_weight)};
+}
+
+double EstimatedTimes::seconds(const StageSpec& stage, const Layer& layer, Pass pass) const {
+  const PassWork work = layer.work(pass);
+  const LayerFlops flops = layer.forward_flops();
+  double sum = work.streamed_bytes / figures_->of(stage.dtype).streamed;
+  for (const MatrixProduct& product : work.products) {
+    sum += product_seconds(*figures_, stage.dtype, product);
+  }
+  sum += work.attention_forwards * attention(stage, flops, false);
+  sum += work.attention_backwards * attention(stage, flops, true);
+  const auto whole =
+      static_cast<double>(stage.shape.tokens() * stage.hidden * size_of(stage.dtype));
+  return sum + work.exchanges * exchange_seconds(figures_->within_host, stage.tensor_ranks, whole);
+}
+
+// On the context rank that takes longest. The rows of keys and values, 2 W wide, travel in the
+// layers' dtype. The backward fetches them again and returns their gradients in fp32; by heads,
+// gradients travel in the layers' dtype, and as many rows as in the forward.
+double EstimatedTimes::attention(const StageSpec& stage, const LayerFlops& flops,
+                                 bool backward) const {
+  const DTypeFigures& rates = figures_->of(stage.dtype);
+  const double rate = backward ? rates.attention_backward : rates.attention_forward;
+  const double hidden = backward ? figures_->hidden_keys_backward : figures_->hidden_keys_forward;
+  const double samples = static_cast<double>(stage.shape.samples), width = flops.per_pair / 4;
+  const int ranks = stage.sharding.ranks();
+  const bool by_heads = is_by_heads(full_, flops.span, ranks);
+  const auto element = static_cast<double>(size_of(stage.dtype));
+  const double returned = by_heads ? 0 : static_cast<double>(size_of(DType::f32));
+  double slowest = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const ContextWork work = work_of(stage.sharding, {flops.span, full_}, rank);
+    const auto queries = static_cast<double>(stage.sharding.rows());
+    const double pairs = static_cast<double>(work.pairs) + hidden * queries;
+    double seconds = samples * flops.per_pair * (backward ? 2 : 1) * pairs / rate;
+    if (ranks > 1) {
+      const double bytes = samples * 2 * width * static_cast<double>(work.received) *
+                           (backward ? element + returned : element);
+      seconds += (ranks - 1) * figures_->within_host.message_seconds +
+                 bytes / figures_->within_host.bytes_per_second;
+    }
+    slowest = std::max(slowest, seconds);
+  }
+  return figures_->call_seconds + slowest;
+}
+
+}  // namespace masformer
