@@ -17,6 +17,9 @@ constexpr std::array commands{
             "train a model (one process per rank, started by `masformer run`, mpirun or srun "
             "--mpi=pmix)",
             train_command, true},
+    Command{"plan",
+            "--ranks N [--config FILE] [--section.key value ...] [--json] [--timeline FILE]",
+            "find the layout with the shortest step for N ranks, without training", plan_command},
     Command{"run", "-n N [mpirun options] -- train|eval ...",
             "run train or eval on N ranks under mpirun; a stop signal ends it cleanly",
             run_command},

@@ -34,6 +34,7 @@ bool asks_for_help(const Arguments& arguments);
 // The path of this program's executable; empty if it is unknown.
 std::string own_path();
 
+ExitCode plan_command(const Arguments& arguments);
 ExitCode prepare_command(const Arguments& arguments);
 ExitCode train_command(const Arguments& arguments);
 ExitCode run_command(const Arguments& arguments);

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "launch/options/limits.h"
+#include "model/cost/device_figures.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/span.h"
 
@@ -63,6 +64,19 @@ void describe_output(OptionTable& table, Options& o) {
             {.value = "HOW",
              .help = "Print steps as one line that changes in place. auto: where output is a "
                      "terminal, which ranks of a plain mpirun cannot tell."});
+}
+
+void describe_plan(OptionTable& table, Options& o) {
+  std::vector<std::string> devices{""};
+  for (const DeviceFigures& row : device_figures()) devices.emplace_back(row.name);
+  table.add("plan.device", o.plan.device,
+            {.value = "NAME",
+             .help = "The device to predict times for. Empty: the one of runtime.device.",
+             .choices = devices});
+  table.add("plan.memory_gib", o.plan.memory_gib, {0, 1e6},
+            {.value = "X",
+             .help = "GiB of memory that a rank may take. 0: what its device has, or an even share "
+                     "of this host's."});
 }
 
 }  // namespace
@@ -154,10 +168,15 @@ void describe_parallel(OptionTable& table, Options& o) {
                      "(parallel.tensor x parallel.pipeline x parallel.context)."});
   table.add("parallel.schedule", o.parallel.schedule,
             {.value = "NAME", .help = "Pipeline schedule.", .choices = schedule_names()});
+  table.add("parallel.chunks", o.parallel.chunks, {0, limits::layers},
+            {.value = "N",
+             .help = "Parts of the model on each pipeline stage. 0: the schedule's own number, 2 "
+                     "for interleaved and zero-bubble-v, else 1."});
   table.add("parallel.partition", o.parallel.partition,
             {.value = "LIST",
              .help = "Blocks of each stage: even, auto (the same for now), or a count per stage, "
-                     "as in 7,6,6,5."});
+                     "as in 7,6,6,5. With several parts per stage, a count per part, in the order "
+                     "of the model."});
 }
 
 void describe_train(OptionTable& table, Options& o) {
@@ -242,6 +261,7 @@ OptionTable describe(Options& options) {
   describe_data(table, options);
   describe_output(table, options);
   describe_runtime(table, options);
+  describe_plan(table, options);
   return table;
 }
 

@@ -40,6 +40,7 @@ struct Options {
     std::optional<ContextOrder> context_order;  // none: what costs least
     ContextFull context_full = ContextFull::ring;
     std::string schedule = "1f1b";
+    std::int64_t chunks = 0;
     std::string partition = "auto";
   } parallel;
   struct {
@@ -68,6 +69,10 @@ struct Options {
   struct {
     std::string dir = "run";
   } run;
+  struct {
+    std::string device;  // a row of device_figures(); empty: the one at hand
+    double memory_gib = 0;
+  } plan;
   RuntimeOptions runtime;
   struct {
     std::int64_t every = 10;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launch/plan/rank_memory.h"
 #include "model/cost/flops.h"
 
 namespace masformer {
@@ -126,25 +127,6 @@ std::string layers_of(const RunPlan& plan, int stage) {
   }
   return fmt::format("{}", fmt::join(ranges, ", "));
 }
-
-namespace {
-
-// The largest of a stage's ranks.
-MemoryTable largest_memory(const RunPlan& plan, int pipe, Purpose purpose) {
-  MemoryTable largest;
-  for (int context = 0; context < plan.mesh.context; ++context) {
-    // The last data rank and tensor rank own the most rows and tokens.
-    const StageSpec stage = plan.describe_stage({.pipe = pipe,
-                                                 .data = plan.mesh.data - 1,
-                                                 .context = context,
-                                                 .tensor = plan.mesh.tensor - 1});
-    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
-    if (memory.total() > largest.total()) largest = memory;
-  }
-  return largest;
-}
-
-}  // namespace
 
 std::string describe_memory(const RunPlan& plan, Purpose purpose) {
   constexpr double mib = 1 << 20;

@@ -54,6 +54,7 @@ constexpr std::array rows{
                   .call_seconds = 1.5 * micro,
                   .within_host = {10 * micro, 255 * giga},
                   .between_hosts = {20 * micro, 21 * giga},
+                  .ranks_per_host = 8,
                   .memory_bytes = 80 * std::int64_t{1'000'000'000}},
     DeviceFigures{.name = "h100",
                   .device = Device::cuda,
@@ -64,6 +65,7 @@ constexpr std::array rows{
                   .call_seconds = 1.5 * micro,
                   .within_host = {10 * micro, 380 * giga},
                   .between_hosts = {20 * micro, 42 * giga},
+                  .ranks_per_host = 8,
                   .memory_bytes = 80 * std::int64_t{1'000'000'000}},
     DeviceFigures{.name = "h200",
                   .device = Device::cuda,
@@ -74,6 +76,7 @@ constexpr std::array rows{
                   .call_seconds = 1.5 * micro,
                   .within_host = {10 * micro, 380 * giga},
                   .between_hosts = {20 * micro, 42 * giga},
+                  .ranks_per_host = 8,
                   .memory_bytes = 141 * std::int64_t{1'000'000'000}},
 };
 

@@ -35,9 +35,14 @@ struct DeviceFigures {
   double hidden_keys_forward = 0, hidden_keys_backward = 0;
   double call_seconds = 0;  // of an empty op
   LinkFigures within_host, between_hosts;
+  int ranks_per_host = 0;         // 0: all ranks are on one host
   std::int64_t memory_bytes = 0;  // 0: whatever the host has
 
   const DTypeFigures& of(DType dtype) const { return dtype == DType::bf16 ? bf16 : fp32; }
+  // The slowest link among this many ranks with adjacent numbers.
+  const LinkFigures& link_over(int ranks) const {
+    return ranks_per_host == 0 || ranks <= ranks_per_host ? within_host : between_hosts;
+  }
 };
 
 std::span<const DeviceFigures> device_figures();

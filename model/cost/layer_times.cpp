@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/cost/sent_bytes.h"
 #include "parallel/context/context_order.h"
 
 namespace masformer {
@@ -43,22 +44,19 @@ double EstimatedTimes::seconds(const StageSpec& stage, const Layer& layer, Pass 
   sum += work.attention_backwards * attention(stage, flops, true);
   const auto whole =
       static_cast<double>(stage.shape.tokens() * stage.hidden * size_of(stage.dtype));
-  return sum + work.exchanges * exchange_seconds(figures_->within_host, stage.tensor_ranks, whole);
+  const LinkFigures& link = figures_->link_over(stage.tensor_ranks);
+  return sum + work.exchanges * exchange_seconds(link, stage.tensor_ranks, whole);
 }
 
-// On the context rank that takes longest. The rows of keys and values, 2 W wide, travel in the
-// layers' dtype. The backward fetches them again and returns their gradients in fp32; by heads,
-// gradients travel in the layers' dtype, and as many rows as in the forward.
+// On the context rank that takes longest.
 double EstimatedTimes::attention(const StageSpec& stage, const LayerFlops& flops,
                                  bool backward) const {
   const DTypeFigures& rates = figures_->of(stage.dtype);
   const double rate = backward ? rates.attention_backward : rates.attention_forward;
   const double hidden = backward ? figures_->hidden_keys_backward : figures_->hidden_keys_forward;
-  const double samples = static_cast<double>(stage.shape.samples), width = flops.per_pair / 4;
+  const double samples = static_cast<double>(stage.shape.samples);
   const int ranks = stage.sharding.ranks();
-  const bool by_heads = is_by_heads(full_, flops.span, ranks);
-  const auto element = static_cast<double>(size_of(stage.dtype));
-  const double returned = by_heads ? 0 : static_cast<double>(size_of(DType::f32));
+  const LinkFigures& link = figures_->link_over(stage.tensor_ranks * ranks);
   double slowest = 0;
   for (int rank = 0; rank < ranks; ++rank) {
     const ContextWork work = work_of(stage.sharding, {flops.span, full_}, rank);
@@ -66,10 +64,9 @@ double EstimatedTimes::attention(const StageSpec& stage, const LayerFlops& flops
     const double pairs = static_cast<double>(work.pairs) + hidden * queries;
     double seconds = samples * flops.per_pair * (backward ? 2 : 1) * pairs / rate;
     if (ranks > 1) {
-      const double bytes = samples * 2 * width * static_cast<double>(work.received) *
-                           (backward ? element + returned : element);
-      seconds += (ranks - 1) * figures_->within_host.message_seconds +
-                 bytes / figures_->within_host.bytes_per_second;
+      const double bytes =
+          static_cast<double>(work.received) * bytes_per_row(stage, flops, full_, backward);
+      seconds += (ranks - 1) * link.message_seconds + bytes / link.bytes_per_second;
     }
     slowest = std::max(slowest, seconds);
   }

@@ -25,8 +25,9 @@ class LayerTimes {
 //   other ops  bytes / rate of streaming
 //   exchange   messages x latency + bytes / rate of the link
 //
-// W is the width of this rank's heads. Nothing overlaps. Tensor and context ranks are on one host.
-// Documents within a sample are not known beforehand, so pairs are those of whole sequences.
+// W is the width of this rank's heads. Nothing overlaps. Neighbours on the tensor axis have
+// adjacent numbers, and those on the context axis follow (parallel/mesh.h). Documents within a
+// sample are not known beforehand, so pairs are those of whole sequences.
 class EstimatedTimes final : public LayerTimes {
  public:
   // `full`: how the context ranks share full layers.

@@ -1,0 +1,128 @@
+// masformer plan
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "data/token_store.h"
+#include "launch/commands.h"
+#include "launch/options/limits.h"
+#include "launch/options/options.h"
+#include "launch/output/standard_streams.h"
+#include "launch/plan/describe.h"
+#include "launch/plan/host_memory.h"
+#include "launch/plan/layout_search.h"
+#include "launch/plan/prediction_text.h"
+#include "parallel/comm/json_text.h"
+#include "runtime/io/file.h"
+
+namespace masformer {
+namespace {
+
+constexpr double gib = 1024.0 * 1024 * 1024;
+
+struct PlanOptions {
+  Options run;
+  std::int64_t ranks = 0;
+  std::int64_t show = 8;
+  bool json = false;
+  std::string timeline;
+};
+
+OptionTable describe(PlanOptions& options) {
+  OptionTable table = describe(options.run);
+  table.allow_config();
+  table.add("ranks", options.ranks, {0, limits::ranks},
+            {.value = "N", .help = "Number of ranks to plan for: one per device."});
+  table.add("show", options.show, {1, 1000},
+            {.value = "N", .help = "How many of the fastest layouts to show."});
+  table.add_flag("json", options.json, "Print the fastest layout as one JSON object.");
+  table.add("timeline", options.timeline,
+            {.value = "FILE",
+             .help = "Draw the pipeline of the fastest layout's step in this file, as SVG."});
+  return table;
+}
+
+std::int64_t store_vocabulary(const Options& options) {
+  if (!options.data.path.empty()) return TokenStore(options.data.path).vocabulary();
+  if (options.model.vocab == 0) {
+    refuse("model.vocab is not set: set it, or data.path to take that of a token store");
+  }
+  return options.model.vocab;
+}
+
+const DeviceFigures& choose_figures(Options& options) {
+  if (options.plan.device.empty()) return figures_of(options.runtime.device);
+  const DeviceFigures& figures = figures_named(options.plan.device);
+  options.runtime.device = figures.device;
+  return figures;
+}
+
+// Bytes that a rank may take: what is asked for, or what its device has, or this host's memory
+// divided by its ranks.
+std::int64_t choose_memory(const Options& options, const DeviceFigures& figures, int ranks) {
+  if (options.plan.memory_gib > 0) {
+    return static_cast<std::int64_t>(options.plan.memory_gib * gib);
+  }
+  return figures.memory_bytes > 0 ? figures.memory_bytes : available_host_memory() / ranks;
+}
+
+SearchResult search(PlanOptions& options, const OptionTable& table) {
+  if (options.ranks == 0) refuse("plan needs --ranks N: the number of ranks to plan for");
+  const DeviceFigures& figures = choose_figures(options.run);
+  const auto ranks = static_cast<int>(options.ranks);
+  return search_layouts(
+      {.options = options.run,
+       .is_set = [&](const std::string& name) { return table.was_set(name); },
+       .ranks = ranks,
+       .store_vocab = store_vocabulary(options.run),
+       .figures = &figures,
+       .times = [&](ContextFull full) { return std::make_unique<EstimatedTimes>(figures, full); },
+       .memory = choose_memory(options.run, figures, ranks),
+       .keep = static_cast<int>(options.show)});
+}
+
+void print_text(const SearchResult& result, const DeviceFigures& figures) {
+  const FoundLayout& best = result.found.front();
+  std::string words;
+  for (const auto& [name, value] : chosen_options(best.options)) {
+    words += fmt::format(" --{} {}", name, value);
+  }
+  print_result(
+      "Predicted for {} ranks on {}, from the figures in the program (nothing was "
+      "measured).\n\n{}\nThe fastest:{}\n\n{}",
+      best.plan.mesh.size(), figures.name, describe(result), words,
+      describe_stages(best.plan, best.prediction));
+}
+
+void print_json(const FoundLayout& best) {
+  nlohmann::json json = to_json(best.plan, best.prediction);
+  json["schedule"] = best.options.parallel.schedule;
+  json["options"] = nlohmann::json::object();
+  for (const auto& [name, value] : chosen_options(best.options)) json["options"][name] = value;
+  print_result("{}\n", json_line(json));
+}
+
+}  // namespace
+
+ExitCode plan_command(const Arguments& arguments) {
+  PlanOptions options;
+  OptionTable table = describe(options);
+  if (asks_for_help(arguments)) {
+    print_result("{}\n{}", usage_of("plan"), table.help());
+    return ExitCode::done;
+  }
+  table.parse(arguments);
+  const SearchResult result = search(options, table);
+  const FoundLayout& best = result.found.front();
+  if (options.json) {
+    print_json(best);
+  } else {
+    print_text(result, choose_figures(options.run));
+  }
+  if (!options.timeline.empty()) {
+    io::write_text_durably(options.timeline, draw_step(best.plan, best.prediction));
+  }
+  return ExitCode::done;
+}
+
+}  // namespace masformer

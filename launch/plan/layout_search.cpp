@@ -1,0 +1,206 @@
+#include "launch/plan/layout_search.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "launch/plan/rank_memory.h"
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+std::vector<std::int64_t> divisors(std::int64_t number) {
+  std::vector<std::int64_t> all;
+  for (std::int64_t each = 1; each <= number; ++each) {
+    if (number % each == 0) all.push_back(each);
+  }
+  return all;
+}
+
+// The micro-batch sizes to try: the powers of two that divide the samples of a data rank.
+std::vector<std::int64_t> micro_batches(std::int64_t samples) {
+  std::vector<std::int64_t> all;
+  for (std::int64_t each = 1; each <= samples && samples % each == 0; each *= 2) {
+    all.push_back(each);
+  }
+  return all;
+}
+
+struct ScheduleChoice {
+  const char* name;
+  std::int64_t chunks;
+};
+
+// `auto` is the best of all on its placement, so the others differ by what they place on a stage.
+constexpr ScheduleChoice schedules[] = {
+    {"auto", 1}, {"auto", 2}, {"interleaved", 2}, {"interleaved", 4}};
+
+constexpr double gibibyte = 1024.0 * 1024 * 1024;
+
+class Search {
+ public:
+  explicit Search(const SearchRequest& request) : request_(request) {}
+
+  SearchResult run() {
+    each_mesh();
+    if (result_.found.empty()) refuse_all();
+    for (const auto& [reason, layouts] : reasons_) result_.ruled_out.push_back({reason, layouts});
+    std::ranges::stable_sort(result_.ruled_out, std::greater(), &RuledOut::layouts);
+    return std::move(result_);
+  }
+
+ private:
+  bool is_free(const char* option) const { return !request_.is_set(option); }
+
+  // The divisors of `number`, or the value that is set.
+  std::vector<std::int64_t> values(const char* option, std::int64_t set,
+                                   std::int64_t number) const {
+    return is_free(option) ? divisors(number) : std::vector{set};
+  }
+
+  void each_mesh() {
+    const auto& own = request_.options.parallel;
+    for (const std::int64_t tensor : values("parallel.tensor", own.tensor, request_.ranks)) {
+      for (const std::int64_t context : values("parallel.context", own.context, request_.ranks)) {
+        for (const std::int64_t pipeline :
+             values("parallel.pipeline", own.pipeline, request_.ranks)) {
+          const std::int64_t model = tensor * context * pipeline;
+          if (request_.ranks % model != 0) continue;
+          const std::int64_t data = request_.ranks / model;
+          if (!is_free("parallel.data") && own.data > 0 && own.data != data) continue;
+          Options options = request_.options;
+          options.parallel.tensor = tensor;
+          options.parallel.context = context;
+          options.parallel.pipeline = pipeline;
+          options.parallel.data = data;
+          each_batch(options);
+        }
+      }
+    }
+  }
+
+  void each_batch(Options options) {
+    const std::int64_t batch = options.train.global_batch, data = options.parallel.data;
+    if (batch % data != 0) {
+      return rule_out(fmt::format("train.global_batch={} is no multiple of parallel.data", batch));
+    }
+    const int per_host = request_.figures->ranks_per_host;
+    if (per_host > 0 && options.parallel.tensor > per_host) {
+      return rule_out(fmt::format("parallel.tensor is above the {} devices of a host", per_host));
+    }
+    const auto sizes = is_free("train.micro_batch") ? micro_batches(batch / data)
+                                                    : std::vector{options.train.micro_batch};
+    for (const std::int64_t size : sizes) {
+      options.train.micro_batch = size;
+      each_schedule(options);
+    }
+  }
+
+  void each_schedule(Options options) {
+    const bool free = is_free("parallel.schedule") && options.parallel.pipeline > 1;
+    if (!free) return each_sharing(options);
+    for (const ScheduleChoice& choice : schedules) {
+      if (!is_free("parallel.chunks") && options.parallel.chunks != choice.chunks) continue;
+      options.parallel.schedule = choice.name;
+      options.parallel.chunks = choice.chunks;
+      each_sharing(options);
+    }
+  }
+
+  void each_sharing(Options options) {
+    const bool free = is_free("parallel.context_full") && options.parallel.context > 1;
+    if (!free) return each_recomputation(options);
+    for (const auto& [full, name] : enum_names<ContextFull>) {
+      options.parallel.context_full = full;
+      each_recomputation(options);
+    }
+  }
+
+  // Recomputation only takes time, so the first that fits is the fastest of them.
+  void each_recomputation(Options options) {
+    if (!is_free("train.recompute")) {
+      attempt(options);
+      return;
+    }
+    for (const auto& [recompute, name] : enum_names<Recompute>) {
+      options.train.recompute = name;
+      if (attempt(options)) return;
+    }
+  }
+
+  // Returns false if more recomputation might make it fit.
+  bool attempt(const Options& options) {
+    ++result_.tried;
+    try {
+      RunPlan plan = make_run_plan(options, request_.ranks, request_.store_vocab);
+      if (!fits(plan)) return false;
+      const auto times = request_.times(options.parallel.context_full);
+      Prediction prediction = predict(plan, *request_.figures, *times);
+      keep({options, std::move(plan), std::move(prediction)});
+    } catch (const UsageError& error) {
+      rule_out(first_line(error.what()));
+    }
+    return true;
+  }
+
+  bool fits(const RunPlan& plan) {
+    for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+      if (largest_memory(plan, pipe, Purpose::training).total() <= request_.memory) continue;
+      rule_out(fmt::format("a rank needs more than {:.1f} GiB",
+                           static_cast<double>(request_.memory) / gibibyte));
+      return false;
+    }
+    return true;
+  }
+
+  void keep(FoundLayout layout) {
+    const auto seconds = [](const FoundLayout& each) { return each.prediction.step_seconds(); };
+    const auto place =
+        std::ranges::upper_bound(result_.found, seconds(layout), std::less(), seconds);
+    result_.found.insert(place, std::move(layout));
+    if (std::ssize(result_.found) > request_.keep) result_.found.pop_back();
+  }
+
+  void rule_out(const std::string& reason) { ++reasons_[reason]; }
+
+  static std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+  [[noreturn]] void refuse_all() const {
+    std::vector<std::string> lines;
+    for (const auto& [reason, layouts] : reasons_) {
+      lines.push_back(fmt::format("{} layouts: {}", layouts, reason));
+    }
+    refuse("no layout of {} ranks is possible with these options:\n{}", request_.ranks,
+           fmt::join(lines, "\n"));
+  }
+
+  const SearchRequest& request_;
+  SearchResult result_;
+  std::map<std::string, int> reasons_;
+};
+
+}  // namespace
+
+SearchResult search_layouts(const SearchRequest& request) {
+  return Search(request).run();
+}
+
+std::vector<std::pair<std::string, std::string>> chosen_options(const Options& options) {
+  const auto& p = options.parallel;
+  return {{"parallel.tensor", std::to_string(p.tensor)},
+          {"parallel.pipeline", std::to_string(p.pipeline)},
+          {"parallel.context", std::to_string(p.context)},
+          {"parallel.data", std::to_string(p.data)},
+          {"parallel.schedule", p.schedule},
+          {"parallel.chunks", std::to_string(p.chunks)},
+          {"parallel.context_full", std::string(name_of(p.context_full))},
+          {"train.micro_batch", std::to_string(options.train.micro_batch)},
+          {"train.recompute", options.train.recompute}};
+}
+
+}  // namespace masformer

@@ -1,0 +1,52 @@
+// Searches for the layout whose step is predicted to take the least time: tensor x pipeline x
+// context x data, the micro-batch, the schedule and its chunks, recomputation, and how full layers
+// are shared. Options that the user set are kept, and so is the global batch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "launch/options/options.h"
+#include "launch/plan/prediction.h"
+
+namespace masformer {
+
+struct SearchRequest {
+  Options options;
+  std::function<bool(const std::string& option)> is_set;
+  int ranks = 1;
+  std::int64_t store_vocab = 0;  // as for make_run_plan()
+  const DeviceFigures* figures = nullptr;
+  // The source of layer times for one way to share full layers.
+  std::function<std::unique_ptr<LayerTimes>(ContextFull full)> times;
+  std::int64_t memory = 0;  // bytes that a rank may take
+  int keep = 8;             // how many layouts to return
+};
+
+struct FoundLayout {
+  Options options;  // those of the request, with the choices
+  RunPlan plan;
+  Prediction prediction;
+};
+
+// A reason for which layouts were ruled out.
+struct RuledOut {
+  std::string reason;
+  int layouts = 0;
+};
+
+struct SearchResult {
+  std::vector<FoundLayout> found;   // the fastest first; of equal ones, the one tried first
+  std::vector<RuledOut> ruled_out;  // the most frequent reason first
+  int tried = 0;
+};
+
+// Deterministic. Throws UsageError if no layout is possible, with the reasons.
+SearchResult search_layouts(const SearchRequest& request);
+
+// The options that search_layouts() chooses, with their values in `options`.
+std::vector<std::pair<std::string, std::string>> chosen_options(const Options& options);
+
+}  // namespace masformer

@@ -1,0 +1,143 @@
+#include "launch/plan/prediction_text.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "launch/plan/describe.h"
+#include "launch/plan/timeline.h"
+
+namespace masformer {
+namespace {
+
+constexpr double gib = 1024.0 * 1024 * 1024;
+
+std::string duration(double seconds) {
+  if (seconds >= 1) return fmt::format("{:.3g} s", seconds);
+  if (seconds >= 1e-3) return fmt::format("{:.3g} ms", 1e3 * seconds);
+  return fmt::format("{:.3g} us", 1e6 * seconds);
+}
+
+std::int64_t most_memory(const Prediction& prediction) {
+  std::int64_t most = 0;
+  for (const StagePrediction& stage : prediction.stages) {
+    most = std::max(most, stage.memory.total());
+  }
+  return most;
+}
+
+std::string describe_schedule(const Options& options) {
+  if (options.parallel.pipeline == 1) return "-";
+  const auto chunks = options.parallel.chunks;
+  return chunks > 1 ? fmt::format("{} x {}", options.parallel.schedule, chunks)
+                    : options.parallel.schedule;
+}
+
+nlohmann::json to_json(const MemoryTable& memory) {
+  return {{"weights", memory.weights},     {"gradients", memory.gradients},
+          {"optimizer", memory.optimizer}, {"activations", memory.activations},
+          {"batch", memory.batch},         {"messages", memory.messages},
+          {"workspace", memory.workspace}, {"total", memory.total()}};
+}
+
+// The numbers of blocks: of each stage, or with several parts, of each stage's parts.
+nlohmann::json partition_json(const RunPlan& plan) {
+  const Placement& placement = plan.training.placement;
+  nlohmann::json all = nlohmann::json::array();
+  for (int stage = 0; stage < placement.stages(); ++stage) {
+    nlohmann::json sizes = nlohmann::json::array();
+    for (int chunk = 0; chunk < placement.chunks(); ++chunk) {
+      const auto part = static_cast<std::size_t>(placement.part(stage, chunk));
+      sizes.push_back(plan.partition[part].size());
+    }
+    all.push_back(placement.chunks() == 1 ? sizes[0] : sizes);
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string describe(const SearchResult& result) {
+  std::string text = fmt::format(
+      "{:>6} {:>8} {:>7} {:>5} {:>11} {:>14} {:>10} {:>9} {:>12} {:>6} "
+      "{:>6} {:>10}\n",
+      "tensor", "pipeline", "context", "data", "micro-batch", "schedule", "recompute", "step",
+      "tokens/s", "MFU", "bubble", "GiB a rank");
+  for (const FoundLayout& layout : result.found) {
+    const auto& p = layout.options.parallel;
+    const Prediction& prediction = layout.prediction;
+    text += fmt::format(
+        "{:>6} {:>8} {:>7} {:>5} {:>11} {:>14} {:>10} {:>9} {:>12.0f} {:>5.1f}% {:>5.1f}% "
+        "{:>10.1f}\n",
+        p.tensor, p.pipeline, p.context, p.data, layout.options.train.micro_batch,
+        describe_schedule(layout.options), layout.options.train.recompute,
+        duration(prediction.step_seconds()), prediction.tokens_per_second, 100 * prediction.mfu,
+        100 * prediction.bubble, static_cast<double>(most_memory(prediction)) / gib);
+  }
+  text += fmt::format("{} layouts were tried", result.tried);
+  for (const RuledOut& out : result.ruled_out) {
+    text += fmt::format("\n{:>6} ruled out: {}", out.layouts, out.reason);
+  }
+  return text + "\n";
+}
+
+std::string describe_stages(const RunPlan& plan, const Prediction& prediction) {
+  std::string text =
+      fmt::format("{:>24} {:>12} {:>6} {:>9} {:>9} {:>9} {:>11} {:>9}\n", "stage", "micro-batch",
+                  "idle", "weights", "gradients", "optimizer", "activations", "GiB total");
+  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+    const StagePrediction& stage = prediction.stages[static_cast<std::size_t>(pipe)];
+    const auto of = [](std::int64_t bytes) { return static_cast<double>(bytes) / gib; };
+    text += fmt::format("{:>24} {:>12} {:>5.1f}% {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>9.2f}\n",
+                        fmt::format("{}: {}", pipe, layers_of(plan, pipe)), duration(stage.seconds),
+                        100 * stage.idle_share, of(stage.memory.weights),
+                        of(stage.memory.gradients), of(stage.memory.optimizer),
+                        of(stage.memory.activations), of(stage.memory.total()));
+  }
+  return text;
+}
+
+nlohmann::json to_json(const RunPlan& plan, const Prediction& prediction) {
+  nlohmann::json stage_seconds = nlohmann::json::array(), memory = nlohmann::json::array();
+  for (const StagePrediction& stage : prediction.stages) {
+    stage_seconds.push_back(stage.seconds);
+    memory.push_back(to_json(stage.memory));
+  }
+  return {{"layout",
+           {{"tensor", plan.mesh.tensor},
+            {"pipeline", plan.mesh.pipe},
+            {"context", plan.mesh.context},
+            {"data", plan.mesh.data}}},
+          {"partition", partition_json(plan)},
+          {"micro_batches", plan.micro_batches},
+          {"layer_seconds", prediction.block_seconds},
+          {"embedding_seconds", prediction.embedding_seconds},
+          {"head_seconds", prediction.head_seconds},
+          {"stage_seconds", stage_seconds},
+          {"step_seconds", prediction.step_seconds()},
+          {"tokens_per_second", prediction.tokens_per_second},
+          {"mfu", prediction.mfu},
+          {"bubble", prediction.bubble},
+          {"sent_bytes",
+           {{"pipeline", prediction.sent.pipeline},
+            {"data", prediction.sent.data},
+            {"context", prediction.sent.context},
+            {"tensor", prediction.sent.tensor}}},
+          {"memory_bytes", memory}};
+}
+
+std::string draw_step(const RunPlan& plan, const Prediction& prediction) {
+  std::vector<TimelineBar> bars;
+  for (int stage = 0; stage < plan.mesh.pipe; ++stage) {
+    const auto at = static_cast<std::size_t>(stage);
+    const std::vector<TimeSpan>& times = prediction.step.pipeline.actions[at];
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      bars.push_back({stage, times[i].begin, times[i].end, plan.training.actions[at][i]});
+    }
+  }
+  return draw_timeline(
+      fmt::format("{}, {} micro-batches: {} a step, {:.1f}% idle", plan.mesh.to_string(),
+                  plan.micro_batches, duration(prediction.step_seconds()), 100 * prediction.bubble),
+      plan.mesh.pipe, bars);
+}
+
+}  // namespace masformer

@@ -1,0 +1,24 @@
+// Predictions as text for a person, as JSON for a program, and as a picture.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "launch/plan/layout_search.h"
+
+namespace masformer {
+
+// A line per found layout, fastest first, and what ruled out the others.
+std::string describe(const SearchResult& result);
+
+// The stages of a predicted plan: what they hold, how long they take, and their memory.
+std::string describe_stages(const RunPlan& plan, const Prediction& prediction);
+
+// For `masformer plan --json` and RUN_DIR/plan.json. Its keys are those of docs/planning.md.
+nlohmann::json to_json(const RunPlan& plan, const Prediction& prediction);
+
+// When each stage runs which action in a step, as SVG.
+std::string draw_step(const RunPlan& plan, const Prediction& prediction);
+
+}  // namespace masformer
