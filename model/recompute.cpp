@@ -1,5 +1,7 @@
 #include "model/recompute.h"
 
+#include <algorithm>
+
 #include <fmt/ranges.h>
 
 #include "runtime/error.h"
@@ -28,6 +30,12 @@ std::vector<Recompute> parse_recompute(std::string_view text, int layers) {
            text, policies.size(), layers);
   }
   return policies;
+}
+
+std::string to_string(const std::vector<Recompute>& layers) {
+  const bool alike = std::ranges::count(layers, layers.front()) == std::ssize(layers);
+  if (alike) return std::string(name_of(layers.front()));
+  return to_repeated_list(layers, [](Recompute policy) { return std::string(name_of(policy)); });
 }
 
 }  // namespace masformer

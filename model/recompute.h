@@ -21,5 +21,7 @@ MASFORMER_NAMED_ENUM(Recompute, MASFORMER_RECOMPUTES);
 // "none", "selective" or "block" for all layers, or a list with one entry per layer, in which `*n`
 // repeats an entry: "block*8,none*16". Throws UsageError.
 std::vector<Recompute> parse_recompute(std::string_view text, int layers);
+// The inverse: one word if all layers are alike, else a list with repeats.
+std::string to_string(const std::vector<Recompute>& layers);
 
 }  // namespace masformer

@@ -91,16 +91,7 @@ std::vector<Span> parse_spans(std::string_view text) {
 }
 
 std::string to_string(const std::vector<Span>& spans) {
-  std::string text;
-  for (std::size_t begin = 0; begin < spans.size();) {
-    std::size_t end = begin + 1;
-    while (end < spans.size() && spans[end] == spans[begin]) ++end;
-    if (begin > 0) text += ',';
-    text += to_string(spans[begin]);
-    if (end - begin > 1) text += fmt::format("*{}", end - begin);
-    begin = end;
-  }
-  return text;
+  return to_repeated_list(spans, [](const Span& span) { return to_string(span); });
 }
 
 }  // namespace masformer

@@ -57,19 +57,20 @@ const DeviceFigures& choose_figures(Options& options) {
   return figures;
 }
 
-// Bytes that a rank may take: what is asked for, or what its device has, or this host's memory
+// What a rank may take if the options don't say it: what its device has, or this host's memory
 // divided by its ranks.
-std::int64_t choose_memory(const Options& options, const DeviceFigures& figures, int ranks) {
-  if (options.plan.memory_gib > 0) {
-    return static_cast<std::int64_t>(options.plan.memory_gib * gib);
-  }
-  return figures.memory_bytes > 0 ? figures.memory_bytes : available_host_memory() / ranks;
+void set_memory(Options& options, const DeviceFigures& figures, int ranks) {
+  if (options.plan.memory_gib > 0) return;
+  const std::int64_t bytes =
+      figures.memory_bytes > 0 ? figures.memory_bytes : available_host_memory() / ranks;
+  options.plan.memory_gib = static_cast<double>(bytes) / gib;
 }
 
 SearchResult search(PlanOptions& options, const OptionTable& table) {
   if (options.ranks == 0) refuse("plan needs --ranks N: the number of ranks to plan for");
   const DeviceFigures& figures = choose_figures(options.run);
   const auto ranks = static_cast<int>(options.ranks);
+  set_memory(options.run, figures, ranks);
   return search_layouts(
       {.options = options.run,
        .is_set = [&](const std::string& name) { return table.was_set(name); },
@@ -77,14 +78,13 @@ SearchResult search(PlanOptions& options, const OptionTable& table) {
        .store_vocab = store_vocabulary(options.run),
        .figures = &figures,
        .times = [&](ContextFull full) { return std::make_unique<EstimatedTimes>(figures, full); },
-       .memory = choose_memory(options.run, figures, ranks),
        .keep = static_cast<int>(options.show)});
 }
 
 void print_text(const SearchResult& result, const DeviceFigures& figures) {
   const FoundLayout& best = result.found.front();
   std::string words;
-  for (const auto& [name, value] : chosen_options(best.options)) {
+  for (const auto& [name, value] : chosen_options(best)) {
     words += fmt::format(" --{} {}", name, value);
   }
   print_result(
@@ -98,7 +98,7 @@ void print_json(const FoundLayout& best) {
   nlohmann::json json = to_json(best.plan, best.prediction);
   json["schedule"] = best.options.parallel.schedule;
   json["options"] = nlohmann::json::object();
-  for (const auto& [name, value] : chosen_options(best.options)) json["options"][name] = value;
+  for (const auto& [name, value] : chosen_options(best)) json["options"][name] = value;
   print_result("{}\n", json_line(json));
 }
 

@@ -7,6 +7,7 @@
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
 #include "launch/output/standard_streams.h"
+#include "launch/training/plan_agreement.h"
 #include "launch/training/resume.h"
 #include "launch/training/run_output.h"
 #include "launch/training/run_recorder.h"
@@ -26,8 +27,9 @@ TokenStore open_store(const Options& options) {
   return TokenStore(options.data.path);
 }
 
-RunPlan decide(const Options& options, const TokenStore& store, int ranks) {
-  RunPlan plan = make_run_plan(options, ranks, store.vocabulary());
+RunPlan decide(const Options& options, const TokenStore& store, int ranks,
+               const PlanInputs& inputs) {
+  RunPlan plan = make_run_plan(options, ranks, store.vocabulary(), inputs);
   if (store.largest_id() >= plan.model.vocab) {
     refuse("{} holds token {}, beyond model.vocab={}: raise model.vocab to {}", options.data.path,
            store.largest_id(), plan.model.vocab,
@@ -62,7 +64,9 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
   progress.enter("opening the token store");
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   progress.enter("planning the run and allocating its memory");
-  RunPlan plan = run_collectively(*world, [&] { return decide(options, store, world->size()); });
+  const PlanInputs inputs = agree_on_plan_inputs(*world, options);
+  RunPlan plan =
+      run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
   RunRecorder recorder(world->rank(), plan.mesh, options.run.dir);
   Job job(session, std::move(plan), Purpose::training, options.runtime, recorder.get());
   progress.enter("reading the token store");

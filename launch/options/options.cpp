@@ -35,6 +35,21 @@ void describe_optimizer(OptionTable& table, Options& o) {
             {.value = "X", .help = "Largest global gradient norm. 0: do not clip."});
 }
 
+void describe_plan(OptionTable& table, Options& o) {
+  std::vector<std::string> devices{""};
+  for (const DeviceFigures& row : device_figures()) devices.emplace_back(row.name);
+  table.add("plan.device", o.plan.device,
+            {.value = "NAME",
+             .help = "The device whose figures times are estimated from. Empty: that of "
+                     "runtime.device.",
+             .choices = devices});
+  table.add("plan.memory_gib", o.plan.memory_gib, {0, 1e6},
+            {.value = "X",
+             .help = "Memory per rank to plan for, in GiB: parallel.partition=auto and "
+                     "train.recompute=auto keep every rank within it. 0: on CPUs what the hosts "
+                     "have, on devices no limit."});
+}
+
 void describe_output(OptionTable& table, Options& o) {
   table.add(
       "eval.every", o.eval.every, {0, limits::steps},
@@ -64,19 +79,6 @@ void describe_output(OptionTable& table, Options& o) {
             {.value = "HOW",
              .help = "Print steps as one line that changes in place. auto: where output is a "
                      "terminal, which ranks of a plain mpirun cannot tell."});
-}
-
-void describe_plan(OptionTable& table, Options& o) {
-  std::vector<std::string> devices{""};
-  for (const DeviceFigures& row : device_figures()) devices.emplace_back(row.name);
-  table.add("plan.device", o.plan.device,
-            {.value = "NAME",
-             .help = "The device to predict times for. Empty: the one of runtime.device.",
-             .choices = devices});
-  table.add("plan.memory_gib", o.plan.memory_gib, {0, 1e6},
-            {.value = "X",
-             .help = "GiB of memory that a rank may take. 0: what its device has, or an even share "
-                     "of this host's."});
 }
 
 }  // namespace
@@ -174,9 +176,10 @@ void describe_parallel(OptionTable& table, Options& o) {
                      "for interleaved and zero-bubble-v, else 1."});
   table.add("parallel.partition", o.parallel.partition,
             {.value = "LIST",
-             .help = "Blocks of each stage: even, auto (the same for now), or a count per stage, "
-                     "as in 7,6,6,5. With several parts per stage, a count per part, in the order "
-                     "of the model."});
+             .help = "Blocks of each stage: auto (the stages take equal time by the cost model, "
+                     "within their memory), even, or a count per stage, as in 7,6,6,5. With "
+                     "several parts per stage, a count per part, in the order of the model. eval "
+                     "takes auto as even."});
 }
 
 void describe_train(OptionTable& table, Options& o) {
@@ -202,7 +205,8 @@ void describe_train(OptionTable& table, Options& o) {
             {.value = "LIST",
              .help = "What each block recomputes in its backward pass instead of storing it: none, "
                      "selective (attention and GELU) or block (everything). Give one value for all "
-                     "blocks, or a list such as block*8,none*16. Results are bit-identical."});
+                     "blocks, or a list such as block*8,none*16. auto: what each pipeline stage "
+                     "must, to fit its memory. Results are bit-identical."});
   table.add("train.ffn_block", o.train.ffn_block, {0, limits::tokens},
             {.value = "N",
              .help = "Tokens that each MLP computes at a time on a rank, which keeps its inner "
@@ -259,9 +263,9 @@ OptionTable describe(Options& options) {
   describe_parallel(table, options);
   describe_train(table, options);
   describe_data(table, options);
+  describe_plan(table, options);
   describe_output(table, options);
   describe_runtime(table, options);
-  describe_plan(table, options);
   return table;
 }
 

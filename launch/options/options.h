@@ -50,10 +50,14 @@ struct Options {
     double weight_decay = 0.1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, clip = 1;
     std::int64_t seed = 1;
     DType dtype = DType::f32;
-    std::string recompute = "none";
+    std::string recompute = "auto";
     std::int64_t ffn_block = 0;
     std::int64_t dump_gradients_at = 0, profile_step = 0;
   } train;
+  struct {
+    std::string device;  // a row of device_figures(); empty: that of runtime.device
+    double memory_gib = 0;
+  } plan;
   struct {
     std::string path;
     double held_out = 0.05;
@@ -69,10 +73,6 @@ struct Options {
   struct {
     std::string dir = "run";
   } run;
-  struct {
-    std::string device;  // a row of device_figures(); empty: the one at hand
-    double memory_gib = 0;
-  } plan;
   RuntimeOptions runtime;
   struct {
     std::int64_t every = 10;

@@ -1,6 +1,7 @@
 #include "launch/plan/describe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <variant>
@@ -8,7 +9,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "launch/plan/rank_memory.h"
 #include "model/cost/flops.h"
 
 namespace masformer {
@@ -91,6 +91,46 @@ std::string describe_context(const RunPlan& plan) {
   return text;
 }
 
+// "layers 0-5, layers 18-23"
+std::string layers_of(const Partition& partition, const Placement& placement, int stage) {
+  std::vector<std::string> ranges;
+  for (int chunk = 0; chunk < placement.chunks(); ++chunk) {
+    const int part = placement.part(stage, chunk);
+    ranges.push_back(to_string(partition[static_cast<std::size_t>(part)]));
+  }
+  return fmt::format("{}", fmt::join(ranges, ", "));
+}
+
+// Each stage's share of the time that a micro-batch takes, beside that of an even partition.
+std::string describe_partition(const RunPlan& plan) {
+  const Forecast& forecast = plan.forecast;
+  const bool is_even = plan.partition == forecast.even;
+  if (plan.mesh.pipe == 1 || forecast.stage_seconds.empty()) return {};
+  const auto share = [](const std::vector<double>& seconds, std::size_t stage) {
+    return 100 * seconds[stage] / std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  };
+  std::string text = fmt::format("partition {}", forecast.source);
+  if (is_even) text += ", which is even";
+  const double saved = 100 * (1 - forecast.step_seconds / forecast.even_step_seconds);
+  if (!is_even) {
+    text += fmt::format("; by the cost model a step takes {:.1f}% {} than with even stages",
+                        std::abs(saved), saved < 0 ? "more" : "less");
+  }
+  text += "\n";
+  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+    const auto stage = static_cast<std::size_t>(pipe);
+    text += fmt::format("          stage {}: {}, {:.1f}% of the time", pipe, layers_of(plan, pipe),
+                        share(forecast.stage_seconds, stage));
+    if (!is_even) {
+      text += fmt::format("; even: {}, {:.1f}%",
+                          layers_of(forecast.even, plan.training.placement, pipe),
+                          share(forecast.even_stage_seconds, stage));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
 // A short trial with a long run's options may end within the warm-up. This is allowed, but worth a
 // note, because the learning rate then never reaches train.lr.
 std::string describe_course(const OptimizerConfig& course) {
@@ -114,18 +154,27 @@ std::string describe(const RunPlan& plan) {
       std::visit(size_text, block.mlp), plan.model.vocab, describe_positions(plan.model),
       to_string(spans_of(plan.model.blocks)), parameter_count(plan.model), plan.mesh.to_string(),
       plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
-  text += describe_context(plan) + describe_policy(plan) + describe_course(plan.optimizer);
+  text += describe_partition(plan) + describe_context(plan) + describe_policy(plan) +
+          describe_course(plan.optimizer);
   return text + describe_memory(plan, Purpose::training);
 }
 
 std::string layers_of(const RunPlan& plan, int stage) {
-  const Placement& placement = plan.training.placement;
-  std::vector<std::string> ranges;
-  for (int chunk = 0; chunk < placement.chunks(); ++chunk) {
-    const int part = placement.part(stage, chunk);
-    ranges.push_back(to_string(plan.partition[static_cast<std::size_t>(part)]));
+  return layers_of(plan.partition, plan.training.placement, stage);
+}
+
+MemoryTable largest_memory(const RunPlan& plan, int pipe, Purpose purpose) {
+  MemoryTable largest;
+  for (int context = 0; context < plan.mesh.context; ++context) {
+    // The last data rank and tensor rank own the most rows and tokens.
+    const StageSpec stage = plan.describe_stage({.pipe = pipe,
+                                                 .data = plan.mesh.data - 1,
+                                                 .context = context,
+                                                 .tensor = plan.mesh.tensor - 1});
+    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
+    if (memory.total() > largest.total()) largest = memory;
   }
-  return fmt::format("{}", fmt::join(ranges, ", "));
+  return largest;
 }
 
 std::string describe_memory(const RunPlan& plan, Purpose purpose) {

@@ -11,6 +11,8 @@ namespace masformer {
 std::string describe(const RunPlan& plan);
 // The blocks on a pipeline stage, chunk by chunk: "layers 0-5, layers 18-23".
 std::string layers_of(const RunPlan& plan, int stage);
+// The largest memory of a stage's ranks.
+MemoryTable largest_memory(const RunPlan& plan, int stage, Purpose purpose);
 // The memory per rank of each pipeline stage: the table that describe() shows.
 std::string describe_memory(const RunPlan& plan, Purpose purpose);
 

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "launch/plan/rank_memory.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -40,11 +39,9 @@ struct ScheduleChoice {
 constexpr ScheduleChoice schedules[] = {
     {"auto", 1}, {"auto", 2}, {"interleaved", 2}, {"interleaved", 4}};
 
-constexpr double gibibyte = 1024.0 * 1024 * 1024;
-
-class Search {
+class LayoutSearch {
  public:
-  explicit Search(const SearchRequest& request) : request_(request) {}
+  explicit LayoutSearch(const SearchRequest& request) : request_(request) {}
 
   SearchResult run() {
     each_mesh();
@@ -114,48 +111,24 @@ class Search {
 
   void each_sharing(Options options) {
     const bool free = is_free("parallel.context_full") && options.parallel.context > 1;
-    if (!free) return each_recomputation(options);
+    if (!free) return attempt(options);
     for (const auto& [full, name] : enum_names<ContextFull>) {
       options.parallel.context_full = full;
-      each_recomputation(options);
-    }
-  }
-
-  // Recomputation only takes time, so the first that fits is the fastest of them.
-  void each_recomputation(Options options) {
-    if (!is_free("train.recompute")) {
       attempt(options);
-      return;
-    }
-    for (const auto& [recompute, name] : enum_names<Recompute>) {
-      options.train.recompute = name;
-      if (attempt(options)) return;
     }
   }
 
-  // Returns false if more recomputation might make it fit.
-  bool attempt(const Options& options) {
+  void attempt(const Options& options) {
     ++result_.tried;
     try {
-      RunPlan plan = make_run_plan(options, request_.ranks, request_.store_vocab);
-      if (!fits(plan)) return false;
       const auto times = request_.times(options.parallel.context_full);
+      RunPlan plan = make_run_plan(options, request_.ranks, request_.store_vocab,
+                                   {.times = times.get(), .names_remedy = false});
       Prediction prediction = predict(plan, *request_.figures, *times);
       keep({options, std::move(plan), std::move(prediction)});
     } catch (const UsageError& error) {
       rule_out(first_line(error.what()));
     }
-    return true;
-  }
-
-  bool fits(const RunPlan& plan) {
-    for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
-      if (largest_memory(plan, pipe, Purpose::training).total() <= request_.memory) continue;
-      rule_out(fmt::format("a rank needs more than {:.1f} GiB",
-                           static_cast<double>(request_.memory) / gibibyte));
-      return false;
-    }
-    return true;
   }
 
   void keep(FoundLayout layout) {
@@ -187,20 +160,23 @@ class Search {
 }  // namespace
 
 SearchResult search_layouts(const SearchRequest& request) {
-  return Search(request).run();
+  return LayoutSearch(request).run();
 }
 
-std::vector<std::pair<std::string, std::string>> chosen_options(const Options& options) {
-  const auto& p = options.parallel;
+std::vector<std::pair<std::string, std::string>> chosen_options(const FoundLayout& layout) {
+  const auto& p = layout.options.parallel;
+  std::vector<int> counts;
+  for (const LayerRange& range : layout.plan.partition) counts.push_back(range.size());
   return {{"parallel.tensor", std::to_string(p.tensor)},
           {"parallel.pipeline", std::to_string(p.pipeline)},
           {"parallel.context", std::to_string(p.context)},
           {"parallel.data", std::to_string(p.data)},
           {"parallel.schedule", p.schedule},
           {"parallel.chunks", std::to_string(p.chunks)},
+          {"parallel.partition", fmt::format("{}", fmt::join(counts, ","))},
           {"parallel.context_full", std::string(name_of(p.context_full))},
-          {"train.micro_batch", std::to_string(options.train.micro_batch)},
-          {"train.recompute", options.train.recompute}};
+          {"train.micro_batch", std::to_string(layout.options.train.micro_batch)},
+          {"train.recompute", to_string(layout.plan.policy.recompute)}};
 }
 
 }  // namespace masformer

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "launch/options/options.h"
@@ -14,15 +16,14 @@
 namespace masformer {
 
 struct SearchRequest {
-  Options options;
+  Options options;  // plan.memory_gib is what a rank may take
   std::function<bool(const std::string& option)> is_set;
   int ranks = 1;
   std::int64_t store_vocab = 0;  // as for make_run_plan()
   const DeviceFigures* figures = nullptr;
   // The source of layer times for one way to share full layers.
   std::function<std::unique_ptr<LayerTimes>(ContextFull full)> times;
-  std::int64_t memory = 0;  // bytes that a rank may take
-  int keep = 8;             // how many layouts to return
+  int keep = 8;  // how many layouts to return
 };
 
 struct FoundLayout {
@@ -46,7 +47,7 @@ struct SearchResult {
 // Deterministic. Throws UsageError if no layout is possible, with the reasons.
 SearchResult search_layouts(const SearchRequest& request);
 
-// The options that search_layouts() chooses, with their values in `options`.
-std::vector<std::pair<std::string, std::string>> chosen_options(const Options& options);
+// The options that lead `train` to this plan, beside those of the request.
+std::vector<std::pair<std::string, std::string>> chosen_options(const FoundLayout& layout);
 
 }  // namespace masformer

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "launch/plan/rank_memory.h"
+#include "launch/plan/describe.h"
 #include "model/cost/flops.h"
 #include "model/cost/sent_bytes.h"
 

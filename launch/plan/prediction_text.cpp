@@ -1,5 +1,7 @@
 #include "launch/plan/prediction_text.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -30,6 +32,17 @@ std::string describe_schedule(const Options& options) {
   const auto chunks = options.parallel.chunks;
   return chunks > 1 ? fmt::format("{} x {}", options.parallel.schedule, chunks)
                     : options.parallel.schedule;
+}
+
+// How many blocks recompute what: "8 block", or "none".
+std::string describe_recompute(const RunPlan& plan) {
+  std::string text;
+  for (const auto& [policy, name] : enum_names<Recompute>) {
+    const auto blocks = std::ranges::count(plan.policy.recompute, policy);
+    if (policy == Recompute::none || blocks == 0) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", blocks, name);
+  }
+  return text.empty() ? "none" : text;
 }
 
 nlohmann::json to_json(const MemoryTable& memory) {
@@ -69,7 +82,7 @@ std::string describe(const SearchResult& result) {
         "{:>6} {:>8} {:>7} {:>5} {:>11} {:>14} {:>10} {:>9} {:>12.0f} {:>5.1f}% {:>5.1f}% "
         "{:>10.1f}\n",
         p.tensor, p.pipeline, p.context, p.data, layout.options.train.micro_batch,
-        describe_schedule(layout.options), layout.options.train.recompute,
+        describe_schedule(layout.options), describe_recompute(layout.plan),
         duration(prediction.step_seconds()), prediction.tokens_per_second, 100 * prediction.mfu,
         100 * prediction.bubble, static_cast<double>(most_memory(prediction)) / gib);
   }

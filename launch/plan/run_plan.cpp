@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launch/plan/layout_remedy.h"
+#include "launch/plan/partition_choice.h"
 #include "launch/plan/plan_size.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
@@ -186,6 +188,12 @@ std::vector<std::vector<ContextLayer>> context_layers_by_stage(const RunPlan& pl
   return stages;
 }
 
+// Which tokens the context ranks hold, for this partition.
+SequenceSharding choose_sharding(const Options& options, const RunPlan& plan) {
+  return make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
+                       context_layers_by_stage(plan), pairs_per_row(options.runtime.device));
+}
+
 // A table of learned positions limits the sequence. An evaluation can't change the table.
 void check_sequence(const Options& options, const ModelConfig& model, Purpose purpose,
                     std::vector<std::string>& found) {
@@ -211,7 +219,9 @@ void plan_model(const Options& options, Purpose purpose, RunPlan& plan,
         make_partition(options.parallel.partition, plan.model.layers(), plan.mesh.pipe);
   });
   gather(found, "", [&] {
-    plan.policy.recompute = parse_recompute(options.train.recompute, plan.model.layers());
+    plan.policy.recompute = parse_recompute(
+        chooses_recompute(options) ? name_of(Recompute::none) : options.train.recompute,
+        plan.model.layers());
   });
 }
 
@@ -248,9 +258,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   });
   if (found.empty()) {
     plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
-    plan.policy.sharding =
-        make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
-                      context_layers_by_stage(plan), pairs_per_row(options.runtime.device));
+    plan.policy.sharding = choose_sharding(options, plan);
   }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
@@ -270,10 +278,19 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
 
 }  // namespace
 
-RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab) {
+RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab,
+                      const PlanInputs& inputs) {
   std::vector<std::string> found;
   ModelConfig model = make_model(options, store_vocab, found);
-  return decide(options, ranks, std::move(model), Purpose::training, std::move(found));
+  RunPlan plan = decide(options, ranks, std::move(model), Purpose::training, std::move(found));
+  const Partition even = plan.partition;
+  const std::string shortage = choose_partition(options, inputs, plan);
+  if (!shortage.empty()) {
+    refuse("{}{}", shortage,
+           inputs.names_remedy ? nearest_layout(options, ranks, store_vocab, inputs) : "");
+  }
+  if (plan.partition != even) plan.policy.sharding = choose_sharding(options, plan);
+  return plan;
 }
 
 RunPlan make_evaluation_plan(const Options& options, int ranks, ModelConfig model) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "launch/options/options.h"
+#include "launch/plan/plan_inputs.h"
 #include "model/optimizer.h"
 #include "model/stage.h"
 #include "parallel/mesh.h"
@@ -14,6 +15,15 @@
 #include "parallel/pipeline/schedule.h"
 
 namespace masformer {
+
+// How long one micro-batch takes on each stage by the cost model, in all passes, and the step by
+// the measure that partitions are compared by; beside that the same for an even partition.
+struct Forecast {
+  std::string source;  // where the partition is from: "auto", "as before", "as set"
+  std::vector<double> stage_seconds{}, even_stage_seconds{};
+  double step_seconds = 0, even_step_seconds = 0;
+  Partition even{};
+};
 
 struct RunPlan {
   ModelConfig model;
@@ -24,6 +34,7 @@ struct RunPlan {
   std::int64_t global_batch = 1;
   Schedule training, evaluation;
   OptimizerConfig optimizer;
+  Forecast forecast;  // of training only
 
   StageSpec describe_stage(const Coordinate& at) const;
   // Plans what a rank's stage runs. Always returns the same plan, and is cheap enough to call for
@@ -32,8 +43,10 @@ struct RunPlan {
 };
 
 // The plan of a training run. `store_vocab`: the token store's vocabulary, used if model.vocab is
-// 0. Throws UsageError with every violation, one per line.
-RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab);
+// 0. Throws UsageError with every violation, one per line; or, if the stages exceed
+// plan.memory_gib, with what each would take and the nearest layout that fits.
+RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab,
+                      const PlanInputs& inputs = {});
 // The plan of an evaluation of `model`; ignores the model in the options. Its batch is
 // train.micro_batch windows for each stage and data rank; train.global_batch is ignored.
 RunPlan make_evaluation_plan(const Options& options, int ranks, ModelConfig model);

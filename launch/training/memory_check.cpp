@@ -12,10 +12,6 @@
 namespace masformer {
 namespace {
 
-// Host memory of a rank's process that is not in the plan: the program, and the buffers of MPI and
-// HDF5. Measured: 44 to 52 MiB.
-constexpr std::int64_t process_memory = 64 << 20;
-
 // Memory that a rank's libraries allocate after this check, on the device and again on the host,
 // when their code is loaded on first use. An estimate (docs/gpu.md).
 constexpr std::int64_t library_memory = 512 << 20;

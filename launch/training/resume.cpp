@@ -162,6 +162,7 @@ nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, s
           {"step", step},
           {"tokens", step * job.plan.global_batch * sequence},
           {"mesh", job.plan.mesh.to_string()},
+          {"partition", counts_of(job.plan.partition)},
           {"context_order", job.plan.policy.sharding->to_string()},
           {"model", to_json(job.plan.model)},
           {"options", table.record()},

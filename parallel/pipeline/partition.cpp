@@ -62,6 +62,12 @@ Partition even_partition(int layers, int stages) {
   return ranges_of(counts);
 }
 
+std::vector<int> counts_of(const Partition& partition) {
+  std::vector<int> counts;
+  for (const LayerRange& range : partition) counts.push_back(range.size());
+  return counts;
+}
+
 Partition make_partition(std::string_view text, int layers, int stages) {
   if (text == "even" || text == "auto") return even_partition(layers, stages);
   const std::vector<int> counts = parse_counts(text);

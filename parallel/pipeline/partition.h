@@ -23,8 +23,12 @@ using Partition = std::vector<LayerRange>;
 // are fewer layers than stages.
 Partition even_partition(int layers, int stages);
 
-// "even", "auto" (the same for now), or a comma-separated list of layer counts. Throws UsageError
-// unless the list has one positive count per stage and their sum is `layers`.
+// The sizes of the ranges.
+std::vector<int> counts_of(const Partition& partition);
+
+// "even", "auto" (the same, until balance() has solved it), or a comma-separated list of layer
+// counts. Throws UsageError unless the list has one positive count per stage and their sum is
+// `layers`.
 Partition make_partition(std::string_view text, int layers, int stages);
 
 std::string to_string(const LayerRange& range);  // "layers 0-11", "layer 3"

@@ -1,0 +1,192 @@
+#include "launch/plan/partition_choice.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "launch/plan/describe.h"
+#include "model/cost/model_costs.h"
+#include "parallel/pipeline/balance.h"
+#include "parallel/pipeline/held_memory.h"
+
+namespace masformer {
+namespace {
+
+constexpr std::int64_t no_limit = PlanInputs::unlimited;
+// If the linear model of a stage's memory is below this share of the limit, it fits.
+constexpr double certain = 0.7;
+constexpr int attempts = 8;
+
+std::vector<std::vector<Recompute>> recompute_choices(const Options& options, const RunPlan& plan) {
+  if (!chooses_recompute(options)) return {plan.policy.recompute};
+  std::vector<std::vector<Recompute>> choices;
+  for (const auto& [policy, name] : enum_names<Recompute>) {
+    choices.emplace_back(static_cast<std::size_t>(plan.model.layers()), policy);
+  }
+  return choices;
+}
+
+// The recorded partition, if the layout is the one that it was made for.
+std::optional<Partition> kept_partition(const PlanInputs& inputs, const RunPlan& plan) {
+  if (!inputs.recorded || inputs.recorded->mesh != plan.mesh.to_string()) return std::nullopt;
+  Partition partition;
+  int begin = 0;
+  for (const int count : inputs.recorded->counts) {
+    partition.push_back({begin, begin + count});
+    begin += count;
+    if (count < 1) return std::nullopt;
+  }
+  const bool fits = std::ssize(partition) == plan.training.placement.parts();
+  return fits && begin == plan.model.layers() ? std::optional(partition) : std::nullopt;
+}
+
+// The largest of a stage's ranks.
+std::int64_t exact_bytes(const RunPlan& plan, int pipe) {
+  return largest_memory(plan, pipe, Purpose::training).total();
+}
+
+// [part] How many micro-batches hold activations at once, to their weights' gradients.
+std::vector<int> held_activations(const Schedule& schedule) {
+  std::vector<int> held;
+  for (const HeldMicroBatches& part : held_micro_batches(schedule)) {
+    held.push_back(part.until_weight);
+  }
+  return held;
+}
+
+class Choice {
+ public:
+  Choice(const Options& options, const PlanInputs& inputs, RunPlan& plan)
+      : options_(options),
+        inputs_(inputs),
+        plan_(plan),
+        recompute_(recompute_choices(options, plan)) {
+    if (options.parallel.partition != "auto") {
+      fixed_ = plan.partition;
+      plan.forecast.source = "as set";
+    } else if (auto kept = kept_partition(inputs, plan)) {
+      fixed_ = *kept;
+      plan.forecast.source = "as before";
+    } else {
+      plan.forecast.source = "auto";
+    }
+    const EstimatedTimes estimated(figures_of(plan.policy.device), plan.policy.context_full);
+    ModelCosts costs = model_costs(plan.model, plan.mesh, plan.training.placement, plan.policy,
+                                   recompute_, inputs.times != nullptr ? *inputs.times : estimated);
+    problem_ = {.blocks = std::move(costs.blocks),
+                .embedding = costs.embedding,
+                .head = costs.head,
+                .placement = plan.training.placement,
+                .micro_batches = plan.micro_batches,
+                .held = held_activations(plan.training),
+                .memory = std::vector(static_cast<std::size_t>(plan.mesh.pipe), no_limit)};
+  }
+
+  std::string run() {
+    if (fits_without_limit()) return "";
+    const std::int64_t limit = rank_limit();
+    problem_.memory.assign(problem_.memory.size(), limit);
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+      solve();
+      const std::vector<std::int64_t> exact = exact_memory();
+      if (std::ranges::all_of(exact, [&](std::int64_t bytes) { return bytes <= limit; })) return "";
+      if (!found_.fits) break;
+      // Where the linear model is too low, the stage has less.
+      for (std::size_t stage = 0; stage < exact.size(); ++stage) {
+        const std::int64_t error = exact[stage] - found_.stages[stage].bytes;
+        problem_.memory[stage] = std::min(problem_.memory[stage], limit - error);
+      }
+    }
+    return options_.plan.memory_gib > 0 ? shortage(limit) : "";
+  }
+
+  void set_forecast() {
+    Forecast& forecast = plan_.forecast;
+    forecast.step_seconds = found_.step_seconds;
+    for (const StageLoad& stage : found_.stages) forecast.stage_seconds.push_back(stage.seconds);
+    forecast.even = even_partition(plan_.model.layers(), problem_.placement.parts());
+    problem_.memory.assign(problem_.memory.size(), no_limit);
+    const Balance even = load_of(problem_, forecast.even);
+    forecast.even_step_seconds = even.step_seconds;
+    for (const StageLoad& stage : even.stages) forecast.even_stage_seconds.push_back(stage.seconds);
+  }
+
+ private:
+  std::int64_t rank_limit() const {
+    if (options_.plan.memory_gib > 0) {
+      return static_cast<std::int64_t>(options_.plan.memory_gib * (std::int64_t{1} << 30));
+    }
+    return inputs_.rank_memory;
+  }
+
+  void solve() {
+    found_ = fixed_.empty() ? balance(problem_) : load_of(problem_, fixed_);
+    plan_.partition = found_.partition;
+    for (std::size_t part = 0; part < found_.partition.size(); ++part) {
+      const int stage = problem_.placement.place(static_cast<int>(part)).stage;
+      const auto& chosen = recompute_[static_cast<std::size_t>(
+          found_.stages[static_cast<std::size_t>(stage)].choice)];
+      const LayerRange range = found_.partition[part];
+      std::copy(chosen.begin() + range.begin, chosen.begin() + range.end,
+                plan_.policy.recompute.begin() + range.begin);
+    }
+  }
+
+  // Whether the best of all partitions and the fastest recomputation need no more memory than
+  // there is.
+  bool fits_without_limit() {
+    solve();
+    const std::int64_t limit = rank_limit();
+    if (limit == no_limit) return true;
+    const auto is_certain = [&](const StageLoad& stage) {
+      return static_cast<double>(stage.bytes) < certain * static_cast<double>(limit);
+    };
+    if (std::ranges::all_of(found_.stages, is_certain)) return true;
+    const std::vector<std::int64_t> exact = exact_memory();
+    if (std::ranges::all_of(exact, [&](std::int64_t bytes) { return bytes <= limit; })) return true;
+    if (options_.plan.memory_gib > 0 || inputs_.host_memory == 0) return false;
+    // Stages that share a host may take more than others.
+    const std::int64_t ranks = plan_.mesh.size() / plan_.mesh.pipe;
+    const auto sum = std::accumulate(exact.begin(), exact.end(), std::int64_t{0});
+    return sum <= inputs_.host_memory / ranks;
+  }
+
+  std::vector<std::int64_t> exact_memory() const {
+    std::vector<std::int64_t> bytes;
+    for (int pipe = 0; pipe < plan_.mesh.pipe; ++pipe) bytes.push_back(exact_bytes(plan_, pipe));
+    return bytes;
+  }
+
+  std::string shortage(std::int64_t limit) const {
+    return fmt::format(
+        "plan.memory_gib={} is too little for this layout{}. What the ranks would take at "
+        "least:\n{}",
+        double(limit) / (1 << 30),
+        chooses_recompute(options_) ? ", whatever is recomputed" : "; try train.recompute=auto",
+        describe_memory(plan_, Purpose::training));
+  }
+
+  const Options& options_;
+  const PlanInputs& inputs_;
+  RunPlan& plan_;
+  std::vector<std::vector<Recompute>> recompute_;  // by choice
+  Partition fixed_;                                // empty: free
+  BalanceProblem problem_;
+  Balance found_;
+};
+
+}  // namespace
+
+bool chooses_recompute(const Options& options) {
+  return options.train.recompute == "auto";
+}
+
+std::string choose_partition(const Options& options, const PlanInputs& inputs, RunPlan& plan) {
+  Choice choice(options, inputs, plan);
+  std::string shortage = choice.run();
+  if (shortage.empty()) choice.set_forecast();
+  return shortage;
+}
+
+}  // namespace masformer

@@ -1,0 +1,26 @@
+// Chooses which blocks each pipeline stage holds, and what it recomputes, where the options leave
+// that open: parallel.partition=auto and train.recompute=auto.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launch/options/options.h"
+#include "launch/plan/plan_inputs.h"
+#include "launch/plan/run_plan.h"
+
+namespace masformer {
+
+// Whether the options leave the recomputation open.
+bool chooses_recompute(const Options& options);
+
+// Sets partition, recompute and forecast of a plan of training whose other members are set. The
+// costs are those of EstimatedTimes, or the measured ones; the memory that plan_memory() finds has
+// the last word: where the balancer's linear model of it was too low, it solves again with less.
+//
+// Returns "" if every stage is within its memory, or if only the machine's own memory is too small,
+// which the check before the allocation reports with what is left then. Otherwise returns a message
+// with what each stage would need.
+std::string choose_partition(const Options& options, const PlanInputs& inputs, RunPlan& plan);
+
+}  // namespace masformer

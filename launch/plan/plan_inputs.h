@@ -1,0 +1,35 @@
+// What a plan depends on besides the options: what the machine has, and what the run did before.
+// The same on all ranks, so that all make the same plan.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/cost/layer_times.h"
+
+namespace masformer {
+
+// How a run that is resumed was divided.
+struct RecordedPartition {
+  std::string mesh;           // Mesh::to_string()
+  std::vector<int> counts{};  // blocks of each part
+};
+
+struct PlanInputs {
+  static constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
+
+  // Bytes that each rank may plan if all take as much, and that all ranks may plan together; 0 if
+  // they don't share one host's memory. plan.memory_gib, if it is set, counts instead.
+  std::int64_t rank_memory = unlimited, host_memory = 0;
+  // Of the checkpoint to resume from. Kept if the layout is the same.
+  std::optional<RecordedPartition> recorded{};
+  // Measured times of layers; null: estimated from the figures of the device.
+  const LayerTimes* times = nullptr;
+  // Whether a refusal names a layout that would do; looking for it takes a few plans.
+  bool names_remedy = true;
+};
+
+}  // namespace masformer

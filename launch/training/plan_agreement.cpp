@@ -1,0 +1,111 @@
+#include "launch/training/plan_agreement.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "launch/plan/host_memory.h"
+#include "launch/training/device_choice.h"
+#include "launch/training/memory_check.h"
+#include "parallel/checkpoint/directory.h"
+#include "parallel/checkpoint/manifest.h"
+#include "parallel/comm/json_text.h"
+#include "parallel/pipeline/partition.h"
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The attributes of the checkpoint that a run will most likely resume from; null if there is none.
+// Its files are verified later: if it turns out to be damaged, an older one of the same run counts,
+// which was divided in the same way.
+nlohmann::json recorded_attributes(const Options& options) {
+  const auto word = find_enum<ResumeWord>(options.checkpoint.resume);
+  if (word == ResumeWord::never) return nullptr;
+  std::vector<fs::path> candidates;
+  if (word) {
+    for (const auto& [step, path] : list_checkpoints(options.run.dir)) candidates.push_back(path);
+    std::ranges::reverse(candidates);
+  } else {
+    candidates = {options.checkpoint.resume};
+  }
+  for (const fs::path& path : candidates) {
+    try {
+      return read_manifest(path).attributes;
+    } catch (const Error&) {  // whoever loads it reports it
+    }
+  }
+  return nullptr;
+}
+
+// Checkpoints of versions that did not record the partition were written with an even one, unless
+// the options named another.
+std::optional<RecordedPartition> recorded_partition(const nlohmann::json& attributes) {
+  if (!attributes.is_object() || !attributes.contains("mesh")) return std::nullopt;
+  RecordedPartition recorded{.mesh = attributes.at("mesh")};
+  if (attributes.contains("partition")) {
+    recorded.counts = attributes.at("partition").get<std::vector<int>>();
+    return recorded;
+  }
+  const auto options = attributes.value("options", std::map<std::string, std::string>());
+  const auto option = [&](const char* name, const char* otherwise) {
+    const auto found = options.find(name);
+    return found == options.end() ? std::string(otherwise) : found->second;
+  };
+  const int layers = attributes.at("model").at("layers");
+  const int stages = std::stoi(option("parallel.pipeline", "1"));
+  for (const LayerRange& range :
+       make_partition(option("parallel.partition", "even"), layers, stages)) {
+    recorded.counts.push_back(range.size());
+  }
+  return recorded;
+}
+
+nlohmann::json to_json(const std::optional<RecordedPartition>& recorded) {
+  if (!recorded) return nullptr;
+  return {{"mesh", recorded->mesh}, {"counts", recorded->counts}};
+}
+
+// What can't be read is left to whoever loads the checkpoint.
+nlohmann::json read_recorded(const Options& options) {
+  try {
+    return to_json(recorded_partition(recorded_attributes(options)));
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options) {
+  const bool first = world.rank() == 0;
+  const auto all = all_gather_json(
+      world, {host_name(), available_host_memory(), first ? read_recorded(options) : nullptr});
+  std::map<std::string, std::int64_t> available, ranks;
+  for (const nlohmann::json& rank : all) {
+    const std::string host = rank[0];
+    const std::int64_t bytes = rank[1];
+    const auto [known, is_new] = available.try_emplace(host, bytes);
+    if (!is_new) known->second = std::min(known->second, bytes);
+    ++ranks[host];
+  }
+  PlanInputs inputs;
+  if (options.runtime.device == Device::cpu) {
+    for (const auto& [host, bytes] : available) {
+      const std::int64_t share = bytes / ranks[host] - process_memory;
+      inputs.rank_memory = std::min(inputs.rank_memory, std::max<std::int64_t>(share, 0));
+    }
+    if (available.size() == 1) inputs.host_memory = inputs.rank_memory * world.size();
+  }
+  if (const nlohmann::json& recorded = all[0][2]; recorded.is_object()) {
+    inputs.recorded = RecordedPartition{recorded["mesh"], recorded["counts"]};
+  }
+  return inputs;
+}
+
+}  // namespace masformer
