@@ -1,4 +1,4 @@
-// The messages with which the program refuses options or input.
+// The messages with which the program refuses options or input, and those of other errors.
 #pragma once
 
 #include <algorithm>
@@ -9,15 +9,25 @@
 
 namespace masformer::test {
 
-// The message of the UsageError that `act` throws; empty if it throws none.
-template <class Act>
-std::string refusal(const Act& act) {
+// The message of the `Thrown` that `act` throws; empty if it throws none.
+template <class Thrown, class Act>
+std::string message_thrown(const Act& act) {
   try {
     act();
-  } catch (const UsageError& error) {
+  } catch (const Thrown& error) {
     return error.what();
   }
   return {};
+}
+
+template <class Act>
+std::string refusal(const Act& act) {
+  return message_thrown<UsageError>(act);
+}
+
+template <class Act>
+std::string error_of(const Act& act) {
+  return message_thrown<Error>(act);
 }
 
 inline std::vector<std::string> lines_of(const std::string& text) {

@@ -30,16 +30,6 @@ struct Made {
   }
 };
 
-template <class Work>
-std::string error_of(const Work& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
-}
-
 TEST(HeadAttention, RefusesHeadsThatTheRanksDontDivide) {
   EXPECT_EQ(error_of([] { Made().attention(SequenceSharding::contiguous(sequence, 4), 6); }),
             "4 context ranks don't divide 6 heads");

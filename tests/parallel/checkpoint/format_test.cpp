@@ -22,6 +22,7 @@
 #include "parallel/comm/self_communicator.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
+#include "tests/support/refusal.h"
 #include "tests/support/synthetic_checkpoint.h"
 #include "tests/support/temporary_directory.h"
 
@@ -40,16 +41,6 @@ void write(const fs::path& directory, int version = 0, std::int64_t rows = 6) {
   pieces.add("a", {rows, 4}, {{2, 0}, {rows - 2, 4}});
   pieces.add("b", {5}, whole({5}));
   write_checkpoint(alone, directory, {{"step", version}}, pieces.all());
-}
-
-template <class Work>
-std::string error_of(Work work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 void overwrite(const fs::path& path, const std::string& bytes) {

@@ -14,6 +14,7 @@
 #include "parallel/comm/self_communicator.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
+#include "tests/support/refusal.h"
 #include "tests/support/small_disk.h"
 #include "tests/support/synthetic_checkpoint.h"
 
@@ -39,15 +40,6 @@ Names names_in(const fs::path& folder) {
     names.insert(entry.path().filename().string());
   }
   return names;
-}
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 void expect_has(const std::string& text, const std::string& part) {
