@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/io/file.h"
 #include "tests/support/process.h"
 #include "tests/support/refusal.h"
 #include "tests/support/temporary_directory.h"
@@ -38,17 +39,76 @@ TEST(Version, NamesTheCommitAndTheLibraries) {
   EXPECT_EQ(lines[6], "NCCL      no plugin beside the program");
 }
 
-// Each build looks up the commit, and tests run after a build.
-TEST(Version, FollowsTheCommit) {
-  const Finished git =
-      run({"git", "-C", MASFORMER_SOURCE_DIR, "rev-parse", "--short=12", "--verify", "HEAD"});
+// Runs git in this repository.
+Finished git_here(std::vector<std::string> words) {
+  words.insert(words.begin(), {"git", "-C", MASFORMER_SOURCE_DIR});
+  return run(words);
+}
+
+std::string first_line(const Finished& finished) {
+  return finished.output.substr(0, finished.output.find('\n'));
+}
+
+// Whether HEAD moved after the last build: then the program may name an earlier commit.
+bool moved_since_the_build() {
+  const fs::path moves = fs::path(MASFORMER_SOURCE_DIR) /
+                         first_line(git_here({"rev-parse", "--git-path", "logs/HEAD"}));
+  const fs::path built = fs::path(program()).parent_path() / ".ninja_log";
+  return fs::exists(moves) && fs::exists(built) &&
+         fs::last_write_time(moves) > fs::last_write_time(built);
+}
+
+// Each build looks up the commit.
+TEST(Version, NamesTheCommitOfTheBuild) {
   const std::string version = run({program(), "--version"}).output;
-  if (git.status != 0) {
+  const Finished head = git_here({"rev-parse", "--short=12", "--verify", "HEAD"});
+  if (head.status != 0) {
     EXPECT_NE(version.find(", commit unknown\n"), std::string::npos) << version;
-    return;
+  } else if (!moved_since_the_build()) {
+    EXPECT_NE(version.find(", commit " + first_line(head)), std::string::npos) << version;
   }
-  const std::string hash = git.output.substr(0, git.output.find('\n'));
-  EXPECT_NE(version.find(", commit " + hash), std::string::npos) << version;
+}
+
+// The commit that a build of the tree at `source` writes into the program.
+std::string built_commit(const fs::path& source) {
+  const TemporaryDirectory folder;
+  const fs::path written = folder / "commit.cpp";
+  const Finished finished =
+      run({"cmake", "-DSOURCE=" + source.string(), "-DOUTPUT=" + written.string(), "-P",
+           MASFORMER_SOURCE_DIR "/cmake/WriteCommit.cmake"});
+  EXPECT_EQ(finished.status, 0) << finished.output;
+  const std::string text = io::read_text(written);
+  const std::string before = "build_commit = \"";
+  const auto begin = text.find(before) + before.size();
+  return text.substr(begin, text.find('"', begin) - begin);
+}
+
+TEST(Version, FollowsTheCommitOfEachBuild) {
+  const TemporaryDirectory tree;
+  EXPECT_EQ(built_commit(tree.path()), "unknown");
+  const auto git = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"git", "-C", tree.path().string(), "-c", "user.name=a", "-c", "user.email=a@b"});
+    const Finished finished = run(words);
+    EXPECT_EQ(finished.status, 0) << finished.output;
+    return finished.output;
+  };
+  git({"init", "--quiet"});
+  std::ofstream(tree / "file") << "one";
+  git({"add", "file"});
+  std::string earlier;
+  for (const std::string message : {"first", "second"}) {
+    git({"commit", "--quiet", "--allow-empty", "--message", message});
+    const std::string hash = git({"rev-parse", "--short=12", "HEAD"}).substr(0, 12);
+    EXPECT_EQ(built_commit(tree.path()), hash);
+    EXPECT_NE(hash, earlier);
+    earlier = hash;
+  }
+  std::ofstream(tree / "file") << "two";
+  EXPECT_EQ(built_commit(tree.path()), earlier + " (modified)");
+  // As a source archive that is unpacked in another repository.
+  fs::create_directories(tree / "archive");
+  EXPECT_EQ(built_commit(tree / "archive"), "unknown");
 }
 
 TEST(Version, ReportsADamagedPlugin) {
