@@ -89,21 +89,24 @@ constexpr PositionRange visible_keys(const Span& span, PositionRange queries) {
   return {first_visible(span, queries.begin), queries.end};
 }
 
-// The queries that see at least one of `keys`, in a sequence of `sequence` positions.
-constexpr PositionRange seeing_queries(const Span& span, PositionRange keys,
-                                       std::int64_t sequence) {
-  if (keys.size() <= 0 || keys.begin >= sequence) return {keys.begin, keys.begin};
-  std::int64_t low = keys.begin + 1;  // the query at keys.begin sees its own key
-  std::int64_t high = sequence;
-  while (low < high) {  // first_visible never decreases: bisect for the first query that sees none
+// Those of `queries` that see at least one of `keys`. `first(query)` is the first key that the
+// query at a position sees; it is at most `query` and never decreases with it. The mask of a span,
+// also where documents cut it, is such a function.
+template <class First>
+constexpr PositionRange seeing_queries(const First& first, PositionRange keys,
+                                       PositionRange queries) {
+  const std::int64_t begin = std::max(queries.begin, std::min(keys.begin, queries.end));
+  if (keys.size() <= 0) return {begin, begin};
+  std::int64_t low = begin, high = queries.end;
+  while (low < high) {  // bisect for the first query that sees none
     const std::int64_t middle = low + (high - low) / 2;
-    if (first_visible(span, middle) < keys.end) {
+    if (first(middle) < keys.end) {
       low = middle + 1;
     } else {
       high = middle;
     }
   }
-  return {keys.begin, low};
+  return {begin, low};
 }
 
 enum class Visibility : std::uint8_t { none, partly, all };

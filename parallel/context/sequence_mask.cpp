@@ -45,18 +45,7 @@ PositionRange SequenceMask::visible_keys(PositionRange queries) const {
 }
 
 PositionRange SequenceMask::seeing_queries(PositionRange keys, PositionRange queries) const {
-  std::int64_t begin = std::clamp(keys.begin, queries.begin, queries.end);
-  if (keys.size() <= 0) return {begin, begin};
-  std::int64_t low = begin, high = queries.end;
-  while (low < high) {  // first() never decreases: bisect for the first query that sees none
-    const std::int64_t middle = low + (high - low) / 2;
-    if (first(middle) < keys.end) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return {begin, low};
+  return masformer::seeing_queries([&](std::int64_t query) { return first(query); }, keys, queries);
 }
 
 std::int64_t SequenceMask::pairs(PositionRange queries) const {

@@ -26,7 +26,8 @@ void check_geometry(const Span& span, std::int64_t base) {
     for (const PositionRange keys : {PositionRange{base, base + 2}, {base + 3, base + 5}}) {
       check(visibility(span, queries, keys) == counted_visibility(span, queries, keys),
             "visibility() is the count of visible pairs");
-      const PositionRange seeing = seeing_queries(span, keys, base + 9);
+      const PositionRange seeing = seeing_queries(
+          [&](std::int64_t query) { return first_visible(span, query); }, keys, {0, base + 9});
       for (std::int64_t query = base; query < base + 9; ++query) {
         const bool sees = visibility(span, {query, query + 1}, keys) != Visibility::none;
         check(sees == (seeing.begin <= query && query < seeing.end),

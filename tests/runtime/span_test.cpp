@@ -74,7 +74,8 @@ TEST_P(SpanTest, FirstVisibleIsTheFirstKeySeenAndNeverDecreases) {
 TEST_P(SpanTest, RangesAreExactlyTheKeysSeenAndTheQueriesThatSee) {
   for_each_range([&](PositionRange range) {
     const PositionRange keys = visible_keys(span_, range);
-    const PositionRange queries = seeing_queries(span_, range, sequence);
+    const PositionRange queries = seeing_queries(
+        [&](int64_t query) { return first_visible(span_, query); }, range, {0, sequence});
     for (int64_t i = 0; i < sequence; ++i) {
       const PositionRange one{i, i + 1};
       EXPECT_EQ(keys.begin <= i && i < keys.end, pairs(range, one).any);

@@ -24,21 +24,26 @@ struct IndexMask {
   bool one_key_each;               // whether the span lets each query see only its own key
   const std::int32_t* first_keys;  // [S], on the device; null without documents
 
+  // The first key that the query at a position sees, which is a position, too.
+  constexpr std::int64_t first(std::int64_t position) const {
+    const std::int64_t of_span = first_visible(span, position);
+    if (first_keys == nullptr) return of_span;
+    return std::max<std::int64_t>(of_span, first_keys[position - query_offset]);
+  }
+
   // The keys that at least one of the queries [begin, end) sees; there is at least one query.
   constexpr PositionRange keys_of(std::int64_t begin, std::int64_t end) const {
-    const PositionRange visible = visible_keys(span, {query_offset + begin, query_offset + end});
-    const std::int64_t first = std::max(visible.begin, first_key_of(begin));
-    return clamped({first - key_offset, visible.end - key_offset}, {0, keys});
+    return clamped({first(query_offset + begin) - key_offset, query_offset + end - key_offset},
+                   {0, keys});
   }
   constexpr PositionRange keys_of(std::int64_t query) const { return keys_of(query, query + 1); }
 
   // The queries that see at least one of the keys [begin, end).
   constexpr PositionRange queries_of(std::int64_t begin, std::int64_t end) const {
-    const PositionRange seeing =
-        seeing_queries(span, {key_offset + begin, key_offset + end}, query_offset + queries);
-    return in_documents_before(
-        key_offset + end,
-        clamped({seeing.begin - query_offset, seeing.end - query_offset}, {0, queries}));
+    const PositionRange seeing = seeing_queries(
+        [this](std::int64_t position) { return first(position); },
+        {key_offset + begin, key_offset + end}, {query_offset, query_offset + queries});
+    return {seeing.begin - query_offset, seeing.end - query_offset};
   }
 
   // Whether the gradients of a query's scores are exactly 0, because its weight is 1 whatever the
@@ -47,29 +52,7 @@ struct IndexMask {
   // queries see one key of their sequence.
   constexpr bool one_key(std::int64_t query) const {
     if (first_keys == nullptr) return one_key_each;
-    const std::int64_t position = query_offset + query;
-    return std::max(first_visible(span, position), first_key_of(query)) == position;
-  }
-
-  // The position of the first token of a query's document.
-  constexpr std::int64_t first_key_of(std::int64_t query) const {
-    return first_keys == nullptr ? 0 : first_keys[query];
-  }
-
-  // Those of the queries `among` whose document begins before `position`. They come first, because
-  // documents are in order.
-  constexpr PositionRange in_documents_before(std::int64_t position, PositionRange among) const {
-    if (first_keys == nullptr) return among;
-    std::int64_t low = among.begin, high = among.end;
-    while (low < high) {  // bisect for the first query whose document begins at `position` or later
-      const std::int64_t middle = low + (high - low) / 2;
-      if (first_keys[middle] < position) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return {among.begin, low};
+    return first(query_offset + query) == query_offset + query;
   }
 };
 
