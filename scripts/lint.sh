@@ -33,6 +33,14 @@ tidy_one() {
   fi
 }
 
+# longest_first: sorts the files of its input by the lines of their sources, so that none is left to one core at the end.
+longest_first() {
+  local file
+  while read -r file; do
+    printf '%d %s\n' "$(sources "$file" | xargs cat | wc -l)" "$file"
+  done | sort -rn | cut -d ' ' -f 2-
+}
+
 tidy() {
   # shellcheck disable=SC2012
   newest_rule=$root/$(files '*.h' .clang-tidy | xargs ls -t | sed -n 1p)
@@ -40,7 +48,7 @@ tidy() {
   export -f tidy_one sources
   # shellcheck disable=SC2016
   awk -F '"' '$2 == "file" && $4 ~ /\.(cpp|cxx)$/ && $4 !~ /\/tests\// { print $4 }' \
-    build/release/compile_commands.json \
+    build/release/compile_commands.json | longest_first \
     | xargs -P "$(nproc)" -I {} bash -c 'tidy_one "$1"' tidy {}
 }
 
