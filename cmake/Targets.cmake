@@ -26,16 +26,19 @@ function(masformer_library name)
     UNITY_BUILD ${MASFORMER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
 endfunction()
 
-# For tests that start ranks themselves, since those share the cores with other tests.
-set(ranks_that_yield OMPI_MCA_mpi_yield_when_idle=1)
+# For tests that start ranks themselves: these share the cores with other tests, and a rank without mpirun starts no
+# daemon of MPI, which takes 0.2 s.
+set(started_ranks OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_ess_singleton_isolated=1)
 
-# masformer_cores(VARIABLE RANKS): how many of CTest's two cores a test with that many ranks takes.
-function(masformer_cores variable ranks)
-  set(cores 1)
+# masformer_schedule(TEST RANKS): how many of CTest's slots a test with that many ranks takes. A core has two slots, so
+# that beside each test with ranks on two cores there is one for a test that mostly waits (PROCESSORS 1). To pair them,
+# tests with ranks start before all others.
+function(masformer_schedule test ranks)
   if(ranks GREATER 1)
-    set(cores 2)
+    set_tests_properties(${test} PROPERTIES PROCESSORS 3 COST 100)
+  else()
+    set_tests_properties(${test} PROPERTIES PROCESSORS 2)
   endif()
-  set(${variable} ${cores} PARENT_SCOPE)
 endfunction()
 
 # masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS,
@@ -54,17 +57,18 @@ function(masformer_test file)
   if(arg_RANKS)
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)
     foreach(ranks IN LISTS arg_RANKS)
-      masformer_cores(cores ${ranks})
       add_test(NAME ${name}.ranks${ranks}
         COMMAND ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${name}>)
-      set_tests_properties(${name}.ranks${ranks} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS ${cores}
+      masformer_schedule(${name}.ranks${ranks} ${ranks})
+      set_tests_properties(${name}.ranks${ranks} PROPERTIES TIMEOUT ${arg_TIMEOUT}
         ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer")
     endforeach()
   else()
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
+    masformer_schedule(${name} 1)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT}
-      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;${ranks_that_yield}")
+      ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;${started_ranks}")
   endif()
 endfunction()
 
@@ -98,11 +102,11 @@ function(masformer_add_device_tests name folder all_ranks environment)
       string(REGEX REPLACE ".*[.]ranks" "" ranks ${test})
       set(command ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${program}>)
     else()
-      list(APPEND environment ${ranks_that_yield})
+      list(APPEND environment ${started_ranks})
     endif()
-    masformer_cores(cores ${ranks})
     add_test(NAME ${test} COMMAND ${command})
-    set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS ${cores}
+    masformer_schedule(${test} ${ranks})
+    set_tests_properties(${test} PROPERTIES TIMEOUT 300
       ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;MASFORMER_TEST_DEVICE=cuda;MASFORMER_PLUGINS=${folder};${environment}")
     if(kind STREQUAL gpu)
       set_tests_properties(${test} PROPERTIES LABELS gpu
@@ -128,7 +132,8 @@ function(masformer_rendezvous_test name)
     set(test ${name}.rendezvous.ranks${ranks})
     add_test(NAME ${test}
       COMMAND ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${name}>)
-    set_tests_properties(${test} PROPERTIES TIMEOUT 300 PROCESSORS 2
+    masformer_schedule(${test} ${ranks})
+    set_tests_properties(${test} PROPERTIES TIMEOUT 300
       ENVIRONMENT "${no_eager_messages}")
   endforeach()
 endfunction()

@@ -3,6 +3,7 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <deque>
 #include <fcntl.h>
 #include <fstream>
 #include <poll.h>
@@ -101,6 +102,22 @@ Finished Process::wait(double seconds) {
 Finished run(const std::vector<std::string>& words,
              const std::map<std::string, std::string>& environment) {
   return Process(words, environment).wait();
+}
+
+std::vector<Finished> run_all(const std::vector<std::vector<std::string>>& commands) {
+  constexpr std::size_t at_once = 4;
+  std::deque<Process> running;
+  std::vector<Finished> finished;
+  const auto finish_first = [&] {
+    finished.push_back(running.front().wait());
+    running.pop_front();
+  };
+  for (const auto& words : commands) {
+    if (running.size() == at_once) finish_first();
+    running.emplace_back(words);
+  }
+  while (!running.empty()) finish_first();
+  return finished;
 }
 
 std::string program() {

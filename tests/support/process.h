@@ -47,6 +47,8 @@ class Process {
 
 Finished run(const std::vector<std::string>& words,
              const std::map<std::string, std::string>& environment = {});
+// Runs them, several at once, for programs that wait more than they compute. In the same order.
+std::vector<Finished> run_all(const std::vector<std::vector<std::string>>& commands);
 
 // The masformer program of this build.
 std::string program();

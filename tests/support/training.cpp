@@ -34,10 +34,9 @@ Scratch::Scratch() {
   require(finished.status == 0, "prepare failed: {}", finished.output);
 }
 
-std::vector<std::string> training_words(const Scratch& scratch, const std::string& run_dir,
-                                        const Training& training) {
-  std::vector<std::string> words{program(), "run",  "-n", std::to_string(training.ranks()),
-                                 "--",      "train"};
+std::vector<std::string> rank_words(const Scratch& scratch, const std::string& run_dir,
+                                    const Training& training) {
+  std::vector<std::string> words{program(), "train"};
   const auto add = [&](const std::string& name, const std::string& value) {
     words.push_back("--" + name);
     words.push_back(value);
@@ -57,6 +56,19 @@ std::vector<std::string> training_words(const Scratch& scratch, const std::strin
   add("runtime.threads", training.ranks() > 1 ? "1" : "2");  // tests run on few cores
   words.insert(words.end(), training.options.begin(), training.options.end());
   return words;
+}
+
+std::vector<std::string> launched_words(const Scratch& scratch, const std::string& run_dir,
+                                        const Training& training) {
+  std::vector<std::string> words = rank_words(scratch, run_dir, training);
+  words.insert(words.begin() + 1, {"run", "-n", std::to_string(training.ranks()), "--"});
+  return words;
+}
+
+std::vector<std::string> training_words(const Scratch& scratch, const std::string& run_dir,
+                                        const Training& training) {
+  return training.ranks() == 1 ? rank_words(scratch, run_dir, training)
+                               : launched_words(scratch, run_dir, training);
 }
 
 Finished train(const Scratch& scratch, const std::string& run_dir, const Training& training) {

@@ -32,7 +32,14 @@ struct Training {
   bool in_bf16() const { return std::ranges::count(options, "bf16") > 0; }
 };
 
-// The command line `masformer run -n N -- train ...` for `run_dir`, a folder in `scratch`.
+// The command line of each rank, `masformer train ...`, for `run_dir`, a folder in `scratch`.
+std::vector<std::string> rank_words(const Scratch& scratch, const std::string& run_dir,
+                                    const Training& training);
+// The same under `masformer run -n N --`.
+std::vector<std::string> launched_words(const Scratch& scratch, const std::string& run_dir,
+                                        const Training& training);
+// What trains soonest: rank_words() of a single rank, else launched_words(). If a rank fails or
+// stops, mpirun waits two seconds before it ends.
 std::vector<std::string> training_words(const Scratch& scratch, const std::string& run_dir,
                                         const Training& training);
 // Runs it until it ends.

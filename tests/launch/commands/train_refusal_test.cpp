@@ -78,14 +78,20 @@ TEST(TrainCommand, RefusesUnusableOptionsBeforeTraining) {
        {.tensor = 2},
        {"eval.every=1, but the held-out"}},
   };
-  for (const Case& refusal : refusals) {
-    Training training = refusal.layout;
-    training.options = refusal.options;
-    const Finished finished = train(scratch, "refused", training);
-    for (const std::string& message : refusal.messages) expect_refused(finished, message);
+  const auto run_dir = [](std::size_t i) { return fmt::format("refused-{}", i); };
+  std::vector<std::vector<std::string>> commands;
+  for (std::size_t i = 0; i < refusals.size(); ++i) {
+    Training training = refusals[i].layout;
+    training.options = refusals[i].options;
+    commands.push_back(training_words(scratch, run_dir(i), training));
   }
-  EXPECT_FALSE(fs::exists(scratch.path("refused") / "metrics.jsonl"));
-  EXPECT_TRUE(fs::is_empty(scratch.path("refused") / "checkpoints"));
+  const std::vector<Finished> finished = run_all(commands);
+  for (std::size_t i = 0; i < refusals.size(); ++i) {
+    for (const std::string& message : refusals[i].messages) expect_refused(finished[i], message);
+    const fs::path run = scratch.path(run_dir(i));
+    EXPECT_FALSE(fs::exists(run / "metrics.jsonl"));
+    EXPECT_TRUE(!fs::exists(run / "checkpoints") || fs::is_empty(run / "checkpoints"));
+  }
 }
 
 TEST(TrainCommand, RefusesToResumeWithOtherFixedOptions) {
@@ -122,8 +128,7 @@ TEST(TrainCommand, ReadsTheEnvironmentBeforeTheFile) {
 
 TEST(TrainCommand, RefusesRanksWithDifferentOptions) {
   const Scratch scratch;
-  std::vector<std::string> train = training_words(scratch, "run", {.data = 2});
-  train.erase(train.begin() + 1, std::find(train.begin(), train.end(), "train"));
+  const std::vector<std::string> train = rank_words(scratch, "run", {.data = 2});
   std::vector<std::string> words{MASFORMER_SOURCE_DIR "/tests/support/mpirun"};
   for (const char* const seed : {"7", "8"}) {
     if (words.size() > 1) words.push_back(":");
@@ -139,9 +144,11 @@ TEST(TrainCommand, RefusesGradientsInPlaceOfWeights) {
   ASSERT_EQ(train(scratch, "run", {.options = {"--train.dump_gradients_at", "1"}}).status, 0);
   const std::string dump = (scratch.path("run") / "gradients" / "step-00000001").string();
   const std::string message = dump + " holds gradients, not the state of a training run";
-  for (const char* const option : {"--checkpoint.init", "--checkpoint.resume"}) {
-    expect_refused(train(scratch, "other", {.tensor = 2, .options = {option, dump}}), message);
+  std::vector<std::vector<std::string>> commands;
+  for (const std::string option : {"--checkpoint.init", "--checkpoint.resume"}) {
+    commands.push_back(training_words(scratch, option, {.tensor = 2, .options = {option, dump}}));
   }
+  for (const Finished& finished : run_all(commands)) expect_refused(finished, message);
   expect_refused(
       run({program(), "eval", "--checkpoint", dump, "--data.path", scratch.store().string()}),
       message);

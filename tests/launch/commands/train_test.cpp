@@ -194,7 +194,8 @@ TEST(TrainCommand, TakesTheLiveLineFromTheFileUnderTheWrapper) {
   for (const std::string live : {"on", "auto"}) {
     const fs::path file = scratch.path(live + ".ini");
     std::ofstream(file) << "[log]\nlive = " << live << "\n";
-    const Finished finished = train(scratch, live, {.options = {"--config", file.string()}});
+    const Finished finished =
+        run(launched_words(scratch, live, {.options = {"--config", file.string()}}));
     ASSERT_EQ(finished.status, 0) << finished.output;
     const bool changes_in_place = finished.output.find("\r\033[Kstep 1/") != std::string::npos;
     EXPECT_EQ(changes_in_place, live == "on") << finished.output;  // the output here is a pipe

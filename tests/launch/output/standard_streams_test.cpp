@@ -28,10 +28,10 @@ Words before_head(const Words& words) {
 constexpr const char* redirections[] = {"<&- >&- 2>&-", ">&-", "2>&-", "<&- 2>&- >/dev/full",
                                         ">/dev/full 2>/dev/full"};
 
-// The command without `masformer run`: one rank, not started by mpirun.
-Words without_wrapper(Words words) {
-  words.erase(words.begin() + 1, words.begin() + 5);
-  return words;
+// A run of two ranks under `masformer run`, or of one without it.
+Words training_of(const Scratch& scratch, const std::string& run_dir, bool wrapped) {
+  return training_words(scratch, run_dir,
+                        {.tensor = wrapped ? 2 : 1, .options = {"--log.every", "1"}});
 }
 
 void expect_trained(const Scratch& scratch, const std::string& run_dir) {
@@ -46,9 +46,7 @@ TEST(Training, ContinuesWithStreamsInAnyState) {
     for (const bool wrapped : {true, false}) {
       const std::string run_dir = "run" + std::to_string(++number);
       SCOPED_TRACE(redirection + (wrapped ? " with" : " without") + " the wrapper");
-      const Training training{.tensor = wrapped ? 2 : 1, .options = {"--log.every", "1"}};
-      const Words words = training_words(scratch, run_dir, training);
-      const Finished finished = run(under(redirection, wrapped ? words : without_wrapper(words)));
+      const Finished finished = run(under(redirection, training_of(scratch, run_dir, wrapped)));
       EXPECT_EQ(finished.status, 0) << finished.output;
       expect_trained(scratch, run_dir);
     }
@@ -59,9 +57,7 @@ TEST(Training, ContinuesWithoutAReader) {
   const Scratch scratch;
   for (const bool wrapped : {true, false}) {
     const std::string run_dir = wrapped ? "wrapped" : "bare";
-    const Training training{.tensor = wrapped ? 2 : 1, .options = {"--log.every", "1"}};
-    const Words words = training_words(scratch, run_dir, training);
-    const Finished finished = run(before_head(wrapped ? words : without_wrapper(words)));
+    const Finished finished = run(before_head(training_of(scratch, run_dir, wrapped)));
     EXPECT_NE(finished.output.find("status 0\n"), std::string::npos) << finished.output;
     expect_trained(scratch, run_dir);
   }

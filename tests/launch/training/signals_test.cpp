@@ -135,11 +135,10 @@ TEST(StopBeforeTheFirstStep, IsObeyedWhileARunIsPrepared) {
   const Scratch scratch;
   const std::string pipe = scratch.path("config").string();
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
-  std::vector<std::string> words =
-      training_words(scratch, "run", {.tensor = 2, .options = {"--config", pipe}});
+  const Training training{.tensor = 2, .options = {"--config", pipe}};
   for (const bool wrapped : {true, false}) {
-    if (!wrapped) words.erase(words.begin() + 1, words.begin() + 5);
-    Process process(words);
+    Process process(wrapped ? launched_words(scratch, "run", training)
+                            : rank_words(scratch, "run", training));
     const io::File unwritten = open_for_writing(pipe);
     process.signal(SIGTERM);
     const auto asked = std::chrono::steady_clock::now();
@@ -189,8 +188,7 @@ TEST(StopBeforeTheFirstStep, IsNotLostWhileRanksStart) {
 
 TEST(StopByPlainMpirun, EndsARunWithACheckpoint) {
   const Scratch scratch;
-  std::vector<std::string> words = training_words(scratch, "run", endless);
-  words.erase(words.begin() + 1, words.begin() + 5);
+  std::vector<std::string> words = rank_words(scratch, "run", endless);
   words.insert(words.begin(), {MASFORMER_SOURCE_DIR "/tests/support/mpirun", "2"});
   Process process(words);
   wait_for_a_step(scratch);
