@@ -16,14 +16,18 @@ if(MASFORMER_SANITIZE)
   target_link_options(masformer_flags INTERFACE -fsanitize=${MASFORMER_SANITIZE})
 endif()
 
+# masformer_unite(TARGET...): compiles the C++ sources of each eight at a time.
+function(masformer_unite)
+  set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ${MASFORMER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
 # masformer_library(NAME SOURCES... LINK targets...): one of the five folders.
 function(masformer_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_library(masformer_${name} STATIC ${arg_SOURCES})
   add_library(masformer::${name} ALIAS masformer_${name})
   target_link_libraries(masformer_${name} PUBLIC masformer_flags fmt::fmt ${arg_LINK})
-  set_target_properties(masformer_${name} PROPERTIES
-    UNITY_BUILD ${MASFORMER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  masformer_unite(masformer_${name})
 endfunction()
 
 # For tests that start ranks themselves: these share the cores with other tests, and a rank without mpirun starts no
@@ -41,6 +45,13 @@ function(masformer_schedule test ranks)
   endif()
 endfunction()
 
+# masformer_brief_code(TARGET...): for code of tests, which runs only briefly. -O2 takes the compiler a third longer.
+function(masformer_brief_code)
+  foreach(target IN LISTS ARGN)
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)
+  endforeach()
+endfunction()
+
 # masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS,
 # mpirun starts it once for each number of ranks, and every rank runs every test in it.
 function(masformer_test file)
@@ -52,8 +63,10 @@ function(masformer_test file)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${file})
-  # -O1, since the code of tests runs only briefly: -O2 takes the compiler a third longer.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)
+  masformer_brief_code(${name})
+  if(TARGET masformer_test_headers AND arg_LINK MATCHES masformer)  # compiled with the same options
+    target_precompile_headers(${name} REUSE_FROM masformer_test_headers)
+  endif()
   if(arg_RANKS)
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)
     foreach(ranks IN LISTS arg_RANKS)

@@ -21,14 +21,14 @@ struct Updated {
   bool aligned;
 };
 
-constexpr int threads = 256;
-constexpr std::int64_t share = threads * 16;  // elements per block, all of one parameter
-using Batch = TensorBatch<Updated, 32, share>;
+constexpr int update_threads = 256;
+constexpr std::int64_t elements_per_block = update_threads * 16;  // all of one parameter
+using UpdateBatch = TensorBatch<Updated, 32, elements_per_block>;
 
 template <int n>
 __device__ void update_share(const Rule& rule, float scale, const Updated& tensor,
                              std::int64_t begin, std::int64_t end) {
-  for (std::int64_t at = begin + threadIdx.x * n; at < end; at += threads * n) {
+  for (std::int64_t at = begin + threadIdx.x * n; at < end; at += update_threads * n) {
     const std::int64_t left = end - at;
     float g[n], w[n], m[n], v[n];
     load_part(tensor.gradient + at, left, g);
@@ -52,7 +52,7 @@ __device__ void update_share(const Rule& rule, float scale, const Updated& tenso
   }
 }
 
-__global__ void update(Rule rule, Batch batch, const float* gradient_scale) {
+__global__ void update(Rule rule, UpdateBatch batch, const float* gradient_scale) {
   const float scale = *gradient_scale;
   if (!isfinite(scale)) return;
   const auto [tensor, begin, end] = batch[static_cast<int>(blockIdx.x)];
@@ -63,7 +63,7 @@ __global__ void update(Rule rule, Batch batch, const float* gradient_scale) {
   }
 }
 
-void add(Batch& batch, const AdamWTensors& tensors) {
+void add(UpdateBatch& batch, const AdamWTensors& tensors) {
   const auto& [gradient, master, m, v, weight_decay] = tensors;
   batch.add({.gradient = gradient.data<float>(),
              .master = master.data<float>(),
@@ -84,8 +84,9 @@ void adamw(const Stream& stream, const AdamWStep& step, Tensor gradient_scale,
                   .epsilon = step.epsilon,
                   .m_correction = bias_correction(step.beta1, step.step),
                   .v_correction = bias_correction(step.beta2, step.step)};
-  in_batches<Batch>(parameters, add, [&](const Batch& batch) {
-    launch(stream, update, {batch.shares()}, threads, rule, batch, gradient_scale.data<float>());
+  in_batches<UpdateBatch>(parameters, add, [&](const UpdateBatch& batch) {
+    launch(stream, update, {batch.shares()}, update_threads, rule, batch,
+           gradient_scale.data<float>());
   });
 }
 

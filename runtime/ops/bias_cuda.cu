@@ -13,13 +13,13 @@
 namespace masformer::cuda {
 namespace {
 
-constexpr int threads = 256, warps = threads / warp_size;
+constexpr int bias_threads = 256, bias_warps = bias_threads / warp_size;
 
 // One thread per element.
 template <class T, class Row>
 __global__ void add_row_kernel(std::int64_t count, std::int64_t width, float beta, const Row* row,
                                Rows<T> y) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * threads + threadIdx.x;
+  const std::int64_t i = std::int64_t{blockIdx.x} * bias_threads + threadIdx.x;
   if (i >= count) return;
   const std::int64_t o = i % width;
   T& element = y[i / width][o];
@@ -36,7 +36,7 @@ template <class T, int n>
 __device__ void sum_rows(std::int64_t first, std::int64_t end, std::int64_t column,
                          const Rows<const T>& dy, float (&total)[n]) {
 #pragma unroll 4
-  for (std::int64_t row = first; row < end; row += warps) {
+  for (std::int64_t row = first; row < end; row += bias_warps) {
     float values[n];
     load(dy[row] + column, values);
     for (int i = 0; i < n; ++i) total[i] += values[i];
@@ -47,7 +47,7 @@ __device__ void sum_rows(std::int64_t first, std::int64_t end, std::int64_t colu
 template <class T, int n>
 __global__ void sum_part_kernel(std::int64_t rows, std::int64_t width, Rows<const T> dy,
                                 float* sums) {
-  __shared__ float of_warp[warps][part_columns<n>];
+  __shared__ float of_warp[bias_warps][part_columns<n>];
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % warp_size, warp = thread / warp_size;
   const std::int64_t left = std::int64_t{blockIdx.x} * part_columns<n>;
@@ -57,9 +57,9 @@ __global__ void sum_part_kernel(std::int64_t rows, std::int64_t width, Rows<cons
   if (left + lane * n < width) sum_rows<T, n>(first + warp, end, left + lane * n, dy, total);
   for (int i = 0; i < n; ++i) of_warp[warp][lane * n + i] = total[i];
   __syncthreads();
-  for (int c = thread; c < part_columns<n> && left + c < width; c += threads) {
+  for (int c = thread; c < part_columns<n> && left + c < width; c += bias_threads) {
     float sum = 0;
-    for (int w = 0; w < warps; ++w) sum += of_warp[w][c];
+    for (int w = 0; w < bias_warps; ++w) sum += of_warp[w][c];
     sums[blockIdx.y * width + left + c] = sum;
   }
 }
@@ -67,7 +67,7 @@ __global__ void sum_part_kernel(std::int64_t rows, std::int64_t width, Rows<cons
 // sums [width] += the sum of of_parts [parts, width].
 __global__ void add_parts_kernel(std::int64_t parts, std::int64_t width, const float* of_parts,
                                  float* sums) {
-  const std::int64_t column = std::int64_t{blockIdx.x} * threads + threadIdx.x;
+  const std::int64_t column = std::int64_t{blockIdx.x} * bias_threads + threadIdx.x;
   if (column >= width) return;
   float sum = 0;
   for (std::int64_t part = 0; part < parts; ++part) sum += of_parts[part * width + column];
@@ -81,8 +81,8 @@ void add_row(const Stream& stream, float beta, Tensor row, Tensor y) {
   with_float_type(y.dtype(), [&]<class T>(T) {
     with_float_type(row.dtype(), [&]<class Row>(Row) {
       const Row* const added = row ? row.data<Row>() : nullptr;
-      launch(stream, add_row_kernel<T, Row>, {ceil_div(count, threads)}, threads, count, width,
-             beta, added, rows_of<T>(y));
+      launch(stream, add_row_kernel<T, Row>, {ceil_div(count, bias_threads)}, bias_threads, count,
+             width, beta, added, rows_of<T>(y));
     });
   });
 }
@@ -95,11 +95,11 @@ void add_column_sums(const Stream& stream, Tensor dy, Tensor sums) {
   with_float_type(dy.dtype(), [&]<class T>(T) {
     with_pack<T>(packs(dy), [&](auto n) {
       launch(stream, sum_part_kernel<T, n.value>, {ceil_div(width, part_columns<n.value>), parts},
-             threads, rows, width, rows_of<const T>(dy), of_parts);
+             bias_threads, rows, width, rows_of<const T>(dy), of_parts);
     });
   });
-  launch(stream, add_parts_kernel, {ceil_div(width, threads)}, threads, parts, width, of_parts,
-         sums.data<float>());
+  launch(stream, add_parts_kernel, {ceil_div(width, bias_threads)}, bias_threads, parts, width,
+         of_parts, sums.data<float>());
 }
 
 }  // namespace masformer::cuda

@@ -52,13 +52,13 @@ struct Squared {
   bool aligned;
 };
 
-constexpr int threads = 256;
-using Batch = TensorBatch<Squared, 128, threads * 32>;
+constexpr int square_threads = 256;
+using SquareBatch = TensorBatch<Squared, 128, square_threads * 32>;
 
 template <int n>
 __device__ double squares(const float* x, std::int64_t begin, std::int64_t end) {
   double total = 0;
-  for (std::int64_t at = begin + threadIdx.x * n; at < end; at += threads * n) {
+  for (std::int64_t at = begin + threadIdx.x * n; at < end; at += square_threads * n) {
     float values[n];
     load_part(x + at, end - at, values);
 #pragma unroll
@@ -68,7 +68,7 @@ __device__ double squares(const float* x, std::int64_t begin, std::int64_t end) 
 }
 
 // sums[block] = the squares of the block's shares, plus sums[block] if `add`.
-__global__ void sum_squares(Batch batch, double* sums, bool add) {
+__global__ void sum_squares(SquareBatch batch, double* sums, bool add) {
   double total = 0;
   for (int share = static_cast<int>(blockIdx.x); share < batch.shares(); share += gridDim.x) {
     const auto [x, begin, end] = batch[share];
@@ -80,33 +80,33 @@ __global__ void sum_squares(Batch batch, double* sums, bool add) {
 }
 
 // One block.
-__global__ void add_sums(const double* sums, int count, double* sum) {
+__global__ void add_parts(const double* sums, int count, double* sum) {
   double total = 0;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += blockDim.x) total += sums[i];
   total = over_block(total);
   if (threadIdx.x == 0) *sum += total;
 }
 
-void add_squares(const Stream& stream, const Batch& batch, double* sum) {
+void add_squares(const Stream& stream, const SquareBatch& batch, double* sum) {
   constexpr int max_blocks = 1024;
   const int parts = std::min(batch.shares(), max_blocks);
   // A single block adds to the result itself.
-  if (parts <= 1) return launch(stream, sum_squares, {parts}, threads, batch, sum, true);
+  if (parts <= 1) return launch(stream, sum_squares, {parts}, square_threads, batch, sum, true);
   auto* const sums =
       static_cast<double*>(cuda_stream_of(stream).scratch(parts * size_of(DType::f64)));
-  launch(stream, sum_squares, {parts}, threads, batch, sums, false);
-  launch(stream, add_sums, {1}, threads, sums, parts, sum);
+  launch(stream, sum_squares, {parts}, square_threads, batch, sums, false);
+  launch(stream, add_parts, {1}, square_threads, sums, parts, sum);
 }
 
 }  // namespace
 
 void add_sum_of_squares(const Stream& stream, const std::vector<Tensor>& tensors, Tensor sum) {
-  in_batches<Batch>(
+  in_batches<SquareBatch>(
       tensors,
-      [](Batch& batch, const Tensor& x) {
+      [](SquareBatch& batch, const Tensor& x) {
         batch.add({x.data<float>(), aligned(x)}, x.elements());
       },
-      [&](const Batch& batch) { add_squares(stream, batch, sum.data<double>()); });
+      [&](const SquareBatch& batch) { add_squares(stream, batch, sum.data<double>()); });
 }
 
 namespace {

@@ -62,7 +62,7 @@ class RowPart {
 };
 
 template <class T>
-struct Forward {
+struct NormForward {
   const T *x, *weight, *bias;
   T* y;
   float *mean, *rstd;
@@ -71,7 +71,7 @@ struct Forward {
 };
 
 template <int n, class T>
-__global__ void __launch_bounds__(max_threads) normalize_row(Forward<T> a) {
+__global__ void __launch_bounds__(max_threads) normalize_row(NormForward<T> a) {
   const std::int64_t t = blockIdx.x;
   const RowPart<n, T> x(a.x + t * a.features, a.features);
   float sum = 0, squares = 0;
@@ -106,14 +106,14 @@ __global__ void __launch_bounds__(max_threads) normalize_row(Forward<T> a) {
 void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, float epsilon, Tensor y,
                 Tensor mean, Tensor rstd) {
   with_float_type(x.dtype(), [&]<class T>(T) {
-    const Forward<T> args{.x = x.data<T>(),
-                          .weight = weight.data<T>(),
-                          .bias = bias.data<T>(),
-                          .y = y.data<T>(),
-                          .mean = mean.data<float>(),
-                          .rstd = rstd.data<float>(),
-                          .features = static_cast<int>(x.dim(1)),
-                          .epsilon = epsilon};
+    const NormForward<T> args{.x = x.data<T>(),
+                              .weight = weight.data<T>(),
+                              .bias = bias.data<T>(),
+                              .y = y.data<T>(),
+                              .mean = mean.data<float>(),
+                              .rstd = rstd.data<float>(),
+                              .features = static_cast<int>(x.dim(1)),
+                              .epsilon = epsilon};
     with_pack<T>(packs(x) && packs(weight) && packs(bias) && packs(y), [&](auto n) {
       launch(stream, normalize_row<n.value, T>, {x.dim(0)}, threads_of_row(x.dim(1), n), args);
     });
@@ -123,7 +123,7 @@ void layer_norm(const Stream& stream, Tensor x, Tensor weight, Tensor bias, floa
 namespace {
 
 template <class T>
-struct Backward {
+struct NormBackward {
   const T *dy, *x, *weight;
   const float *mean, *rstd;
   const T* residual;
@@ -142,7 +142,8 @@ __device__ void add_to(float* sums, const float (&values)[n]) {
 }
 
 template <int n, class T>
-__global__ void __launch_bounds__(max_threads) backward_rows(Backward<T> a, int tokens_of_block) {
+__global__ void __launch_bounds__(max_threads)
+    backward_rows(NormBackward<T> a, int tokens_of_block) {
   float dweight[kept_packs][n] = {}, dbias[kept_packs][n] = {};
   float* const dweight_sums = a.sums + std::int64_t{blockIdx.x} * 2 * a.features;
   float* const dbias_sums = dweight_sums + a.features;
@@ -237,16 +238,16 @@ void layer_norm_backward(const Stream& stream, const LayerNormBackward& args) {
   auto* const sums = static_cast<float*>(
       cuda_stream_of(stream).scratch(cuda_workspace::layer_norm_backward(tokens, features)));
   with_float_type(args.x.dtype(), [&]<class T>(T) {
-    const Backward<T> a{.dy = args.dy.data<T>(),
-                        .x = args.x.data<T>(),
-                        .weight = args.weight.data<T>(),
-                        .mean = args.mean.data<float>(),
-                        .rstd = args.rstd.data<float>(),
-                        .residual = args.residual ? args.residual.data<T>() : nullptr,
-                        .dx = args.dx.data<T>(),
-                        .sums = sums,
-                        .tokens = tokens,
-                        .features = static_cast<int>(features)};
+    const NormBackward<T> a{.dy = args.dy.data<T>(),
+                            .x = args.x.data<T>(),
+                            .weight = args.weight.data<T>(),
+                            .mean = args.mean.data<float>(),
+                            .rstd = args.rstd.data<float>(),
+                            .residual = args.residual ? args.residual.data<T>() : nullptr,
+                            .dx = args.dx.data<T>(),
+                            .sums = sums,
+                            .tokens = tokens,
+                            .features = static_cast<int>(features)};
     const bool all_pack = packs(args.dy) && packs(args.x) && packs(args.weight) &&
                           packs(args.residual) && packs(args.dx);
     with_pack<T>(all_pack, [&](auto n) {

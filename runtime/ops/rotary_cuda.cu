@@ -11,11 +11,11 @@
 namespace masformer::cuda {
 namespace {
 
-constexpr int threads = 256;
+constexpr int rotary_threads = 256;
 constexpr int tokens_at_once = 8;
-constexpr int pairs_at_once = 64;  // divides `threads`
+constexpr int pairs_at_once = 64;  // divides `rotary_threads`
 
-struct Heads {
+struct RotatedHeads {
   int count, pairs;  // pairs: half the head dim
 };
 
@@ -34,7 +34,7 @@ struct Turns {
     const double exponent = -2.0 * (first_pair + pair) / static_cast<double>(rotation.head_dim);
     const double frequency = pow(rotation.theta, exponent) / pi;
     for (int token = static_cast<int>(threadIdx.x) / pairs_at_once; token < tokens;
-         token += threads / pairs_at_once) {
+         token += rotary_threads / pairs_at_once) {
       const double half_turns = frequency * positions[token];
       const auto reduced = static_cast<float>(half_turns - 2 * rint(half_turns / 2));
       sincospif(rotation.inverse ? -reduced : reduced, &sine[token][pair], &cosine[token][pair]);
@@ -43,8 +43,8 @@ struct Turns {
 };
 
 template <int n, class T>
-__global__ void rotate(Rows<T> x, std::int64_t tokens, const std::int32_t* positions, Heads heads,
-                       Rotation rotation) {
+__global__ void rotate(Rows<T> x, std::int64_t tokens, const std::int32_t* positions,
+                       RotatedHeads heads, Rotation rotation) {
   __shared__ Turns turns;
   const std::int64_t first_token = std::int64_t{blockIdx.x} * tokens_at_once;
   const int first_pair = static_cast<int>(blockIdx.y) * pairs_at_once;
@@ -53,7 +53,8 @@ __global__ void rotate(Rows<T> x, std::int64_t tokens, const std::int32_t* posit
   turns.set(positions + first_token, own_tokens, first_pair, own_pairs, rotation);
   __syncthreads();
   const int packs = own_pairs / n;
-  for (int i = static_cast<int>(threadIdx.x); i < own_tokens * heads.count * packs; i += threads) {
+  for (int i = static_cast<int>(threadIdx.x); i < own_tokens * heads.count * packs;
+       i += rotary_threads) {
     const int pair = i % packs * n, head = i / packs % heads.count, token = i / packs / heads.count;
     T* const first =
         x[first_token + token] + std::int64_t{2} * head * heads.pairs + first_pair + pair;
@@ -76,14 +77,15 @@ __global__ void rotate(Rows<T> x, std::int64_t tokens, const std::int32_t* posit
 }  // namespace
 
 void rotary(const Stream& stream, Tensor x, Tensor positions, const Rotation& rotation) {
-  const Heads heads{static_cast<int>(x.dim(1) / rotation.head_dim),
-                    static_cast<int>(rotation.head_dim / 2)};
+  const RotatedHeads heads{static_cast<int>(x.dim(1) / rotation.head_dim),
+                           static_cast<int>(rotation.head_dim / 2)};
   with_float_type(x.dtype(), [&]<class T>(T) {
     const bool halves_pack = heads.pairs % pack_size<T> == 0 && x.rows_aligned(pack_bytes);
     with_pack<T>(halves_pack, [&](auto n) {
       launch(stream, rotate<n.value, T>,
-             {ceil_div(x.dim(0), tokens_at_once), ceil_div(heads.pairs, pairs_at_once)}, threads,
-             rows_of<T>(x), x.dim(0), positions.data<std::int32_t>(), heads, rotation);
+             {ceil_div(x.dim(0), tokens_at_once), ceil_div(heads.pairs, pairs_at_once)},
+             rotary_threads, rows_of<T>(x), x.dim(0), positions.data<std::int32_t>(), heads,
+             rotation);
     });
   });
 }

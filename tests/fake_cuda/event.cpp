@@ -7,9 +7,9 @@
 #include "tests/fake_cuda/stream.h"
 #include "tests/fake_cuda/waits.h"
 
-namespace {
+namespace fake_cuda {
 
-struct Record {
+struct EventRecord {
   bool done = false;
   bool waited_for = false;  // whether a wait for it was counted
   std::chrono::steady_clock::time_point when;
@@ -19,17 +19,21 @@ struct Record {
   // Counts a wait of the host, if the stream has at most a few more pieces of work.
   void note_wait() {
     constexpr int few = 8;
-    if (waited_for || done || fake_cuda::issued(stream) >= number + few) return;
+    if (waited_for || done || issued(stream) >= number + few) return;
     waited_for = true;
-    fake_cuda::count_wait_for_end();
+    count_wait_for_end();
   }
 };
 
+}  // namespace fake_cuda
+
+namespace {
+
 // A host that repeatedly asks for the same event, and issues nothing in between, waits for it.
-void note_query(const std::shared_ptr<Record>& record) {
+void note_query(const std::shared_ptr<fake_cuda::EventRecord>& record) {
   constexpr int often = 8;
-  static auto& last =
-      *new std::shared_ptr<Record>;  // never destroyed: used while other objects are
+  // Never destroyed: used while other objects are.
+  static auto& last = *new std::shared_ptr<fake_cuda::EventRecord>;
   static std::uint64_t issued_then;
   static int times;
   const std::uint64_t issued = fake_cuda::issued_in_all();
@@ -42,7 +46,7 @@ void note_query(const std::shared_ptr<Record>& record) {
 
 struct CUevent_st {
   bool timed;
-  std::shared_ptr<Record> record;  // null until it is first recorded
+  std::shared_ptr<fake_cuda::EventRecord> record;  // null until it is first recorded
 };
 
 using fake_cuda::remembered;
@@ -64,7 +68,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (!event || !fake_cuda::is_stream(stream)) return remembered(cudaErrorInvalidResourceHandle);
-  event->record = std::make_shared<Record>();
+  event->record = std::make_shared<fake_cuda::EventRecord>();
   fake_cuda::enqueue(stream, [record = event->record] {
     record->done = true;
     record->when = std::chrono::steady_clock::now();
