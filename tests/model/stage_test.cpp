@@ -25,6 +25,7 @@ void shrink(LayoutCase& c) {
   c.sequence = c.mesh.context > 1 ? 16 : 9;
   c.hidden = 16;
   c.heads = 4;
+  if (c.mesh.pipe == 1) c.spans = "full,window:5";
 }
 
 std::vector<LayoutCase> cases() {
