@@ -215,8 +215,10 @@ void plan_model(const Options& options, Purpose purpose, RunPlan& plan,
   std::ranges::move(head_violations(plan.model, plan.mesh, plan.policy.context_full),
                     std::back_inserter(found));
   gather(found, "", [&] {
+    const int chunks =
+        chunks_of_schedule(options.parallel.schedule, static_cast<int>(options.parallel.chunks));
     plan.partition =
-        make_partition(options.parallel.partition, plan.model.layers(), plan.mesh.pipe);
+        make_partition(options.parallel.partition, plan.model.layers(), plan.mesh.pipe, chunks);
   });
   gather(found, "", [&] {
     plan.policy.recompute = parse_recompute(
@@ -257,7 +259,10 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
     require_divisible(options.parallel.context_order, options.train.sequence, plan.mesh.context);
   });
   if (found.empty()) {
-    plan.training = make_schedule(options.parallel.schedule, plan.mesh.pipe, plan.micro_batches);
+    plan.training = make_schedule(options.parallel.schedule,
+                                  {.stages = plan.mesh.pipe,
+                                   .micro_batches = plan.micro_batches,
+                                   .chunks = static_cast<int>(options.parallel.chunks)});
     plan.policy.sharding = choose_sharding(options, plan);
   }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));

@@ -47,18 +47,32 @@ Partition ranges_of(const std::vector<int>& counts) {
   return partition;
 }
 
-}  // namespace
-
-Partition even_partition(int layers, int stages) {
-  require(stages >= 1, "there is no partition into {} stages", stages);
-  if (layers < stages) {
+[[noreturn]] void refuse_too_few(int layers, int stages, int chunks) {
+  if (chunks == 1) {
     refuse(
         "model.layers={} can't fill parallel.pipeline={} stages: every stage holds at least one "
         "layer, so pick at most {} stages",
         layers, stages, layers);
   }
-  std::vector<int> counts(static_cast<std::size_t>(stages), layers / stages);
-  for (int stage = 0; stage < layers % stages; ++stage) ++counts[static_cast<std::size_t>(stage)];
+  refuse(
+      "model.layers={} can't fill parallel.pipeline={} stages of {} parts: every part holds at "
+      "least one layer, so pick {}at most {} stages",
+      layers, stages, chunks,
+      layers >= stages ? fmt::format("parallel.chunks={} or less (if the schedule takes it), or ",
+                                     layers / stages)
+                       : "",
+      std::max(layers / chunks, 1));
+}
+
+}  // namespace
+
+Partition even_partition(int layers, int stages, int chunks) {
+  require(stages >= 1 && chunks >= 1, "there is no partition into {} stages of {} parts", stages,
+          chunks);
+  const int parts = stages * chunks;
+  if (layers < parts) refuse_too_few(layers, stages, chunks);
+  std::vector<int> counts(static_cast<std::size_t>(parts), layers / parts);
+  for (int part = 0; part < layers % parts; ++part) ++counts[static_cast<std::size_t>(part)];
   return ranges_of(counts);
 }
 
@@ -68,13 +82,16 @@ std::vector<int> counts_of(const Partition& partition) {
   return counts;
 }
 
-Partition make_partition(std::string_view text, int layers, int stages) {
-  if (text == "even" || text == "auto") return even_partition(layers, stages);
+Partition make_partition(std::string_view text, int layers, int stages, int chunks) {
+  if (text == "even" || text == "auto") return even_partition(layers, stages, chunks);
   const std::vector<int> counts = parse_counts(text);
-  if (static_cast<int>(counts.size()) != stages) {
+  if (static_cast<int>(counts.size()) != stages * chunks) {
     refuse(
-        "parallel.partition={} has {} counts, but parallel.pipeline={}: write one count per stage",
-        text, counts.size(), stages);
+        "parallel.partition={} has {} counts, but parallel.pipeline={}{}: write one count per "
+        "{}",
+        text, counts.size(), stages,
+        chunks == 1 ? "" : fmt::format(" with {} parts per stage", chunks),
+        chunks == 1 ? "stage" : "part, in the order of the model");
   }
   std::int64_t sum = 0;
   for (const int count : counts) sum += count;

@@ -19,17 +19,17 @@ struct LayerRange {
 // Part p holds ranges[p]; together they hold every layer exactly once, in order.
 using Partition = std::vector<LayerRange>;
 
-// Ranges whose sizes differ by at most one layer, the longer ones first. Throws UsageError if there
-// are fewer layers than stages.
-Partition even_partition(int layers, int stages);
+// One range for each of stages * chunks parts. Their sizes differ by at most one layer, the longer
+// ones first. Throws UsageError if there are fewer layers than parts.
+Partition even_partition(int layers, int stages, int chunks = 1);
 
 // The sizes of the ranges.
 std::vector<int> counts_of(const Partition& partition);
 
 // "even", "auto" (the same, until balance() has solved it), or a comma-separated list of layer
-// counts. Throws UsageError unless the list has one positive count per stage and their sum is
-// `layers`.
-Partition make_partition(std::string_view text, int layers, int stages);
+// counts, in the order of parts. Throws UsageError unless the list has one positive count per part
+// and their sum is `layers`.
+Partition make_partition(std::string_view text, int layers, int stages, int chunks = 1);
 
 std::string to_string(const LayerRange& range);  // "layers 0-11", "layer 3"
 

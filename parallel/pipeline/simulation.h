@@ -27,7 +27,7 @@ struct LinkCosts {
   double transfer_seconds() const { return message_bytes / bytes_per_second; }
 };
 
-// What an action of this kind takes in a part.
+// The seconds of an action of this kind.
 double seconds_of(ActionKind kind, const PassSeconds& part);
 
 struct PipelineCosts {

@@ -43,7 +43,7 @@ std::int64_t memory_of_largest_rank(const Model& model, int ranks, std::int64_t 
   const ModelConfig config = model.config();
   const Mesh mesh{.context = ranks};
   const std::int64_t sequence = ranks * rows;
-  const Schedule training = make_schedule("1f1b", 1, 1);
+  const Schedule training = make_schedule("1f1b", {});
   const StagePolicy policy{
       .shape = {1, sequence},
       .sharding = make_sharding({}, sequence, ranks,

@@ -157,7 +157,8 @@ void compare_all(const Stream& stream, Communicator& pipe, int runs) {
   std::vector<double> errors;
   for (const ScheduleKind& kind : schedule_kinds()) {
     for (const int micro_batches : {stages, 2 * stages + 1}) {
-      const Schedule schedule = kind.make(stages, micro_batches);
+      const Schedule schedule =
+          make_schedule(kind.name, {.stages = stages, .micro_batches = micro_batches});
       for (const Mix& mix : mixes()) {
         PipelineCosts costs{.parts = {}, .link = link};
         const int parts = schedule.placement.parts();

@@ -1,15 +1,17 @@
-// Compares random layouts with one rank. They are drawn from the product of all meshes, partitions
-// (even or not), schedules, numbers of micro-batches (that fill the pipeline or not), tied and
-// untied heads, with and without sequence parallelism, recomputation, dtypes, orders of context
-// ranks, and with and without a document mask. The kind of positions is drawn for each. The sample
-// changes every day and is the same on all ranks. MASFORMER_LAYOUT_SAMPLE is the number of layouts,
-// or "all". MASFORMER_LAYOUT_LIKE=TEXT selects only layouts whose description, as printed in
-// failures, contains TEXT.
+// Compares random layouts with one rank. They are drawn from the product of all meshes, schedules
+// and chunks, partitions (even or not), numbers of micro-batches (that fill the pipeline or not),
+// tied and untied heads, with and without sequence parallelism, recomputation, dtypes, orders of
+// context ranks, and with and without a document mask. The kind of positions is drawn for each. The
+// sample changes every day and is the same on all ranks. MASFORMER_LAYOUT_SAMPLE is the number of
+// layouts, or "all". MASFORMER_LAYOUT_LIKE=TEXT selects only layouts whose description, as printed
+// in failures, contains TEXT.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -24,13 +26,19 @@
 namespace masformer::test {
 namespace {
 
-// A model with a layer for every stage, and with heads and width that the tensor ranks divide.
-LayoutCase model_for(const Mesh& mesh) {
+// A layer for every part, and if there are few parts, one more.
+std::string spans_for(int parts) {
   const std::vector<std::string> spans{"full",    "window:5", "block:8",   "window:16",
                                        "block:4", "full",     "window:11", "window:2"};
-  const int layers = std::clamp(mesh.pipe + 1, 4, static_cast<int>(spans.size()));
-  LayoutCase c{.mesh = mesh, .spans = spans[0]};
-  for (int i = 1; i < layers; ++i) c.spans += "," + spans[static_cast<std::size_t>(i)];
+  const int layers = std::max(std::clamp(parts + 1, 4, static_cast<int>(spans.size())), parts);
+  std::string text = spans[0];
+  for (int i = 1; i < layers; ++i) text += "," + spans[static_cast<std::size_t>(i) % spans.size()];
+  return text;
+}
+
+// A model whose heads and width the tensor ranks divide.
+LayoutCase model_for(const Mesh& mesh) {
+  LayoutCase c{.mesh = mesh};
   c.heads = 8 % mesh.tensor == 0 ? 8 : 6 % mesh.tensor == 0 ? 6 : mesh.tensor;
   c.hidden = c.heads * 6;
   if (mesh.context > 1) c.sequence = 16 * mesh.context;
@@ -63,22 +71,39 @@ std::vector<LayoutCase> factorisations(int ranks) {
   return all;
 }
 
-// One block per stage, and all remaining blocks on the first or the last stage.
+int parts_of(const LayoutCase& c) {
+  return c.mesh.pipe * chunks_of_schedule(c.schedule, c.chunks);
+}
+
+// One block per part, and all remaining blocks in the first or the last part.
 std::string uneven_partition(const LayoutCase& c, bool first) {
   const auto layers = 1 + static_cast<int>(std::ranges::count(c.spans, ','));
-  const std::string heavy = std::to_string(layers - c.mesh.pipe + 1);
+  const std::string heavy = std::to_string(layers - parts_of(c) + 1);
   std::string ones = "1";
-  for (int stage = 2; stage < c.mesh.pipe; ++stage) ones += ",1";
+  for (int part = 2; part < parts_of(c); ++part) ones += ",1";
   return first ? heavy + "," + ones : ones + "," + heavy;
+}
+
+// Every schedule with its own number of chunks, and with 3 those that take them.
+std::vector<std::pair<std::string, int>> schedules_and_chunks() {
+  std::vector<std::pair<std::string, int>> all;
+  for (const ScheduleKind& kind : schedule_kinds()) {
+    all.emplace_back(kind.name, 0);
+    if (kind.min_chunks <= 3 && kind.max_chunks >= 3) all.emplace_back(kind.name, 3);
+  }
+  return all;
 }
 
 std::vector<LayoutCase> whole_product(int ranks) {
   auto all = factorisations(ranks);
+  all = with_each(all, schedules_and_chunks(), [](auto& c, const auto& schedule) {
+    std::tie(c.schedule, c.chunks) = schedule;
+    c.spans = spans_for(parts_of(c));
+  });
   all = with_each(all, std::vector{"even", "first", "last"}, [](auto& c, std::string_view heavy) {
     if (heavy != "even") c.partition = uneven_partition(c, heavy == "first");
   });
   std::erase_if(all, [](const LayoutCase& c) { return c.mesh.pipe == 1 && c.partition != "even"; });
-  all = with_each(all, schedule_names(), [](auto& c, const auto& name) { c.schedule = name; });
   // Micro-batches: one, as many as stages, and more that are not a multiple of the stages.
   all = with_each(all, std::vector{0, 1, 2}, [](auto& c, int fill) {
     c.samples = c.mesh.data * (fill == 0 ? 1 : fill == 1 ? c.mesh.pipe : 2 * c.mesh.pipe + 1);

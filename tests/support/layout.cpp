@@ -48,7 +48,7 @@ StagePolicy policy_of(const LayoutCase& c, const Mesh& mesh) {
 }
 
 Partition partition_of(const LayoutCase& c, const Mesh& mesh) {
-  const int parts = schedule_named(c.schedule, mesh.pipe, 1).placement.parts();
+  const int parts = schedule_named(c.schedule, mesh.pipe, 1, c.chunks).placement.parts();
   const auto layers = static_cast<int>(parse_spans(c.spans).size());
   return make_partition(mesh.pipe == 1 ? "even" : c.partition, layers, parts);
 }
@@ -70,8 +70,10 @@ Transport transport() {
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const LayoutCase& c) {
-  return out << c.mesh.to_string() << ", " << c.schedule << ", partition " << c.partition << ", "
-             << c.samples << " samples by " << c.micro_batch << (c.tied ? ", tied" : ", untied")
+  return out << c.mesh.to_string() << ", " << c.schedule
+             << (c.chunks == 0 ? "" : " of " + std::to_string(c.chunks) + " chunks")
+             << ", partition " << c.partition << ", " << c.samples << " samples by "
+             << c.micro_batch << (c.tied ? ", tied" : ", untied")
              << (c.sequence_parallel ? ", sequence parallel" : "") << ", recompute " << c.recompute
              << ", sequence " << c.sequence << ", hidden " << c.hidden << ", spans " << c.spans
              << ", " << name_of(c.dtype) << ", " << c.order << ", positions "
@@ -130,9 +132,10 @@ LayoutRun::LayoutRun(const LayoutCase& c, const Mesh& mesh, const MakeGroups& ma
       mesh_(mesh),
       mutation_(std::move(mutation)),
       groups_(make_groups(stream_)),
-      under_test_(config_of(c), mesh, groups_.at, partition_of(c, mesh), policy_of(c, mesh),
-                  schedule_named(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data),
-                  stream_, groups_, mutation_.stage) {
+      under_test_(
+          config_of(c), mesh, groups_.at, partition_of(c, mesh), policy_of(c, mesh),
+          schedule_named(c.schedule, mesh.pipe, c.samples / c.micro_batch / mesh.data, c.chunks),
+          stream_, groups_, mutation_.stage) {
   parameters().initialise(stream_, seed, 0.3);
   under_test_.stage.sync().start_all_gathers();
 }

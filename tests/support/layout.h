@@ -39,6 +39,7 @@ struct LayoutCase {
   // If above 0, the case is one document, cut out of the sample of `cut_from` tokens at place
   // `cut_at`: its last token has no label.
   std::int64_t cut_from = 0, cut_at = 0;
+  int chunks = 0;  // parts per stage; 0: the schedule's own number
 
   bool operator==(const LayoutCase&) const = default;
 };

@@ -220,18 +220,64 @@ std::vector<LayoutCase> head_cases() {
   return all;
 }
 
+// Several chunks and split backwards with every other axis, uneven parts and recomputation, and
+// with micro-batches that the stages do not divide.
+std::vector<LayoutCase> chunk_cases() {
+  const std::string eight = "full,window:5,block:8,window:16,full,window:3*2,full";
+  std::vector<LayoutCase> all{
+      {.mesh = {}, .schedule = "interleaved", .samples = 3, .chunks = 4},
+      {.mesh = {.pipe = 2}, .schedule = "interleaved", .samples = 5, .spans = eight, .chunks = 3},
+      {.mesh = {.pipe = 2}, .schedule = "interleaved", .samples = 5, .spans = eight, .chunks = 4},
+      {.mesh = {.pipe = 3}, .schedule = "interleaved", .samples = 7, .spans = eight},
+      {.mesh = {.pipe = 3}, .schedule = "zero-bubble-v", .samples = 2, .spans = eight},
+      {.mesh = {.pipe = 3}, .schedule = "zero-bubble", .partition = "1,2,1", .samples = 7}};
+  for (const std::string schedule : {"interleaved", "zero-bubble", "zero-bubble-v"}) {
+    const auto add = [&](LayoutCase c) {
+      c.schedule = schedule;
+      c.steps = few_steps;
+      all.push_back(std::move(c));
+    };
+    add({.mesh = {.pipe = 2, .context = 2}, .samples = 6, .sequence = 24, .order = "zigzag"});
+    add({.mesh = {.pipe = 2, .context = 2},
+         .samples = 3,
+         .recompute = "block",
+         .sequence = 48,
+         .full = "heads",
+         .documents = "7,5,1"});
+    add({.mesh = {.pipe = 2, .tensor = 2},
+         .samples = 6,
+         .micro_batch = 2,
+         .recompute = "selective",
+         .ffn_block = 10});
+    add({.mesh = {.pipe = 2, .data = 2, .tensor = 2},
+         .samples = 6,
+         .recompute = "block,none,selective,block",
+         .positions = PositionsKind::rotary});
+    add({.mesh = {.pipe = 4, .data = 2}, .samples = 10, .spans = eight});
+    add({.mesh = {.pipe = 2, .context = 2, .tensor = 2}, .samples = 4, .sequence = 24});
+  }
+  return all;
+}
+
 std::vector<LayoutCase> large_cases() {
   std::vector<LayoutCase> all{{.mesh = {}, .micro_batch = 2}};
+  const std::string eight = "full,window:5,block:8,window:16,full,window:3*2,full";
   for (const std::string& schedule : schedule_names()) {
+    const bool one = chunks_of_schedule(schedule, 0) == 1;  // part per stage
     for (const bool tied : {true, false}) {
       all.push_back({{.tensor = 2}, schedule, "even", 8, 2, tied});
       all.push_back({{.pipe = 2}, schedule, "even", 8, 1, tied});
-      all.push_back({{.pipe = 2}, schedule, "3,1", 4, 4, tied});  // fewer micro-batches than stages
-      all.push_back({{.pipe = 2, .tensor = 2}, schedule, "1,3", 8, 2, tied});
+      // Fewer micro-batches than stages.
+      all.push_back({{.pipe = 2}, schedule, one ? "3,1" : "3,1,2,2", 4, 4, tied});
+      if (!one) all.back().spans = eight;
+      all.push_back({{.pipe = 2, .tensor = 2}, schedule, one ? "1,3" : "1,2,1,4", 8, 2, tied});
+      if (!one) all.back().spans = eight;
       all.push_back({{.pipe = 2, .data = 2}, schedule, "even", 8, 1, tied});
       all.push_back({{.pipe = 4}, schedule, "even", 6, 1, tied});
+      if (!one) all.back().spans = eight;
     }
   }
+  std::ranges::move(chunk_cases(), std::back_inserter(all));
   all.push_back({{.data = 2}, "1f1b", "even", 8, 2});
   all.push_back({{.data = 2, .tensor = 2}, "1f1b", "even", 8, 2});
   all.push_back({{.tensor = 4}, "1f1b", "even", 4, 1, false});
@@ -248,7 +294,6 @@ std::vector<LayoutCase> large_cases() {
   all.push_back({{.pipe = 2}, "v", "1,1,1,1", 6, 1, false});
   all.push_back({{.pipe = 2, .data = 2}, "two chunks", "even", 8, 2, false});
   all.push_back({{.pipe = 2, .tensor = 2}, "v", "even", 4, 1});
-  const std::string eight = "full,window:5,block:8,window:16,full,window:3*2,full";
   all.push_back({.mesh = {.pipe = 2}, .schedule = "three chunks", .samples = 5, .spans = eight});
   all.push_back({.mesh = {.pipe = 4}, .schedule = "v", .samples = 5, .spans = eight});
   // Fewer tokens than tensor ranks, and fewer rows than data ranks: some ranks have none.

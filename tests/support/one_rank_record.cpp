@@ -40,6 +40,7 @@ LayoutCase of_one_rank(LayoutCase c) {
   const LayoutCase usual;
   c.mesh = Mesh{};
   c.schedule = usual.schedule;
+  c.chunks = usual.chunks;
   c.partition = usual.partition;
   c.sequence_parallel = usual.sequence_parallel;
   c.recompute = usual.recompute;

@@ -2,6 +2,7 @@
 // which test that placements, executor and memory plans support chunks.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -15,11 +16,23 @@ inline Schedule evaluation(int stages, int micro_batches) {
   return forward_only(Placement::round_robin(stages), micro_batches);
 }
 
-// The functions that make the program's schedules, and evaluation().
-inline std::vector<Schedule (*)(int, int)> all_makers() {
-  std::vector<Schedule (*)(int, int)> makers{evaluation};
-  for (const ScheduleKind& kind : schedule_kinds()) makers.push_back(kind.make);
-  return makers;
+// The program's schedules of this size: with each number of parts per stage that they take, up to
+// `max_chunks`.
+inline std::vector<Schedule> program_schedules(int stages, int micro_batches, int max_chunks = 4) {
+  std::vector<Schedule> all;
+  for (const ScheduleKind& kind : schedule_kinds()) {
+    for (int c = kind.min_chunks; c <= std::min(kind.max_chunks, max_chunks); ++c) {
+      all.push_back(kind.make({.stages = stages, .micro_batches = micro_batches, .chunks = c}));
+    }
+  }
+  return all;
+}
+
+// The same, and evaluation().
+inline std::vector<Schedule> all_schedules(int stages, int micro_batches, int max_chunks = 4) {
+  std::vector<Schedule> all = program_schedules(stages, micro_batches, max_chunks);
+  all.push_back(evaluation(stages, micro_batches));
+  return all;
 }
 
 // Each micro-batch goes through all chunks before the next one starts. Backwards are split, and all
@@ -60,13 +73,15 @@ inline std::vector<Placement> chunked_placements(int stages) {
 }
 
 // The program's schedule of that name, "two chunks", "three chunks" (split backwards) or "v".
-inline Schedule schedule_named(std::string_view name, int stages, int micro_batches) {
+// `chunks`: only for the program's schedules; 0 is their own number.
+inline Schedule schedule_named(std::string_view name, int stages, int micro_batches,
+                               int chunks = 0) {
   if (name == "two chunks")
     return all_forwards_first(Placement::round_robin(stages, 2), micro_batches);
   if (name == "three chunks")
     return split_backwards(Placement::round_robin(stages, 3), micro_batches);
   if (name == "v") return all_forwards_first(Placement::v_shape(stages), micro_batches);
-  return make_schedule(name, stages, micro_batches);
+  return make_schedule(name, {.stages = stages, .micro_batches = micro_batches, .chunks = chunks});
 }
 
 }  // namespace masformer::test

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -10,10 +12,37 @@
 namespace masformer {
 namespace {
 
+using Request = ScheduleRequest;
+
+constexpr int any_number = std::numeric_limits<int>::max();
+
 constexpr std::array kinds{
-    ScheduleKind{"gpipe", gpipe},
-    ScheduleKind{"1f1b", one_forward_one_backward},
+    ScheduleKind{"gpipe", 1, 1, [](const Request& r) { return gpipe(r.stages, r.micro_batches); }},
+    ScheduleKind{
+        "1f1b", 1, 1,
+        [](const Request& r) { return one_forward_one_backward(r.stages, r.micro_batches); }},
+    ScheduleKind{"interleaved", 2, any_number,
+                 [](const Request& r) { return interleaved(r.stages, r.micro_batches, r.chunks); }},
+    ScheduleKind{"zero-bubble", 1, 1,
+                 [](const Request& r) { return zero_bubble(r.stages, r.micro_batches); }},
+    ScheduleKind{"zero-bubble-v", 2, 2,
+                 [](const Request& r) { return zero_bubble_v(r.stages, r.micro_batches); }},
 };
+
+const ScheduleKind& find_kind(std::string_view name) {
+  const auto* const found = std::ranges::find(kinds, name, &ScheduleKind::name);
+  if (found != kinds.end()) return *found;
+  refuse("parallel.schedule={} is not a schedule: use one of {}", name,
+         fmt::join(schedule_names(), ", "));
+}
+
+std::vector<std::string_view> kinds_with(int chunks) {
+  std::vector<std::string_view> names;
+  for (const ScheduleKind& kind : kinds) {
+    if (chunks >= kind.min_chunks && chunks <= kind.max_chunks) names.push_back(kind.name);
+  }
+  return names;
+}
 
 }  // namespace
 
@@ -27,11 +56,37 @@ std::vector<std::string> schedule_names() {
   return names;
 }
 
-Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
-  const auto* const found = std::ranges::find(kinds, name, &ScheduleKind::name);
-  if (found != kinds.end()) return found->make(stages, micro_batches);
-  refuse("parallel.schedule={} is not a schedule: use one of {}", name,
-         fmt::join(schedule_names(), ", "));
+int chunks_of_schedule(std::string_view name, int chunks) {
+  const ScheduleKind& kind = find_kind(name);
+  if (chunks == 0) return kind.min_chunks;
+  if (chunks >= kind.min_chunks && chunks <= kind.max_chunks) return chunks;
+  refuse(
+      "parallel.schedule={} has {}{} part{} per stage, but parallel.chunks={}: leave it at 0, or "
+      "pick a schedule that takes {}: {}",
+      name, kind.max_chunks > kind.min_chunks ? "at least " : "", kind.min_chunks,
+      kind.min_chunks == 1 ? "" : "s", chunks, chunks, fmt::join(kinds_with(chunks), ", "));
+}
+
+Schedule make_schedule(std::string_view name, const ScheduleRequest& request) {
+  ScheduleRequest resolved = request;
+  resolved.chunks = chunks_of_schedule(name, request.chunks);
+  return find_kind(name).make(resolved);
+}
+
+Schedule with_fused_backwards(Schedule schedule) {
+  std::vector<Action> fused;
+  for (const Action& action : schedule.actions.front()) {
+    const Action input{ActionKind::backward_input, action.micro_batch, 0};
+    const bool fuses = action.kind == ActionKind::backward_weight && action.chunk == 0 &&
+                       !fused.empty() && fused.back() == input;
+    if (fuses) {
+      fused.back().kind = ActionKind::backward;
+    } else {
+      fused.push_back(action);
+    }
+  }
+  schedule.actions.front() = std::move(fused);
+  return schedule;
 }
 
 Schedule empty_schedule(const Placement& placement, int micro_batches) {

@@ -1,5 +1,5 @@
-// The schedules that the program knows, each made by a pure function of (stages, micro-batches). A
-// new one is a function in a new file in this folder and a row in schedules.cpp. The option
+// The schedules that the program knows, each made by a pure function of a ScheduleRequest. A new
+// one is a function in a new file in this folder and a row in schedules.cpp. The option
 // parallel.schedule, its help and the tests take it from there.
 #pragma once
 
@@ -8,7 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "parallel/pipeline/schedule.h"
+#include "parallel/pipeline/held_memory.h"
+#include "parallel/pipeline/simulation.h"
 
 namespace masformer {
 
@@ -19,20 +20,56 @@ Schedule gpipe(int stages, int micro_batches);
 // forward (1F1B, PipeDream-Flush; Narayanan et al., arXiv 2006.09503).
 Schedule one_forward_one_backward(int stages, int micro_batches);
 
+// 1F1B on `chunks` parts per stage, so that filling and draining the pipeline costs stages - 1
+// passes of a part instead of a stage (Narayanan et al., arXiv 2104.04473, section 2.2). Any number
+// of micro-batches; if the stages divide it, and there are not 2 of them, the order is
+// Megatron-LM's. Stage s holds at most 2 * (stages - 1 - s) + (chunks - 1) * stages + 1 parts; 2 *
+// chunks if there are 2 stages.
+Schedule interleaved(int stages, int micro_batches, int chunks);
+
+// ZB-H1 (Qi et al., arXiv 2401.10241, section 3): 1F1B whose weight gradients are put off. With
+// equal stages it is idle for (stages - 1) * (forward + backward_input - backward_weight), and
+// every stage holds what the first stage of 1F1B holds.
+Schedule zero_bubble(int stages, int micro_batches);
+
+// ZB-V (the same paper, section 4): Placement::v_shape, and in the memory of 1F1B nearly no idle
+// time. With equal passes and at least as many micro-batches as stages, it is idle for at most
+// 2 * stages - 1 passes of a part, where the published order needs stages - 1, but links that ours
+// are not (zero_bubble_v.cpp).
+Schedule zero_bubble_v(int stages, int micro_batches);
+
 // Only forwards, for evaluation on any placement.
 Schedule forward_only(const Placement& placement, int micro_batches);
 
+// What a schedule is made for.
+struct ScheduleRequest {
+  int stages = 1;
+  int micro_batches = 1;
+  int chunks = 0;  // parts per stage; 0: the schedule's own number
+};
+
 struct ScheduleKind {
   std::string_view name;  // the value of parallel.schedule
-  Schedule (*make)(int stages, int micro_batches);
+  int min_chunks, max_chunks;
+  // The request's chunks are within these limits.
+  Schedule (*make)(const ScheduleRequest& request);
 };
 
 std::span<const ScheduleKind> schedule_kinds();
 
 std::vector<std::string> schedule_names();
 
-// The schedule of that name. Throws UsageError that lists the names if there is none.
-Schedule make_schedule(std::string_view name, int stages, int micro_batches);
+// The number of parts per stage of the schedule of that name: `chunks`, or its own number for 0.
+// Throws UsageError that lists the names, or the possible numbers.
+int chunks_of_schedule(std::string_view name, int chunks);
+
+// The schedule of that name. Throws UsageError as chunks_of_schedule() does.
+Schedule make_schedule(std::string_view name, const ScheduleRequest& request);
+
+// Makes a fused backward of each backward_input of the first part that its backward_weight follows
+// at once: no stage waits for that input gradient, and a fused backward frees activations layer by
+// layer.
+Schedule with_fused_backwards(Schedule schedule);
 
 // A schedule without actions, for generators to fill. Throws Error for fewer than one micro-batch.
 Schedule empty_schedule(const Placement& placement, int micro_batches);

@@ -154,6 +154,7 @@ TEST(TrainOptions, KeepTheNamesThatOtherToolsSet) {
                                  "parallel.context_full",
                                  "parallel.data",
                                  "parallel.schedule",
+                                 "parallel.chunks",
                                  "parallel.partition",
                                  "train.steps",
                                  "train.sequence",

@@ -205,6 +205,27 @@ TEST(RunPlan, RefusesAPartitionOfAnotherModel) {
        2,
        {"parallel.partition=1,1,2 has 3 counts, but parallel.pipeline=2: write one count per "
         "stage"}},
+      {[](Options& o) { o.parallel.pipeline = 2, o.parallel.chunks = 2; },
+       2,
+       {"parallel.schedule=1f1b has 1 part per stage, but parallel.chunks=2: leave it at 0, or "
+        "pick "
+        "a schedule that takes 2: interleaved, zero-bubble-v"}},
+      {[](Options& o) {
+         o.parallel.pipeline = 2, o.parallel.schedule = "interleaved", o.parallel.chunks = 3;
+       },
+       2,
+       {"model.layers=4 can't fill parallel.pipeline=2 stages of 3 parts: every part holds at "
+        "least "
+        "one layer, so pick parallel.chunks=2 or less (if the schedule takes it), or at most 1 "
+        "stages"}},
+      {[](Options& o) {
+         o.parallel.pipeline = 2, o.parallel.schedule = "interleaved";
+         o.parallel.partition = "2,2";
+       },
+       2,
+       {"parallel.partition=2,2 has 2 counts, but parallel.pipeline=2 with 2 parts per stage: "
+        "write "
+        "one count per part, in the order of the model"}},
       {[](Options& o) { o.parallel.pipeline = 2, o.parallel.partition = "4,0"; },
        2,
        {"parallel.partition=4,0 holds '0', which is not a positive number of layers: write even, "

@@ -65,7 +65,7 @@ TEST(StepProfile, HasAllOperationsOfAStep) {
   Stream stream(device());
   const ProcessGroups groups = alone();
   StageUnderTest model(config, {}, {}, even_partition(config.layers(), 1), {.shape = {1, sequence}},
-                       make_schedule("1f1b", 1, micro_batches), stream, groups);
+                       make_schedule("1f1b", {.micro_batches = micro_batches}), stream, groups);
   const std::vector<std::int32_t> ids = positions(1, sequence);
   for (int i = 0; i < micro_batches; ++i) {
     model.stage.set_micro_batch(i, {ids.data(), ids.data(), ids.data()});

@@ -51,6 +51,9 @@ TEST(EvenPartition, HoldsEveryLayerOnceInRangesThatDifferByAtMostOne) {
       EXPECT_LE(sizes.front() - sizes.back(), 1);
       EXPECT_EQ(make_partition("even", layers, stages), partition);
       EXPECT_EQ(make_partition("auto", layers, stages), partition);
+      if (stages % 2 != 0) continue;
+      EXPECT_EQ(even_partition(layers, stages / 2, 2), partition);
+      EXPECT_EQ(make_partition("auto", layers, 2, stages / 2), partition);
     }
   }
 }

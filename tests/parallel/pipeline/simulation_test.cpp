@@ -114,8 +114,7 @@ TEST(Simulation, StartsAMessageWhenBothSidesAreReadyIfTheyMustMeet) {
 }
 
 std::vector<Schedule> all_schedules(int stages, int m) {
-  std::vector<Schedule> all;
-  for (const auto make : test::all_makers()) all.push_back(make(stages, m));
+  std::vector<Schedule> all = test::all_schedules(stages, m);
   for (const Placement& placement : test::chunked_placements(stages)) {
     all.push_back(test::split_backwards(placement, m));
     all.push_back(test::all_forwards_first(placement, m));
