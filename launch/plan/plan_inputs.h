@@ -13,9 +13,10 @@
 namespace masformer {
 
 // How a run that is resumed was divided.
-struct RecordedPartition {
-  std::string mesh;           // Mesh::to_string()
-  std::vector<int> counts{};  // blocks of each part
+struct RecordedLayout {
+  std::string mesh;             // Mesh::to_string()
+  std::vector<int> counts{};    // blocks of each part
+  std::string context_order{};  // SequenceSharding::to_string(); "" if it is not recorded
 };
 
 struct PlanInputs {
@@ -25,7 +26,7 @@ struct PlanInputs {
   // they don't share one host's memory. plan.memory_gib, if it is set, counts instead.
   std::int64_t rank_memory = unlimited, host_memory = 0;
   // Of the checkpoint to resume from. Kept if the layout is the same.
-  std::optional<RecordedPartition> recorded{};
+  std::optional<RecordedLayout> recorded{};
   // Measured times of layers; null: estimated from the figures of the device.
   const LayerTimes* times = nullptr;
   // Whether a refusal names a layout that would do; looking for it takes a few plans.

@@ -11,6 +11,7 @@
 #include "launch/plan/layout_remedy.h"
 #include "launch/plan/partition_choice.h"
 #include "launch/plan/plan_size.h"
+#include "model/cost/layer_times.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 
@@ -188,10 +189,21 @@ std::vector<std::vector<ContextLayer>> context_layers_by_stage(const RunPlan& pl
   return stages;
 }
 
-// Which tokens the context ranks hold, for this partition.
-SequenceSharding choose_sharding(const Options& options, const RunPlan& plan) {
+// Which tokens the context ranks hold, for this partition. A resume under the same layout keeps
+// what was chosen before.
+SequenceSharding choose_sharding(const Options& options, const RunPlan& plan,
+                                 const PlanInputs& inputs = {}) {
+  const auto& recorded = inputs.recorded;
+  if (!options.parallel.context_order && recorded && recorded->mesh == plan.mesh.to_string()) {
+    try {
+      return SequenceSharding::parse(recorded->context_order, options.train.sequence,
+                                     plan.mesh.context);
+    } catch (const Error&) {  // of another sequence, which the resume refuses, or not recorded
+    }
+  }
   return make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
-                       context_layers_by_stage(plan), pairs_per_row(options.runtime.device));
+                       context_layers_by_stage(plan),
+                       pairs_per_row(figures_of(options.runtime.device), options.train.dtype));
 }
 
 // A table of learned positions limits the sequence. An evaluation can't change the table.
@@ -288,13 +300,12 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
   std::vector<std::string> found;
   ModelConfig model = make_model(options, store_vocab, found);
   RunPlan plan = decide(options, ranks, std::move(model), Purpose::training, std::move(found));
-  const Partition even = plan.partition;
   const std::string shortage = choose_partition(options, inputs, plan);
   if (!shortage.empty()) {
     refuse("{}{}", shortage,
            inputs.names_remedy ? nearest_layout(options, ranks, store_vocab, inputs) : "");
   }
-  if (plan.partition != even) plan.policy.sharding = choose_sharding(options, plan);
+  plan.policy.sharding = choose_sharding(options, plan, inputs);
   return plan;
 }
 

@@ -43,11 +43,12 @@ nlohmann::json recorded_attributes(const Options& options) {
   return nullptr;
 }
 
-// Checkpoints of versions that did not record the partition were written with an even one, unless
-// the options named another.
-std::optional<RecordedPartition> recorded_partition(const nlohmann::json& attributes) {
+}  // namespace
+
+std::optional<RecordedLayout> recorded_layout(const nlohmann::json& attributes) {
   if (!attributes.is_object() || !attributes.contains("mesh")) return std::nullopt;
-  RecordedPartition recorded{.mesh = attributes.at("mesh")};
+  RecordedLayout recorded{.mesh = attributes.at("mesh"),
+                          .context_order = attributes.value("context_order", "")};
   if (attributes.contains("partition")) {
     recorded.counts = attributes.at("partition").get<std::vector<int>>();
     return recorded;
@@ -66,15 +67,17 @@ std::optional<RecordedPartition> recorded_partition(const nlohmann::json& attrib
   return recorded;
 }
 
-nlohmann::json to_json(const std::optional<RecordedPartition>& recorded) {
+namespace {
+
+nlohmann::json to_json(const std::optional<RecordedLayout>& recorded) {
   if (!recorded) return nullptr;
-  return {{"mesh", recorded->mesh}, {"counts", recorded->counts}};
+  return {recorded->mesh, recorded->counts, recorded->context_order};
 }
 
 // What can't be read is left to whoever loads the checkpoint.
 nlohmann::json read_recorded(const Options& options) {
   try {
-    return to_json(recorded_partition(recorded_attributes(options)));
+    return to_json(recorded_layout(recorded_attributes(options)));
   } catch (const std::exception&) {
     return nullptr;
   }
@@ -102,8 +105,8 @@ PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options) {
     }
     if (available.size() == 1) inputs.host_memory = inputs.rank_memory * world.size();
   }
-  if (const nlohmann::json& recorded = all[0][2]; recorded.is_object()) {
-    inputs.recorded = RecordedPartition{recorded["mesh"], recorded["counts"]};
+  if (const nlohmann::json& recorded = all[0][2]; recorded.is_array()) {
+    inputs.recorded = RecordedLayout{recorded[0], recorded[1], recorded[2]};
   }
   return inputs;
 }

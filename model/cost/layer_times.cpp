@@ -25,6 +25,15 @@ double product_seconds(const DeviceFigures& figures, DType dtype, const MatrixPr
          product.flops() / rates.product;
 }
 
+// Per element of a row of keys, a pair takes 4 operations forward and 8 backward. A row of keys and
+// values travels in the layers' dtype in both passes, and its gradient in fp32.
+double pairs_per_row(const DeviceFigures& figures, DType dtype) {
+  const DTypeFigures& rates = figures.of(dtype);
+  const double pair = 4 / rates.attention_forward + 8 / rates.attention_backward;
+  const auto bytes = static_cast<double>(2 * (2 * size_of(dtype) + size_of(DType::f32)));
+  return bytes / figures.within_host.bytes_per_second / pair;
+}
+
 PassSeconds EstimatedTimes::of(const StageSpec& stage, int index) const {
   const Layer& layer = *stage.layers[static_cast<std::size_t>(index)];
   return {.forward = seconds(stage, layer, Pass::forward),

@@ -44,6 +44,11 @@ class EstimatedTimes final : public LayerTimes {
   ContextFull full_;
 };
 
+// How many (query, key) pairs of attention a rank computes while it receives a row of keys and
+// values, over forward and backward: what the order of tokens over context ranks is chosen by
+// (parallel/context/context_order.h).
+double pairs_per_row(const DeviceFigures& figures, DType dtype);
+
 // The time of a product by these figures.
 double product_seconds(const DeviceFigures& figures, DType dtype, const MatrixProduct& product);
 

@@ -33,10 +33,6 @@ bool divides(ContextOrder order, std::int64_t sequence, int ranks) {
 
 }  // namespace
 
-double pairs_per_row(Device device) {
-  return device == Device::cpu ? 25 : 1000;
-}
-
 std::vector<ContextLayer> context_layers(const std::vector<Span>& spans, ContextFull full) {
   std::vector<ContextLayer> layers;
   for (const Span& span : spans) layers.push_back({span, full});

@@ -40,12 +40,6 @@ struct ContextWork {
   }
 };
 
-// An estimate for ranks on this kind of device. A pair takes 4 operations per element of a row of
-// keys, and a row of keys and values has 4 bytes per element in bf16, 8 in fp32. An H100 computes
-// some 400 TFLOP/s and receives 400 GB/s over NVLink: 1,000 pairs. A core computes some 40 GFLOP/s
-// and copies 3 GB/s from a neighbour: 25 pairs.
-double pairs_per_row(Device device);
-
 // By heads, it is the same on each rank whatever the sharding.
 ContextWork work_of(const SequenceSharding& sharding, const ContextLayer& layer, int rank);
 

@@ -1,6 +1,8 @@
 #include "parallel/context/sequence_sharding.h"
 
 #include <algorithm>
+#include <iterator>
+#include <sstream>
 #include <utility>
 
 #include <fmt/ranges.h>
@@ -67,6 +69,23 @@ std::string SequenceSharding::to_string() const {
   std::vector<std::string> by_rank;
   for (const auto& held : chunks_) by_rank.push_back(fmt::format("{}", fmt::join(held, " ")));
   return fmt::format("{}", fmt::join(by_rank, ", "));
+}
+
+SequenceSharding SequenceSharding::parse(std::string_view text, std::int64_t sequence, int ranks) {
+  require(ranks >= 1 && sequence >= ranks && sequence % ranks == 0,
+          "{} tokens can't be divided among {} ranks", sequence, ranks);
+  if (text == "contiguous") return contiguous(sequence, ranks);
+  if (text == "zigzag" && sequence % (2 * ranks) == 0) return zigzag(sequence, ranks);
+  std::vector<std::vector<int>> chunks;
+  std::istringstream by_rank{std::string(text)};
+  for (std::string held; std::getline(by_rank, held, ',');) {
+    std::istringstream numbers(held);
+    chunks.emplace_back(std::istream_iterator<int>(numbers), std::istream_iterator<int>());
+    require(numbers.eof(), "\"{}\" is not an order of tokens", text);
+  }
+  require(std::ssize(chunks) == ranks, "\"{}\" is not an order of tokens over {} ranks", text,
+          ranks);
+  return {sequence, std::move(chunks)};
 }
 
 SequenceSharding::Place SequenceSharding::place(std::int64_t position) const {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/span.h"
@@ -65,6 +66,8 @@ class SequenceSharding {
 
   // "contiguous", "zigzag", or the chunks of each rank: "0 5, 1 4, 2 3".
   std::string to_string() const;
+  // The inverse. Throws Error for another text, and as the constructor.
+  static SequenceSharding parse(std::string_view text, std::int64_t sequence, int ranks);
   bool operator==(const SequenceSharding&) const = default;
 
  private:

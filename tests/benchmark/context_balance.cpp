@@ -12,6 +12,7 @@
 #include <fmt/core.h>
 
 #include "data/loader.h"
+#include "model/cost/layer_times.h"
 #include "parallel/context/context_order.h"
 #include "parallel/context/sequence_mask.h"
 #include "tests/benchmark/arguments.h"
@@ -48,7 +49,8 @@ double slowest_over_share(const SequenceSharding& sharding, const std::vector<Sp
   for (const ContextLayer& layer : layers) {
     pairs += sum_of(sharding, [&](int rank) { return work_of(sharding, layer, rank).cost(0); });
   }
-  return cost_of(sharding, layers, pairs_per_row(Device::cuda)) * sharding.ranks() / pairs;
+  return cost_of(sharding, layers, pairs_per_row(figures_of(Device::cuda), DType::bf16)) *
+         sharding.ranks() / pairs;
 }
 
 double slowest_over_share(const SequenceSharding& sharding, const std::vector<Span>& spans,
@@ -80,7 +82,7 @@ void print_table(const std::string& title, std::int64_t sequence, int ranks,
     const std::vector<Span> spans = parse_spans(mix);
     const auto sharding = [&](std::optional<ContextOrder> order) {
       return make_sharding(order, sequence, ranks, {context_layers(spans, ContextFull::ring)},
-                           pairs_per_row(Device::cuda));
+                           pairs_per_row(figures_of(Device::cuda), DType::bf16));
     };
     const SequenceSharding chosen = sharding({});
     fmt::print("| {} | {:.3f} | {:.3f} | {:.3f} | {} |\n", mix,

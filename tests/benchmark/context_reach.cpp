@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include "model/cost/layer_times.h"
 #include "model/memory/stage_memory.h"
 #include "parallel/context/context_order.h"
 #include "parallel/pipeline/schedules/schedules.h"
@@ -48,7 +49,7 @@ std::int64_t memory_of_largest_rank(const Model& model, int ranks, std::int64_t 
       .shape = {1, sequence},
       .sharding = make_sharding({}, sequence, ranks,
                                 {context_layers(spans_of(config.blocks), ContextFull::ring)},
-                                pairs_per_row(Device::cpu)),
+                                pairs_per_row(figures_of(Device::cpu), dtype)),
       .recompute = std::vector<Recompute>(static_cast<std::size_t>(config.layers()), recompute),
       .dtype = dtype};
   std::int64_t most = 0;

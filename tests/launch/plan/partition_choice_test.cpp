@@ -103,6 +103,23 @@ TEST(PartitionChoice, KeepsWhatTheCheckpointRecordsUnderTheSameLayout) {
   EXPECT_EQ(plan_of(bunched(2), inputs).partition, fresh.partition);
 }
 
+TEST(PartitionChoice, KeepsTheOrderOfTokensUnderTheSameLayout) {
+  Options options = bunched(1);
+  options.parallel.context = 2;
+  const RunPlan fresh = make_run_plan(options, 2, store_vocab);
+  const auto order_with = [&](const std::string& recorded) {
+    PlanInputs inputs;
+    inputs.recorded = {.mesh = fresh.mesh.to_string(), .counts = {16}, .context_order = recorded};
+    return make_run_plan(options, 2, store_vocab, inputs).policy.sharding->to_string();
+  };
+  for (const char* const recorded : {"contiguous", "zigzag", "0 2, 1 3"}) {
+    EXPECT_EQ(order_with(recorded), recorded);
+  }
+  EXPECT_EQ(order_with(""), fresh.policy.sharding->to_string());
+  options.parallel.context_order = ContextOrder::zigzag;
+  EXPECT_EQ(order_with("contiguous"), "zigzag");
+}
+
 TEST(PartitionChoice, RecomputesAsLittleAsMemoryAllows) {
   Options options = bunched(2);
   const RunPlan free = plan_of(options);

@@ -63,5 +63,19 @@ TEST(SequenceSharding, RefusesChunksThatAreNotSharedEvenly) {
   EXPECT_THROW(SequenceSharding::contiguous(0, 1), Error);
 }
 
+TEST(SequenceSharding, IsReadBackFromItsText) {
+  for (const SequenceSharding& sharding :
+       {SequenceSharding::contiguous(24, 3), SequenceSharding::zigzag(24, 3),
+        SequenceSharding(24, {{0, 3}, {1, 5}, {2, 4}}), SequenceSharding::contiguous(8, 1)}) {
+    EXPECT_EQ(SequenceSharding::parse(sharding.to_string(), sharding.sequence(), sharding.ranks()),
+              sharding);
+  }
+  for (const char* const text : {"", "spiral", "0 5, 1 4", "0 1, 1 2, 3 4", "0 x, 1 2, 3 4"}) {
+    EXPECT_THROW(SequenceSharding::parse(text, 24, 3), Error) << text;
+  }
+  EXPECT_THROW(SequenceSharding::parse("contiguous", 25, 3), Error);
+  EXPECT_THROW(SequenceSharding::parse("zigzag", 21, 3), Error);
+}
+
 }  // namespace
 }  // namespace masformer

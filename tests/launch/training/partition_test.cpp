@@ -1,0 +1,77 @@
+// The partition of runs: chosen by cost, recorded in checkpoints, and kept on a resume.
+#include <gtest/gtest.h>
+
+#include "launch/training/plan_agreement.h"
+#include "parallel/checkpoint/manifest.h"
+#include "tests/support/training.h"
+
+namespace masformer::test {
+namespace {
+
+using Counts = std::vector<int>;
+
+// Full layers at one end, and a sequence that is long beside the width.
+Training bunched(int pipeline, std::vector<std::string> options = {}) {
+  options.insert(options.begin(), {"--model.spans", "full*3,window:16*5", "--model.hidden", "16",
+                                   "--model.heads", "2", "--train.sequence", "1024",
+                                   "--train.global_batch", "4", "--train.steps", "4"});
+  return {.pipeline = pipeline, .options = options};
+}
+
+Counts recorded_counts(const Scratch& scratch, const std::string& run_dir, int step) {
+  return read_manifest(checkpoint(scratch, run_dir, step)).attributes.at("partition");
+}
+
+double loss(const Scratch& scratch, const std::string& run_dir, std::size_t step) {
+  return metrics(scratch, run_dir)[step]["loss"];
+}
+
+TEST(AutoPartition, IsUnevenForBunchedFullLayersAndTrainsAsOneRankDoes) {
+  const Scratch scratch;
+  const Finished uneven = train(scratch, "uneven", bunched(2));
+  ASSERT_EQ(uneven.status, 0) << uneven.output;
+  ASSERT_EQ(train(scratch, "alone", bunched(1)).status, 0);
+  const Counts counts = recorded_counts(scratch, "uneven", 4);
+  EXPECT_LT(counts[0], 4) << counts[0] << " blocks on the stage with the full layers";
+  EXPECT_EQ(counts[0] + counts[1], 8);
+  EXPECT_NE(uneven.output.find("partition auto; by the cost model a step takes "),
+            std::string::npos)
+      << uneven.output;
+  EXPECT_NEAR(loss(scratch, "uneven", 0) / loss(scratch, "alone", 0), 1, 5e-7);
+  EXPECT_NEAR(loss(scratch, "uneven", 3) / loss(scratch, "alone", 3), 1, 5e-6);
+  EXPECT_EQ(recorded_counts(scratch, "alone", 4), Counts{8});
+}
+
+TEST(AutoPartition, OfACheckpointIsKeptUnderTheSameLayout) {
+  const Scratch scratch;
+  ASSERT_EQ(train(scratch, "run", bunched(2, {"--parallel.partition", "5,3"})).status, 0);
+  const Finished resumed = train(scratch, "run", bunched(2, {"--train.steps", "5"}));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_NE(resumed.output.find("partition as before; "), std::string::npos) << resumed.output;
+  EXPECT_EQ(recorded_counts(scratch, "run", 5), (Counts{5, 3}));
+  // Another run is solved again.
+  ASSERT_EQ(train(scratch, "run", bunched(2, {"--checkpoint.resume", "none"})).status, 0);
+  EXPECT_NE(recorded_counts(scratch, "run", 4), (Counts{5, 3}));
+}
+
+nlohmann::json attributes(const std::string& partition) {
+  return {{"mesh", "pipeline 2"},
+          {"context_order", "zigzag"},
+          {"model", {{"layers", 8}}},
+          {"options", {{"parallel.pipeline", "2"}, {"parallel.partition", partition}}}};
+}
+
+TEST(RecordedLayout, OfOlderCheckpointsIsWhatTheirOptionsMeant) {
+  const auto counts = [](const nlohmann::json& from) { return recorded_layout(from)->counts; };
+  EXPECT_EQ(counts(attributes("auto")), (Counts{4, 4})) << "auto meant even";
+  EXPECT_EQ(counts(attributes("6,2")), (Counts{6, 2}));
+  nlohmann::json newer = attributes("auto");
+  newer["partition"] = {3, 5};
+  EXPECT_EQ(counts(newer), (Counts{3, 5}));
+  EXPECT_EQ(recorded_layout(newer)->mesh, "pipeline 2");
+  EXPECT_EQ(recorded_layout(newer)->context_order, "zigzag");
+  EXPECT_FALSE(recorded_layout(nullptr));
+}
+
+}  // namespace
+}  // namespace masformer::test
