@@ -24,8 +24,8 @@ namespace {
 RunPlan plan_of(int stages, std::int64_t sequence, const char* partition) {
   Options options;
   options.model.spans = "full*4,window:128*12";
-  options.model.hidden = 256;
-  options.model.heads = 4;
+  options.model.hidden = 128;
+  options.model.heads = 2;
   options.train.sequence = sequence;
   options.train.global_batch = 4 * stages;
   options.parallel.pipeline = stages;
