@@ -1,5 +1,4 @@
 // masformer plan
-#include <memory>
 
 #include <fmt/format.h>
 
@@ -8,7 +7,6 @@
 #include "launch/options/limits.h"
 #include "launch/options/options.h"
 #include "launch/output/standard_streams.h"
-#include "launch/plan/describe.h"
 #include "launch/plan/host_memory.h"
 #include "launch/plan/layout_search.h"
 #include "launch/plan/prediction_text.h"
@@ -17,8 +15,6 @@
 
 namespace masformer {
 namespace {
-
-constexpr double gib = 1024.0 * 1024 * 1024;
 
 struct PlanOptions {
   Options run;
@@ -50,41 +46,25 @@ std::int64_t store_vocabulary(const Options& options) {
   return options.model.vocab;
 }
 
-const DeviceFigures& choose_figures(Options& options) {
-  if (options.plan.device.empty()) return figures_of(options.runtime.device);
-  const DeviceFigures& figures = figures_named(options.plan.device);
-  options.runtime.device = figures.device;
-  return figures;
-}
-
-// What a rank may take if the options don't say it: what its device has, or this host's memory
-// divided by its ranks.
-void set_memory(Options& options, const DeviceFigures& figures, int ranks) {
-  if (options.plan.memory_gib > 0) return;
-  const std::int64_t bytes =
-      figures.memory_bytes > 0 ? figures.memory_bytes : available_host_memory() / ranks;
-  options.plan.memory_gib = static_cast<double>(bytes) / gib;
-}
-
 SearchResult search(PlanOptions& options, const OptionTable& table) {
   if (options.ranks == 0) refuse("plan needs --ranks N: the number of ranks to plan for");
   const DeviceFigures& figures = choose_figures(options.run);
   const auto ranks = static_cast<int>(options.ranks);
-  set_memory(options.run, figures, ranks);
-  return search_layouts(
-      {.options = options.run,
-       .is_set = [&](const std::string& name) { return table.was_set(name); },
-       .ranks = ranks,
-       .store_vocab = store_vocabulary(options.run),
-       .figures = &figures,
-       .times = [&](ContextFull full) { return std::make_unique<EstimatedTimes>(figures, full); },
-       .keep = static_cast<int>(options.show)});
+  if (options.run.plan.memory_gib == 0) {
+    options.run.plan.memory_gib = memory_to_plan_for(figures, available_host_memory() / ranks);
+  }
+  return search_layouts({.options = options.run,
+                         .is_set = [&](const std::string& name) { return table.was_set(name); },
+                         .ranks = ranks,
+                         .store_vocab = store_vocabulary(options.run),
+                         .figures = &figures,
+                         .keep = static_cast<int>(options.show)});
 }
 
 void print_text(const SearchResult& result, const DeviceFigures& figures) {
   const FoundLayout& best = result.found.front();
   std::string words;
-  for (const auto& [name, value] : chosen_options(best)) {
+  for (const auto& [name, value] : chosen_options(best.options, best.plan)) {
     words += fmt::format(" --{} {}", name, value);
   }
   print_result(
@@ -92,14 +72,6 @@ void print_text(const SearchResult& result, const DeviceFigures& figures) {
       "measured).\n\n{}\nThe fastest:{}\n\n{}",
       best.plan.mesh.size(), figures.name, describe(result), words,
       describe_stages(best.plan, best.prediction));
-}
-
-void print_json(const FoundLayout& best) {
-  nlohmann::json json = to_json(best.plan, best.prediction);
-  json["schedule"] = best.options.parallel.schedule;
-  json["options"] = nlohmann::json::object();
-  for (const auto& [name, value] : chosen_options(best)) json["options"][name] = value;
-  print_result("{}\n", json_line(json));
 }
 
 }  // namespace
@@ -115,7 +87,7 @@ ExitCode plan_command(const Arguments& arguments) {
   const SearchResult result = search(options, table);
   const FoundLayout& best = result.found.front();
   if (options.json) {
-    print_json(best);
+    print_result("{}\n", json_line(to_json(best.options, best.plan, best.prediction)));
   } else {
     print_text(result, choose_figures(options.run));
   }

@@ -1,4 +1,5 @@
 // masformer train
+#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -7,6 +8,8 @@
 #include "launch/commands.h"
 #include "launch/mpi_main.h"
 #include "launch/output/standard_streams.h"
+#include "launch/plan/layout_search.h"
+#include "launch/plan/prediction_text.h"
 #include "launch/training/plan_agreement.h"
 #include "launch/training/resume.h"
 #include "launch/training/run_output.h"
@@ -16,6 +19,8 @@
 #include "launch/training/start_progress.h"
 #include "launch/training/trainer.h"
 #include "parallel/comm/collective_errors.h"
+#include "parallel/comm/json_text.h"
+#include "runtime/io/file.h"
 
 namespace masformer {
 namespace {
@@ -54,9 +59,44 @@ void log_past_steps(const Options& options, std::int64_t done, RunOutput& output
   log_past("train.profile_step", options.train.profile_step);
 }
 
+// Sets the options of the layout to those that `masformer plan` finds. Those that are set stay.
+void search_layout(Options& options, const OptionTable& table, const TokenStore& store, int ranks,
+                   const PlanInputs& inputs) {
+  const DeviceFigures& figures = choose_figures(options);
+  if (options.plan.memory_gib == 0) {
+    options.plan.memory_gib = memory_to_plan_for(figures, inputs.rank_memory);
+  }
+  const SearchResult result =
+      search_layouts({.options = options,
+                      .is_set = [&](const std::string& name) { return table.was_set(name); },
+                      .ranks = ranks,
+                      .store_vocab = store.vocabulary(),
+                      .figures = &figures,
+                      .keep = 1});
+  options = result.found.front().options;
+}
+
+// RUN_DIR/plan.json: what the run follows, and what its steps are expected to take.
+void write_plan(Job& job, const Options& options) {
+  on_first_rank(job.world(), [&] {
+    Options own = options;
+    const DeviceFigures& figures = choose_figures(own);
+    const EstimatedTimes times(figures, options.parallel.context_full);
+    const Prediction prediction = predict(job.plan, figures, times);
+    io::write_text_durably(std::filesystem::path(options.run.dir) / "plan.json",
+                           json_line(to_json(options, job.plan, prediction)) + "\n");
+  });
+}
+
+struct TrainOptions {
+  Options run;
+  bool plan = false;  // whether to search for the layout
+};
+
 // `preparing` ends when training begins.
-ExitCode train(const MpiSession& session, const Options& options, const OptionTable& table,
+ExitCode train(const MpiSession& session, TrainOptions& all, const OptionTable& table,
                std::optional<StopBeforeFirstStep>& preparing) {
+  Options& options = all.run;
   const auto world = session.world();
   StartProgress progress([first = world->rank() == 0](const std::string& line) {
     if (first) write_notice(line + "\n");
@@ -65,6 +105,9 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   progress.enter("planning the run and allocating its memory");
   const PlanInputs inputs = agree_on_plan_inputs(*world, options);
+  if (all.plan) {
+    run_collectively(*world, [&] { search_layout(options, table, store, world->size(), inputs); });
+  }
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
   RunRecorder recorder(world->rank(), plan.mesh, options.run.dir);
@@ -73,6 +116,7 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
   recorder.keep();
+  write_plan(job, options);
   print_start_page(job, options, data);
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
@@ -90,8 +134,11 @@ ExitCode train(const MpiSession& session, const Options& options, const OptionTa
 ExitCode train_command(const Arguments& arguments) {
   hold_stop_signals();  // before MPI starts its threads
   std::optional<StopBeforeFirstStep> preparing(std::in_place);
-  Options options;
-  OptionTable table = describe(options);
+  TrainOptions options;
+  OptionTable table = describe(options.run);
+  table.add_flag("plan", options.plan,
+                 "Choose the layout as masformer plan would for these ranks. Options of the layout "
+                 "that are set are kept.");
   return run_on_ranks(arguments,
                       {.name = "train", .options = table, .run = [&](const MpiSession& session) {
                          return train(session, options, table, preparing);

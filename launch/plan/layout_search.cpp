@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
-#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -31,13 +30,21 @@ std::vector<std::int64_t> micro_batches(std::int64_t samples) {
 }
 
 struct ScheduleChoice {
-  const char* name;
-  std::int64_t chunks;
+  std::string name;
+  std::int64_t chunks = 0;
 };
 
-// `auto` is the best of all on its placement, so the others differ by what they place on a stage.
-constexpr ScheduleChoice schedules[] = {
-    {"auto", 1}, {"auto", 2}, {"interleaved", 2}, {"interleaved", 4}};
+// Every schedule with its own number of parts per stage, interleaved with more of them, and the
+// scheduler that suits the costs also on the V. GPipe takes as long as 1F1B and more memory.
+std::vector<ScheduleChoice> schedule_choices() {
+  std::vector<ScheduleChoice> choices;
+  for (const std::string& name : schedule_names()) {
+    if (name != "gpipe") choices.push_back({name});
+    if (name == "interleaved") choices.push_back({name, 4});
+    if (name == "auto") choices.push_back({name, 2});
+  }
+  return choices;
+}
 
 class LayoutSearch {
  public:
@@ -101,10 +108,9 @@ class LayoutSearch {
   void each_schedule(Options options) {
     const bool free = is_free("parallel.schedule") && options.parallel.pipeline > 1;
     if (!free) return each_sharing(options);
-    for (const ScheduleChoice& choice : schedules) {
-      if (!is_free("parallel.chunks") && options.parallel.chunks != choice.chunks) continue;
+    for (const ScheduleChoice& choice : schedule_choices()) {
       options.parallel.schedule = choice.name;
-      options.parallel.chunks = choice.chunks;
+      if (is_free("parallel.chunks")) options.parallel.chunks = choice.chunks;
       each_sharing(options);
     }
   }
@@ -121,10 +127,10 @@ class LayoutSearch {
   void attempt(const Options& options) {
     ++result_.tried;
     try {
-      const auto times = request_.times(options.parallel.context_full);
+      const EstimatedTimes times(*request_.figures, options.parallel.context_full);
       RunPlan plan = make_run_plan(options, request_.ranks, request_.store_vocab,
-                                   {.times = times.get(), .names_remedy = false});
-      Prediction prediction = predict(plan, *request_.figures, *times);
+                                   {.times = &times, .names_remedy = false});
+      Prediction prediction = predict(plan, *request_.figures, times);
       keep({options, std::move(plan), std::move(prediction)});
     } catch (const UsageError& error) {
       rule_out(first_line(error.what()));
@@ -159,24 +165,36 @@ class LayoutSearch {
 
 }  // namespace
 
+const DeviceFigures& choose_figures(Options& options) {
+  if (options.plan.device.empty()) return figures_of(options.runtime.device);
+  const DeviceFigures& figures = figures_named(options.plan.device);
+  options.runtime.device = figures.device;
+  return figures;
+}
+
+double memory_to_plan_for(const DeviceFigures& figures, std::int64_t host_share) {
+  constexpr double gib = 1024.0 * 1024 * 1024;
+  const std::int64_t bytes = figures.memory_bytes > 0 ? figures.memory_bytes : host_share;
+  return static_cast<double>(bytes) / gib;
+}
+
 SearchResult search_layouts(const SearchRequest& request) {
   return LayoutSearch(request).run();
 }
 
-std::vector<std::pair<std::string, std::string>> chosen_options(const FoundLayout& layout) {
-  const auto& p = layout.options.parallel;
-  std::vector<int> counts;
-  for (const LayerRange& range : layout.plan.partition) counts.push_back(range.size());
-  return {{"parallel.tensor", std::to_string(p.tensor)},
-          {"parallel.pipeline", std::to_string(p.pipeline)},
-          {"parallel.context", std::to_string(p.context)},
-          {"parallel.data", std::to_string(p.data)},
+std::vector<std::pair<std::string, std::string>> chosen_options(const Options& options,
+                                                                const RunPlan& plan) {
+  const auto& p = options.parallel;
+  return {{"parallel.tensor", std::to_string(plan.mesh.tensor)},
+          {"parallel.pipeline", std::to_string(plan.mesh.pipe)},
+          {"parallel.context", std::to_string(plan.mesh.context)},
+          {"parallel.data", std::to_string(plan.mesh.data)},
           {"parallel.schedule", p.schedule},
-          {"parallel.chunks", std::to_string(p.chunks)},
-          {"parallel.partition", fmt::format("{}", fmt::join(counts, ","))},
+          {"parallel.chunks", std::to_string(plan.training.chunks())},
+          {"parallel.partition", fmt::format("{}", fmt::join(counts_of(plan.partition), ","))},
           {"parallel.context_full", std::string(name_of(p.context_full))},
-          {"train.micro_batch", std::to_string(layout.options.train.micro_batch)},
-          {"train.recompute", to_string(layout.plan.policy.recompute)}};
+          {"train.micro_batch", std::to_string(plan.policy.shape.samples)},
+          {"train.recompute", to_string(plan.policy.recompute)}};
 }
 
 }  // namespace masformer

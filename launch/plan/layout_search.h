@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +20,6 @@ struct SearchRequest {
   int ranks = 1;
   std::int64_t store_vocab = 0;  // as for make_run_plan()
   const DeviceFigures* figures = nullptr;
-  // The source of layer times for one way to share full layers.
-  std::function<std::unique_ptr<LayerTimes>(ContextFull full)> times;
   int keep = 8;  // how many layouts to return
 };
 
@@ -44,10 +41,19 @@ struct SearchResult {
   int tried = 0;
 };
 
+// The figures to predict with: those of plan.device, whose kind runtime.device then takes, or of
+// runtime.device.
+const DeviceFigures& choose_figures(Options& options);
+
+// What a rank may take if plan.memory_gib does not say it: the memory of its device, or on CPUs
+// `host_share` bytes. In GiB.
+double memory_to_plan_for(const DeviceFigures& figures, std::int64_t host_share);
+
 // Deterministic. Throws UsageError if no layout is possible, with the reasons.
 SearchResult search_layouts(const SearchRequest& request);
 
-// The options that lead `train` to this plan, beside those of the request.
-std::vector<std::pair<std::string, std::string>> chosen_options(const FoundLayout& layout);
+// The options that lead `train` to this plan, beside those that say what is trained.
+std::vector<std::pair<std::string, std::string>> chosen_options(const Options& options,
+                                                                const RunPlan& plan);
 
 }  // namespace masformer

@@ -14,8 +14,6 @@ namespace masformer {
 namespace {
 
 constexpr std::int64_t no_limit = PlanInputs::unlimited;
-// If the linear model of a stage's memory is below this share of the limit, it fits.
-constexpr double certain = 0.7;
 constexpr int attempts = 8;
 
 std::vector<std::vector<Recompute>> recompute_choices(const Options& options, const RunPlan& plan) {
@@ -139,10 +137,6 @@ class Choice {
     solve();
     const std::int64_t limit = rank_limit();
     if (limit == no_limit) return true;
-    const auto is_certain = [&](const StageLoad& stage) {
-      return static_cast<double>(stage.bytes) < certain * static_cast<double>(limit);
-    };
-    if (std::ranges::all_of(found_.stages, is_certain)) return true;
     const std::vector<std::int64_t> exact = exact_memory();
     if (std::ranges::all_of(exact, [&](std::int64_t bytes) { return bytes <= limit; })) return true;
     if (options_.plan.memory_gib > 0 || inputs_.host_memory == 0) return false;

@@ -27,11 +27,12 @@ std::int64_t most_memory(const Prediction& prediction) {
   return most;
 }
 
-std::string describe_schedule(const Options& options) {
-  if (options.parallel.pipeline == 1) return "-";
-  const auto chunks = options.parallel.chunks;
-  return chunks > 1 ? fmt::format("{} x {}", options.parallel.schedule, chunks)
-                    : options.parallel.schedule;
+// "interleaved x 2", with the number of parts per stage if there are several.
+std::string describe_schedule(const FoundLayout& layout) {
+  if (layout.plan.mesh.pipe == 1) return "-";
+  const int chunks = layout.plan.training.chunks();
+  const std::string& name = layout.options.parallel.schedule;
+  return chunks > 1 ? fmt::format("{} x {}", name, chunks) : name;
 }
 
 // How many blocks recompute what: "8 block", or "none".
@@ -71,7 +72,7 @@ nlohmann::json partition_json(const RunPlan& plan) {
 
 std::string describe(const SearchResult& result) {
   std::string text = fmt::format(
-      "{:>6} {:>8} {:>7} {:>5} {:>11} {:>14} {:>10} {:>9} {:>12} {:>6} "
+      "{:>6} {:>8} {:>7} {:>5} {:>11} {:>17} {:>12} {:>9} {:>12} {:>6} "
       "{:>6} {:>10}\n",
       "tensor", "pipeline", "context", "data", "micro-batch", "schedule", "recompute", "step",
       "tokens/s", "MFU", "bubble", "GiB a rank");
@@ -79,10 +80,10 @@ std::string describe(const SearchResult& result) {
     const auto& p = layout.options.parallel;
     const Prediction& prediction = layout.prediction;
     text += fmt::format(
-        "{:>6} {:>8} {:>7} {:>5} {:>11} {:>14} {:>10} {:>9} {:>12.0f} {:>5.1f}% {:>5.1f}% "
-        "{:>10.1f}\n",
+        "{:>6} {:>8} {:>7} {:>5} {:>11} {:>17} {:>12} {:>9} {:>12.0f} {:>5.1f}% {:>5.1f}% "
+        "{:>10.3g}\n",
         p.tensor, p.pipeline, p.context, p.data, layout.options.train.micro_batch,
-        describe_schedule(layout.options), describe_recompute(layout.plan),
+        describe_schedule(layout), describe_recompute(layout.plan),
         duration(prediction.step_seconds()), prediction.tokens_per_second, 100 * prediction.mfu,
         100 * prediction.bubble, static_cast<double>(most_memory(prediction)) / gib);
   }
@@ -100,7 +101,7 @@ std::string describe_stages(const RunPlan& plan, const Prediction& prediction) {
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
     const StagePrediction& stage = prediction.stages[static_cast<std::size_t>(pipe)];
     const auto of = [](std::int64_t bytes) { return static_cast<double>(bytes) / gib; };
-    text += fmt::format("{:>24} {:>12} {:>5.1f}% {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>9.2f}\n",
+    text += fmt::format("{:>24} {:>12} {:>5.1f}% {:>9.3g} {:>9.3g} {:>9.3g} {:>11.3g} {:>9.3g}\n",
                         fmt::format("{}: {}", pipe, layers_of(plan, pipe)), duration(stage.seconds),
                         100 * stage.idle_share, of(stage.memory.weights),
                         of(stage.memory.gradients), of(stage.memory.optimizer),
@@ -109,8 +110,10 @@ std::string describe_stages(const RunPlan& plan, const Prediction& prediction) {
   return text;
 }
 
-nlohmann::json to_json(const RunPlan& plan, const Prediction& prediction) {
+nlohmann::json to_json(const Options& options, const RunPlan& plan, const Prediction& prediction) {
   nlohmann::json stage_seconds = nlohmann::json::array(), memory = nlohmann::json::array();
+  nlohmann::json chosen = nlohmann::json::object();
+  for (const auto& [name, value] : chosen_options(options, plan)) chosen[name] = value;
   for (const StagePrediction& stage : prediction.stages) {
     stage_seconds.push_back(stage.seconds);
     memory.push_back(to_json(stage.memory));
@@ -135,7 +138,9 @@ nlohmann::json to_json(const RunPlan& plan, const Prediction& prediction) {
             {"data", prediction.sent.data},
             {"context", prediction.sent.context},
             {"tensor", prediction.sent.tensor}}},
-          {"memory_bytes", memory}};
+          {"memory_bytes", memory},
+          {"schedule", options.parallel.schedule},
+          {"options", chosen}};
 }
 
 std::string draw_step(const RunPlan& plan, const Prediction& prediction) {

@@ -16,7 +16,7 @@ std::string describe(const SearchResult& result);
 std::string describe_stages(const RunPlan& plan, const Prediction& prediction);
 
 // For `masformer plan --json` and RUN_DIR/plan.json. Its keys are those of docs/planning.md.
-nlohmann::json to_json(const RunPlan& plan, const Prediction& prediction);
+nlohmann::json to_json(const Options& options, const RunPlan& plan, const Prediction& prediction);
 
 // When each stage runs which action in a step, as SVG.
 std::string draw_step(const RunPlan& plan, const Prediction& prediction);

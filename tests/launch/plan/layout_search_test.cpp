@@ -1,0 +1,119 @@
+#include "launch/plan/layout_search.h"
+
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+Options small_model() {
+  Options o;
+  o.model.spans = "full*2,window:16*4";
+  o.model.hidden = 64;
+  o.model.heads = 4;
+  o.model.vocab = 300;
+  o.train.sequence = 64;
+  o.train.global_batch = 16;
+  o.plan.memory_gib = 4;
+  return o;
+}
+
+SearchRequest request_of(const Options& options, int ranks, const std::string& set = "") {
+  return {.options = options,
+          .is_set = [set](const std::string& name) { return name == set; },
+          .ranks = ranks,
+          .store_vocab = 300,
+          .figures = &figures_named("cpu"),
+          .keep = 1000};
+}
+
+double predicted_seconds(const Options& options, int ranks) {
+  const DeviceFigures& figures = figures_named("cpu");
+  const EstimatedTimes times(figures, options.parallel.context_full);
+  return predict(make_run_plan(options, ranks, 300, {.times = &times}), figures, times)
+      .step_seconds();
+}
+
+// No combination of options that can be planned is faster than what was found.
+TEST(LayoutSearch, FindsTheFastestOfAllLayouts) {
+  constexpr int ranks = 4;
+  double best = std::numeric_limits<double>::infinity();
+  int possible = 0;
+  for (const std::int64_t tensor : {1, 2, 4}) {
+    for (const std::int64_t context : {1, 2, 4}) {
+      for (const std::int64_t pipeline : {1, 2, 4}) {
+        for (const std::int64_t micro_batch : {1, 2, 4, 8, 16}) {
+          for (const char* const schedule : {"gpipe", "1f1b", "zero-bubble", "interleaved"}) {
+            Options o = small_model();
+            o.parallel.tensor = tensor, o.parallel.context = context;
+            o.parallel.pipeline = pipeline, o.train.micro_batch = micro_batch;
+            o.parallel.schedule = schedule;
+            if (ranks % (tensor * context * pipeline) != 0) continue;
+            try {
+              best = std::min(best, predicted_seconds(o, ranks));
+              ++possible;
+            } catch (const UsageError&) {
+            }
+          }
+        }
+      }
+    }
+  }
+  const SearchResult result = search_layouts(request_of(small_model(), ranks));
+  EXPECT_GT(possible, 100);
+  EXPECT_LE(result.found.front().prediction.step_seconds(), best);
+  for (std::size_t i = 1; i < result.found.size(); ++i) {
+    EXPECT_LE(result.found[i - 1].prediction.step_seconds(),
+              result.found[i].prediction.step_seconds());
+  }
+  // Each is what its options lead to.
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(predicted_seconds(result.found[i].options, ranks),
+              result.found[i].prediction.step_seconds());
+  }
+}
+
+TEST(LayoutSearch, KeepsWhatIsSet) {
+  Options options = small_model();
+  options.parallel.pipeline = 2;
+  const SearchResult result = search_layouts(request_of(options, 4, "parallel.pipeline"));
+  for (const FoundLayout& layout : result.found) EXPECT_EQ(layout.plan.mesh.pipe, 2);
+  for (const FoundLayout& layout : result.found) {
+    EXPECT_EQ(layout.plan.global_batch, options.train.global_batch);
+  }
+}
+
+// With less memory, the layouts that are left take longer, and none exceeds it.
+TEST(LayoutSearch, StaysWithinTheMemory) {
+  Options options = small_model();
+  double last = 0;
+  for (const double gib : {1.0, 0.004, 0.003}) {
+    options.plan.memory_gib = gib;
+    const SearchResult result = search_layouts(request_of(options, 4));
+    EXPECT_GE(result.found.front().prediction.step_seconds(), last) << gib;
+    last = result.found.front().prediction.step_seconds();
+    for (const FoundLayout& layout : result.found) {
+      for (const StagePrediction& stage : layout.prediction.stages) {
+        EXPECT_LE(static_cast<double>(stage.memory.total()), gib * (1 << 30));
+      }
+    }
+  }
+  options.plan.memory_gib = 0.0001;
+  EXPECT_THROW(search_layouts(request_of(options, 4)), UsageError);
+}
+
+TEST(LayoutSearch, FindsTheSameEachTime) {
+  const SearchResult a = search_layouts(request_of(small_model(), 4));
+  const SearchResult b = search_layouts(request_of(small_model(), 4));
+  ASSERT_EQ(a.found.size(), b.found.size());
+  for (std::size_t i = 0; i < a.found.size(); ++i) {
+    EXPECT_EQ(chosen_options(a.found[i].options, a.found[i].plan),
+              chosen_options(b.found[i].options, b.found[i].plan));
+  }
+}
+
+}  // namespace
+}  // namespace masformer
