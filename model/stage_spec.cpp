@@ -85,7 +85,7 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
   ChunkSpec chunk{.part = part, .layers = {begin, begin}};
   const BufferId first_buffer = buffers.size();
   program.chunks.push_back(chunk.layers);
-  const auto setup_for = [&](Recompute recompute) {
+  const auto setup_for = [&](Recompute of_block) {
     return LayerSetup{.config = config,
                       .place = {registry.at().tensor, mesh.tensor, policy.sequence_parallel},
                       .shape = shape,
@@ -93,27 +93,31 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
                       .device = policy.device,
                       .deterministic = policy.deterministic,
                       .document_mask = document_mask,
-                      .recompute = recompute,
+                      .recompute = of_block,
                       .ffn_block = policy.ffn_block,
                       .parameters = registry,
                       .buffers = {program.layers(), dtype, buffers},
                       .workspace = workspace};
   };
-  const auto add_layer = [&](std::unique_ptr<Layer> layer) { add(std::move(layer), registry); };
+  Recompute policy_of_block = Recompute::none;
+  const auto add_layer = [&](std::unique_ptr<Layer> layer) {
+    add(std::move(layer), policy_of_block, registry);
+  };
   if (is_first(chunk)) {
     auto embedding = std::make_unique<EmbeddingLayer>(setup_for(Recompute::none));
     table = embedding->token_table();
     add_layer(std::move(embedding));
   }
   for (int index = blocks.begin; index < blocks.end; ++index) {
-    const Recompute recompute = policy.recompute_of(index);
+    policy_of_block = policy.recompute_of(index);
     const int first = program.layers();
     make_block_layers(
-        config.blocks[static_cast<std::size_t>(index)], index, [&] { return setup_for(recompute); },
-        add_layer);
-    add_recomputation(recompute, first, program.layers(), program);
+        config.blocks[static_cast<std::size_t>(index)], index,
+        [&] { return setup_for(policy_of_block); }, add_layer);
+    add_recomputation(policy_of_block, first, program.layers(), program);
     chunk.blocks.push_back({first, program.layers()});
   }
+  policy_of_block = Recompute::none;
   if (is_last(chunk)) {
     const ParameterId weight = add_head_weight(setup_for(Recompute::none), table);
     add_layer(std::make_unique<HeadLayer>(setup_for(Recompute::none), weight));
@@ -124,10 +128,12 @@ void StageSpec::add_chunk(const ModelConfig& config, const Mesh& mesh, LayerRang
   chunks.back().buffers = {first_buffer, buffers.size()};
 }
 
-void StageSpec::add(std::unique_ptr<Layer> layer, const ParameterRegistry& registry) {
+void StageSpec::add(std::unique_ptr<Layer> layer, Recompute recomputed,
+                    const ParameterRegistry& registry) {
   const ParameterId begin = layer_parameters.empty() ? 0 : layer_parameters.back().end;
   layer_parameters.push_back({begin, registry.specs().size()});
   layers.push_back(std::move(layer));
+  recompute.push_back(recomputed);
   ++program.chunks.back().end;
 }
 

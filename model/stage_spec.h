@@ -61,6 +61,7 @@ struct StageSpec {
 
   Placement placement;
   std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<Recompute> recompute;  // [layer]
   std::vector<ChunkSpec> chunks;
   StageProgram program;
   std::vector<ParameterSpec> parameters;
@@ -94,7 +95,7 @@ struct StageSpec {
                  const StagePolicy& policy, ParameterRegistry& registry,
                  std::optional<ParameterId>& table);
   // `registry` has the parameters of all layers so far, including this one.
-  void add(std::unique_ptr<Layer> layer, const ParameterRegistry& registry);
+  void add(std::unique_ptr<Layer> layer, Recompute recomputed, const ParameterRegistry& registry);
   void add_boundaries(ChunkSpec& chunk);
   BufferId add_boundary(const char* name, ProgramPoint first_use, ProgramPoint last_use,
                         int last_forward_layer);

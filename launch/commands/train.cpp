@@ -10,6 +10,7 @@
 #include "launch/output/standard_streams.h"
 #include "launch/plan/layout_search.h"
 #include "launch/plan/prediction_text.h"
+#include "launch/training/layer_profile.h"
 #include "launch/training/plan_agreement.h"
 #include "launch/training/resume.h"
 #include "launch/training/run_output.h"
@@ -104,12 +105,22 @@ ExitCode train(const MpiSession& session, TrainOptions& all, const OptionTable& 
   progress.enter("opening the token store");
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   progress.enter("planning the run and allocating its memory");
-  const PlanInputs inputs = agree_on_plan_inputs(*world, options);
+  PlanInputs inputs = agree_on_plan_inputs(*world, options);
   if (all.plan) {
     run_collectively(*world, [&] { search_layout(options, table, store, world->size(), inputs); });
   }
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
+  std::optional<MeasuredTimes> times;
+  if (options.plan.profile && plan.mesh.pipe > 1) {
+    progress.enter("timing each kind of layer");
+    times = profile_layers(session, options, plan, [&](const std::string& line) {
+      if (world->rank() == 0) write_notice(line + "\n");
+    });
+    inputs.times = &*times;
+    plan = run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
+    progress.enter("planning the run and allocating its memory");
+  }
   RunRecorder recorder(world->rank(), plan.mesh, options.run.dir);
   Job job(session, std::move(plan), Purpose::training, options.runtime, recorder.get());
   progress.enter("reading the token store");

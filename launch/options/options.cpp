@@ -48,6 +48,11 @@ void describe_plan(OptionTable& table, Options& o) {
              .help = "Memory per rank to plan for, in GiB: parallel.partition=auto and "
                      "train.recompute=auto keep every rank within it. 0: on CPUs what the hosts "
                      "have, on devices no limit."});
+  table.add("plan.profile", o.plan.profile,
+            {.value = "BOOL",
+             .help = "Time each kind of layer at the start, on all ranks at once, and divide the "
+                     "blocks by these times instead of by the cost model. Takes seconds; times are "
+                     "kept in XDG_CACHE_HOME/masformer. Only with parallel.pipeline above 1."});
 }
 
 void describe_output(OptionTable& table, Options& o) {

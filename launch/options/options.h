@@ -57,6 +57,7 @@ struct Options {
   struct {
     std::string device;  // a row of device_figures(); empty: that of runtime.device
     double memory_gib = 0;
+    bool profile = false;
   } plan;
   struct {
     std::string path;

@@ -113,7 +113,7 @@ std::string describe_partition(const RunPlan& plan) {
   if (is_even) text += ", which is even";
   const double saved = 100 * (1 - forecast.step_seconds / forecast.even_step_seconds);
   if (!is_even) {
-    text += fmt::format("; by the cost model a step takes {:.1f}% {} than with even stages",
+    text += fmt::format("; by {} a step takes {:.1f}% {} than with even stages", forecast.costs,
                         std::abs(saved), saved < 0 ? "more" : "less");
   }
   text += "\n";
@@ -143,6 +143,13 @@ std::string describe_course(const OptimizerConfig& course) {
 }
 
 }  // namespace
+
+std::string describe_blocks(const ModelConfig& model) {
+  const BlockSpec& block = model.blocks.front();
+  return fmt::format("{}, {}, {}, spans {}", std::visit(size_text, block.mixer),
+                     std::visit(size_text, block.mlp), describe_positions(model),
+                     to_string(spans_of(model.blocks)));
+}
 
 std::string describe(const RunPlan& plan) {
   const BlockSpec& block = plan.model.blocks.front();

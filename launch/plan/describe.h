@@ -9,6 +9,8 @@ namespace masformer {
 
 // Model, layout, how layers compute, and memory per rank; each line ends with a newline.
 std::string describe(const RunPlan& plan);
+// What all blocks have in common, and their spans, in a few words.
+std::string describe_blocks(const ModelConfig& model);
 // The blocks on a pipeline stage, chunk by chunk: "layers 0-5, layers 18-23".
 std::string layers_of(const RunPlan& plan, int stage);
 // The largest memory of a stage's ranks.

@@ -172,6 +172,8 @@ TEST(TrainOptions, KeepTheNamesThatOtherToolsSet) {
                                  "checkpoint.init",
                                  "train.dump_gradients_at",
                                  "eval.every",
+                                 "plan.memory_gib",
+                                 "plan.profile",
                                  "runtime.device"}) {
     EXPECT_EQ(std::ranges::count(names, name), 1) << name;
   }

@@ -1,4 +1,6 @@
 // The partition of runs: chosen by cost, recorded in checkpoints, and kept on a resume.
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include "launch/training/plan_agreement.h"
@@ -52,6 +54,46 @@ TEST(AutoPartition, OfACheckpointIsKeptUnderTheSameLayout) {
   // Another run is solved again.
   ASSERT_EQ(train(scratch, "run", bunched(2, {"--checkpoint.resume", "none"})).status, 0);
   EXPECT_NE(recorded_counts(scratch, "run", 4), (Counts{5, 3}));
+}
+
+// The first run times layers, the second takes its times. Both compute what one without a profile
+// computes.
+TEST(Profile, IsMeasuredOnceAndDividesTheBlocks) {
+  const Scratch scratch;
+  ASSERT_EQ(setenv("XDG_CACHE_HOME", scratch.path("cache").c_str(), 1), 0);
+  const Training profiled = bunched(2, {"--plan.profile", "true"});
+  const Finished first = train(scratch, "first", profiled);
+  ASSERT_EQ(first.status, 0) << first.output;
+  EXPECT_NE(first.output.find("timed each kind of layer\n"), std::string::npos) << first.output;
+  EXPECT_NE(first.output.find("partition auto; by measured times a step takes "), std::string::npos)
+      << first.output;
+  const Finished second = train(scratch, "second", profiled);
+  ASSERT_EQ(second.status, 0) << second.output;
+  EXPECT_NE(second.output.find("takes the times of layers from "), std::string::npos)
+      << second.output;
+  EXPECT_EQ(timeless_metrics(scratch, "first"), timeless_metrics(scratch, "second"));
+  EXPECT_EQ(recorded_counts(scratch, "first", 4), recorded_counts(scratch, "second", 4));
+  EXPECT_LT(recorded_counts(scratch, "first", 4)[0], 4);
+  // Other shapes have other times.
+  const Finished other =
+      train(scratch, "other", bunched(2, {"--plan.profile", "true", "--train.micro_batch", "2"}));
+  ASSERT_EQ(other.status, 0) << other.output;
+  EXPECT_NE(other.output.find("timed each kind of layer\n"), std::string::npos) << other.output;
+}
+
+TEST(Profile, WorksUnderEveryKindOfLayout) {
+  const Scratch scratch;
+  ASSERT_EQ(setenv("XDG_CACHE_HOME", scratch.path("cache").c_str(), 1), 0);
+  Training training =
+      bunched(2, {"--plan.profile", "true", "--train.steps", "1", "--data.document_mask", "true"});
+  training.context = 2;
+  EXPECT_EQ(train(scratch, "context", training).status, 0);
+  training.context = 1;
+  training.tensor = 2;
+  EXPECT_EQ(train(scratch, "tensor", training).status, 0);
+  training.tensor = 1;
+  training.data = 2;
+  EXPECT_EQ(train(scratch, "data", training).status, 0);
 }
 
 nlohmann::json attributes(const std::string& partition) {

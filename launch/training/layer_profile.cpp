@@ -1,0 +1,240 @@
+#include "launch/training/layer_profile.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "launch/plan/describe.h"
+#include "launch/training/device_choice.h"
+#include "launch/training/memory_check.h"
+#include "launch/version.h"
+#include "model/stage.h"
+#include "parallel/comm/collective_errors.h"
+#include "parallel/comm/json_text.h"
+#include "parallel/pipeline/schedules/schedules.h"
+#include "runtime/op_timer.h"
+#include "runtime/random.h"
+
+namespace masformer {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Seconds = std::map<std::string, KindSeconds>;
+
+constexpr int repeats = 3;
+
+// The plan of the model that is timed.
+RunPlan probe_of(const RunPlan& plan, Recompute policy) {
+  RunPlan probe = plan;
+  probe.mesh.data *= probe.mesh.pipe;
+  probe.mesh.pipe = 1;
+  probe.model.blocks.clear();
+  for (const BlockSpec& block : plan.model.blocks) {
+    if (std::ranges::find(probe.model.blocks, block) == probe.model.blocks.end()) {
+      probe.model.blocks.push_back(block);
+    }
+  }
+  const int layers = probe.model.layers();
+  probe.partition = {{0, layers}};
+  probe.policy.recompute.assign(static_cast<std::size_t>(layers), policy);
+  probe.micro_batches = 1;
+  probe.training = one_forward_one_backward(1, 1);
+  probe.evaluation = forward_only(probe.training.placement, 1);
+  return probe;
+}
+
+// Random words at the positions that this rank holds.
+void set_words(Stage& stage, const RunPlan& probe, const Coordinate& at) {
+  const MicroBatchShape& shape = stage.spec().shape;
+  std::vector<std::int32_t> words, positions;
+  for (std::int64_t token = 0; token < shape.tokens(); ++token) {
+    const std::int64_t position =
+        stage.spec().sharding.position(at.context, token % shape.sequence);
+    words.push_back(static_cast<std::int32_t>(mix(1, static_cast<std::uint64_t>(token)) %
+                                              static_cast<std::uint64_t>(probe.model.vocab)));
+    positions.push_back(static_cast<std::int32_t>(position));
+  }
+  const std::vector<std::int32_t> first_keys(words.size());  // one document
+  MicroBatchSource source{words.data(), words.data(), positions.data()};
+  if (probe.policy.document_mask) {
+    source.first_keys = first_keys.data();
+    source.document_starts.assign(static_cast<std::size_t>(shape.samples), {0});
+  }
+  stage.set_micro_batch(0, source);
+}
+
+// Sums the calls of one step by kind and pass. Waits for data ranks do not count: they belong to no
+// layer.
+Seconds sum_of(const std::vector<TimedCall>& calls) {
+  Seconds sum;
+  for (const TimedCall& call : calls) {
+    const bool counts =
+        call.kind == CallKind::op || call.name == "tensor ranks" || call.name == "context ranks";
+    if (counts && !call.site.layer.empty()) sum[call.site.layer][call.site.pass] += call.seconds;
+  }
+  return sum;
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// Runs the steps on this rank and returns the medians, per layer of a kind.
+Seconds time_steps(Stream& stream, const ProcessGroups& groups, const RunPlan& probe,
+                   Stage& stage) {
+  stage.parameters().initialise(stream, 1, 0.02);
+  stage.sync().start_all_gathers();
+  set_words(stage, probe, groups.at);
+  std::map<std::string, std::map<std::string, std::vector<double>>> all;
+  for (int step = 0; step <= repeats; ++step) {
+    groups.world->barrier();
+    stage.begin_training(probe.policy.shape.tokens() * probe.mesh.data);
+    OpTimer timer(stream);
+    execute(stream, probe.training, *groups.pipe, stage);
+    timer.finish();
+    stage.sync().finish_reduction();
+    if (step == 0) continue;  // chooses kernels
+    for (const auto& [kind, passes] : sum_of(timer.calls())) {
+      for (const auto& [pass, seconds] : passes) all[kind][pass].push_back(seconds);
+    }
+  }
+  std::map<std::string, int> layers;
+  for (const auto& layer : stage.spec().layers) ++layers[layer->kind()];
+  Seconds medians;
+  for (const auto& [kind, passes] : all) {
+    for (const auto& [pass, seconds] : passes) medians[kind][pass] = median(seconds) / layers[kind];
+  }
+  return medians;
+}
+
+Seconds time_policy(const MpiSession& session, const Options& options, const RunPlan& plan,
+                    Recompute policy) {
+  const RunPlan probe = probe_of(plan, policy);
+  Stream stream = open_stream(session, options.runtime, probe.policy.dtype);
+  const ProcessGroups groups = open_groups(session, probe, stream, options.runtime);
+  StageSpec spec = probe.describe_stage(groups.at);
+  StagePlan stage_plan = probe.plan_stage(spec, Purpose::training);
+  check_memory(probe, stream, groups, spec, stage_plan);
+  Stage stage = run_collectively(
+      *groups.world, [&] { return Stage(std::move(spec), std::move(stage_plan), stream, groups); });
+  Seconds seconds = time_steps(stream, groups, probe, stage);
+  stage.sync().drain();
+  stream.synchronize();
+  groups.world->barrier();
+  return seconds;
+}
+
+// The mean over all ranks, the same on each.
+Seconds mean_over(Communicator& world, const Seconds& own) {
+  Seconds mean;
+  for (const nlohmann::json& rank : all_gather_json(world, own)) {
+    for (const auto& [kind, passes] : rank.get<Seconds>()) {
+      for (const auto& [pass, seconds] : passes) mean[kind][pass] += seconds / world.size();
+    }
+  }
+  return mean;
+}
+
+Seconds measure(const MpiSession& session, const Options& options, const RunPlan& plan) {
+  Seconds result;
+  for (const Recompute policy : {Recompute::selective, Recompute::block}) {
+    for (auto& [kind, passes] : time_policy(session, options, plan, policy)) {
+      for (auto& [pass, seconds] : passes) {
+        const bool again = pass == name_of(Pass::recompute);
+        // What both have is the same work.
+        result[kind].try_emplace(again ? recompute_name(policy) : pass, seconds);
+      }
+    }
+  }
+  return mean_over(*session.world(), result);
+}
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown CPU";
+}
+
+// All that the times depend on.
+std::string key_of(const MpiSession& session, const Options& options, const RunPlan& plan) {
+  const RunPlan probe = probe_of(plan, Recompute::none);
+  const Stream stream = open_stream(session, options.runtime, plan.policy.dtype);
+  const DeviceStream* const device = stream.device_stream();
+  std::error_code unknown;
+  const auto built = fs::last_write_time("/proc/self/exe", unknown).time_since_epoch().count();
+  return fmt::format(
+      "{}; {} threads, {} ranks on this host; {}, context {} by {}; {} x {} tokens in {}; hidden "
+      "{}, vocabulary {}, {}, MLPs by {}; documents {}; deterministic {}; built {}; {}",
+      device != nullptr ? device->name() : cpu_name(), stream.threads(),
+      session.ranks_on_this_host(), probe.mesh.to_string(), plan.policy.sharding->to_string(),
+      name_of(plan.policy.context_full), plan.policy.shape.samples, plan.policy.shape.sequence,
+      name_of(plan.policy.dtype), plan.model.hidden, plan.model.vocab, describe_blocks(probe.model),
+      plan.policy.ffn_block, plan.policy.document_mask, plan.policy.deterministic, built,
+      version_text(""));
+}
+
+fs::path cache_file(const std::string& key) {
+  const fs::path folder = cache_folder();
+  if (folder.empty()) return {};
+  return folder / fmt::format("layers-{:016x}.json", std::hash<std::string>()(key));
+}
+
+// Null if there is none for this key.
+nlohmann::json read_cache(const std::string& key) {
+  try {
+    std::ifstream file(cache_file(key));
+    const nlohmann::json cached = nlohmann::json::parse(file);
+    if (cached.at("key") == key) return cached.at("seconds").get<Seconds>();
+  } catch (const std::exception&) {  // there is none, or it is damaged: measure again
+  }
+  return nullptr;
+}
+
+// A cache that can't be written costs the next start some seconds, and nothing else.
+void write_cache(const std::string& key, const Seconds& seconds) {
+  const fs::path path = cache_file(key);
+  if (path.empty()) return;
+  std::error_code failed;
+  fs::create_directories(path.parent_path(), failed);
+  const fs::path written = path.string() + ".writing";
+  std::ofstream(written) << nlohmann::json{{"key", key}, {"seconds", seconds}}.dump(1) << "\n";
+  fs::rename(written, path, failed);
+}
+
+}  // namespace
+
+fs::path cache_folder() {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache != '\0') return fs::path(cache) / "masformer";
+  const char* const home = std::getenv("HOME");
+  if (home != nullptr && *home != '\0') return fs::path(home) / ".cache" / "masformer";
+  return {};
+}
+
+MeasuredTimes profile_layers(const MpiSession& session, const Options& options, const RunPlan& plan,
+                             const std::function<void(const std::string&)>& log) {
+  const auto world = session.world();
+  const std::string key = key_of(session, options, plan);
+  const bool first = world->rank() == 0;
+  const nlohmann::json cached =
+      all_gather_json(*world, first ? read_cache(key) : nlohmann::json())[0];
+  if (cached.is_object()) {
+    log(fmt::format("takes the times of layers from {}", cache_file(key).string()));
+    return MeasuredTimes(cached.get<Seconds>());
+  }
+  const Seconds seconds = measure(session, options, plan);
+  if (first) write_cache(key, seconds);
+  log("timed each kind of layer");
+  return MeasuredTimes(seconds);
+}
+
+}  // namespace masformer

@@ -1,0 +1,30 @@
+// Times each kind of layer of a run on its own device, before the run is planned (plan.profile).
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "launch/options/options.h"
+#include "launch/plan/run_plan.h"
+#include "model/cost/measured_times.h"
+#include "parallel/comm/mpi/communicator.h"
+
+namespace masformer {
+
+// Runs a model with one block of each kind that `plan` has, on all ranks at once: with the tensor
+// and context ranks of the plan, and its stages as further data ranks. Forward and backward of one
+// micro-batch are timed as train.profile_step times them, three times after one that does not
+// count, with each way of recomputation. Takes the medians, and the mean over all ranks, so that
+// every rank has the same bytes.
+//
+// Rank 0 keeps the result in cache_folder() and takes it from there if device, threads, ranks per
+// host, layout, shapes and the built program are the same. `log` gets a line that says which.
+// Throws AgreedUsageError if the memory is too small. Collective.
+MeasuredTimes profile_layers(const MpiSession& session, const Options& options, const RunPlan& plan,
+                             const std::function<void(const std::string&)>& log);
+
+// XDG_CACHE_HOME/masformer, or ~/.cache/masformer; empty if neither variable is set.
+std::filesystem::path cache_folder();
+
+}  // namespace masformer
