@@ -78,12 +78,14 @@ void search_layout(Options& options, const OptionTable& table, const TokenStore&
 }
 
 // RUN_DIR/plan.json: what the run follows, and what its steps are expected to take.
-void write_plan(Job& job, const Options& options) {
+// `measured`: times of layers; null: estimated ones.
+void write_plan(Job& job, const Options& options, const LayerTimes* measured) {
   on_first_rank(job.world(), [&] {
     Options own = options;
     const DeviceFigures& figures = choose_figures(own);
-    const EstimatedTimes times(figures, options.parallel.context_full);
-    const Prediction prediction = predict(job.plan, figures, times);
+    const EstimatedTimes estimated(figures, options.parallel.context_full);
+    const Prediction prediction =
+        predict(job.plan, figures, measured != nullptr ? *measured : estimated);
     io::write_text_durably(std::filesystem::path(options.run.dir) / "plan.json",
                            json_line(to_json(options, job.plan, prediction)) + "\n");
   });
@@ -112,7 +114,7 @@ ExitCode train(const MpiSession& session, TrainOptions& all, const OptionTable& 
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
   std::optional<MeasuredTimes> times;
-  if (options.plan.profile && plan.mesh.pipe > 1) {
+  if (options.plan.profile) {
     progress.enter("timing each kind of layer");
     times = profile_layers(session, options, plan, [&](const std::string& line) {
       if (world->rank() == 0) write_notice(line + "\n");
@@ -127,7 +129,7 @@ ExitCode train(const MpiSession& session, TrainOptions& all, const OptionTable& 
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
   recorder.keep();
-  write_plan(job, options);
+  write_plan(job, options, inputs.times);
   print_start_page(job, options, data);
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());

@@ -52,7 +52,7 @@ void describe_plan(OptionTable& table, Options& o) {
             {.value = "BOOL",
              .help = "Time each kind of layer at the start, on all ranks at once, and divide the "
                      "blocks by these times instead of by the cost model. Takes seconds; times are "
-                     "kept in XDG_CACHE_HOME/masformer. Only with parallel.pipeline above 1."});
+                     "kept in XDG_CACHE_HOME/masformer."});
 }
 
 void describe_output(OptionTable& table, Options& o) {

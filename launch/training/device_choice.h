@@ -22,6 +22,6 @@ Stream open_stream(const MpiSession& session, const RuntimeOptions& runtime, DTy
 // Opens the groups of the plan's mesh, with runtime.transport for device tensors. `stream` outlives
 // them, as does `recorder`, which gets their operations if there is one. Collective.
 ProcessGroups open_groups(const MpiSession& session, const RunPlan& plan, const Stream& stream,
-                          const RuntimeOptions& runtime, Recorder* recorder);
+                          const RuntimeOptions& runtime, Recorder* recorder = nullptr);
 
 }  // namespace masformer
