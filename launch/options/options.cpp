@@ -173,8 +173,12 @@ void describe_parallel(OptionTable& table, Options& o) {
             {.value = "N",
              .help = "Copies of the model, each with its share of the batch. 0: ranks / "
                      "(parallel.tensor x parallel.pipeline x parallel.context)."});
-  table.add("parallel.schedule", o.parallel.schedule,
-            {.value = "NAME", .help = "Pipeline schedule.", .choices = schedule_names()});
+  table.add(
+      "parallel.schedule", o.parallel.schedule,
+      {.value = "NAME",
+       .help = "Pipeline schedule. zero-bubble: ZB-H1. zero-bubble-v: ZB-V. auto: the fastest "
+               "by simulation in the memory of 1f1b, with costs of layers by FLOPs.",
+       .choices = schedule_names()});
   table.add("parallel.chunks", o.parallel.chunks, {0, limits::layers},
             {.value = "N",
              .help = "Parts of the model on each pipeline stage. 0: the schedule's own number, 2 "

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -34,14 +35,14 @@ struct ScheduleChoice {
   std::int64_t chunks = 0;
 };
 
-// Every schedule with its own number of parts per stage, interleaved with more of them, and the
-// scheduler that suits the costs also on the V. GPipe takes as long as 1F1B and more memory.
+// Every schedule with a fixed pattern, with its own number of parts per stage, and interleaved with
+// more of them. GPipe takes as long as 1F1B and more memory. `auto` takes a second or so to make,
+// so only the fastest layouts get it (order_the_best()).
 std::vector<ScheduleChoice> schedule_choices() {
   std::vector<ScheduleChoice> choices;
   for (const std::string& name : schedule_names()) {
-    if (name != "gpipe") choices.push_back({name});
+    if (name != "gpipe" && name != "auto") choices.push_back({name});
     if (name == "interleaved") choices.push_back({name, 4});
-    if (name == "auto") choices.push_back({name, 2});
   }
   return choices;
 }
@@ -52,6 +53,7 @@ class LayoutSearch {
 
   SearchResult run() {
     each_mesh();
+    order_the_best();
     if (result_.found.empty()) refuse_all();
     for (const auto& [reason, layouts] : reasons_) result_.ruled_out.push_back({reason, layouts});
     std::ranges::stable_sort(result_.ruled_out, std::greater(), &RuledOut::layouts);
@@ -112,6 +114,35 @@ class LayoutSearch {
       options.parallel.schedule = choice.name;
       if (is_free("parallel.chunks")) options.parallel.chunks = choice.chunks;
       each_sharing(options);
+    }
+  }
+
+  // What a layout is but for its schedule.
+  static std::tuple<std::int64_t, std::int64_t, std::int64_t, ContextFull, std::int64_t>
+  without_schedule(const Options& options) {
+    const auto& p = options.parallel;
+    return {p.tensor, p.context, p.pipeline, p.context_full, options.train.micro_batch};
+  }
+
+  // Tries to beat the fastest pipelines by an order that suits their costs.
+  void order_the_best() {
+    if (!is_free("parallel.schedule")) return;
+    constexpr std::size_t most = 4;
+    std::vector<Options> pipelines;
+    for (const FoundLayout& layout : result_.found) {
+      const bool is_new = std::ranges::none_of(pipelines, [&](const Options& each) {
+        return without_schedule(each) == without_schedule(layout.options);
+      });
+      if (layout.plan.mesh.pipe > 1 && is_new) pipelines.push_back(layout.options);
+      if (pipelines.size() == most) break;
+    }
+    for (Options& options : pipelines) {
+      options.parallel.schedule = "auto";
+      for (const std::int64_t chunks : {1, 2}) {
+        if (is_free("parallel.chunks")) options.parallel.chunks = chunks;
+        attempt(options);
+        if (!is_free("parallel.chunks")) break;
+      }
     }
   }
 

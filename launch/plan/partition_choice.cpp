@@ -112,12 +112,7 @@ class Choice {
   }
 
  private:
-  std::int64_t rank_limit() const {
-    if (options_.plan.memory_gib > 0) {
-      return static_cast<std::int64_t>(options_.plan.memory_gib * (std::int64_t{1} << 30));
-    }
-    return inputs_.rank_memory;
-  }
+  std::int64_t rank_limit() const { return memory_limit(options_, inputs_); }
 
   void solve() {
     found_ = fixed_.empty() ? balance(problem_) : load_of(problem_, fixed_);
@@ -172,6 +167,11 @@ class Choice {
 };
 
 }  // namespace
+
+std::int64_t memory_limit(const Options& options, const PlanInputs& inputs) {
+  if (options.plan.memory_gib == 0) return inputs.rank_memory;
+  return static_cast<std::int64_t>(options.plan.memory_gib * (std::int64_t{1} << 30));
+}
 
 bool chooses_recompute(const Options& options) {
   return options.train.recompute == "auto";

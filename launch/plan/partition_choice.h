@@ -11,6 +11,9 @@
 
 namespace masformer {
 
+// Bytes that each rank may take: plan.memory_gib, or what the machine has.
+std::int64_t memory_limit(const Options& options, const PlanInputs& inputs);
+
 // Whether the options leave the recomputation open.
 bool chooses_recompute(const Options& options);
 

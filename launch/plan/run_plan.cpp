@@ -11,6 +11,7 @@
 #include "launch/plan/layout_remedy.h"
 #include "launch/plan/partition_choice.h"
 #include "launch/plan/plan_size.h"
+#include "launch/plan/schedule_choice.h"
 #include "model/cost/layer_times.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
@@ -271,10 +272,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
     require_divisible(options.parallel.context_order, options.train.sequence, plan.mesh.context);
   });
   if (found.empty()) {
-    plan.training = make_schedule(options.parallel.schedule,
-                                  {.stages = plan.mesh.pipe,
-                                   .micro_batches = plan.micro_batches,
-                                   .chunks = static_cast<int>(options.parallel.chunks)});
+    plan.training = first_schedule(options, plan.mesh.pipe, plan.micro_batches);
     plan.policy.sharding = choose_sharding(options, plan);
   }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
@@ -306,6 +304,7 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
            inputs.names_remedy ? nearest_layout(options, ranks, store_vocab, inputs) : "");
   }
   plan.policy.sharding = choose_sharding(options, plan, inputs);
+  order_by_costs(options, inputs, memory_limit(options, inputs), plan);
   return plan;
 }
 

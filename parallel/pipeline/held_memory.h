@@ -25,6 +25,11 @@ struct HeldMicroBatches {
 
 std::vector<HeldMicroBatches> held_micro_batches(const Schedule& schedule);  // [part]
 
+// Whether this much memory is within the limit, apart from rounding of sums.
+inline bool fits_memory(double held, double limit) {
+  return held <= limit * (1 + 1e-9);
+}
+
 // The most that each stage holds at once. `parts`: [part], or empty for one unit each.
 std::vector<double> peak_memory(const Schedule& schedule, const std::vector<PartMemory>& parts);
 

@@ -10,12 +10,6 @@ namespace {
 
 using Layers = std::vector<LayerSeconds>;
 
-PassSeconds sum_of(const Layers& layers) {
-  PassSeconds sum;
-  for (const LayerSeconds& layer : layers) sum += layer.passes;
-  return sum;
-}
-
 double slowdown_of(const StepCosts& costs, int stage) {
   return costs.slowdown.empty() ? 1.0 : costs.slowdown[static_cast<std::size_t>(stage)];
 }
@@ -37,13 +31,12 @@ class StepSimulator {
   }
 
   StepSimulation run() {
-    PipelineCosts pipeline{.parts = {},
+    PipelineCosts pipeline{.parts = part_sums(costs_),
                            .link = costs_.link,
                            .hand_over_seconds = costs_.hand_over_seconds,
                            .slowdown = costs_.slowdown,
                            .start = costs_.update,
                            .first_forward = {}};
-    for (const Layers& layers : costs_.parts) pipeline.parts.push_back(sum_of(layers));
     StepSimulation result{.pipeline = simulate(schedule_, pipeline), .reduced = {}};
     // How long a first forward waits for weights depends on when it begins, and that on the waits
     // of the stages before: each round settles one more part.
@@ -114,6 +107,15 @@ class StepSimulator {
 };
 
 }  // namespace
+
+std::vector<PassSeconds> part_sums(const StepCosts& costs) {
+  std::vector<PassSeconds> sums;
+  for (const Layers& layers : costs.parts) {
+    PassSeconds& sum = sums.emplace_back();
+    for (const LayerSeconds& layer : layers) sum += layer.passes;
+  }
+  return sums;
+}
 
 StepSimulation simulate_step(const Schedule& schedule, const StepCosts& costs) {
   return StepSimulator(schedule, costs).run();

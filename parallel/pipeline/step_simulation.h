@@ -32,6 +32,9 @@ struct StepSimulation {
   double seconds = 0;           // of the step, in a row of equal steps
 };
 
+// [part]: the sum over its layers.
+std::vector<PassSeconds> part_sums(const StepCosts& costs);
+
 // A rank has one operation with its replicas under way at a time, in the order in which layers
 // finish. A layer's first forward waits for its weights. `schedule` is valid and trains.
 StepSimulation simulate_step(const Schedule& schedule, const StepCosts& costs);

@@ -112,8 +112,7 @@ class ListScheduler {
       const int other = placement().part(stage, later);
       if (part(other).forwards == part(other).inputs) needed += memory(other).until_input;
     }
-    constexpr double rounding = 1e-9;
-    return needed <= rules_.memory_limit[static_cast<std::size_t>(stage)] * (1 + rounding);
+    return fits_memory(needed, rules_.memory_limit[static_cast<std::size_t>(stage)]);
   }
 
   // The forwards and backward_inputs that could start if their input were there. Earlier ones are
@@ -133,11 +132,6 @@ class ListScheduler {
       const int number = placement().part(stage, chunk);
       const ListPart& own = part(number);
       if (own.forwards == result_.micro_batches || !links_allow(number, true)) continue;
-      const auto& in_flight = rules_.preferences.in_flight;
-      if (!in_flight.empty() &&
-          own.forwards - own.inputs >= in_flight[static_cast<std::size_t>(number)]) {
-        continue;
-      }
       if (!memory_allows(stage, number, chunk)) continue;
       all.push_back(
           {ActionKind::forward, number, own.forward_ready[static_cast<std::size_t>(own.forwards)]});

@@ -27,9 +27,6 @@ struct ListPreferences {
   // A weight gradient may delay a forward or backward_input whose input is on its way, by at most
   // this share of its own time.
   double delay = 0;
-  // The most micro-batches of each part between forward and backward_input; empty: any number that
-  // the memory holds.
-  std::vector<int> in_flight;  // [part]
 };
 
 struct ListRules {

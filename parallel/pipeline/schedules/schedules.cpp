@@ -27,6 +27,7 @@ constexpr std::array kinds{
                  [](const Request& r) { return zero_bubble(r.stages, r.micro_batches); }},
     ScheduleKind{"zero-bubble-v", 2, 2,
                  [](const Request& r) { return zero_bubble_v(r.stages, r.micro_batches); }},
+    ScheduleKind{"auto", 1, any_number, automatic},
 };
 
 const ScheduleKind& find_kind(std::string_view name) {

@@ -46,7 +46,23 @@ struct ScheduleRequest {
   int stages = 1;
   int micro_batches = 1;
   int chunks = 0;  // parts per stage; 0: the schedule's own number
+
+  // Only `auto` uses what follows.
+  PipelineCosts costs;               // costs.parts empty: all passes take the same time
+  std::vector<PartMemory> memory;    // [part]; empty: one unit each
+  std::vector<double> memory_limit;  // [stage]; empty: memory_of_1f1b()
 };
+
+// The schedule that takes the least simulated time among those that fit the memory: all others of
+// this list that take that number of chunks, and orders that the list scheduler makes from the
+// costs on Placement::round_robin, and with two chunks on Placement::v_shape, improved by a search.
+// If none fits, the one that exceeds the memory least. Deterministic. `chunks` is not 0. Throws
+// Error unless costs and limits are those of as many parts and stages.
+Schedule automatic(const ScheduleRequest& request);
+
+// On every stage, what 1F1B holds on the stage where it holds most, if each stage had `chunks`
+// consecutive parts.
+std::vector<double> memory_of_1f1b(const ScheduleRequest& request);
 
 struct ScheduleKind {
   std::string_view name;  // the value of parallel.schedule

@@ -209,7 +209,7 @@ TEST(RunPlan, RefusesAPartitionOfAnotherModel) {
        2,
        {"parallel.schedule=1f1b has 1 part per stage, but parallel.chunks=2: leave it at 0, or "
         "pick "
-        "a schedule that takes 2: interleaved, zero-bubble-v"}},
+        "a schedule that takes 2: interleaved, zero-bubble-v, auto"}},
       {[](Options& o) {
          o.parallel.pipeline = 2, o.parallel.schedule = "interleaved", o.parallel.chunks = 3;
        },

@@ -1,0 +1,22 @@
+// Makes the schedule of a plan of training. `parallel.schedule auto` orders the actions by the
+// costs of the plan's parts, so it takes two steps: the partition depends on the placement, and the
+// order on the partition.
+#pragma once
+
+#include "launch/options/options.h"
+#include "launch/plan/plan_inputs.h"
+#include "launch/plan/run_plan.h"
+
+namespace masformer {
+
+// The schedule that the options name. For `auto`, one that stands for it until the partition is
+// known: it holds as many activations as `auto` may.
+Schedule first_schedule(const Options& options, int stages, int micro_batches);
+
+// Gives a plan with `auto` the fastest order that the search finds for its partition, by the times
+// of `inputs`. If that order needs more memory than `memory` on some rank, the plan keeps its first
+// schedule.
+void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
+                    RunPlan& plan);
+
+}  // namespace masformer
