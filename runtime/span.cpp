@@ -55,8 +55,29 @@ Visibility visibility(const Span& span, PositionRange queries, PositionRange key
   return no_future && no_past ? Visibility::all : Visibility::partly;
 }
 
+namespace {
+
+// The pairs of n queries that see 1, 2, ... n keys.
+std::int64_t triangle(std::int64_t n) {
+  return n * (n + 1) / 2;
+}
+
+}  // namespace
+
 std::int64_t visible_pairs(const Span& span, std::int64_t sequence) {
-  return visible_pairs(span, PositionRange{0, sequence});
+  const std::int64_t size = span.size;
+  switch (span.kind) {
+    case SpanKind::full:
+      return triangle(sequence);
+    case SpanKind::window:
+      return sequence <= size ? triangle(sequence) : triangle(size) + (sequence - size) * size;
+    case SpanKind::block: {
+      // Each query sees its own block up to itself, and unless that is the first, `size` keys more.
+      const std::int64_t blocks = sequence / size, rest = sequence % size;
+      return blocks * triangle(size) + triangle(rest) + std::max(sequence - size, 0L) * size;
+    }
+  }
+  fail("unknown span {}", static_cast<int>(span.kind));
 }
 
 std::int64_t visible_pairs(const Span& span, PositionRange document) {

@@ -114,8 +114,8 @@ enum class Visibility : std::uint8_t { none, partly, all };
 // How many of the pairs in queries x keys are visible.
 Visibility visibility(const Span& span, PositionRange queries, PositionRange keys);
 
-// How many (query, key) pairs of a sequence are visible, and how many within a document that is
-// packed into it.
+// How many (query, key) pairs of a sequence are visible, in constant time, and how many within a
+// document that is packed into it.
 std::int64_t visible_pairs(const Span& span, std::int64_t sequence);
 std::int64_t visible_pairs(const Span& span, PositionRange document);
 

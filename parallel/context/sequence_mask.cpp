@@ -49,6 +49,9 @@ PositionRange SequenceMask::seeing_queries(PositionRange keys, PositionRange que
 }
 
 std::int64_t SequenceMask::pairs(PositionRange queries) const {
+  if (documents_.empty()) {
+    return visible_pairs(span_, queries.end) - visible_pairs(span_, queries.begin);
+  }
   std::int64_t count = 0;
   for (std::int64_t query = queries.begin; query < queries.end; ++query) {
     count += query - first(query) + 1;
