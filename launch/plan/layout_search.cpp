@@ -51,8 +51,11 @@ class LayoutSearch {
  public:
   explicit LayoutSearch(const SearchRequest& request) : request_(request) {}
 
+  // The most promising come first, so that most of the others can be left out.
   SearchResult run() {
     each_mesh();
+    std::ranges::stable_sort(candidates_, {}, &Candidate::least_seconds);
+    for (const Candidate& candidate : candidates_) attempt(candidate.options);
     order_the_best();
     if (result_.found.empty()) refuse_all();
     for (const auto& [reason, layouts] : reasons_) result_.ruled_out.push_back({reason, layouts});
@@ -148,15 +151,18 @@ class LayoutSearch {
 
   void each_sharing(Options options) {
     const bool free = is_free("parallel.context_full") && options.parallel.context > 1;
-    if (!free) return attempt(options);
+    if (!free) return candidates_.push_back({options, least_seconds(options)});
     for (const auto& [full, name] : enum_names<ContextFull>) {
       options.parallel.context_full = full;
-      attempt(options);
+      candidates_.push_back({options, least_seconds(options)});
     }
   }
 
   void attempt(const Options& options) {
     ++result_.tried;
+    if (is_too_slow(options)) {
+      return rule_out("slower than those found, even if no stage were ever idle");
+    }
     try {
       const EstimatedTimes times(*request_.figures, options.parallel.context_full);
       RunPlan plan = make_run_plan(options, request_.ranks, request_.store_vocab,
@@ -165,6 +171,47 @@ class LayoutSearch {
       keep({options, std::move(plan), std::move(prediction)});
     } catch (const UsageError& error) {
       rule_out(first_line(error.what()));
+    }
+  }
+
+  bool is_too_slow(const Options& options) {
+    return std::ssize(result_.found) == request_.keep &&
+           least_seconds(options) >= result_.found.back().prediction.step_seconds();
+  }
+
+  // No step of the layout is shorter: if the work of all stages were divided evenly among them, and
+  // nothing recomputed.
+  double least_seconds(const Options& options) {
+    const auto& p = options.parallel;
+    const auto key = std::tuple(p.tensor, p.context, p.context_full, options.train.micro_batch);
+    const auto [known, is_new] = micro_batch_seconds_.try_emplace(key, 0);
+    if (is_new) known->second = seconds_of_micro_batch(options);
+    const std::int64_t micro_batches =
+        options.train.global_batch / (p.data * options.train.micro_batch);
+    return known->second * static_cast<double>(micro_batches) / static_cast<double>(p.pipeline);
+  }
+
+  // Of all layers on the ranks of one stage; 0 if these can't hold the model.
+  double seconds_of_micro_batch(Options options) {
+    options.parallel.pipeline = options.parallel.data = 1;
+    options.parallel.partition = "even";
+    options.parallel.schedule = "1f1b";
+    options.parallel.chunks = 0;
+    options.train.global_batch = options.train.micro_batch;
+    options.train.recompute = "none";
+    options.plan.memory_gib = 0;
+    const auto ranks = static_cast<int>(options.parallel.tensor * options.parallel.context);
+    const EstimatedTimes times(*request_.figures, options.parallel.context_full);
+    try {
+      const RunPlan plan = make_run_plan(options, ranks, request_.store_vocab,
+                                         {.times = &times, .names_remedy = false});
+      double seconds = 0;
+      for (const PassSeconds& part : part_sums(step_costs(plan, *request_.figures, times))) {
+        seconds += part.total();
+      }
+      return seconds;
+    } catch (const UsageError&) {
+      return 0;
     }
   }
 
@@ -189,9 +236,18 @@ class LayoutSearch {
            fmt::join(lines, "\n"));
   }
 
+  struct Candidate {
+    Options options;
+    double least_seconds;
+  };
+
   const SearchRequest& request_;
+  std::vector<Candidate> candidates_;
   SearchResult result_;
   std::map<std::string, int> reasons_;
+  // By tensor and context ranks, how these share full layers, and samples.
+  std::map<std::tuple<std::int64_t, std::int64_t, ContextFull, std::int64_t>, double>
+      micro_batch_seconds_;
 };
 
 }  // namespace

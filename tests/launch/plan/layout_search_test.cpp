@@ -69,6 +69,13 @@ TEST(LayoutSearch, FindsTheFastestOfAllLayouts) {
     EXPECT_LE(result.found[i - 1].prediction.step_seconds(),
               result.found[i].prediction.step_seconds());
   }
+  // What can't be among the fastest is left out early.
+  SearchRequest request = request_of(small_model(), ranks);
+  request.keep = 3;
+  const SearchResult few = search_layouts(request);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(few.found[i].prediction.step_seconds(), result.found[i].prediction.step_seconds());
+  }
   // Each is what its options lead to.
   for (std::size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(predicted_seconds(result.found[i].options, ranks),
