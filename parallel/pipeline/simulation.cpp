@@ -100,7 +100,8 @@ class Simulator {
   using Kind = ExecutionStep::Kind;
 
   std::size_t index(int from, int to) const {
-    return static_cast<std::size_t>(from * schedule_.stages() + to);
+    const int place = from * schedule_.stages() + to;
+    return static_cast<std::size_t>(place);
   }
   SimulatedStage& at(int stage) { return stages_[static_cast<std::size_t>(stage)]; }
   SimulatedLink& link(int place) { return links_[static_cast<std::size_t>(place)]; }
@@ -145,7 +146,8 @@ class Simulator {
     return static_cast<std::size_t>(schedule_.placement.part(stage, action.chunk));
   }
   std::size_t output_slot(const Action& action) const {
-    return static_cast<std::size_t>(action.chunk * schedule_.micro_batches + action.micro_batch);
+    const int slot = action.chunk * schedule_.micro_batches + action.micro_batch;
+    return static_cast<std::size_t>(slot);
   }
 
   void compute(SimulatedStage& own, double seconds) {

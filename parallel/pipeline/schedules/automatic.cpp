@@ -30,7 +30,8 @@ class ScheduleChoice {
   explicit ScheduleChoice(const ScheduleRequest& request)
       : request_(request), has_costs_(!request.costs.parts.empty()) {
     if (!has_costs_) {
-      request_.costs.parts.assign(static_cast<std::size_t>(request.stages * request.chunks),
+      const auto parts = Placement::round_robin(request.stages, request.chunks).parts();
+      request_.costs.parts.assign(static_cast<std::size_t>(parts),
                                   {.forward = 1, .backward_input = 1, .backward_weight = 1});
     }
     if (request_.memory_limit.empty()) request_.memory_limit = memory_of_1f1b(request_);
@@ -65,12 +66,13 @@ class ScheduleChoice {
     }
   }
 
-  // Searches near the best of each placement. The number of trials bounds the time: half a second
-  // or so.
+  // Searches near the best of each placement. The number of trials bounds the time, to a quarter of
+  // a second or so for small steps. In large ones the lists come close to the best by themselves,
+  // and a move changes little.
   void search_near() {
     if (!has_costs_ || request_.stages == 1) return;  // else the lists are good enough
-    constexpr int passes = 1 << 19, most = 1 << 14;
     const int actions = 3 * request_.stages * request_.chunks * request_.micro_batches;
+    const int passes = actions <= 128 ? 1 << 18 : 1 << 15, most = 1 << 14;
     const OrderSearch search{.costs = request_.costs,
                              .memory = request_.memory,
                              .memory_limit = request_.memory_limit,
@@ -129,8 +131,9 @@ std::vector<double> memory_of_1f1b(const ScheduleRequest& request) {
   for (int stage = 0; stage < request.stages; ++stage) {
     double held = 0;  // by a micro-batch
     for (int chunk = 0; chunk < request.chunks; ++chunk) {
-      const auto part = static_cast<std::size_t>(stage * request.chunks + chunk);
-      held += request.memory.empty() ? PartMemory{}.until_input : request.memory[part].until_input;
+      const int part = stage * request.chunks + chunk;
+      held += request.memory.empty() ? PartMemory{}.until_input
+                                     : request.memory[static_cast<std::size_t>(part)].until_input;
     }
     most = std::max(most, held * std::min(request.micro_batches, request.stages - stage));
   }

@@ -79,7 +79,8 @@ class ListScheduler {
   ListPart& part(int number) { return parts_[static_cast<std::size_t>(number)]; }
   ListStage& stage_at(int stage) { return stages_[static_cast<std::size_t>(stage)]; }
   std::optional<ListMessage>& link(int from, int to) {
-    return links_[static_cast<std::size_t>(from * result_.stages() + to)];
+    const int place = from * result_.stages() + to;
+    return links_[static_cast<std::size_t>(place)];
   }
   PartMemory memory(int number) const {
     return rules_.memory.empty() ? PartMemory{} : rules_.memory[static_cast<std::size_t>(number)];
