@@ -52,6 +52,8 @@ std::vector<LayoutCase> cases() {
       {.mesh = {}, .ffn_block = 5},
       {.mesh = {.tensor = 2}, .ffn_block = 5},
   };
+  const std::vector<const char*> of_stages{"gpipe", "1f1b", "zero-bubble", "auto"};
+  const std::vector<const char*> of_parts{"two chunks", "v", "interleaved", "zero-bubble-v"};
   std::vector<LayoutCase> all;
   for (LayoutCase c : kinds) {
     if (c.mesh.size() != world().size()) continue;
@@ -60,7 +62,8 @@ std::vector<LayoutCase> cases() {
       for (const bool brief : {false, true}) {
         c.recompute = recompute;
         const bool parts = c.partition == "1,1,1,1";
-        c.schedule = parts ? (brief ? "two chunks" : "v") : brief ? "1f1b" : "gpipe";
+        const auto turn = all.size();  // so that each meets several layouts
+        c.schedule = parts ? of_parts[turn % of_parts.size()] : of_stages[turn % of_stages.size()];
         c.dtype = brief ? DType::bf16 : DType::f32;
         all.push_back(c);
       }
