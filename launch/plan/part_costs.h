@@ -19,8 +19,8 @@ namespace masformer {
 std::vector<PassSeconds> part_seconds(const ModelConfig& config, const Partition& partition,
                                       std::int64_t sequence);
 
-// [part]: one unit per block. A block keeps about as much from its backward_input to its
-// backward_weight as until then: inputs and output gradients of its products.
+// [part]: one unit per block. From its backward_input to its backward_weight, a block keeps about
+// as much as until then, or up to a quarter more: inputs and output gradients of its products.
 std::vector<PartMemory> part_memory(const Partition& partition);
 
 }  // namespace masformer

@@ -152,6 +152,25 @@ TEST(ActivationPlan, TakesLessMemoryFor1F1BThanForGpipe) {
   EXPECT_LT(alternating.peak() * 3, all_forwards.peak());
 }
 
+// What waits for weight gradients takes somewhat more than what waits for input gradients.
+TEST(ActivationPlan, TakesOnEachStageOfZeroBubbleAboutWhat1F1BTakesOnTheFirst) {
+  constexpr int stages = 4, micro_batches = 8;
+  const Mesh mesh{.pipe = stages};
+  const Partition partition = even_partition(8, stages);
+  const auto peak = [&](const Schedule& schedule, int pipe) {
+    const StageSpec stage(small_model(8), mesh, {.pipe = pipe}, partition, policy(false));
+    return static_cast<double>(ActivationPlan(stage.buffers, stage.program, micro_batches,
+                                              schedule.actions[static_cast<std::size_t>(pipe)])
+                                   .peak());
+  };
+  const double first = peak(one_forward_one_backward(stages, micro_batches), 0);
+  for (int pipe = 0; pipe < stages; ++pipe) {
+    const double ratio = peak(zero_bubble(stages, micro_batches), pipe) / first;
+    EXPECT_GT(ratio, 0.9) << pipe;
+    EXPECT_LT(ratio, 1.25) << pipe;
+  }
+}
+
 // With the same number of tokens per rank, a rank holds the same whatever the sequence is.
 TEST(ActivationPlan, DoesNotGrowWithTheContextRanks) {
   constexpr std::int64_t rows = 256;
