@@ -10,6 +10,7 @@
 #include "launch/plan/host_memory.h"
 #include "launch/plan/layout_search.h"
 #include "launch/plan/prediction_text.h"
+#include "launch/training/memory_check.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/io/file.h"
 
@@ -51,7 +52,8 @@ SearchResult search(PlanOptions& options, const OptionTable& table) {
   const DeviceFigures& figures = choose_figures(options.run);
   const auto ranks = static_cast<int>(options.ranks);
   if (options.run.plan.memory_gib == 0) {
-    options.run.plan.memory_gib = memory_to_plan_for(figures, available_host_memory() / ranks);
+    options.run.plan.memory_gib =
+        memory_to_plan_for(figures, available_host_memory() / ranks - process_memory);
   }
   return search_layouts({.options = options.run,
                          .is_set = [&](const std::string& name) { return table.was_set(name); },

@@ -1,5 +1,7 @@
 // masformer train
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -22,6 +24,7 @@
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/io/file.h"
+#include "runtime/repeated_list.h"
 
 namespace masformer {
 namespace {
@@ -60,21 +63,66 @@ void log_past_steps(const Options& options, std::int64_t done, RunOutput& output
   log_past("train.profile_step", options.train.profile_step);
 }
 
-// Sets the options of the layout to those that `masformer plan` finds. Those that are set stay.
-void search_layout(Options& options, const OptionTable& table, const TokenStore& store, int ranks,
-                   const PlanInputs& inputs) {
-  const DeviceFigures& figures = choose_figures(options);
-  if (options.plan.memory_gib == 0) {
-    options.plan.memory_gib = memory_to_plan_for(figures, inputs.rank_memory);
+using LayoutOptions = std::map<std::string, std::string>;
+
+// The options of the layout that the run had before; nothing if it did not have as many ranks.
+LayoutOptions layout_before(const PlanInputs& inputs, const LayoutOptions& names, int ranks) {
+  LayoutOptions layout;
+  std::int64_t product = 1;
+  if (!inputs.recorded) return {};
+  for (const auto& [name, value] : names) {
+    const auto found = inputs.recorded->options.find(name);
+    if (found == inputs.recorded->options.end()) return {};
+    layout[name] = found->second;
+    const bool is_axis = name == "parallel.tensor" || name == "parallel.pipeline" ||
+                         name == "parallel.context" || name == "parallel.data";
+    if (is_axis) product *= std::max<std::int64_t>(parse_count(found->second).value_or(1), 1);
+  }
+  return product == ranks ? layout : LayoutOptions{};
+}
+
+// Partition and recomputation are solved again, from the layout.
+LayoutOptions layout_options(const Options& options, const RunPlan& plan) {
+  LayoutOptions layout;
+  for (const auto& [name, value] : chosen_options(options, plan)) layout[name] = value;
+  layout.erase("parallel.partition");
+  layout.erase("train.recompute");
+  return layout;
+}
+
+LayoutOptions search_layout(const Options& options, const OptionTable& table,
+                            const TokenStore& store, int ranks, const PlanInputs& inputs) {
+  Options own = options;
+  const DeviceFigures& figures = choose_figures(own);
+  if (figures.device != options.runtime.device) {
+    refuse("plan.device={} is not what runs: with --plan, leave it out, or choose one of {}",
+           options.plan.device, name_of(options.runtime.device));
+  }
+  if (own.plan.memory_gib == 0) {
+    own.plan.memory_gib = memory_to_plan_for(figures, inputs.rank_memory);
   }
   const SearchResult result =
-      search_layouts({.options = options,
+      search_layouts({.options = own,
                       .is_set = [&](const std::string& name) { return table.was_set(name); },
                       .ranks = ranks,
                       .store_vocab = store.vocabulary(),
                       .figures = &figures,
                       .keep = 1});
-  options = result.found.front().options;
+  const FoundLayout& best = result.found.front();
+  const LayoutOptions found = layout_options(best.options, best.plan);
+  const LayoutOptions before = layout_before(inputs, found, ranks);
+  return before.empty() ? found : before;
+}
+
+// Sets the options of the layout that the user left open: to those of the checkpoint to resume from
+// if it had as many ranks, else to those that `masformer plan` finds. The first rank decides.
+void choose_layout(Communicator& world, const Options& options, OptionTable& table,
+                   const TokenStore& store, const PlanInputs& inputs) {
+  LayoutOptions layout;
+  run_collectively(world, [&] {
+    if (world.rank() == 0) layout = search_layout(options, table, store, world.size(), inputs);
+  });
+  table.apply_record(all_gather_json(world, layout)[0].get<LayoutOptions>());
 }
 
 // RUN_DIR/plan.json: what the run follows, and what its steps are expected to take.
@@ -97,9 +145,9 @@ struct TrainOptions {
 };
 
 // `preparing` ends when training begins.
-ExitCode train(const MpiSession& session, TrainOptions& all, const OptionTable& table,
+ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& table,
                std::optional<StopBeforeFirstStep>& preparing) {
-  Options& options = all.run;
+  const Options& options = all.run;
   const auto world = session.world();
   StartProgress progress([first = world->rank() == 0](const std::string& line) {
     if (first) write_notice(line + "\n");
@@ -108,9 +156,7 @@ ExitCode train(const MpiSession& session, TrainOptions& all, const OptionTable& 
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   progress.enter("planning the run and allocating its memory");
   PlanInputs inputs = agree_on_plan_inputs(*world, options);
-  if (all.plan) {
-    run_collectively(*world, [&] { search_layout(options, table, store, world->size(), inputs); });
-  }
+  if (all.plan) choose_layout(*world, options, table, store, inputs);
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
   std::optional<MeasuredTimes> times;
@@ -128,11 +174,11 @@ ExitCode train(const MpiSession& session, TrainOptions& all, const OptionTable& 
   progress.enter("reading the token store");
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
-  recorder.keep();
-  write_plan(job, options, inputs.times);
   print_start_page(job, options, data);
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
+  recorder.keep();
+  write_plan(job, options, inputs.times);
   output.start_after(state.step);
   for (const std::string& note : state.notes) output.log(note);
   log_past_steps(options, state.step, output);

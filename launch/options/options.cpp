@@ -177,7 +177,7 @@ void describe_parallel(OptionTable& table, Options& o) {
       "parallel.schedule", o.parallel.schedule,
       {.value = "NAME",
        .help = "Pipeline schedule. zero-bubble: ZB-H1. zero-bubble-v: ZB-V. auto: the fastest "
-               "by simulation in the memory of 1f1b, with costs of layers by FLOPs.",
+               "by simulation in the memory of 1f1b, with the costs that blocks are divided by.",
        .choices = schedule_names()});
   table.add("parallel.chunks", o.parallel.chunks, {0, limits::layers},
             {.value = "N",

@@ -49,7 +49,8 @@ std::vector<ScheduleChoice> schedule_choices() {
 
 class LayoutSearch {
  public:
-  explicit LayoutSearch(const SearchRequest& request) : request_(request) {}
+  explicit LayoutSearch(const SearchRequest& request)
+      : request_(request), kept_(std::max(request.keep, fewest)) {}
 
   // The most promising come first, so that most of the others can be left out.
   SearchResult run() {
@@ -57,6 +58,9 @@ class LayoutSearch {
     std::ranges::stable_sort(candidates_, {}, &Candidate::least_seconds);
     for (const Candidate& candidate : candidates_) attempt(candidate.options);
     order_the_best();
+    if (std::ssize(result_.found) > request_.keep) {
+      result_.found.resize(static_cast<std::size_t>(request_.keep));
+    }
     if (result_.found.empty()) refuse_all();
     for (const auto& [reason, layouts] : reasons_) result_.ruled_out.push_back({reason, layouts});
     std::ranges::stable_sort(result_.ruled_out, std::greater(), &RuledOut::layouts);
@@ -79,7 +83,10 @@ class LayoutSearch {
         for (const std::int64_t pipeline :
              values("parallel.pipeline", own.pipeline, request_.ranks)) {
           const std::int64_t model = tensor * context * pipeline;
-          if (request_.ranks % model != 0) continue;
+          if (request_.ranks % model != 0) {
+            rule_out("the axes do not divide the ranks");
+            continue;
+          }
           const std::int64_t data = request_.ranks / model;
           if (!is_free("parallel.data") && own.data > 0 && own.data != data) continue;
           Options options = request_.options;
@@ -175,7 +182,7 @@ class LayoutSearch {
   }
 
   bool is_too_slow(const Options& options) {
-    return std::ssize(result_.found) == request_.keep &&
+    return std::ssize(result_.found) == kept_ &&
            least_seconds(options) >= result_.found.back().prediction.step_seconds();
   }
 
@@ -220,7 +227,7 @@ class LayoutSearch {
     const auto place =
         std::ranges::upper_bound(result_.found, seconds(layout), std::less(), seconds);
     result_.found.insert(place, std::move(layout));
-    if (std::ssize(result_.found) > request_.keep) result_.found.pop_back();
+    if (std::ssize(result_.found) > kept_) result_.found.pop_back();
   }
 
   void rule_out(const std::string& reason) { ++reasons_[reason]; }
@@ -241,7 +248,11 @@ class LayoutSearch {
     double least_seconds;
   };
 
+  // So many are compared, however few are asked for: the result must not depend on that.
+  static constexpr int fewest = 8;
+
   const SearchRequest& request_;
+  std::ptrdiff_t kept_;
   std::vector<Candidate> candidates_;
   SearchResult result_;
   std::map<std::string, int> reasons_;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct RecordedLayout {
   std::string mesh;             // Mesh::to_string()
   std::vector<int> counts{};    // blocks of each part
   std::string context_order{};  // SequenceSharding::to_string(); "" if it is not recorded
+  std::map<std::string, std::string> options{};  // all of the run, by name
 };
 
 struct PlanInputs {

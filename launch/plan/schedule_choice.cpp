@@ -64,7 +64,8 @@ void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64
   request.memory = part_memory(plan.partition);
   Schedule first = plan.training;
   set_schedule(make_schedule(options.parallel.schedule, request), plan);
-  if (!fits(plan, memory)) set_schedule(std::move(first), plan);
+  const bool moved = !(plan.training.placement == first.placement);
+  if (moved || !fits(plan, memory)) set_schedule(std::move(first), plan);
 }
 
 }  // namespace masformer

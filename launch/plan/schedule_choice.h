@@ -14,8 +14,8 @@ namespace masformer {
 Schedule first_schedule(const Options& options, int stages, int micro_batches);
 
 // Gives a plan with `auto` the fastest order that the search finds for its partition, by the times
-// of `inputs`. If that order needs more memory than `memory` on some rank, the plan keeps its first
-// schedule.
+// of `inputs`. If that order needs more memory than `memory` on some rank, or another placement
+// than the partition was solved for, the plan keeps its first schedule.
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan);
 

@@ -124,6 +124,7 @@ Seconds time_policy(const MpiSession& session, const Options& options, const Run
   check_memory(probe, stream, groups, spec, stage_plan);
   Stage stage = run_collectively(
       *groups.world, [&] { return Stage(std::move(spec), std::move(stage_plan), stream, groups); });
+  const AbortOnFailure abort_on_failure(stream);
   Seconds seconds = time_steps(stream, groups, probe, stage);
   stage.sync().drain();
   stream.synchronize();
@@ -173,12 +174,15 @@ std::string key_of(const MpiSession& session, const Options& options, const RunP
   const auto built = fs::last_write_time("/proc/self/exe", unknown).time_since_epoch().count();
   return fmt::format(
       "{}; {} threads, {} ranks on this host; {}, context {} by {}; {} x {} tokens in {}; hidden "
-      "{}, vocabulary {}, {}, MLPs by {}; documents {}; deterministic {}; built {}; {}",
+      "{}, vocabulary {}, {}, MLPs by {}; documents {}; deterministic {}; sequence "
+      "parallel {}; transport {}; built {}; {}",
       device != nullptr ? device->name() : cpu_name(), stream.threads(),
       session.ranks_on_this_host(), probe.mesh.to_string(), plan.policy.sharding->to_string(),
       name_of(plan.policy.context_full), plan.policy.shape.samples, plan.policy.shape.sequence,
       name_of(plan.policy.dtype), plan.model.hidden, plan.model.vocab, describe_blocks(probe.model),
-      plan.policy.ffn_block, plan.policy.document_mask, plan.policy.deterministic, built,
+      plan.policy.ffn_block, plan.policy.document_mask, plan.policy.deterministic,
+      plan.policy.sequence_parallel,
+      options.runtime.transport ? name_of(*options.runtime.transport) : "auto", built,
       version_text(""));
 }
 

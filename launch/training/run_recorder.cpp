@@ -29,12 +29,13 @@ fs::path kept_recording(const fs::path& run_dir, int rank) {
 }
 
 RunRecorder::RunRecorder(int rank, const Mesh& mesh, fs::path run_dir)
-    : rank_(rank), run_dir_(std::move(run_dir)), live_(run_dir_) {
+    : rank_(rank), run_dir_(std::move(run_dir)) {
   const Coordinate at = mesh.coordinate(rank);
   try {
-    recorder_.emplace(live_.folder / fmt::format("{}{}.bin", live_.prefix_of(rank), getpid()),
+    live_.emplace(run_dir_);
+    recorder_.emplace(live_->folder / fmt::format("{}{}.bin", live_->prefix_of(rank), getpid()),
                       RecordedRank{rank, mesh.size(), at.pipe, at.data, at.context, at.tensor});
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     print_message("rank {} records nothing: {}\n", rank, error.what());
   }
 }
@@ -42,11 +43,14 @@ RunRecorder::RunRecorder(int rank, const Mesh& mesh, fs::path run_dir)
 void RunRecorder::keep() {
   if (!recorder_) return;
   kept_ = true;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(live_.folder, ignored)) {
-    const bool old = entry.path().filename().string().starts_with(live_.prefix_of(rank_)) &&
-                     entry.path() != recorder_->path();
-    if (old) fs::remove(entry.path(), ignored);
+  std::error_code error;
+  const std::string own = live_->prefix_of(rank_);
+  for (fs::directory_iterator entry(live_->folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    const fs::path& path = entry->path();
+    const bool old = path.filename().string().starts_with(own) && path != recorder_->path();
+    if (old) fs::remove(path, ignored);
   }
 }
 
@@ -59,6 +63,8 @@ RunRecorder::~RunRecorder() {
     fs::create_directories(kept.parent_path(), error);
     if (!error) fs::copy_file(live, kept, fs::copy_options::overwrite_existing, error);
     if (error) {
+      std::error_code ignored;
+      fs::remove(kept, ignored);  // half of it would only take room
       print_message("rank {}: can't keep its recording in {}: {}\n", rank_, kept.string(),
                     error.message());
     }

@@ -39,14 +39,14 @@ class RunRecorder {
 
   Recorder* get() { return recorder_ ? &*recorder_ : nullptr; }
 
-  // Call it when this job owns the run's folder: another one may have been refused because of it.
-  // Removes what killed jobs of the same run left.
+  // Call it when the run begins: a job that is refused must not replace the recordings of the last
+  // one. Removes what killed jobs of the same run left.
   void keep();
 
  private:
   int rank_;
   std::filesystem::path run_dir_;
-  LiveRecordings live_;
+  std::optional<LiveRecordings> live_;
   std::optional<Recorder> recorder_;
   bool kept_ = false;
 };

@@ -1,6 +1,6 @@
 // The operations of a call of an op, computed from its operands. A multiply-add counts as 2, and
-// only matrix products and attention count, as in model/cost/flops.h. Attention counts the visible pairs,
-// and its backward twice its forward, whatever a kernel recomputes.
+// only matrix products and attention count, as in model/cost/flops.h. Attention counts the visible
+// pairs, and its backward twice its forward, whatever a kernel recomputes.
 #pragma once
 
 #include "runtime/ops/op_list.h"

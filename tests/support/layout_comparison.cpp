@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "runtime/error.h"
+#include "tests/support/schedules.h"
 
 namespace masformer::test {
 namespace {
@@ -80,6 +81,14 @@ class Findings {
  private:
   std::vector<std::string> found_;
 };
+
+bool splits_backwards(const LayoutCase& c) {
+  const int micro_batches = c.samples / c.micro_batch / c.mesh.data;
+  const Schedule schedule = schedule_named(c.schedule, c.mesh.pipe, micro_batches, c.chunks);
+  return std::ranges::any_of(schedule.actions, [](const std::vector<Action>& actions) {
+    return std::ranges::count(actions, ActionKind::backward_input, &Action::kind) > 0;
+  });
+}
 
 }  // namespace
 
@@ -165,8 +174,10 @@ std::vector<std::string> differences_by_recomputation(const LayoutCase& c,
   LayoutRun kept = over_all_ranks(c);
   LayoutRun recomputed = over_all_ranks(changed);
   Findings findings;
-  findings.holds("it takes no more memory",
-                 recomputed.memory().activations <= kept.memory().activations);
+  // Where weight gradients wait, what was recomputed for them waits, too.
+  findings.holds(
+      "it takes no more memory",
+      splits_backwards(c) || recomputed.memory().activations <= kept.memory().activations);
   for (int step = 0; step < 2; ++step) {
     for (LayoutRun* const run : {&kept, &recomputed}) {
       run->forward_backward(step);

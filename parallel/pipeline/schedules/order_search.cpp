@@ -58,7 +58,9 @@ class MoveSearch {
  private:
   std::uint64_t below(std::uint64_t end) { return mix(seed_, draws_++) % end; }
 
-  // Moves an action of some stage up to four places forwards or backwards.
+  // Moves an action of some stage up to four places forwards or backwards, but not past one of its
+  // kind: every part keeps the order of micro-batches, on which the bits of sums depend, and the
+  // simulation's wait for weights.
   void move_one(Schedule& schedule) {
     auto& actions = schedule.actions[below(schedule.actions.size())];
     const std::size_t from = below(actions.size());
@@ -67,6 +69,14 @@ class MoveSearch {
     const auto at = [&](std::size_t place) {
       return actions.begin() + static_cast<std::ptrdiff_t>(place);
     };
+    const auto [first, last] = std::minmax(from, to);
+    const auto passes = [&](std::size_t place) {
+      return place != from && actions[place].kind == actions[from].kind &&
+             actions[place].chunk == actions[from].chunk;
+    };
+    for (std::size_t place = first; place <= last; ++place) {
+      if (passes(place)) return;
+    }
     if (from < to) std::rotate(at(from), at(from) + 1, at(to) + 1);
     if (to < from) std::rotate(at(to), at(from), at(from) + 1);
   }

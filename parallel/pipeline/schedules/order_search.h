@@ -17,7 +17,7 @@ struct OrderSearch {
 
 // Returns the schedule, or a faster valid one within the memory. Moves are drawn at random from a
 // fixed seed, so the result is always the same. Moves that change no time are kept, too, since
-// others may build on them.
+// others may build on them. Each part's actions of a kind keep their order.
 Schedule search_order(const Schedule& schedule, const OrderSearch& search);
 
 }  // namespace masformer

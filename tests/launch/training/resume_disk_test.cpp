@@ -37,12 +37,14 @@ void expect_says(const Finished& finished, const std::string& text) {
                                                            << finished.output;
 }
 
-// The disk has room for two and a half checkpoints; `checkpoint.keep` 1 needs two. Leftovers of
-// kills (an unfinished removal, a checkpoint that was not removed) must not make a run fail.
+// The disk has room for two and a half checkpoints beside the recordings; `checkpoint.keep` 1 needs
+// two. Leftovers of kills (an unfinished removal, a checkpoint that was not removed) must not make
+// a run fail.
 TEST(ResumeOnASmallDisk, MakesRoomThatAKilledRunDidNotMake) {
   const Scratch scratch;
   ASSERT_EQ(train(scratch, "measured", to_step(4)).status, 0);
-  const SmallDisk disk(bytes_in(checkpoint(scratch, "measured", 4)) * 5 / 2);
+  const std::int64_t of_checkpoint = bytes_in(checkpoint(scratch, "measured", 4));
+  const SmallDisk disk(of_checkpoint * 5 / 2 + bytes_in(scratch.path("measured") / "recordings"));
   if (!disk.mounted()) GTEST_SKIP() << no_small_disk;
   const std::string run = (disk.path() / "run").string();
   const fs::path folder = disk.path() / "run" / "checkpoints";

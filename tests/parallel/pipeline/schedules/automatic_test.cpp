@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <map>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -44,6 +45,24 @@ ScheduleRequest random_request(std::mt19937& random, int stages, int m, int chun
   return request;
 }
 
+// Sums have the same bits in all schedules if every part runs each kind of action in the order of
+// micro-batches.
+void expect_ascending(const Schedule& schedule) {
+  for (const std::vector<Action>& actions : schedule.actions) {
+    std::map<std::pair<ActionKind, int>, int> last;  // by kind and chunk
+    for (const Action& action : actions) {
+      // A fused backward is both halves.
+      const bool fused = action.kind == ActionKind::backward;
+      for (const ActionKind kind : {fused ? ActionKind::backward_input : action.kind,
+                                    fused ? ActionKind::backward_weight : action.kind}) {
+        const auto [known, is_new] = last.try_emplace({kind, action.chunk}, action.micro_batch);
+        EXPECT_TRUE(is_new || known->second <= action.micro_batch) << to_string(action);
+        known->second = action.micro_batch;
+      }
+    }
+  }
+}
+
 TEST(AutomaticSchedule, IsValidDeterministicAndNeverSlowerThanAnotherThatFits) {
   std::mt19937 random(21);
   for (int trial = 0; trial < 16; ++trial) {
@@ -55,6 +74,7 @@ TEST(AutomaticSchedule, IsValidDeterministicAndNeverSlowerThanAnotherThatFits) {
     const Schedule chosen = automatic(request);
     ASSERT_NO_THROW(validate(chosen));
     EXPECT_EQ(chosen.chunks(), chunks);
+    expect_ascending(chosen);
     EXPECT_EQ(chosen.actions, automatic(request).actions);
     bool some_fit = false;
     for (const ScheduleKind& kind : schedule_kinds()) {
