@@ -11,8 +11,6 @@ class RecordedRequest final : public PendingRequest {
  public:
   RecordedRequest(Request request, Recorder& recorder, std::uint64_t number)
       : request_(std::move(request)), recorder_(recorder), number_(number) {}
-  RecordedRequest(const RecordedRequest&) = delete;
-  RecordedRequest& operator=(const RecordedRequest&) = delete;
 
   void wait() override {
     request_.wait();
