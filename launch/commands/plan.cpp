@@ -1,5 +1,4 @@
 // masformer plan
-
 #include <fmt/format.h>
 
 #include "data/token_store.h"

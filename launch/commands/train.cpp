@@ -1,5 +1,5 @@
 // masformer train
-#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -65,29 +65,29 @@ void log_past_steps(const Options& options, std::int64_t done, RunOutput& output
 
 using LayoutOptions = std::map<std::string, std::string>;
 
-// The options of the layout that the run had before; nothing if it did not have as many ranks.
-LayoutOptions layout_before(const PlanInputs& inputs, const LayoutOptions& names, int ranks) {
+// The options that --plan chooses. Partition and recomputation are solved again, from the layout.
+constexpr std::array axis_options{"parallel.tensor", "parallel.pipeline", "parallel.context",
+                                  "parallel.data"};
+constexpr std::array other_options{"parallel.schedule", "parallel.chunks", "parallel.context_full",
+                                   "train.micro_batch"};
+
+// The layout in the checkpoint to resume from; nothing if it had another number of ranks.
+LayoutOptions recorded_options(const PlanInputs& inputs, int ranks) {
   LayoutOptions layout;
   std::int64_t product = 1;
-  if (!inputs.recorded) return {};
-  for (const auto& [name, value] : names) {
+  const auto add = [&](const char* name) {
     const auto found = inputs.recorded->options.find(name);
-    if (found == inputs.recorded->options.end()) return {};
+    if (found == inputs.recorded->options.end()) return;
     layout[name] = found->second;
-    const bool is_axis = name == "parallel.tensor" || name == "parallel.pipeline" ||
-                         name == "parallel.context" || name == "parallel.data";
-    if (is_axis) product *= std::max<std::int64_t>(parse_count(found->second).value_or(1), 1);
+  };
+  if (!inputs.recorded) return {};
+  for (const char* const name : other_options) add(name);
+  for (const char* const name : axis_options) {
+    add(name);
+    if (!layout.contains(name)) return {};
+    product *= parse_count(layout[name]).value_or(0);  // parallel.data is 0 if it was left out
   }
   return product == ranks ? layout : LayoutOptions{};
-}
-
-// Partition and recomputation are solved again, from the layout.
-LayoutOptions layout_options(const Options& options, const RunPlan& plan) {
-  LayoutOptions layout;
-  for (const auto& [name, value] : chosen_options(options, plan)) layout[name] = value;
-  layout.erase("parallel.partition");
-  layout.erase("train.recompute");
-  return layout;
 }
 
 LayoutOptions search_layout(const Options& options, const OptionTable& table,
@@ -109,9 +109,11 @@ LayoutOptions search_layout(const Options& options, const OptionTable& table,
                       .figures = &figures,
                       .keep = 1});
   const FoundLayout& best = result.found.front();
-  const LayoutOptions found = layout_options(best.options, best.plan);
-  const LayoutOptions before = layout_before(inputs, found, ranks);
-  return before.empty() ? found : before;
+  LayoutOptions layout;
+  for (const auto& [name, value] : chosen_options(best.options, best.plan)) layout[name] = value;
+  layout.erase("parallel.partition");
+  layout.erase("train.recompute");
+  return layout;
 }
 
 // Sets the options of the layout that the user left open: to those of the checkpoint to resume from
@@ -120,7 +122,9 @@ void choose_layout(Communicator& world, const Options& options, OptionTable& tab
                    const TokenStore& store, const PlanInputs& inputs) {
   LayoutOptions layout;
   run_collectively(world, [&] {
-    if (world.rank() == 0) layout = search_layout(options, table, store, world.size(), inputs);
+    if (world.rank() > 0) return;
+    layout = recorded_options(inputs, world.size());
+    if (layout.empty()) layout = search_layout(options, table, store, world.size(), inputs);
   });
   table.apply_record(all_gather_json(world, layout)[0].get<LayoutOptions>());
 }

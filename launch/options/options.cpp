@@ -40,8 +40,7 @@ void describe_plan(OptionTable& table, Options& o) {
   for (const DeviceFigures& row : device_figures()) devices.emplace_back(row.name);
   table.add("plan.device", o.plan.device,
             {.value = "NAME",
-             .help = "The device whose figures times are estimated from. Empty: that of "
-                     "runtime.device.",
+             .help = "The device that masformer plan predicts for. Empty: that of runtime.device.",
              .choices = devices});
   table.add("plan.memory_gib", o.plan.memory_gib, {0, 1e6},
             {.value = "X",

@@ -198,7 +198,8 @@ class LayoutSearch {
     return known->second * static_cast<double>(micro_batches) / static_cast<double>(p.pipeline);
   }
 
-  // Of all layers on the ranks of one stage; 0 if these can't hold the model.
+  // Seconds of one micro-batch in all layers, on the ranks of one stage; 0 if the model can't be
+  // divided among these.
   double seconds_of_micro_batch(Options options) {
     options.parallel.pipeline = options.parallel.data = 1;
     options.parallel.partition = "even";
@@ -256,7 +257,7 @@ class LayoutSearch {
   std::vector<Candidate> candidates_;
   SearchResult result_;
   std::map<std::string, int> reasons_;
-  // By tensor and context ranks, how these share full layers, and samples.
+  // Keys: tensor ranks, context ranks, how full layers are shared, samples per micro-batch.
   std::map<std::tuple<std::int64_t, std::int64_t, ContextFull, std::int64_t>, double>
       micro_batch_seconds_;
 };

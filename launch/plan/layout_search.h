@@ -15,7 +15,7 @@
 namespace masformer {
 
 struct SearchRequest {
-  Options options;  // plan.memory_gib is what a rank may take
+  Options options;  // plan.memory_gib must be set
   std::function<bool(const std::string& option)> is_set;
   int ranks = 1;
   std::int64_t store_vocab = 0;  // as for make_run_plan()
@@ -45,8 +45,8 @@ struct SearchResult {
 // runtime.device.
 const DeviceFigures& choose_figures(Options& options);
 
-// What a rank may take if plan.memory_gib does not say it: the memory of its device, or on CPUs
-// `host_share` bytes. In GiB.
+// GiB that a rank may take where plan.memory_gib is 0: those of its device, or on CPUs `host_share`
+// bytes.
 double memory_to_plan_for(const DeviceFigures& figures, std::int64_t host_share);
 
 // Deterministic. Throws UsageError if no layout is possible, with the reasons.

@@ -1,4 +1,5 @@
-// What a plan depends on besides the options: what the machine has, and what the run did before.
+// The inputs of a plan other than the options: the machine's memory, and how the run was divided
+// before.
 // The same on all ranks, so that all make the same plan.
 #pragma once
 
@@ -27,7 +28,7 @@ struct PlanInputs {
   // Bytes that each rank may plan if all take as much, and that all ranks may plan together; 0 if
   // they don't share one host's memory. plan.memory_gib, if it is set, counts instead.
   std::int64_t rank_memory = unlimited, host_memory = 0;
-  // Of the checkpoint to resume from. Kept if the layout is the same.
+  // How the checkpoint to resume from was divided. Kept if the layout is the same.
   std::optional<RecordedLayout> recorded{};
   // Measured times of layers; null: estimated from the figures of the device.
   const LayerTimes* times = nullptr;

@@ -9,7 +9,7 @@
 
 namespace masformer {
 
-// Of each rank of a pipeline stage.
+// What each rank of a pipeline stage takes.
 struct StagePrediction {
   double seconds = 0;     // of one micro-batch, in all passes of all its parts
   double idle_share = 0;  // of the time from its first action to its last
@@ -21,7 +21,7 @@ struct SentBytesEstimate {
 };
 
 struct Prediction {
-  // Of one micro-batch, forward and backward. By block of the model.
+  // Seconds of one micro-batch, forward and backward, by block of the model.
   std::vector<double> block_seconds;
   double embedding_seconds = 0, head_seconds = 0;
   std::vector<StagePrediction> stages;

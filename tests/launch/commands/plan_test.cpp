@@ -136,6 +136,35 @@ TEST(PlanCommand, ChoosesTheLayoutThatTrainWithPlanTakes) {
   EXPECT_EQ(own.at("options"), json.at("options"));
 }
 
+// A resumed run keeps its layout, although a search would find another one, as the first run of the
+// other folder shows.
+TEST(PlanCommand, TrainWithPlanKeepsTheLayoutOfItsCheckpoint) {
+  const Scratch scratch;
+  const auto layout = [&](const std::string& folder, const Words& more) {
+    Words words{program(),
+                "run",
+                "-n",
+                "2",
+                "--",
+                "train",
+                "--plan",
+                "--data.path",
+                scratch.store().string(),
+                "--run.dir",
+                scratch.path(folder).string()};
+    words.insert(words.end(), small_model.begin(), small_model.end());
+    words.insert(words.end(), more.begin(), more.end());
+    const Finished finished = run(words);
+    EXPECT_EQ(finished.status, 0) << finished.output;
+    return Json::parse(std::ifstream(scratch.path(folder) / "plan.json")).at("options");
+  };
+  const Words slow{"--train.steps", "1", "--parallel.tensor", "2", "--parallel.context", "1"};
+  const Json first = layout("run", slow);
+  EXPECT_EQ(first.at("parallel.tensor"), "2");
+  EXPECT_EQ(layout("run", {"--train.steps", "2"}), first);
+  EXPECT_NE(layout("other", {"--train.steps", "1"}).at("parallel.tensor"), "2");
+}
+
 TEST(PlanCommand, ShowsTheNextBestAndWhyOthersAreRuledOut) {
   const Finished finished = plan({"--ranks", "3", "--model.vocab", "257"});
   EXPECT_EQ(finished.status, 0) << finished.output;
