@@ -29,9 +29,9 @@ constexpr std::int64_t small_size =
     80;  // elements; OpenMPI sends up to 256 bytes at once in any case
 
 // The number of elements in a message that is too large for its transport to buffer. For MPI that
-// is a mebibyte. The fake of NCCL buffers nothing; staged messages travel by MPI.
+// is 128 KiB. The fake of NCCL buffers nothing; staged messages travel by MPI.
 std::int64_t large(const Way& way) {
-  return way.device == Device::cpu ? 1 << 18 : 1 << 14;
+  return way.device == Device::cpu ? 1 << 15 : 1 << 14;
 }
 
 // Part p computes y = 2 x + p + 1, so all numbers are integers and known in advance.
