@@ -29,17 +29,26 @@ using Seconds = std::map<std::string, KindSeconds>;
 
 constexpr int repeats = 3;
 
+// The blocks that are timed: about as many as a stage has, evenly from the whole model, so that
+// their weights and activations compete for caches as in training; and at least one of each kind.
+std::vector<BlockSpec> timed_blocks(const RunPlan& plan) {
+  const std::vector<BlockSpec>& all = plan.model.blocks;
+  std::vector<BlockSpec> timed;
+  for (std::size_t i = 0; i < all.size(); i += static_cast<std::size_t>(plan.mesh.pipe)) {
+    timed.push_back(all[i]);
+  }
+  for (const BlockSpec& block : all) {
+    if (std::ranges::find(timed, block) == timed.end()) timed.push_back(block);
+  }
+  return timed;
+}
+
 // The plan of the model that is timed.
 RunPlan probe_of(const RunPlan& plan, Recompute policy) {
   RunPlan probe = plan;
   probe.mesh.data *= probe.mesh.pipe;
   probe.mesh.pipe = 1;
-  probe.model.blocks.clear();
-  for (const BlockSpec& block : plan.model.blocks) {
-    if (std::ranges::find(probe.model.blocks, block) == probe.model.blocks.end()) {
-      probe.model.blocks.push_back(block);
-    }
-  }
+  probe.model.blocks = timed_blocks(plan);
   const int layers = probe.model.layers();
   probe.partition = {{0, layers}};
   probe.policy.recompute.assign(static_cast<std::size_t>(layers), policy);

@@ -12,8 +12,9 @@
 
 namespace masformer {
 
-// Runs a model with one block of each kind that `plan` has, on all ranks at once: with the tensor
-// and context ranks of the plan, and its stages as further data ranks. Forward and backward of one
+// Runs a stage of about as many blocks as those of `plan` have, with each kind of block, on all
+// ranks at once: with the tensor and context ranks of the plan, and its stages as further data
+// ranks. Forward and backward of one
 // micro-batch are timed as train.profile_step times them, three times after one that does not
 // count, with each way of recomputation. Takes the medians, and the mean over all ranks, so that
 // every rank has the same bytes.
