@@ -47,6 +47,8 @@ struct BufferSpec {
   bool evaluated = false;
   // Released after the forwards that read it, and filled again by its layer's recomputation.
   bool recomputed = false;
+
+  bool operator==(const BufferSpec&) const = default;
 };
 
 using BufferId = std::size_t;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <variant>
 
 #include <fmt/format.h>
@@ -172,13 +173,19 @@ std::string layers_of(const RunPlan& plan, int stage) {
 
 MemoryTable largest_memory(const RunPlan& plan, int pipe, Purpose purpose) {
   MemoryTable largest;
+  std::vector<BufferSpec> buffers;
+  std::optional<StagePlan> stage_plan;  // of these buffers; most context ranks have the same
   for (int context = 0; context < plan.mesh.context; ++context) {
     // The last data rank and tensor rank own the most rows and tokens.
     const StageSpec stage = plan.describe_stage({.pipe = pipe,
                                                  .data = plan.mesh.data - 1,
                                                  .context = context,
                                                  .tensor = plan.mesh.tensor - 1});
-    const MemoryTable memory = plan_memory(stage, plan.plan_stage(stage, purpose));
+    if (!stage_plan || stage.buffers != buffers) {
+      stage_plan = plan.plan_stage(stage, purpose);
+      buffers = stage.buffers;
+    }
+    const MemoryTable memory = plan_memory(stage, *stage_plan);
     if (memory.total() > largest.total()) largest = memory;
   }
   return largest;

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launch/plan/partition_choice.h"
+#include "launch/plan/step_floor.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 
@@ -167,40 +170,71 @@ class LayoutSearch {
 
   void attempt(const Options& options) {
     ++result_.tried;
-    if (is_too_slow(options)) {
-      return rule_out("slower than those found, even if no stage were ever idle");
+    if (is_too_slow(least_seconds(options))) {
+      return rule_out("slower than those found, whatever their partition and schedule");
     }
     try {
-      const EstimatedTimes times(*request_.figures, options.parallel.context_full);
-      RunPlan plan = make_run_plan(options, request_.ranks, request_.store_vocab,
-                                   {.times = &times, .names_remedy = false});
-      Prediction prediction = predict(plan, *request_.figures, times);
-      keep({options, std::move(plan), std::move(prediction)});
+      // Without a limit first: a layout that is too slow even so needs no plan of its memory.
+      Options without_limit = options;
+      without_limit.plan.memory_gib = 0;
+      FoundLayout layout = found_layout(without_limit);
+      if (is_too_slow(layout.prediction.step_seconds())) {
+        return rule_out("slower than those found");
+      }
+      predict_memory(layout.plan, layout.prediction);
+      if (!fits(layout.prediction)) {
+        layout = found_layout(options);
+        predict_memory(layout.plan, layout.prediction);
+      }
+      layout.options = options;
+      keep(std::move(layout));
     } catch (const UsageError& error) {
       rule_out(first_line(error.what()));
     }
   }
 
-  bool is_too_slow(const Options& options) {
-    return std::ssize(result_.found) == kept_ &&
-           least_seconds(options) >= result_.found.back().prediction.step_seconds();
+  // Without the memory of its stages. Throws UsageError.
+  FoundLayout found_layout(const Options& options) const {
+    const EstimatedTimes times(*request_.figures, options.parallel.context_full);
+    RunPlan plan = plan_of(options, request_.ranks, times);
+    Prediction prediction = predict_times(plan, *request_.figures, times);
+    return {options, std::move(plan), std::move(prediction)};
   }
 
-  // No step of the layout is shorter: if the work of all stages were divided evenly among them, and
-  // nothing recomputed.
+  RunPlan plan_of(const Options& options, int ranks, const EstimatedTimes& times) const {
+    return make_run_plan(options, ranks, request_.store_vocab,
+                         {.times = &times, .names_remedy = false});
+  }
+
+  bool fits(const Prediction& prediction) const {
+    const std::int64_t limit = memory_limit(request_.options, {});
+    return std::ranges::all_of(prediction.stages, [&](const StagePrediction& stage) {
+      return stage.memory.total() <= limit;
+    });
+  }
+
+  bool is_too_slow(double seconds) const {
+    return std::ssize(result_.found) == kept_ &&
+           seconds >= result_.found.back().prediction.step_seconds();
+  }
+
+  // No step of the layout is shorter, if nothing is recomputed.
   double least_seconds(const Options& options) {
     const auto& p = options.parallel;
     const auto key = std::tuple(p.tensor, p.context, p.context_full, options.train.micro_batch);
-    const auto [known, is_new] = micro_batch_seconds_.try_emplace(key, 0);
-    if (is_new) known->second = seconds_of_micro_batch(options);
+    const auto [known, is_new] = floors_.try_emplace(key);
+    if (is_new) known->second = floor_of(options);
+    if (!known->second) return 0;
     const std::int64_t micro_batches =
         options.train.global_batch / (p.data * options.train.micro_batch);
-    return known->second * static_cast<double>(micro_batches) / static_cast<double>(p.pipeline);
+    const int chunks = chunks_of_schedule(p.schedule, static_cast<int>(p.chunks));
+    return known->second->seconds(static_cast<int>(p.pipeline), chunks,
+                                  static_cast<int>(micro_batches));
   }
 
-  // Seconds of one micro-batch in all layers, on the ranks of one stage; 0 if the model can't be
-  // divided among these.
-  double seconds_of_micro_batch(Options options) {
+  // From the layers' times on the ranks of one stage; none if the model can't be divided among
+  // these.
+  std::optional<StepFloor> floor_of(Options options) const {
     options.parallel.pipeline = options.parallel.data = 1;
     options.parallel.partition = "even";
     options.parallel.schedule = "1f1b";
@@ -211,16 +245,23 @@ class LayoutSearch {
     const auto ranks = static_cast<int>(options.parallel.tensor * options.parallel.context);
     const EstimatedTimes times(*request_.figures, options.parallel.context_full);
     try {
-      const RunPlan plan = make_run_plan(options, ranks, request_.store_vocab,
-                                         {.times = &times, .names_remedy = false});
-      double seconds = 0;
-      for (const PassSeconds& part : part_sums(step_costs(plan, *request_.figures, times))) {
-        seconds += part.total();
-      }
-      return seconds;
+      return StepFloor(model_seconds(plan_of(options, ranks, times), times));
     } catch (const UsageError&) {
-      return 0;
+      return std::nullopt;
     }
+  }
+
+  // Of a plan with one stage.
+  static ModelSeconds model_seconds(const RunPlan& plan, const LayerTimes& times) {
+    const StageSpec stage = plan.describe_stage({});
+    const ChunkSpec& chunk = stage.chunks.front();
+    ModelSeconds model{.embedding = times.of(stage, 0),
+                       .head = times.of(stage, stage.program.layers() - 1)};
+    for (const StageLayers block : chunk.blocks) {
+      PassSeconds& seconds = model.blocks.emplace_back();
+      for (int layer = block.begin; layer < block.end; ++layer) seconds += times.of(stage, layer);
+    }
+    return model;
   }
 
   void keep(FoundLayout layout) {
@@ -258,8 +299,9 @@ class LayoutSearch {
   SearchResult result_;
   std::map<std::string, int> reasons_;
   // Keys: tensor ranks, context ranks, how full layers are shared, samples per micro-batch.
-  std::map<std::tuple<std::int64_t, std::int64_t, ContextFull, std::int64_t>, double>
-      micro_batch_seconds_;
+  std::map<std::tuple<std::int64_t, std::int64_t, ContextFull, std::int64_t>,
+           std::optional<StepFloor>>
+      floors_;
 };
 
 }  // namespace

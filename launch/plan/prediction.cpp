@@ -56,7 +56,6 @@ void add_stages(const RunPlan& plan, const StepCosts& costs, Prediction& predict
       stage.seconds += sum_of(costs.parts[static_cast<std::size_t>(placement.part(pipe, chunk))]);
     }
     stage.idle_share = idle_share(prediction.step.pipeline.actions[at], costs.update[at]);
-    stage.memory = largest_memory(plan, pipe, Purpose::training);
     prediction.bubble += stage.idle_share / plan.mesh.pipe;
   }
 }
@@ -100,7 +99,8 @@ SentBytesEstimate estimate_sent_bytes(const RunPlan& plan, const Simulation& pip
 
 }  // namespace
 
-Prediction predict(const RunPlan& plan, const DeviceFigures& figures, const LayerTimes& times) {
+Prediction predict_times(const RunPlan& plan, const DeviceFigures& figures,
+                         const LayerTimes& times) {
   const StepCosts costs = step_costs(plan, figures, times);
   Prediction prediction;
   prediction.step = simulate_step(plan.training, costs);
@@ -115,6 +115,19 @@ Prediction predict(const RunPlan& plan, const DeviceFigures& figures, const Laye
                                 prediction.step_seconds();
   prediction.mfu =
       prediction.flops_per_second / (plan.mesh.size() * figures.of(plan.policy.dtype).peak);
+  return prediction;
+}
+
+void predict_memory(const RunPlan& plan, Prediction& prediction) {
+  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+    prediction.stages[static_cast<std::size_t>(pipe)].memory =
+        largest_memory(plan, pipe, Purpose::training);
+  }
+}
+
+Prediction predict(const RunPlan& plan, const DeviceFigures& figures, const LayerTimes& times) {
+  Prediction prediction = predict_times(plan, figures, times);
+  predict_memory(plan, prediction);
   return prediction;
 }
 

@@ -37,4 +37,10 @@ struct Prediction {
 
 Prediction predict(const RunPlan& plan, const DeviceFigures& figures, const LayerTimes& times);
 
+// In two parts, since planning the memory takes much longer than all else: the prediction without
+// it, and the memory of each stage.
+Prediction predict_times(const RunPlan& plan, const DeviceFigures& figures,
+                         const LayerTimes& times);
+void predict_memory(const RunPlan& plan, Prediction& prediction);
+
 }  // namespace masformer

@@ -97,7 +97,7 @@ SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t s
     if (its < least) least = its, best = other;
   };
   consider(SequenceSharding::zigzag(sequence, ranks));
-  for (int start = 0; start < search_starts; ++start) {
+  for (int start = 0; start < search_starts(ranks); ++start) {
     consider(improved_by_swaps(search_start(sequence, ranks, start), stages, pairs_per_row));
   }
   return best;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "parallel/context/sequence_mask.h"
 #include "runtime/random.h"
@@ -57,9 +59,61 @@ class PairCosts {
 struct Score {
   double cost = 0, unevenness = 0;
 
+  // Not by rounding alone, or a search might never end.
   bool better_than(const Score& other) const {
-    return cost < other.cost || (cost == other.cost && unevenness < other.unevenness);
+    return cost < other.cost || (cost == other.cost && unevenness < other.unevenness * (1 - 1e-12));
   }
+};
+
+// A rank whose chunks a swap changes, and these.
+struct Change {
+  std::size_t rank = 0;
+  Pair pair{};
+};
+using Swap = std::array<Change, 2>;
+
+// What all ranks cost in the layers of one kind.
+class KindCosts {
+ public:
+  KindCosts(PairCosts costs, int layers) : costs_(std::move(costs)), layers_(layers) {}
+
+  void set(const std::vector<Pair>& pairs) {
+    ranks_.clear();
+    for (const Pair& pair : pairs) ranks_.push_back(costs_(pair));
+    // A swap changes two ranks, so that one of the three slowest is left.
+    slowest_.clear();
+    for (std::size_t rank = 0; rank < ranks_.size(); ++rank) slowest_.push_back(rank);
+    const auto kept = std::min<std::ptrdiff_t>(3, std::ssize(slowest_));
+    std::ranges::partial_sort(slowest_, slowest_.begin() + kept, std::greater(),
+                              [&](std::size_t rank) { return ranks_[rank]; });
+    slowest_.resize(static_cast<std::size_t>(kept));
+    unevenness_ = 0;
+    for (const double cost : ranks_) unevenness_ += layers_ * cost * cost;
+  }
+
+  Score score() const { return {layers_ * ranks_[slowest_.front()], unevenness_}; }
+
+  Score score_with(const Swap& swap) const {
+    double slowest = 0, unevenness = unevenness_;
+    for (const std::size_t rank : slowest_) {
+      if (rank == swap[0].rank || rank == swap[1].rank) continue;
+      slowest = ranks_[rank];
+      break;
+    }
+    for (const auto& [rank, pair] : swap) {
+      const double cost = costs_(pair);
+      slowest = std::max(slowest, cost);
+      unevenness += layers_ * (cost * cost - ranks_[rank] * ranks_[rank]);
+    }
+    return {layers_ * slowest, unevenness};
+  }
+
+ private:
+  PairCosts costs_;
+  double layers_;
+  std::vector<double> ranks_;
+  std::vector<std::size_t> slowest_;  // up to three ranks
+  double unevenness_ = 0;
 };
 
 class Search {
@@ -68,12 +122,12 @@ class Search {
          double pairs_per_row) {
     for (const auto& chunks : start.chunks()) pairs_.push_back({chunks[0], chunks[1]});
     for (const auto& layers : stages) {
-      auto& costs = stages_.emplace_back();
+      auto& kinds = stages_.emplace_back();
       for (const auto& [layer, count] : counted(layers)) {
-        costs.emplace_back(PairCosts(start, layer, pairs_per_row), count);
+        kinds.emplace_back(PairCosts(start, layer, pairs_per_row), count);
       }
     }
-    score_ = score();
+    update();
   }
 
   std::vector<std::vector<int>> run() {
@@ -96,30 +150,33 @@ class Search {
   }
 
   bool try_swap(std::size_t a, std::size_t b, std::size_t other) {
-    const Pair before_a = pairs_[a], before_b = pairs_[b];
-    std::swap(pairs_[a][1], pairs_[b][other]);
-    for (const std::size_t rank : {a, b}) std::ranges::sort(pairs_[rank]);
-    const Score now = score();
-    if (now.better_than(score_)) {
-      score_ = now;
-      return true;
+    Swap swap{Change{a, pairs_[a]}, Change{b, pairs_[b]}};
+    std::swap(swap[0].pair[1], swap[1].pair[other]);
+    for (Change& change : swap) std::ranges::sort(change.pair);
+    if (!score([&](const KindCosts& kind) { return kind.score_with(swap); }).better_than(score_)) {
+      return false;
     }
-    pairs_[a] = before_a, pairs_[b] = before_b;
-    return false;
+    for (const Change& change : swap) pairs_[change.rank] = change.pair;
+    update();
+    return true;
   }
 
-  Score score() const {
+  void update() {
+    for (auto& kinds : stages_) {
+      for (KindCosts& kind : kinds) kind.set(pairs_);
+    }
+    score_ = score([](const KindCosts& kind) { return kind.score(); });
+  }
+
+  template <class ScoreOf>
+  Score score(const ScoreOf& score_of) const {
     Score worst;
-    for (const auto& layers : stages_) {
+    for (const auto& kinds : stages_) {
       Score stage;
-      for (const auto& [costs, count] : layers) {
-        double slowest = 0;
-        for (const Pair& pair : pairs_) {
-          const double cost = costs(pair);
-          slowest = std::max(slowest, cost);
-          stage.unevenness += count * cost * cost;
-        }
-        stage.cost += count * slowest;
+      for (const KindCosts& kind : kinds) {
+        const Score part = score_of(kind);
+        stage.cost += part.cost;
+        stage.unevenness += part.unevenness;
       }
       if (worst.better_than(stage)) worst = stage;
     }
@@ -127,7 +184,7 @@ class Search {
   }
 
   std::vector<Pair> pairs_;  // [rank]
-  std::vector<std::vector<std::pair<PairCosts, double>>> stages_;
+  std::vector<std::vector<KindCosts>> stages_;
   Score score_;
 };
 
@@ -144,6 +201,11 @@ std::vector<std::pair<ContextLayer, int>> counted(const std::vector<ContextLayer
     }
   }
   return kinds;
+}
+
+int search_starts(int ranks) {
+  constexpr int most = 16, fewest = 2, swaps = 1 << 16;
+  return std::clamp(swaps / (ranks * ranks), fewest, most);
 }
 
 SequenceSharding search_start(std::int64_t sequence, int ranks, int index) {

@@ -14,14 +14,15 @@ namespace masformer {
 std::vector<std::pair<ContextLayer, int>> counted(const std::vector<ContextLayer>& layers);
 
 // Where searches start: 0 is zigzag, 1 gives each rank two neighbouring chunks, and the others give
-// chunks at random, the same in every call.
-inline constexpr int search_starts = 16;
+// chunks at random, the same in every call. The more ranks, the fewer starts, since a search takes
+// time as their square or more.
+int search_starts(int ranks);
 SequenceSharding search_start(std::int64_t sequence, int ranks, int index);
 
 // Swaps chunks between two ranks of `start`, which holds two per rank, as long as that lowers the
 // cost of the slowest stage, or keeps it and makes the ranks more even. The cost is cost_of()
-// (context_order.h). A rank's work depends on its own two chunks alone, so it is computed once for
-// each pair of chunks, and a swap is judged by looking at the ranks' maxima.
+// (context_order.h). A rank's work depends on its own two chunks alone, so a swap is judged by the
+// two ranks that it changes and the slowest of the others.
 SequenceSharding improved_by_swaps(const SequenceSharding& start,
                                    const std::vector<std::vector<ContextLayer>>& stages,
                                    double pairs_per_row);

@@ -212,7 +212,7 @@ TEST(ExchangePlan, KeepsTheOrderOfMessagesInTheBackward) {
   for (const auto& [span, sequence, ranks] :
        std::vector<std::tuple<const char*, std::int64_t, int>>{
            {"block:48", 512, 4}, {"block:3", 32, 4}, {"block:96", 1024, 4}, {"block:12", 256, 8}}) {
-    for (int start = 0; start < search_starts; ++start) {
+    for (int start = 0; start < search_starts(ranks); ++start) {
       const SequenceSharding sharding = search_start(sequence, ranks, start);
       std::vector<ExchangePlan> plans;
       for (int rank = 0; rank < ranks; ++rank) {

@@ -17,7 +17,7 @@ std::vector<SequenceSharding> shardings() {
   std::vector<SequenceSharding> all;
   for (const int ranks : {1, 2, 3, 4, 8}) {
     all.push_back(SequenceSharding::contiguous(48, ranks));
-    for (int start = 0; start < search_starts; ++start) {
+    for (int start = 0; start < search_starts(ranks); ++start) {
       all.push_back(search_start(48, ranks, start));
     }
   }
