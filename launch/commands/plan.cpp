@@ -1,5 +1,9 @@
 // masformer plan
+#include <optional>
+#include <vector>
+
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "data/token_store.h"
 #include "launch/commands.h"
@@ -9,6 +13,7 @@
 #include "launch/plan/host_memory.h"
 #include "launch/plan/layout_search.h"
 #include "launch/plan/prediction_text.h"
+#include "launch/plan/stragglers.h"
 #include "launch/training/memory_check.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/io/file.h"
@@ -22,6 +27,7 @@ struct PlanOptions {
   std::int64_t show = 8;
   bool json = false;
   std::string timeline;
+  std::string straggler;
 };
 
 OptionTable describe(PlanOptions& options) {
@@ -35,6 +41,11 @@ OptionTable describe(PlanOptions& options) {
   table.add("timeline", options.timeline,
             {.value = "FILE",
              .help = "Draw the pipeline of the fastest layout's step in this file, as SVG."});
+  table.add(
+      "straggler", options.straggler,
+      {.value = "LIST",
+       .help = "What if ranks were slower: pipeline stages and what their time is multiplied "
+               "by, as in 2:1.5,3:2. Shows the step of the fastest layout with and without."});
   return table;
 }
 
@@ -62,7 +73,29 @@ SearchResult search(PlanOptions& options, const OptionTable& table) {
                          .keep = static_cast<int>(options.show)});
 }
 
-void print_text(const SearchResult& result, const DeviceFigures& figures) {
+// The same layout's step with slow ranks.
+struct WhatIf {
+  std::vector<double> factors;  // [stage]
+  double step_seconds = 0;
+};
+
+std::optional<WhatIf> ask_what_if(const PlanOptions& options, const FoundLayout& layout,
+                                  const DeviceFigures& figures) {
+  if (options.straggler.empty()) return std::nullopt;
+  const EstimatedTimes times(figures, layout.plan.policy.context_full);
+  WhatIf what_if{.factors = parse_stragglers(options.straggler, layout.plan.mesh.pipe)};
+  what_if.step_seconds = straggling_step_seconds(layout.plan, figures, times, what_if.factors);
+  return what_if;
+}
+
+void print_json(const FoundLayout& layout, const std::optional<WhatIf>& what_if) {
+  nlohmann::json json = to_json(layout.options, layout.plan, layout.prediction);
+  if (what_if) json["what_if_step_seconds"] = what_if->step_seconds;
+  print_result("{}\n", json_line(json));
+}
+
+void print_text(const SearchResult& result, const DeviceFigures& figures,
+                const std::optional<WhatIf>& what_if) {
   const FoundLayout& best = result.found.front();
   std::string words;
   for (const auto& [name, value] : chosen_options(best.options, best.plan)) {
@@ -70,9 +103,11 @@ void print_text(const SearchResult& result, const DeviceFigures& figures) {
   }
   print_result(
       "Predicted for {} ranks on {}, from the figures in the program (nothing was "
-      "measured).\n\n{}\nThe fastest:{}\n\n{}",
+      "measured).\n\n{}\nThe fastest:{}\n\n{}{}",
       best.plan.mesh.size(), figures.name, describe(result), words,
-      describe_stages(best.plan, best.prediction));
+      describe_stages(best.plan, best.prediction),
+      what_if ? "\n" + describe_what_if(best.prediction, what_if->factors, what_if->step_seconds)
+              : "");
 }
 
 }  // namespace
@@ -87,10 +122,12 @@ ExitCode plan_command(const Arguments& arguments) {
   table.parse(arguments);
   const SearchResult result = search(options, table);
   const FoundLayout& best = result.found.front();
+  const DeviceFigures& figures = choose_figures(options.run);
+  const std::optional<WhatIf> what_if = ask_what_if(options, best, figures);
   if (options.json) {
-    print_result("{}\n", json_line(to_json(best.options, best.plan, best.prediction)));
+    print_json(best, what_if);
   } else {
-    print_text(result, choose_figures(options.run));
+    print_text(result, figures, what_if);
   }
   if (!options.timeline.empty()) {
     io::write_text_durably(options.timeline, draw_step(best.plan, best.prediction));

@@ -110,6 +110,19 @@ std::string describe_stages(const RunPlan& plan, const Prediction& prediction) {
   return text;
 }
 
+std::string describe_what_if(const Prediction& prediction, const std::vector<double>& factors,
+                             double seconds) {
+  std::vector<std::string> slow;
+  for (std::size_t stage = 0; stage < factors.size(); ++stage) {
+    if (factors[stage] == 1) continue;
+    slow.push_back(fmt::format("stage {} took {} times as long", stage, factors[stage]));
+  }
+  return fmt::format("If {}, a step would take {} instead of {} ({:+.1f}%)\n",
+                     fmt::join(slow, " and "), duration(seconds),
+                     duration(prediction.step_seconds()),
+                     100 * (seconds / prediction.step_seconds() - 1));
+}
+
 nlohmann::json to_json(const Options& options, const RunPlan& plan, const Prediction& prediction) {
   nlohmann::json stage_seconds = nlohmann::json::array(), memory = nlohmann::json::array();
   nlohmann::json chosen = nlohmann::json::object();

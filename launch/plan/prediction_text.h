@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,10 @@ std::string describe(const SearchResult& result);
 
 // The stages of a predicted plan: what they hold, how long they take, and their memory.
 std::string describe_stages(const RunPlan& plan, const Prediction& prediction);
+
+// A line on what a step takes if the stages take `factors` times as long (stragglers.h): `seconds`.
+std::string describe_what_if(const Prediction& prediction, const std::vector<double>& factors,
+                             double seconds);
 
 // For `masformer plan --json` and RUN_DIR/plan.json. Its keys are those of docs/planning.md.
 nlohmann::json to_json(const Options& options, const RunPlan& plan, const Prediction& prediction);

@@ -192,6 +192,22 @@ TEST(PlanCommand, DrawsThePipeline) {
   EXPECT_TRUE(svg.ends_with("</svg>\n"));
 }
 
+TEST(PlanCommand, SaysWhatASlowStageWouldCost) {
+  Words words{
+      "--ranks", "2", "--model.vocab", "257", "--parallel.pipeline", "2", "--parallel.schedule",
+      "1f1b"};
+  EXPECT_FALSE(planned(words).contains("what_if_step_seconds"));
+  words.insert(words.end(), {"--straggler", "1:3"});
+  const Json json = planned(words);
+  const double usual = json.at("step_seconds"), slow = json.at("what_if_step_seconds");
+  EXPECT_GT(slow, 1.5 * usual);
+  EXPECT_LT(slow, 3 * usual);
+  const Finished text = plan(words);
+  EXPECT_NE(text.output.find("If stage 1 took 3 times as long, a step would take "),
+            std::string::npos)
+      << text.output;
+}
+
 TEST(PlanCommand, RefusesWhatItCannotPlan) {
   const auto expect = [](const Words& words, const std::string& message) {
     const Finished finished = plan(words);
@@ -203,6 +219,8 @@ TEST(PlanCommand, RefusesWhatItCannotPlan) {
   expect({"--ranks", "1", "--model.vocab", "257", "--plan.memory_gib", "0.0001"},
          "no layout of 1 ranks is possible with these options:");
   expect({"--ranks", "2", "--model.vocab", "257", "--plan.device", "b200"}, "plan.device");
+  expect({"--ranks", "2", "--model.vocab", "257", "--parallel.pipeline", "2", "--straggler", "2:2"},
+         "straggler=2:2 names stage 2, but the layout has 2 pipeline stages, from 0");
 }
 
 }  // namespace
