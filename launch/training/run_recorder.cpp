@@ -1,5 +1,7 @@
 #include "launch/training/run_recorder.h"
 
+#include <charconv>
+#include <string_view>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -28,8 +30,32 @@ fs::path kept_recording(const fs::path& run_dir, int rank) {
   return run_dir / "recordings" / fmt::format("rank-{:05}.bin", rank);
 }
 
+namespace {
+
+// Whether a file is the kept recording of a rank beyond the first `ranks`.
+bool is_of_rank_beyond(const fs::path& path, int ranks) {
+  constexpr std::string_view prefix = "rank-", suffix = ".bin";
+  const std::string name = path.filename().string();
+  if (!name.starts_with(prefix) || !name.ends_with(suffix)) return false;
+  const char* const end = name.data() + name.size() - suffix.size();
+  int rank = 0;
+  const auto [stop, error] = std::from_chars(name.data() + prefix.size(), end, rank);
+  return error == std::errc() && stop == end && rank >= ranks;
+}
+
+template <class Condition>
+void remove_files(const fs::path& folder, const Condition& condition) {
+  std::error_code error, ignored;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (condition(entry->path())) fs::remove(entry->path(), ignored);
+  }
+}
+
+}  // namespace
+
 RunRecorder::RunRecorder(int rank, const Mesh& mesh, fs::path run_dir)
-    : rank_(rank), run_dir_(std::move(run_dir)) {
+    : rank_(rank), ranks_(mesh.size()), run_dir_(std::move(run_dir)) {
   const Coordinate at = mesh.coordinate(rank);
   try {
     live_.emplace(run_dir_);
@@ -43,15 +69,13 @@ RunRecorder::RunRecorder(int rank, const Mesh& mesh, fs::path run_dir)
 void RunRecorder::keep() {
   if (!recorder_) return;
   kept_ = true;
-  std::error_code error;
   const std::string own = live_->prefix_of(rank_);
-  for (fs::directory_iterator entry(live_->folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code ignored;
-    const fs::path& path = entry->path();
-    const bool old = path.filename().string().starts_with(own) && path != recorder_->path();
-    if (old) fs::remove(path, ignored);
-  }
+  remove_files(live_->folder, [&](const fs::path& path) {
+    return path.filename().string().starts_with(own) && path != recorder_->path();
+  });
+  if (rank_ > 0) return;
+  remove_files(kept_recording(run_dir_, 0).parent_path(),
+               [&](const fs::path& path) { return is_of_rank_beyond(path, ranks_); });
 }
 
 RunRecorder::~RunRecorder() {

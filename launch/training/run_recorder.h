@@ -40,11 +40,12 @@ class RunRecorder {
   Recorder* get() { return recorder_ ? &*recorder_ : nullptr; }
 
   // Call it when the run begins: a job that is refused must not replace the recordings of the last
-  // one. Removes what killed jobs of the same run left.
+  // one. Removes what killed jobs of the same run left; rank 0 removes recordings of ranks that the
+  // run had before and has no more, whose own ranks can't replace them.
   void keep();
 
  private:
-  int rank_;
+  int rank_, ranks_;
   std::filesystem::path run_dir_;
   std::optional<LiveRecordings> live_;
   std::optional<Recorder> recorder_;

@@ -103,5 +103,22 @@ TEST(RunRecorder, RemovesWhatAKilledRankLeft) {
   EXPECT_EQ(read_recording(kept_recording(directory.path(), 0)).records.size(), 1U);
 }
 
+// A run that goes on with fewer ranks leaves none of those that it had before.
+TEST(RunRecorder, RemovesTheRecordingsOfRanksThatARunHasNoMore) {
+  const Scratch scratch;
+  const auto kept = [&](int rank) { return kept_recording(scratch.path("run"), rank); };
+  ASSERT_EQ(train(scratch, "run", {.data = 2, .options = {"--train.steps", "2"}}).status, 0);
+  ASSERT_TRUE(fs::exists(kept(1)));
+  const fs::path foreign = kept(0).parent_path() / "rank-notes.bin";
+  std::ofstream(foreign) << "of the user";
+  // A job that is refused is no run.
+  EXPECT_EQ(train(scratch, "run", {.options = {"--train.seed", "7"}}).status, 2);
+  EXPECT_TRUE(fs::exists(kept(1)));
+  ASSERT_EQ(train(scratch, "run", {.options = {"--train.steps", "3"}}).status, 0);
+  EXPECT_FALSE(fs::exists(kept(1)));
+  EXPECT_TRUE(fs::exists(foreign));
+  EXPECT_EQ(read_recording(kept(0)).rank.ranks, 1);
+}
+
 }  // namespace
 }  // namespace masformer::test
