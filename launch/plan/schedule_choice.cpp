@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "launch/plan/describe.h"
-#include "launch/plan/part_costs.h"
 #include "launch/plan/step_costs.h"
 #include "parallel/pipeline/schedules/schedules.h"
 
@@ -66,6 +65,15 @@ void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64
   set_schedule(make_schedule(options.parallel.schedule, request), plan);
   const bool moved = !(plan.training.placement == first.placement);
   if (moved || !fits(plan, memory)) set_schedule(std::move(first), plan);
+}
+
+std::vector<PartMemory> part_memory(const Partition& partition) {
+  std::vector<PartMemory> all;
+  for (const LayerRange& blocks : partition) {
+    const auto units = static_cast<double>(blocks.size());
+    all.push_back({.until_input = units, .until_weight = units});
+  }
+  return all;
 }
 
 }  // namespace masformer

@@ -3,9 +3,13 @@
 // order on the partition.
 #pragma once
 
+#include <vector>
+
 #include "launch/options/options.h"
 #include "launch/plan/plan_inputs.h"
 #include "launch/plan/run_plan.h"
+#include "parallel/pipeline/held_memory.h"
+#include "parallel/pipeline/partition.h"
 
 namespace masformer {
 
@@ -18,5 +22,9 @@ Schedule first_schedule(const Options& options, int stages, int micro_batches);
 // than the partition was solved for, the plan keeps its first schedule.
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan);
+
+// [part]: one unit per block. From its backward_input to its backward_weight, a block keeps about
+// as much as until then, or up to a quarter more: inputs and output gradients of its products.
+std::vector<PartMemory> part_memory(const Partition& partition);
 
 }  // namespace masformer

@@ -33,7 +33,27 @@ constexpr double giga = 1e9, tera = 1e12, micro = 1e-6;
 //
 // h200: the same with memory by its data sheet. cuDNN 9.27 reaches 655 and 526 there. a100, SXM 80
 // GB: by the data sheet, with the shares of the peak that the H100 reaches, which are assumed.
-constexpr DTypeFigures hopper_fp32{66.9 * tera, 53 * tera, 40 * tera, 33 * tera, 2.7 * tera};
+constexpr DeviceFigures h100{.name = "h100",
+                             .device = Device::cuda,
+                             .fp32 = {66.9 * tera, 53 * tera, 40 * tera, 33 * tera, 2.7 * tera},
+                             .bf16 = {989.4 * tera, 794 * tera, 606 * tera, 505 * tera, 2.7 * tera},
+                             .hidden_keys_forward = 528,
+                             .hidden_keys_backward = 759,
+                             .call_seconds = 1.5 * micro,
+                             .within_host = {10 * micro, 380 * giga},
+                             .between_hosts = {20 * micro, 42 * giga},
+                             .ranks_per_host = 8,
+                             .memory_bytes = 80 * std::int64_t{1'000'000'000}};
+
+constexpr DeviceFigures make_h200() {
+  DeviceFigures h200 = h100;
+  h200.name = "h200";
+  h200.bf16.attention_forward = 739 * tera;
+  h200.bf16.attention_backward = 623 * tera;
+  h200.fp32.streamed = h200.bf16.streamed = 3.8 * tera;
+  h200.memory_bytes = 141 * std::int64_t{1'000'000'000};
+  return h200;
+}
 
 constexpr std::array rows{
     DeviceFigures{.name = "cpu",
@@ -56,29 +76,7 @@ constexpr std::array rows{
                   .between_hosts = {20 * micro, 21 * giga},
                   .ranks_per_host = 8,
                   .memory_bytes = 80 * std::int64_t{1'000'000'000}},
-    DeviceFigures{.name = "h100",
-                  .device = Device::cuda,
-                  .fp32 = hopper_fp32,
-                  .bf16 = {989.4 * tera, 794 * tera, 606 * tera, 505 * tera, 2.7 * tera},
-                  .hidden_keys_forward = 528,
-                  .hidden_keys_backward = 759,
-                  .call_seconds = 1.5 * micro,
-                  .within_host = {10 * micro, 380 * giga},
-                  .between_hosts = {20 * micro, 42 * giga},
-                  .ranks_per_host = 8,
-                  .memory_bytes = 80 * std::int64_t{1'000'000'000}},
-    DeviceFigures{.name = "h200",
-                  .device = Device::cuda,
-                  .fp32 = hopper_fp32,
-                  .bf16 = {989.4 * tera, 794 * tera, 739 * tera, 623 * tera, 3.8 * tera},
-                  .hidden_keys_forward = 528,
-                  .hidden_keys_backward = 759,
-                  .call_seconds = 1.5 * micro,
-                  .within_host = {10 * micro, 380 * giga},
-                  .between_hosts = {20 * micro, 42 * giga},
-                  .ranks_per_host = 8,
-                  .memory_bytes = 141 * std::int64_t{1'000'000'000}},
-};
+    h100, make_h200()};
 
 }  // namespace
 

@@ -6,9 +6,10 @@
 
 #include <fmt/core.h>
 
-#include "launch/plan/part_costs.h"
+#include "launch/plan/schedule_choice.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "tests/benchmark/arguments.h"
+#include "tests/benchmark/part_seconds.h"
 
 namespace masformer::test {
 namespace {

@@ -1,10 +1,10 @@
-#include "launch/plan/part_costs.h"
+#include "tests/benchmark/part_seconds.h"
 
 #include <gtest/gtest.h>
 
 #include "model/cost/flops.h"
 
-namespace masformer {
+namespace masformer::test {
 namespace {
 
 ModelConfig model_of(const char* spans) {
@@ -14,7 +14,7 @@ ModelConfig model_of(const char* spans) {
           .blocks = blocks_of_spans(parse_spans(spans), {.heads = 4}, GeluMlpSpec{256}, {}, {})};
 }
 
-TEST(PartCosts, AddUpToTheModelsFlops) {
+TEST(PartSeconds, AddUpToTheModelsFlops) {
   const ModelConfig model = model_of("full,window:16*3,full");
   PassSeconds sum;
   const auto parts = part_seconds(model, {{0, 1}, {1, 2}, {2, 5}}, 128);
@@ -26,7 +26,7 @@ TEST(PartCosts, AddUpToTheModelsFlops) {
 }
 
 // Blocks: B = 2 A more than F - A, W = F - A for their attention A. The head does all in one pass.
-TEST(PartCosts, CountTheHeadInItsInputPassAndAttentionInNoWeightPass) {
+TEST(PartSeconds, CountTheHeadInItsInputPassAndAttentionInNoWeightPass) {
   const ModelConfig model = model_of("full*2");
   const auto parts = part_seconds(model, {{0, 1}, {1, 2}}, 128);
   const PassSeconds& block = parts[0];
@@ -39,11 +39,5 @@ TEST(PartCosts, CountTheHeadInItsInputPassAndAttentionInNoWeightPass) {
                    3.0 * 2 * 128 * 512 * 64);
 }
 
-TEST(PartCosts, HoldOneUnitPerBlock) {
-  const auto memory = part_memory({{0, 3}, {3, 4}});
-  EXPECT_EQ(memory[0].until_input, 3);
-  EXPECT_EQ(memory[1].until_weight, 1);
-}
-
 }  // namespace
-}  // namespace masformer
+}  // namespace masformer::test

@@ -1,11 +1,16 @@
-#include "launch/plan/part_costs.h"
+// What the parts of a model cost relative to each other, by FLOPs alone: for tables of schedules.
+#pragma once
+
+#include <cstdint>
+#include <vector>
 
 #include "model/stage_spec.h"
+#include "parallel/pipeline/partition.h"
+#include "parallel/pipeline/pass_seconds.h"
 
-namespace masformer {
-namespace {
+namespace masformer::test {
 
-PassSeconds seconds_of_layer(const LayerFlops& flops, std::int64_t sequence) {
+inline PassSeconds seconds_of_layer(const LayerFlops& flops, std::int64_t sequence) {
   constexpr double per_second = 1e12;
   const double products = flops.products / per_second;
   double attention = 0;
@@ -16,10 +21,12 @@ PassSeconds seconds_of_layer(const LayerFlops& flops, std::int64_t sequence) {
   return {products + attention, products + 2 * attention, products};
 }
 
-}  // namespace
-
-std::vector<PassSeconds> part_seconds(const ModelConfig& config, const Partition& partition,
-                                      std::int64_t sequence) {
+// [part]: seconds of one sequence at 1 TFLOP/s. A product takes as many operations for the gradient
+// of its input and of its weight as in the forward; attention takes twice as many for its input.
+// The head computes logits, loss and both gradients in its backward_input. Recomputation is not
+// counted.
+inline std::vector<PassSeconds> part_seconds(const ModelConfig& config, const Partition& partition,
+                                             std::int64_t sequence) {
   const int parts = static_cast<int>(partition.size());
   std::vector<PassSeconds> all;
   for (int part = 0; part < parts; ++part) {
@@ -37,13 +44,4 @@ std::vector<PassSeconds> part_seconds(const ModelConfig& config, const Partition
   return all;
 }
 
-std::vector<PartMemory> part_memory(const Partition& partition) {
-  std::vector<PartMemory> all;
-  for (const LayerRange& blocks : partition) {
-    const auto units = static_cast<double>(blocks.size());
-    all.push_back({.until_input = units, .until_weight = units});
-  }
-  return all;
-}
-
-}  // namespace masformer
+}  // namespace masformer::test
