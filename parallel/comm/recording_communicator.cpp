@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/unwinding.h"
+
 namespace masformer {
 namespace {
 
@@ -11,21 +13,37 @@ class RecordedRequest final : public PendingRequest {
  public:
   RecordedRequest(Request request, Recorder& recorder, std::uint64_t number)
       : request_(std::move(request)), recorder_(recorder), number_(number) {}
+  RecordedRequest(const RecordedRequest&) = delete;
+  RecordedRequest& operator=(const RecordedRequest&) = delete;
+  // A request that nobody waited for waits as it is destroyed, and has then ended. An abandoned one
+  // has no end.
+  ~RecordedRequest() override {
+    if (ended_ || request_.empty()) return;
+    request_ = Request();
+    if (!unwinding_.now()) end();
+  }
 
   void wait() override {
     request_.wait();
-    recorder_.end(number_);
+    end();
   }
   bool done() override {
-    if (!request_.done()) return false;
-    recorder_.end(number_);
-    return true;
+    if (request_.done()) end();
+    return ended_;
   }
 
  private:
+  // The first to learn of the end counts.
+  void end() {
+    if (!ended_) recorder_.end(number_);
+    ended_ = true;
+  }
+
   Request request_;
   Recorder& recorder_;
   std::uint64_t number_;
+  bool ended_ = false;
+  Unwinding unwinding_;
 };
 
 class RecordingCommunicator final : public Communicator {
