@@ -65,7 +65,8 @@ AttentionLayer::AttentionLayer(LayerSetup setup, const AttentionSpec& spec, cons
   if (setup.context.sharding.ranks() == 1 && !setup.document_mask &&
       cuda::cudnn_may_take(buffers.dtype(), geometry_.head_dim, geometry_.span)) {
     setup.need_workspace(cuda_workspace::attention_backward(
-        {setup.shape.samples, setup.shape.sequence, geometry_.heads, geometry_.head_dim},
+        {setup.shape.samples, setup.shape.sequence, geometry_.heads, geometry_.key_heads,
+         geometry_.head_dim},
         setup.deterministic));
   }
   if (recompute_ == Recompute::none) return;

@@ -92,7 +92,8 @@ HeadAttention::HeadAttention(LayerSetup& setup, const AttentionGeometry& geometr
   // The built-in kernels, which take all calls with documents, need no working memory.
   if (!setup.document_mask && cuda::cudnn_may_take(dtype_, geometry.head_dim, geometry.span)) {
     setup.need_workspace(cuda_workspace::attention_backward(
-        {samples_, whole, share_, geometry.head_dim}, setup.deterministic));
+        {samples_, whole, share_, geometry.key_heads / ranks_, geometry.head_dim},
+        setup.deterministic));
   }
 }
 

@@ -35,15 +35,18 @@ constexpr std::int64_t embedding_backward(std::int64_t tokens) {
 }
 
 struct AttentionSize {
-  std::int64_t samples = 1, sequence = 1, heads = 1, head_dim = 1;
+  std::int64_t samples = 1, sequence = 1, heads = 1, key_heads = 1, head_dim = 1;
 };
 
 // cuDNN's attention: dq summed in fp32, or, if it is deterministic, dS in bf16 for each pair of
-// query and key; rows in tiles of 128; and the rows' statistics.
+// query and key; rows in tiles of 128; and the rows' statistics. If several heads share a key, dk
+// and dv of each of them, in bf16, before they are added up (dK_fullhead and dV_fullhead in the
+// frontend's graph).
 constexpr std::int64_t attention_backward(const AttentionSize& size, bool deterministic) {
   const std::int64_t rows = round_up(size.sequence, 128);
   const std::int64_t all_rows = size.samples * size.heads * rows;
-  return all_rows * (deterministic ? 2 * rows : 4 * size.head_dim) + 8 * all_rows;
+  const std::int64_t unshared = size.key_heads < size.heads ? 2 * 2 * size.head_dim : 0;
+  return all_rows * ((deterministic ? 2 * rows : 4 * size.head_dim) + unshared) + 8 * all_rows;
 }
 
 }  // namespace masformer::cuda_workspace

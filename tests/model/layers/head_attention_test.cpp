@@ -18,15 +18,19 @@ struct Made {
   std::vector<BufferSpec> buffers;
   std::int64_t workspace = 0;
 
-  HeadAttention attention(const SequenceSharding& sharding, std::int64_t heads, int rank = 0) {
+  HeadAttention attention(const SequenceSharding& sharding, const AttentionGeometry& geometry,
+                          DType dtype = DType::f32) {
     LayerSetup setup{.config = config,
                      .place = {0, 1, true},
                      .shape = {1, sharding.rows()},
-                     .context = {sharding, rank, ContextFull::heads},
+                     .context = {sharding, 0, ContextFull::heads},
                      .parameters = registry,
-                     .buffers = {0, DType::f32, buffers},
+                     .buffers = {0, dtype, buffers},
                      .workspace = workspace};
-    return {setup, {Span{}, 1, heads, heads, head_dim}};
+    return {setup, geometry};
+  }
+  HeadAttention attention(const SequenceSharding& sharding, std::int64_t heads) {
+    return attention(sharding, {Span{}, 1, heads, heads, head_dim});
   }
 };
 
@@ -49,6 +53,21 @@ TEST(HeadAttention, KnowsItsMessages) {
                           {memory(12 * row), 1},
                           {memory(6 * 3 * row), 4},
                           {memory(12 * 3 * row), 1}}));
+}
+
+// The backward sums dk and dv over the heads that share them: cuDNN keeps both for each head, in
+// bf16, of the whole sequence.
+TEST(HeadAttention, NeedsMoreWorkspaceIfHeadsShareKeys) {
+  const auto workspace = [](std::int64_t key_heads) {
+    Made made;
+    made.attention(SequenceSharding::contiguous(sequence, 2),
+                   {.heads = 8, .key_heads = key_heads, .head_dim = 64}, DType::bf16);
+    return made.workspace;
+  };
+  constexpr std::int64_t rows = 128;  // a tile, of which the sequence fills a part
+  EXPECT_GT(workspace(8), 0);
+  EXPECT_EQ(workspace(4) - workspace(8), 2 * 4 * rows * 64 * 2);
+  EXPECT_EQ(workspace(2), workspace(4));
 }
 
 }  // namespace
