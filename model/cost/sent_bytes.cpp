@@ -18,19 +18,33 @@ double bytes_per_row(const StageSpec& stage, const LayerFlops& flops, ContextFul
   return 2 * width * bytes * static_cast<double>(stage.shape.samples);
 }
 
+namespace {
+
+// By all ranks together, each of which rounds down (Communicator::sent_bytes()).
+std::int64_t all_reduced_bytes(std::int64_t bytes, std::int64_t ranks) {
+  return ranks * (2 * (ranks - 1) * bytes / ranks);
+}
+
+}  // namespace
+
 LayerBytes sent_bytes(const StageSpec& stage, int index, ContextFull full) {
   const Layer& layer = *stage.layers[static_cast<std::size_t>(index)];
   const LayerFlops flops = layer.forward_flops();
   int exchanges = 0, forwards = 0, backwards = 0;
+  std::int64_t summed = 0;
   for (const auto& [pass, name] : enum_names<Pass>) {
     const PassWork work = layer.work(pass);
     exchanges += work.exchanges;
     forwards += work.attention_forwards;
     backwards += work.attention_backwards;
+    for (const TensorSum& sum : work.sums) {
+      summed += sum.count * all_reduced_bytes(sum.bytes, stage.tensor_ranks);
+    }
   }
   const auto whole =
       static_cast<double>(stage.shape.tokens() * stage.hidden * size_of(stage.dtype));
-  LayerBytes bytes{.tensor = exchanges * (stage.tensor_ranks - 1) * whole};
+  LayerBytes bytes{.tensor =
+                       exchanges * (stage.tensor_ranks - 1) * whole + static_cast<double>(summed)};
   if (stage.sharding.ranks() == 1 || forwards == 0) return bytes;
   double received = 0;
   for (int rank = 0; rank < stage.sharding.ranks(); ++rank) {

@@ -15,7 +15,7 @@ double bytes_per_row(const StageSpec& stage, const LayerFlops& flops, ContextFul
 // What all ranks of one tensor group, and of one context group, send together for one micro-batch
 // in all passes.
 struct LayerBytes {
-  double tensor = 0;   // without the head's sums over the vocabulary, of a few numbers per token
+  double tensor = 0;
   double context = 0;  // of whole sequences: documents within a sample are not known
 };
 

@@ -51,6 +51,19 @@ LayerFlops HeadLayer::forward_flops() const {
               2 * static_cast<double>(tokens_ * shard_.valid) * static_cast<double>(hidden_)};
 }
 
+// The largest logits of a chunk are one message; its sums and targets are another.
+std::vector<TensorSum> HeadLayer::sums() const {
+  if (tensor_ranks_ == 1) return {};
+  std::vector<TensorSum> all;
+  const auto add = [&](std::int64_t rows, std::int64_t chunks) {
+    const std::int64_t bytes = rows * size_of(DType::f32);
+    if (rows > 0 && chunks > 0) all.insert(all.end(), {{bytes, chunks}, {2 * bytes, chunks}});
+  };
+  add(max_chunk_, tokens_ / max_chunk_);
+  add(tokens_ % max_chunk_, 1);
+  return all;
+}
+
 // Training computes the logits and both gradients in backward_input. The softmax reads the logits
 // twice, and its backward reads and writes them.
 PassWork HeadLayer::work(Pass pass) const {
@@ -68,7 +81,8 @@ PassWork HeadLayer::work(Pass pass) const {
                            {words, rows, hidden, count}},
               .streamed_bytes = element_bytes_ * 3 * own +
                                 4 * static_cast<double>(size_of(DType::f32)) * tokens * words,
-              .exchanges = exchanges_of_sum(tensor_ranks_, shards_.shared())};
+              .exchanges = exchanges_of_sum(tensor_ranks_, shards_.shared()),
+              .sums = sums()};
     case Pass::recompute:
     case Pass::backward_weight:
       return {};

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/layers/norm_part.h"
 #include "runtime/ops/cross_entropy.h"
@@ -38,6 +39,8 @@ class HeadLayer final : public Layer {
     Tensor normed, labels, logits, max, sum, target;
   };
   Chunk chunk(const LayerContext& context, std::int64_t begin) const;
+  // Of the loss of all chunks.
+  std::vector<TensorSum> sums() const;
   // Fills chunk.logits and adds the chunk's loss to context.loss; chunk.sum becomes the
   // log-sum-exp.
   void loss(LayerContext& context, Chunk& chunk) const;

@@ -2,6 +2,7 @@
 // time is estimated from (model/cost/).
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 namespace masformer {
@@ -14,6 +15,11 @@ struct MatrixProduct {
   double flops() const { return 2 * rows * inner * columns * count; }
 };
 
+// `count` sums of a tensor of so many bytes over the tensor ranks, each an all-reduce.
+struct TensorSum {
+  std::int64_t bytes = 0, count = 0;
+};
+
 struct PassWork {
   std::vector<MatrixProduct> products{};
   // Calls of the layer's attention over the whole micro-batch, in this direction. LayerFlops says
@@ -23,6 +29,8 @@ struct PassWork {
   double streamed_bytes = 0;
   // Reduce-scatters and all-gathers of [T, H] over the tensor ranks. An all-reduce counts twice.
   int exchanges = 0;
+  // All-reduces of other tensors over the tensor ranks: a few numbers per token.
+  std::vector<TensorSum> sums{};
 
   double product_flops() const {
     double sum = 0;

@@ -74,7 +74,12 @@ TEST(PlanCommand, PredictsMemoryAndBytesOfTheRunWithItsOptions) {
       {"--parallel.pipeline", "2", "--parallel.schedule", "1f1b"},
       {"--parallel.data", "2", "--train.micro_batch", "2"},
       {"--parallel.context", "2", "--parallel.context_order", "contiguous"},
-      {"--parallel.pipeline", "2", "--parallel.schedule", "zero-bubble-v"}};
+      {"--parallel.pipeline", "2", "--parallel.schedule", "zero-bubble-v"},
+      {"--parallel.tensor", "2", "--model.positions_kind", "rotary"},
+      {"--parallel.tensor", "2", "--parallel.sequence_parallel", "false", "--train.recompute",
+       "block"},
+      // The head's last chunk is a part of one.
+      {"--parallel.tensor", "2", "--train.sequence", "300", "--train.micro_batch", "2"}};
   for (std::size_t i = 0; i < layouts.size(); ++i) {
     Words words{"--ranks", "2", "--data.path", scratch.store().string()};
     words.insert(words.end(), layouts[i].begin(), layouts[i].end());
