@@ -135,7 +135,7 @@ void write_plan(Job& job, const Options& options, const LayerTimes* measured) {
   on_first_rank(job.world(), [&] {
     Options own = options;
     const DeviceFigures& figures = choose_figures(own);
-    const EstimatedTimes estimated(figures, options.parallel.context_full);
+    const EstimatedTimes estimated(figures, job.plan.policy.context_full);
     const Prediction prediction =
         predict(job.plan, figures, measured != nullptr ? *measured : estimated);
     io::write_text_durably(std::filesystem::path(options.run.dir) / "plan.json",

@@ -167,7 +167,8 @@ void describe_parallel(OptionTable& table, Options& o) {
              .help = "How context ranks share the attention of layers whose span is full. ring: by "
                      "tokens. heads: each computes its share of the heads for all tokens; "
                      "parallel.context must divide model.heads / parallel.tensor. Sends fewer "
-                     "bytes on more than two ranks."});
+                     "bytes on more than two ranks. auto: what is possible and takes the shorter "
+                     "step by the cost model. eval takes auto as ring."});
   table.add("parallel.data", o.parallel.data, {0, limits::ranks},
             {.value = "N",
              .help = "Copies of the model, each with its share of the batch. 0: ranks / "

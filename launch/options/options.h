@@ -38,7 +38,7 @@ struct Options {
     std::int64_t tensor = 1, pipeline = 1, context = 1, data = 0;
     bool sequence_parallel = true;
     std::optional<ContextOrder> context_order;  // none: what costs least
-    ContextFull context_full = ContextFull::ring;
+    std::optional<ContextFull> context_full;    // none: what costs least
     std::string schedule = "1f1b";
     std::int64_t chunks = 0;
     std::string partition = "auto";

@@ -131,7 +131,8 @@ class LayoutSearch {
   }
 
   // What a layout is but for its schedule.
-  static std::tuple<std::int64_t, std::int64_t, std::int64_t, ContextFull, std::int64_t>
+  static std::tuple<std::int64_t, std::int64_t, std::int64_t, std::optional<ContextFull>,
+                    std::int64_t>
   without_schedule(const Options& options) {
     const auto& p = options.parallel;
     return {p.tensor, p.context, p.pipeline, p.context_full, options.train.micro_batch};
@@ -160,10 +161,11 @@ class LayoutSearch {
   }
 
   void each_sharing(Options options) {
-    const bool free = is_free("parallel.context_full") && options.parallel.context > 1;
-    if (!free) return candidates_.push_back({options, least_seconds(options)});
+    auto& full_layers = options.parallel.context_full;
+    if (!full_layers && options.parallel.context == 1) full_layers = ContextFull::ring;
+    if (full_layers) return candidates_.push_back({options, least_seconds(options)});
     for (const auto& [full, name] : enum_names<ContextFull>) {
-      options.parallel.context_full = full;
+      full_layers = full;
       candidates_.push_back({options, least_seconds(options)});
     }
   }
@@ -195,13 +197,13 @@ class LayoutSearch {
 
   // Without the memory of its stages. Throws UsageError.
   FoundLayout found_layout(const Options& options) const {
-    const EstimatedTimes times(*request_.figures, options.parallel.context_full);
+    const EstimatedTimes times(*request_.figures, options.parallel.context_full.value());
     RunPlan plan = plan_of(options, request_.ranks, times);
     Prediction prediction = predict_times(plan, *request_.figures, times);
     return {options, std::move(plan), std::move(prediction)};
   }
 
-  RunPlan plan_of(const Options& options, int ranks, const EstimatedTimes& times) const {
+  RunPlan plan_of(const Options& options, int ranks, const LayerTimes& times) const {
     return make_run_plan(options, ranks, request_.store_vocab,
                          {.times = &times, .names_remedy = false});
   }
@@ -243,7 +245,7 @@ class LayoutSearch {
     options.train.recompute = "none";
     options.plan.memory_gib = 0;
     const auto ranks = static_cast<int>(options.parallel.tensor * options.parallel.context);
-    const EstimatedTimes times(*request_.figures, options.parallel.context_full);
+    const EstimatedTimes times(*request_.figures, options.parallel.context_full.value());
     try {
       return StepFloor(model_seconds(plan_of(options, ranks, times), times));
     } catch (const UsageError&) {
@@ -299,7 +301,7 @@ class LayoutSearch {
   SearchResult result_;
   std::map<std::string, int> reasons_;
   // Keys: tensor ranks, context ranks, how full layers are shared, samples per micro-batch.
-  std::map<std::tuple<std::int64_t, std::int64_t, ContextFull, std::int64_t>,
+  std::map<std::tuple<std::int64_t, std::int64_t, std::optional<ContextFull>, std::int64_t>,
            std::optional<StepFloor>>
       floors_;
 };
@@ -333,7 +335,7 @@ std::vector<std::pair<std::string, std::string>> chosen_options(const Options& o
           {"parallel.schedule", p.schedule},
           {"parallel.chunks", std::to_string(plan.training.chunks())},
           {"parallel.partition", fmt::format("{}", fmt::join(counts_of(plan.partition), ","))},
-          {"parallel.context_full", std::string(name_of(p.context_full))},
+          {"parallel.context_full", std::string(name_of(plan.policy.context_full))},
           {"train.micro_batch", std::to_string(plan.policy.shape.samples)},
           {"train.recompute", to_string(plan.policy.recompute)}};
 }

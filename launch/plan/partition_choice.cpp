@@ -173,6 +173,14 @@ std::int64_t memory_limit(const Options& options, const PlanInputs& inputs) {
   return static_cast<std::int64_t>(options.plan.memory_gib * (std::int64_t{1} << 30));
 }
 
+bool fits(const RunPlan& plan, std::int64_t memory) {
+  if (memory == PlanInputs::unlimited) return true;
+  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+    if (largest_memory(plan, pipe, Purpose::training).total() > memory) return false;
+  }
+  return true;
+}
+
 bool chooses_recompute(const Options& options) {
   return options.train.recompute == "auto";
 }

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launch/plan/context_choice.h"
 #include "launch/plan/layout_remedy.h"
 #include "launch/plan/partition_choice.h"
 #include "launch/plan/plan_size.h"
@@ -177,36 +178,6 @@ ModelConfig make_model(const Options& options, std::int64_t store_vocab,
           .positions_kind = m.positions_kind};
 }
 
-// The attention layers on each stage.
-std::vector<std::vector<ContextLayer>> context_layers_by_stage(const RunPlan& plan) {
-  std::vector<std::vector<ContextLayer>> stages(static_cast<std::size_t>(plan.mesh.pipe));
-  const auto layers = context_layers(spans_of(plan.model.blocks), plan.policy.context_full);
-  for (std::size_t part = 0; part < plan.partition.size(); ++part) {
-    const LayerRange range = plan.partition[part];
-    auto& stage = stages[static_cast<std::size_t>(
-        plan.training.placement.place(static_cast<int>(part)).stage)];
-    stage.insert(stage.end(), layers.begin() + range.begin, layers.begin() + range.end);
-  }
-  return stages;
-}
-
-// Which tokens the context ranks hold, for this partition. A resume under the same layout keeps
-// what was chosen before.
-SequenceSharding choose_sharding(const Options& options, const RunPlan& plan,
-                                 const PlanInputs& inputs = {}) {
-  const auto& recorded = inputs.recorded;
-  if (!options.parallel.context_order && recorded && recorded->mesh == plan.mesh.to_string()) {
-    try {
-      return SequenceSharding::parse(recorded->context_order, options.train.sequence,
-                                     plan.mesh.context);
-    } catch (const Error&) {  // of another sequence, which the resume refuses, or not recorded
-    }
-  }
-  return make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
-                       context_layers_by_stage(plan),
-                       pairs_per_row(figures_of(options.runtime.device), options.train.dtype));
-}
-
 // A table of learned positions limits the sequence. An evaluation can't change the table.
 void check_sequence(const Options& options, const ModelConfig& model, Purpose purpose,
                     std::vector<std::string>& found) {
@@ -260,7 +231,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   RunPlan plan;
   plan.model = std::move(model);
   plan.mesh = make_mesh(options, ranks, found);
-  plan.policy.context_full = options.parallel.context_full;
+  plan.policy.context_full = options.parallel.context_full.value_or(ContextFull::ring);
   plan_model(options, purpose, plan, found);
   plan_batch(options, purpose, plan, found);
   if (purpose == Purpose::training) {
@@ -273,7 +244,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   });
   if (found.empty()) {
     plan.training = first_schedule(options, plan.mesh.pipe, plan.micro_batches);
-    plan.policy.sharding = choose_sharding(options, plan);
+    plan.policy.sharding = choose_sharding(options, plan, {});
   }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
@@ -298,6 +269,7 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
   std::vector<std::string> found;
   ModelConfig model = make_model(options, store_vocab, found);
   RunPlan plan = decide(options, ranks, std::move(model), Purpose::training, std::move(found));
+  choose_exchange(options, inputs, plan);
   const std::string shortage = choose_partition(options, inputs, plan);
   if (!shortage.empty()) {
     refuse("{}{}", shortage,

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "launch/plan/describe.h"
+#include "launch/plan/partition_choice.h"
 #include "launch/plan/step_costs.h"
 #include "parallel/pipeline/schedules/schedules.h"
 
@@ -19,13 +19,6 @@ ScheduleRequest request_of(const Options& options, int stages, int micro_batches
   request.micro_batches = micro_batches;
   request.chunks = static_cast<int>(options.parallel.chunks);
   return request;
-}
-
-bool fits(const RunPlan& plan, std::int64_t memory) {
-  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
-    if (largest_memory(plan, pipe, Purpose::training).total() > memory) return false;
-  }
-  return true;
 }
 
 void set_schedule(Schedule schedule, RunPlan& plan) {

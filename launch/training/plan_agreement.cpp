@@ -48,17 +48,19 @@ nlohmann::json recorded_attributes(const Options& options) {
 std::optional<RecordedLayout> recorded_layout(const nlohmann::json& attributes) {
   if (!attributes.is_object() || !attributes.contains("mesh")) return std::nullopt;
   const auto options = attributes.value("options", std::map<std::string, std::string>());
-  RecordedLayout recorded{.mesh = attributes.at("mesh"),
-                          .context_order = attributes.value("context_order", ""),
-                          .options = options};
-  if (attributes.contains("partition")) {
-    recorded.counts = attributes.at("partition").get<std::vector<int>>();
-    return recorded;
-  }
   const auto option = [&](const char* name, const char* otherwise) {
     const auto found = options.find(name);
     return found == options.end() ? std::string(otherwise) : found->second;
   };
+  RecordedLayout recorded{
+      .mesh = attributes.at("mesh"),
+      .context_order = attributes.value("context_order", ""),
+      .context_full = attributes.value("context_full", option("parallel.context_full", "ring")),
+      .options = options};
+  if (attributes.contains("partition")) {
+    recorded.counts = attributes.at("partition").get<std::vector<int>>();
+    return recorded;
+  }
   const int layers = attributes.at("model").at("layers");
   const int stages = std::stoi(option("parallel.pipeline", "1"));
   for (const LayerRange& range :
@@ -72,7 +74,8 @@ namespace {
 
 nlohmann::json to_json(const std::optional<RecordedLayout>& recorded) {
   if (!recorded) return nullptr;
-  return {recorded->mesh, recorded->counts, recorded->context_order, recorded->options};
+  return {recorded->mesh, recorded->counts, recorded->context_order, recorded->context_full,
+          recorded->options};
 }
 
 // What can't be read is left to whoever loads the checkpoint.
@@ -107,7 +110,8 @@ PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options) {
     if (available.size() == 1) inputs.host_memory = inputs.rank_memory * world.size();
   }
   if (const nlohmann::json& recorded = all[0][2]; recorded.is_array()) {
-    inputs.recorded = RecordedLayout{recorded[0], recorded[1], recorded[2], recorded[3]};
+    inputs.recorded =
+        RecordedLayout{recorded[0], recorded[1], recorded[2], recorded[3], recorded[4]};
   }
   return inputs;
 }

@@ -164,6 +164,7 @@ nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, s
           {"mesh", job.plan.mesh.to_string()},
           {"partition", counts_of(job.plan.partition)},
           {"context_order", job.plan.policy.sharding->to_string()},
+          {"context_full", name_of(job.plan.policy.context_full)},
           {"model", to_json(job.plan.model)},
           {"options", table.record()},
           {"data_digest", data_digest}};

@@ -146,9 +146,11 @@ Traffic of_tensor_ranks_with_all_tokens() {
 Traffic of_two_context_ranks() {
   const std::int64_t row = 2 * hidden * 4, full = 24, spans = 7 + 24 + 15;
   const std::int64_t sent = 8 * row * (3 * full + 2 * spans), bytes = 4 * stored_elements(1);
-  return {{.context = 2, .options = {"--parallel.context_order", "contiguous"}},
-          {{"context", {{"send", sent}}},
-           {"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
+  return {
+      {.context = 2,
+       .options = {"--parallel.context_order", "contiguous", "--parallel.context_full", "ring"}},
+      {{"context", {{"send", sent}}},
+       {"data", {{"reduce_scatter", bytes}, {"all_gather", bytes}}}}};
 }
 
 // By heads, a rank sends of the full layer, for each other of P ranks, 1/P of the heads of its S/P

@@ -32,9 +32,8 @@ SearchRequest request_of(const Options& options, int ranks, const std::string& s
 
 double predicted_seconds(const Options& options, int ranks) {
   const DeviceFigures& figures = figures_named("cpu");
-  const EstimatedTimes times(figures, options.parallel.context_full);
-  return predict(make_run_plan(options, ranks, 300, {.times = &times}), figures, times)
-      .step_seconds();
+  const RunPlan plan = make_run_plan(options, ranks, 300);
+  return predict(plan, figures, EstimatedTimes(figures, plan.policy.context_full)).step_seconds();
 }
 
 // No combination of options that can be planned is faster than what was found.

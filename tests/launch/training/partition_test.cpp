@@ -56,6 +56,30 @@ TEST(AutoPartition, OfACheckpointIsKeptUnderTheSameLayout) {
   EXPECT_NE(recorded_counts(scratch, "run", 4), (Counts{5, 3}));
 }
 
+// Without a record, the run would be planned with the other exchange, as the first start was.
+TEST(AutoExchange, OfACheckpointIsKeptUnderTheSameLayout) {
+  const Scratch scratch;
+  const auto recorded = [&](const std::string& run_dir, int step) {
+    return read_manifest(checkpoint(scratch, run_dir, step))
+        .attributes.at("context_full")
+        .get<std::string>();
+  };
+  Training training = bunched(1);
+  training.context = 2;
+  ASSERT_EQ(train(scratch, "run", training).status, 0);
+  const std::string chosen = recorded("run", 4), other = chosen == "ring" ? "heads" : "ring";
+  training.options.insert(training.options.end(), {"--parallel.context_full", other});
+  ASSERT_EQ(train(scratch, "other", training).status, 0);
+  training.options.resize(training.options.size() - 2);
+  training.options.insert(training.options.end(), {"--train.steps", "5"});
+  ASSERT_EQ(train(scratch, "other", training).status, 0);
+  EXPECT_EQ(recorded("other", 5), other);
+  // Another run chooses again.
+  training.options.insert(training.options.end(), {"--checkpoint.resume", "none"});
+  ASSERT_EQ(train(scratch, "other", training).status, 0);
+  EXPECT_EQ(recorded("other", 5), chosen);
+}
+
 // The first run times layers, the second takes its times. Both compute what one without a profile
 // computes.
 TEST(Profile, IsMeasuredOnceAndDividesTheBlocks) {
@@ -112,6 +136,12 @@ TEST(RecordedLayout, OfOlderCheckpointsIsWhatTheirOptionsMeant) {
   EXPECT_EQ(counts(newer), (Counts{3, 5}));
   EXPECT_EQ(recorded_layout(newer)->mesh, "pipeline 2");
   EXPECT_EQ(recorded_layout(newer)->context_order, "zigzag");
+  EXPECT_EQ(recorded_layout(newer)->context_full, "ring") << "what older versions did";
+  newer["options"]["parallel.context_full"] = "heads";
+  EXPECT_EQ(recorded_layout(newer)->context_full, "heads");
+  newer["options"]["parallel.context_full"] = "auto";
+  newer["context_full"] = "ring";
+  EXPECT_EQ(recorded_layout(newer)->context_full, "ring");
   EXPECT_FALSE(recorded_layout(nullptr));
 }
 
