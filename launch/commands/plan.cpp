@@ -1,4 +1,5 @@
 // masformer plan
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "launch/plan/layout_search.h"
 #include "launch/plan/prediction_text.h"
 #include "launch/plan/stragglers.h"
+#include "launch/training/device_choice.h"
+#include "launch/training/layer_profile.h"
 #include "launch/training/memory_check.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/io/file.h"
@@ -57,7 +60,47 @@ std::int64_t store_vocabulary(const Options& options) {
   return options.model.vocab;
 }
 
-SearchResult search(PlanOptions& options, const OptionTable& table) {
+// Whether the options leave one mesh, micro-batch and exchange of full layers only.
+bool has_one_shape(const PlanOptions& options, const OptionTable& table) {
+  const auto& parallel = options.run.parallel;
+  for (const char* const name : {"parallel.tensor", "parallel.pipeline", "parallel.context"}) {
+    if (options.ranks > 1 && !table.was_set(name)) return false;
+  }
+  return table.was_set("train.micro_batch") && (parallel.context == 1 || parallel.context_full);
+}
+
+// The first of so many ranks, if they ran here.
+ProfiledRank rank_at_hand(const RuntimeOptions& runtime, int ranks) {
+  const auto devices = std::ssize(visible_devices(runtime.device));
+  const int on_host = devices > 0 ? std::min(ranks, static_cast<int>(devices)) : ranks;
+  const Stream stream(runtime.device, threads_of_rank(runtime.threads, on_host));
+  return profiled_rank(stream, on_host);
+}
+
+// Times of layers that a run on this machine has left for the only shape that the options allow.
+// Where several shapes are compared, the costs of all are estimated: measured and estimated times
+// are not comparable.
+std::optional<MeasuredTimes> find_measured_times(const PlanOptions& options,
+                                                 const OptionTable& table) {
+  if (!options.run.plan.device.empty() || !has_one_shape(options, table)) return std::nullopt;
+  const auto ranks = static_cast<int>(options.ranks);
+  try {
+    const RunPlan plan =
+        make_run_plan(options.run, ranks, store_vocabulary(options.run), {.names_remedy = false});
+    return cached_profile(rank_at_hand(options.run.runtime, ranks), options.run, plan);
+  } catch (const UsageError&) {  // the search says why; or there is no such device here
+    return std::nullopt;
+  }
+}
+
+// A search, and what it was made with.
+struct Search {
+  const DeviceFigures& figures;
+  std::optional<MeasuredTimes> times;
+  SearchResult result;
+};
+
+Search search(PlanOptions& options, const OptionTable& table) {
   if (options.ranks == 0) refuse("plan needs --ranks N: the number of ranks to plan for");
   const DeviceFigures& figures = choose_figures(options.run);
   const auto ranks = static_cast<int>(options.ranks);
@@ -65,12 +108,16 @@ SearchResult search(PlanOptions& options, const OptionTable& table) {
     options.run.plan.memory_gib =
         memory_to_plan_for(figures, available_host_memory() / ranks - process_memory);
   }
-  return search_layouts({.options = options.run,
-                         .is_set = [&](const std::string& name) { return table.was_set(name); },
-                         .ranks = ranks,
-                         .store_vocab = store_vocabulary(options.run),
-                         .figures = &figures,
-                         .keep = static_cast<int>(options.show)});
+  Search search{.figures = figures, .times = find_measured_times(options, table), .result = {}};
+  search.result =
+      search_layouts({.options = options.run,
+                      .is_set = [&](const std::string& name) { return table.was_set(name); },
+                      .ranks = ranks,
+                      .store_vocab = store_vocabulary(options.run),
+                      .figures = &figures,
+                      .keep = static_cast<int>(options.show),
+                      .times = search.times ? &*search.times : nullptr});
+  return search;
 }
 
 // The same layout's step with slow ranks.
@@ -79,12 +126,14 @@ struct WhatIf {
   double step_seconds = 0;
 };
 
-std::optional<WhatIf> ask_what_if(const PlanOptions& options, const FoundLayout& layout,
-                                  const DeviceFigures& figures) {
+std::optional<WhatIf> ask_what_if(const PlanOptions& options, const Search& search) {
   if (options.straggler.empty()) return std::nullopt;
-  const EstimatedTimes times(figures, layout.plan.policy.context_full);
-  WhatIf what_if{.factors = parse_stragglers(options.straggler, layout.plan.mesh.pipe)};
-  what_if.step_seconds = straggling_step_seconds(layout.plan, figures, times, what_if.factors);
+  const RunPlan& plan = search.result.found.front().plan;
+  const EstimatedTimes estimated(search.figures, plan.policy.context_full);
+  const LayerTimes* const times = search.times ? &*search.times : nullptr;
+  WhatIf what_if{.factors = parse_stragglers(options.straggler, plan.mesh.pipe)};
+  what_if.step_seconds = straggling_step_seconds(
+      plan, search.figures, times != nullptr ? *times : estimated, what_if.factors);
   return what_if;
 }
 
@@ -94,17 +143,25 @@ void print_json(const FoundLayout& layout, const std::optional<WhatIf>& what_if)
   print_result("{}\n", json_line(json));
 }
 
-void print_text(const SearchResult& result, const DeviceFigures& figures,
-                const std::optional<WhatIf>& what_if) {
-  const FoundLayout& best = result.found.front();
+// Where the times of layers are from.
+std::string describe_costs(const Search& search) {
+  if (!search.times) {
+    return "by the cost model, from the figures in the program (nothing was measured)";
+  }
+  return fmt::format(
+      "by times of layers that were measured here, from {}; all else by the cost model",
+      profile_folder().string());
+}
+
+void print_text(const Search& search, const std::optional<WhatIf>& what_if) {
+  const FoundLayout& best = search.result.found.front();
   std::string words;
   for (const auto& [name, value] : chosen_options(best.options, best.plan)) {
     words += fmt::format(" --{} {}", name, value);
   }
   print_result(
-      "Predicted for {} ranks on {}, from the figures in the program (nothing was "
-      "measured).\n\n{}\nThe fastest:{}\n\n{}{}",
-      best.plan.mesh.size(), figures.name, describe(result), words,
+      "Predicted for {} ranks on {}, {}.\n\n{}\nThe fastest:{}\n\n{}{}", best.plan.mesh.size(),
+      search.figures.name, describe_costs(search), describe(search.result), words,
       describe_stages(best.plan, best.prediction),
       what_if ? "\n" + describe_what_if(best.prediction, what_if->factors, what_if->step_seconds)
               : "");
@@ -120,14 +177,13 @@ ExitCode plan_command(const Arguments& arguments) {
     return ExitCode::done;
   }
   table.parse(arguments);
-  const SearchResult result = search(options, table);
-  const FoundLayout& best = result.found.front();
-  const DeviceFigures& figures = choose_figures(options.run);
-  const std::optional<WhatIf> what_if = ask_what_if(options, best, figures);
+  const Search found = search(options, table);
+  const FoundLayout& best = found.result.found.front();
+  const std::optional<WhatIf> what_if = ask_what_if(options, found);
   if (options.json) {
     print_json(best, what_if);
   } else {
-    print_text(result, figures, what_if);
+    print_text(found, what_if);
   }
   if (!options.timeline.empty()) {
     io::write_text_durably(options.timeline, draw_step(best.plan, best.prediction));

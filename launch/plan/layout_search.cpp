@@ -197,7 +197,8 @@ class LayoutSearch {
 
   // Without the memory of its stages. Throws UsageError.
   FoundLayout found_layout(const Options& options) const {
-    const EstimatedTimes times(*request_.figures, options.parallel.context_full.value());
+    const EstimatedTimes estimated(*request_.figures, options.parallel.context_full.value());
+    const LayerTimes& times = request_.times != nullptr ? *request_.times : estimated;
     RunPlan plan = plan_of(options, request_.ranks, times);
     Prediction prediction = predict_times(plan, *request_.figures, times);
     return {options, std::move(plan), std::move(prediction)};
@@ -245,7 +246,8 @@ class LayoutSearch {
     options.train.recompute = "none";
     options.plan.memory_gib = 0;
     const auto ranks = static_cast<int>(options.parallel.tensor * options.parallel.context);
-    const EstimatedTimes times(*request_.figures, options.parallel.context_full.value());
+    const EstimatedTimes estimated(*request_.figures, options.parallel.context_full.value());
+    const LayerTimes& times = request_.times != nullptr ? *request_.times : estimated;
     try {
       return StepFloor(model_seconds(plan_of(options, ranks, times), times));
     } catch (const UsageError&) {

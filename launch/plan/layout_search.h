@@ -21,6 +21,9 @@ struct SearchRequest {
   std::int64_t store_vocab = 0;  // as for make_run_plan()
   const DeviceFigures* figures = nullptr;
   int keep = 8;  // how many layouts to return
+  // Measured times of layers, if the options leave only one mesh, micro-batch and exchange of full
+  // layers, which they are of. Null: estimated from `figures`.
+  const LayerTimes* times = nullptr;
 };
 
 struct FoundLayout {

@@ -69,10 +69,11 @@ class Choice {
     } else {
       plan.forecast.source = "auto";
     }
-    plan.forecast.costs = inputs.times != nullptr ? "measured times" : "the cost model";
     const EstimatedTimes estimated(figures_of(plan.policy.device), plan.policy.context_full);
-    ModelCosts costs = model_costs(plan.model, plan.mesh, plan.training.placement, plan.policy,
-                                   recompute_, inputs.times != nullptr ? *inputs.times : estimated);
+    const LayerTimes& times = inputs.times != nullptr ? *inputs.times : estimated;
+    plan.forecast.costs = times.source();
+    ModelCosts costs =
+        model_costs(plan.model, plan.mesh, plan.training.placement, plan.policy, recompute_, times);
     problem_ = {.blocks = std::move(costs.blocks),
                 .embedding = costs.embedding,
                 .head = costs.head,

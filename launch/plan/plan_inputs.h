@@ -31,7 +31,7 @@ struct PlanInputs {
   std::int64_t rank_memory = unlimited, host_memory = 0;
   // How the checkpoint to resume from was divided. Kept if the layout is the same.
   std::optional<RecordedLayout> recorded{};
-  // Measured times of layers; null: estimated from the figures of the device.
+  // Times of layers; null: estimated from the figures of runtime.device.
   const LayerTimes* times = nullptr;
   // Whether a refusal names a layout that would do; looking for it takes a few plans.
   bool names_remedy = true;

@@ -152,6 +152,7 @@ nlohmann::json to_json(const Options& options, const RunPlan& plan, const Predic
             {"context", prediction.sent.context},
             {"tensor", prediction.sent.tensor}}},
           {"memory_bytes", memory},
+          {"costs", plan.forecast.costs},
           {"schedule", options.parallel.schedule},
           {"options", chosen}};
 }

@@ -20,7 +20,7 @@ namespace masformer {
 // the measure that partitions are compared by; beside that the same for an even partition.
 struct Forecast {
   std::string source;  // where the partition is from: "auto", "as before", "as set"
-  std::string costs;   // where the times are from: "the cost model", "measured times"
+  std::string costs;   // LayerTimes::source()
   std::vector<double> stage_seconds{}, even_stage_seconds{};
   double step_seconds = 0, even_step_seconds = 0;
   Partition even{};

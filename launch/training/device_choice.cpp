@@ -31,14 +31,14 @@ int host_cores() {
   return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
 }
 
-namespace {
-
 int threads_of_rank(std::int64_t requested, int ranks_on_this_host) {
   return choose_threads(requested, {.omp_num_threads = std::getenv("OMP_NUM_THREADS"),
                                     .usable_cores = omp_get_num_procs(),
                                     .cores = host_cores(),
                                     .ranks_on_this_host = ranks_on_this_host});
 }
+
+namespace {
 
 // Returns the index of this rank's device among those visible to it: the first of those that the
 // fewest lower ranks use. Slurm may make different devices visible to each rank or socket, so

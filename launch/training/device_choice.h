@@ -1,6 +1,7 @@
 // Which device, how many threads and which transport a rank uses.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "launch/options/options.h"
@@ -13,6 +14,10 @@ namespace masformer {
 std::string host_name();
 // Logical cores of this host, at least 1.
 int host_cores();
+
+// How many threads each op of a rank runs on (launch/plan/threads.h), by this process's
+// environment.
+int threads_of_rank(std::int64_t requested, int ranks_on_this_host);
 
 // Opens this rank's stream: on the CPU with runtime.threads threads, or on the device that the
 // fewest other ranks use. Throws AgreedUsageError on all ranks if a device is missing or cannot

@@ -1,18 +1,13 @@
 #include "launch/training/layer_profile.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <set>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "launch/plan/describe.h"
 #include "launch/training/device_choice.h"
 #include "launch/training/memory_check.h"
-#include "launch/version.h"
 #include "model/stage.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
@@ -22,8 +17,6 @@
 
 namespace masformer {
 namespace {
-
-namespace fs = std::filesystem;
 
 using Seconds = std::map<std::string, KindSeconds>;
 
@@ -166,88 +159,40 @@ Seconds measure(const MpiSession& session, const Options& options, const RunPlan
   return mean_over(*session.world(), result);
 }
 
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown CPU";
+ProfiledRank profiled_rank(const MpiSession& session, const Options& options, DType dtype) {
+  const Stream stream = open_stream(session, options.runtime, dtype);
+  return profiled_rank(stream, session.ranks_on_this_host());
 }
 
-// All that the times depend on.
-std::string key_of(const MpiSession& session, const Options& options, const RunPlan& plan) {
-  const RunPlan probe = probe_of(plan, Recompute::none);
-  const Stream stream = open_stream(session, options.runtime, plan.policy.dtype);
-  const DeviceStream* const device = stream.device_stream();
-  std::error_code unknown;
-  const auto built = fs::last_write_time("/proc/self/exe", unknown).time_since_epoch().count();
-  return fmt::format(
-      "{}; {} threads, {} ranks on this host; {}, context {} by {}; {} x {} tokens in {}; hidden "
-      "{}, vocabulary {}, {}, MLPs by {}; documents {}; deterministic {}; sequence "
-      "parallel {}; transport {}; built {}; {}",
-      device != nullptr ? device->name() : cpu_name(), stream.threads(),
-      session.ranks_on_this_host(), probe.mesh.to_string(), plan.policy.sharding->to_string(),
-      name_of(plan.policy.context_full), plan.policy.shape.samples, plan.policy.shape.sequence,
-      name_of(plan.policy.dtype), plan.model.hidden, plan.model.vocab, describe_blocks(probe.model),
-      plan.policy.ffn_block, plan.policy.document_mask, plan.policy.deterministic,
-      plan.policy.sequence_parallel,
-      options.runtime.transport ? name_of(*options.runtime.transport) : "auto", built,
-      version_text(""));
-}
-
-fs::path cache_file(const std::string& key) {
-  const fs::path folder = cache_folder();
-  if (folder.empty()) return {};
-  return folder / fmt::format("layers-{:016x}.json", std::hash<std::string>()(key));
-}
-
-// Null if there is none for this key.
-nlohmann::json read_cache(const std::string& key) {
-  try {
-    std::ifstream file(cache_file(key));
-    const nlohmann::json cached = nlohmann::json::parse(file);
-    if (cached.at("key") == key) return cached.at("seconds").get<Seconds>();
-  } catch (const std::exception&) {  // there is none, or it is damaged: measure again
-  }
-  return nullptr;
-}
-
-// A cache that can't be written costs the next start some seconds, and nothing else.
-void write_cache(const std::string& key, const Seconds& seconds) {
-  const fs::path path = cache_file(key);
-  if (path.empty()) return;
-  std::error_code failed;
-  fs::create_directories(path.parent_path(), failed);
-  const fs::path written = path.string() + ".writing";
-  std::ofstream(written) << nlohmann::json{{"key", key}, {"seconds", seconds}}.dump(1) << "\n";
-  fs::rename(written, path, failed);
+std::string profile_key(const ProfiledRank& rank, const Options& options, const RunPlan& plan) {
+  return profile_key(rank, options.runtime, probe_of(plan, Recompute::none));
 }
 
 }  // namespace
 
-fs::path cache_folder() {
-  const char* const cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache != '\0') return fs::path(cache) / "masformer";
-  const char* const home = std::getenv("HOME");
-  if (home != nullptr && *home != '\0') return fs::path(home) / ".cache" / "masformer";
-  return {};
-}
-
 MeasuredTimes profile_layers(const MpiSession& session, const Options& options, const RunPlan& plan,
                              const std::function<void(const std::string&)>& log) {
   const auto world = session.world();
-  const std::string key = key_of(session, options, plan);
+  const std::string key =
+      profile_key(profiled_rank(session, options, plan.policy.dtype), options, plan);
   const bool first = world->rank() == 0;
   const nlohmann::json cached =
-      all_gather_json(*world, first ? read_cache(key) : nlohmann::json())[0];
+      all_gather_json(*world, first ? read_profile(key) : nlohmann::json())[0];
   if (cached.is_object()) {
-    log(fmt::format("takes the times of layers from {}", cache_file(key).string()));
+    log(fmt::format("takes the times of layers from {}", profile_file(key).string()));
     return MeasuredTimes(cached.get<Seconds>());
   }
   const Seconds seconds = measure(session, options, plan);
-  if (first) write_cache(key, seconds);
+  if (first) write_profile(key, seconds);
   log("timed each kind of layer");
   return MeasuredTimes(seconds);
+}
+
+std::optional<MeasuredTimes> cached_profile(const ProfiledRank& rank, const Options& options,
+                                            const RunPlan& plan) {
+  const nlohmann::json cached = read_profile(profile_key(rank, options, plan));
+  if (!cached.is_object()) return std::nullopt;
+  return MeasuredTimes(cached.get<Seconds>());
 }
 
 }  // namespace masformer

@@ -12,9 +12,9 @@
 namespace masformer {
 
 // The layout in a checkpoint's attributes; none if they have none. Checkpoints of versions that did
-// not record the partition were written with what parallel.partition said, where auto meant even. Those that did not
-// record how full layers were shared did what parallel.context_full said.
-// Throws an exception for attributes of another form.
+// not record the partition were written with what parallel.partition said, where auto meant even.
+// Those that did not record how full layers were shared did what parallel.context_full said. Throws
+// an exception for attributes of another form.
 std::optional<RecordedLayout> recorded_layout(const nlohmann::json& attributes);
 
 // The memory of the hosts, each divided by its ranks, of which the smallest counts, and the

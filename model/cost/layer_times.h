@@ -2,6 +2,8 @@
 // layers report and from a device's figures.
 #pragma once
 
+#include <string_view>
+
 #include "model/cost/device_figures.h"
 #include "model/stage_spec.h"
 #include "parallel/pipeline/pass_seconds.h"
@@ -16,6 +18,9 @@ class LayerTimes {
   // between ranks included. `layer` is its index in the stage. The layer's recomputation is part of
   // backward_input.
   virtual PassSeconds of(const StageSpec& stage, int layer) const = 0;
+
+  // What the times are, for a sentence: "the cost model".
+  virtual std::string_view source() const = 0;
 };
 
 // An estimate:
@@ -35,6 +40,7 @@ class EstimatedTimes final : public LayerTimes {
       : figures_(&figures), full_(full) {}
 
   PassSeconds of(const StageSpec& stage, int layer) const override;
+  std::string_view source() const override { return "the cost model"; }
 
  private:
   double seconds(const StageSpec& stage, const Layer& layer, Pass pass) const;

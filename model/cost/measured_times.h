@@ -21,6 +21,7 @@ class MeasuredTimes final : public LayerTimes {
 
   // Throws Error for a layer whose kind was not measured. What a kind lacks takes no time.
   PassSeconds of(const StageSpec& stage, int layer) const override;
+  std::string_view source() const override { return "measured times"; }
 
   const std::map<std::string, KindSeconds>& kinds() const { return kinds_; }
 

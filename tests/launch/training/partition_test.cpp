@@ -1,5 +1,6 @@
 // The partition of runs: chosen by cost, recorded in checkpoints, and kept on a resume.
 #include <cstdlib>
+#include <fstream>
 
 #include <gtest/gtest.h>
 
@@ -103,6 +104,52 @@ TEST(Profile, IsMeasuredOnceAndDividesTheBlocks) {
       train(scratch, "other", bunched(2, {"--plan.profile", "true", "--train.micro_batch", "2"}));
   ASSERT_EQ(other.status, 0) << other.output;
   EXPECT_NE(other.output.find("timed each kind of layer\n"), std::string::npos) << other.output;
+}
+
+// `masformer plan` takes the times that a run has left, for the shape that they are of.
+TEST(Profile, IsWhatAPlanOfTheSameShapeIsMadeFrom) {
+  const Scratch scratch;
+  ASSERT_EQ(setenv("XDG_CACHE_HOME", scratch.path("cache").c_str(), 1), 0);
+  const auto planned = [&](std::vector<std::string> more) {
+    const Training training = bunched(2, {"--parallel.schedule", "1f1b"});
+    std::vector<std::string> words{program(), "plan", "--ranks", "2", "--runtime.threads", "1"};
+    words.insert(words.end(),
+                 {"--data.path", scratch.store().string(), "--train.micro_batch", "1"});
+    words.insert(words.end(), training.options.begin(), training.options.end());
+    words.insert(words.end(), more.begin(), more.end());
+    const Finished finished = run(words);
+    EXPECT_EQ(finished.status, 0) << finished.output;
+    return finished.output;
+  };
+  const std::vector<std::string> shape{
+      "--parallel.tensor", "1", "--parallel.context", "1", "--parallel.pipeline", "2", "--json"};
+  const auto json = [&](const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = shape;
+    words.insert(words.end(), more.begin(), more.end());
+    return nlohmann::json::parse(planned(words), nullptr, false);
+  };
+  EXPECT_EQ(json().at("costs"), "the cost model");
+  const Finished trained = train(scratch, "run", bunched(2, {"--plan.profile", "true"}));
+  ASSERT_EQ(trained.status, 0) << trained.output;
+  const auto own = nlohmann::json::parse(std::ifstream(scratch.path("run") / "plan.json"));
+  EXPECT_EQ(own.at("costs"), "measured times");
+  const nlohmann::json measured = json();
+  EXPECT_EQ(measured.at("costs"), "measured times");
+  for (const char* const key : {"options", "layer_seconds", "step_seconds"}) {
+    EXPECT_EQ(measured.at(key), own.at(key)) << key;
+  }
+  EXPECT_GT(json({"--straggler", "0:2"}).at("what_if_step_seconds"), measured.at("step_seconds"));
+  // The schedule is searched by the same times.
+  EXPECT_EQ(json({"--parallel.schedule", "zero-bubble"}).at("costs"), "measured times");
+  // Other shapes, other devices, and a choice among shapes are estimated.
+  EXPECT_EQ(json({"--train.micro_batch", "2"}).at("costs"), "the cost model");
+  EXPECT_EQ(json({"--plan.device", "cpu"}).at("costs"), "the cost model");
+  EXPECT_EQ(nlohmann::json::parse(planned({"--parallel.pipeline", "2", "--json"})).at("costs"),
+            "the cost model");
+  std::vector<std::string> text = shape;
+  text.pop_back();
+  EXPECT_NE(planned(text).find("ranks on cpu, by times of layers that were measured here, from "),
+            std::string::npos);
 }
 
 TEST(Profile, WorksUnderEveryKindOfLayout) {
