@@ -104,6 +104,8 @@ Search search(PlanOptions& options, const OptionTable& table) {
   if (options.ranks == 0) refuse("plan needs --ranks N: the number of ranks to plan for");
   const DeviceFigures& figures = choose_figures(options.run);
   const auto ranks = static_cast<int>(options.ranks);
+  // Before the search, which takes longer. No layout has more stages than ranks.
+  if (!options.straggler.empty()) parse_stragglers(options.straggler, ranks);
   if (options.run.plan.memory_gib == 0) {
     options.run.plan.memory_gib =
         memory_to_plan_for(figures, available_host_memory() / ranks - process_memory);

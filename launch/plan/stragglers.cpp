@@ -53,9 +53,9 @@ std::vector<double> parse_stragglers(const std::string& list, int stages) {
     const Straggler straggler = parse_straggler(entry);
     if (straggler.stage < 0 || straggler.stage >= stages) {
       refuse(
-          "straggler={} names stage {}, but the layout has {} pipeline stages, from 0: name one "
-          "of them, or set parallel.pipeline",
-          list, straggler.stage, stages);
+          "straggler={} names stage {}, but the layout's last pipeline stage is {}: name another, "
+          "or set parallel.pipeline",
+          list, straggler.stage, stages - 1);
     }
     auto& factor = given[static_cast<std::size_t>(straggler.stage)];
     if (factor) refuse("straggler={} names stage {} twice", list, straggler.stage);

@@ -26,8 +26,8 @@ TEST(ParseStragglers, RefusesWhatNamesNoStageAndFactor) {
   }
   EXPECT_EQ(
       message("2:2"),
-      "straggler=2:2 names stage 2, but the layout has 2 pipeline stages, from 0: name one of "
-      "them, or set parallel.pipeline");
+      "straggler=2:2 names stage 2, but the layout's last pipeline stage is 1: name another, or "
+      "set parallel.pipeline");
   EXPECT_EQ(message("1:2,1:3"), "straggler=1:2,1:3 names stage 1 twice");
   EXPECT_EQ(message("1:2,"), "straggler \"1:2,\" has an empty entry: write as in 2:1.5,3:2");
 }
