@@ -83,9 +83,11 @@ SequenceSharding choose_sharding(const Options& options, const RunPlan& plan,
     } catch (const Error&) {  // of another sequence, which the resume refuses, or not recorded
     }
   }
-  return make_sharding(options.parallel.context_order, options.train.sequence, plan.mesh.context,
-                       context_layers_by_stage(plan),
-                       pairs_per_row(figures_of(options.runtime.device), options.train.dtype));
+  ShardingCache own;
+  ShardingCache& cache = inputs.shardings != nullptr ? *inputs.shardings : own;
+  return cache.get(options.parallel.context_order, options.train.sequence, plan.mesh.context,
+                   context_layers_by_stage(plan),
+                   pairs_per_row(figures_of(options.runtime.device), options.train.dtype));
 }
 
 void choose_exchange(const Options& options, const PlanInputs& inputs, RunPlan& plan) {

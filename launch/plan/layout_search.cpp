@@ -196,7 +196,7 @@ class LayoutSearch {
   }
 
   // Without the memory of its stages. Throws UsageError.
-  FoundLayout found_layout(const Options& options) const {
+  FoundLayout found_layout(const Options& options) {
     const EstimatedTimes estimated(*request_.figures, options.parallel.context_full.value());
     const LayerTimes& times = request_.times != nullptr ? *request_.times : estimated;
     RunPlan plan = plan_of(options, request_.ranks, times);
@@ -204,9 +204,9 @@ class LayoutSearch {
     return {options, std::move(plan), std::move(prediction)};
   }
 
-  RunPlan plan_of(const Options& options, int ranks, const LayerTimes& times) const {
+  RunPlan plan_of(const Options& options, int ranks, const LayerTimes& times) {
     return make_run_plan(options, ranks, request_.store_vocab,
-                         {.times = &times, .names_remedy = false});
+                         {.times = &times, .names_remedy = false, .shardings = &shardings_});
   }
 
   bool fits(const Prediction& prediction) const {
@@ -237,7 +237,7 @@ class LayoutSearch {
 
   // From the layers' times on the ranks of one stage; none if the model can't be divided among
   // these.
-  std::optional<StepFloor> floor_of(Options options) const {
+  std::optional<StepFloor> floor_of(Options options) {
     options.parallel.pipeline = options.parallel.data = 1;
     options.parallel.partition = "even";
     options.parallel.schedule = "1f1b";
@@ -299,6 +299,7 @@ class LayoutSearch {
 
   const SearchRequest& request_;
   std::ptrdiff_t kept_;
+  ShardingCache shardings_;
   std::vector<Candidate> candidates_;
   SearchResult result_;
   std::map<std::string, int> reasons_;

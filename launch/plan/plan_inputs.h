@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "model/cost/layer_times.h"
+#include "parallel/context/context_order.h"
 
 namespace masformer {
 
@@ -35,6 +36,8 @@ struct PlanInputs {
   const LayerTimes* times = nullptr;
   // Whether a refusal names a layout that would do; looking for it takes a few plans.
   bool names_remedy = true;
+  // Of plans of the same model that are made one after the other; null: none.
+  ShardingCache* shardings = nullptr;
 };
 
 }  // namespace masformer

@@ -35,6 +35,12 @@ std::string describe_schedule(const FoundLayout& layout) {
   return chunks > 1 ? fmt::format("{} x {}", name, chunks) : name;
 }
 
+// "2, heads": the context ranks, and how they share full layers.
+std::string describe_context(const RunPlan& plan) {
+  if (plan.mesh.context == 1) return "1";
+  return fmt::format("{}, {}", plan.mesh.context, name_of(plan.policy.context_full));
+}
+
 // How many blocks recompute what: "8 block", or "none".
 std::string describe_recompute(const RunPlan& plan) {
   std::string text;
@@ -72,7 +78,7 @@ nlohmann::json partition_json(const RunPlan& plan) {
 
 std::string describe(const SearchResult& result) {
   std::string text = fmt::format(
-      "{:>6} {:>8} {:>7} {:>5} {:>11} {:>17} {:>12} {:>9} {:>12} {:>6} "
+      "{:>6} {:>8} {:>9} {:>5} {:>11} {:>17} {:>12} {:>9} {:>12} {:>6} "
       "{:>6} {:>10}\n",
       "tensor", "pipeline", "context", "data", "micro-batch", "schedule", "recompute", "step",
       "tokens/s", "MFU", "bubble", "GiB a rank");
@@ -80,12 +86,13 @@ std::string describe(const SearchResult& result) {
     const auto& p = layout.options.parallel;
     const Prediction& prediction = layout.prediction;
     text += fmt::format(
-        "{:>6} {:>8} {:>7} {:>5} {:>11} {:>17} {:>12} {:>9} {:>12.0f} {:>5.1f}% {:>5.1f}% "
+        "{:>6} {:>8} {:>9} {:>5} {:>11} {:>17} {:>12} {:>9} {:>12.0f} {:>5.1f}% {:>5.1f}% "
         "{:>10.3g}\n",
-        p.tensor, p.pipeline, p.context, p.data, layout.options.train.micro_batch,
-        describe_schedule(layout), describe_recompute(layout.plan),
-        duration(prediction.step_seconds()), prediction.tokens_per_second, 100 * prediction.mfu,
-        100 * prediction.bubble, static_cast<double>(most_memory(prediction)) / gib);
+        p.tensor, p.pipeline, describe_context(layout.plan), p.data,
+        layout.options.train.micro_batch, describe_schedule(layout),
+        describe_recompute(layout.plan), duration(prediction.step_seconds()),
+        prediction.tokens_per_second, 100 * prediction.mfu, 100 * prediction.bubble,
+        static_cast<double>(most_memory(prediction)) / gib);
   }
   text += fmt::format("{} layouts were tried", result.tried);
   for (const RuledOut& out : result.ruled_out) {

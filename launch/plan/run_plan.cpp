@@ -227,7 +227,7 @@ void plan_batch(const Options& options, Purpose purpose, RunPlan& plan,
 
 // `found`: violations that the caller has found already.
 RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose purpose,
-               std::vector<std::string> found) {
+               std::vector<std::string> found, ShardingCache* shardings) {
   RunPlan plan;
   plan.model = std::move(model);
   plan.mesh = make_mesh(options, ranks, found);
@@ -244,7 +244,7 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
   });
   if (found.empty()) {
     plan.training = first_schedule(options, plan.mesh.pipe, plan.micro_batches);
-    plan.policy.sharding = choose_sharding(options, plan, {});
+    plan.policy.sharding = choose_sharding(options, plan, {.shardings = shardings});
   }
   if (!found.empty()) refuse("{}", fmt::join(found, "\n"));
 
@@ -268,7 +268,8 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
                       const PlanInputs& inputs) {
   std::vector<std::string> found;
   ModelConfig model = make_model(options, store_vocab, found);
-  RunPlan plan = decide(options, ranks, std::move(model), Purpose::training, std::move(found));
+  RunPlan plan = decide(options, ranks, std::move(model), Purpose::training, std::move(found),
+                        inputs.shardings);
   choose_exchange(options, inputs, plan);
   const std::string shortage = choose_partition(options, inputs, plan);
   if (!shortage.empty()) {
@@ -281,7 +282,7 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
 }
 
 RunPlan make_evaluation_plan(const Options& options, int ranks, ModelConfig model) {
-  return decide(options, ranks, std::move(model), Purpose::evaluation, {});
+  return decide(options, ranks, std::move(model), Purpose::evaluation, {}, nullptr);
 }
 
 StageSpec RunPlan::describe_stage(const Coordinate& at) const {

@@ -66,6 +66,7 @@ double EstimatedTimes::attention(const StageSpec& stage, const LayerFlops& flops
   const double samples = static_cast<double>(stage.shape.samples);
   const int ranks = stage.sharding.ranks();
   const LinkFigures& link = figures_->link_over(stage.tensor_ranks * ranks);
+  const double row_bytes = ranks > 1 ? bytes_per_row(stage, flops, full_, backward) : 0;
   double slowest = 0;
   for (int rank = 0; rank < ranks; ++rank) {
     const ContextWork work = work_of(stage.sharding, {flops.span, full_}, rank);
@@ -73,8 +74,7 @@ double EstimatedTimes::attention(const StageSpec& stage, const LayerFlops& flops
     const double pairs = static_cast<double>(work.pairs) + hidden * queries;
     double seconds = samples * flops.per_pair * (backward ? 2 : 1) * pairs / rate;
     if (ranks > 1) {
-      const double bytes =
-          static_cast<double>(work.received) * bytes_per_row(stage, flops, full_, backward);
+      const double bytes = static_cast<double>(work.received) * row_bytes;
       seconds += (ranks - 1) * link.message_seconds + bytes / link.bytes_per_second;
     }
     slowest = std::max(slowest, seconds);

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "parallel/context/order_search.h"
 #include "parallel/context/sequence_mask.h"
 #include "runtime/error.h"
@@ -101,6 +103,25 @@ SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t s
     consider(improved_by_swaps(search_start(sequence, ranks, start), stages, pairs_per_row));
   }
   return best;
+}
+
+const SequenceSharding& ShardingCache::get(std::optional<ContextOrder> order, std::int64_t sequence,
+                                           int ranks,
+                                           const std::vector<std::vector<ContextLayer>>& stages,
+                                           double pairs_per_row) {
+  // All that decides, in text.
+  std::string key = fmt::format("{}; {} over {}; {}", order ? name_of(*order) : "auto", sequence,
+                                ranks, pairs_per_row);
+  for (const auto& layers : stages) {
+    key += ";";
+    for (const auto& [layer, count] : counted(layers)) {
+      key += fmt::format(" {} {} {}", count, to_string(layer.span), name_of(layer.full));
+    }
+  }
+  const auto known = known_.find(key);
+  if (known != known_.end()) return known->second;
+  return known_.emplace(key, make_sharding(order, sequence, ranks, stages, pairs_per_row))
+      .first->second;
 }
 
 }  // namespace masformer

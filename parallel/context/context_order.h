@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "parallel/context/head_exchange.h"
@@ -57,5 +59,16 @@ void require_divisible(std::optional<ContextOrder> order, std::int64_t sequence,
 SequenceSharding make_sharding(std::optional<ContextOrder> order, std::int64_t sequence, int ranks,
                                const std::vector<std::vector<ContextLayer>>& stages,
                                double pairs_per_row);
+
+// The results of make_sharding() so far, for whoever plans many layouts: most ask for the same.
+class ShardingCache {
+ public:
+  const SequenceSharding& get(std::optional<ContextOrder> order, std::int64_t sequence, int ranks,
+                              const std::vector<std::vector<ContextLayer>>& stages,
+                              double pairs_per_row);
+
+ private:
+  std::map<std::string, SequenceSharding> known_;
+};
 
 }  // namespace masformer
