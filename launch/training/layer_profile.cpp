@@ -72,13 +72,21 @@ void set_words(Stage& stage, const RunPlan& probe, const Coordinate& at) {
 }
 
 // Sums the calls of one step by kind and pass. Waits for data ranks do not count: they belong to no
-// layer.
-Seconds sum_of(const std::vector<TimedCall>& calls) {
+// layer. What passes between the calls, such as the launch of ops, counts in proportion.
+Seconds sum_of(const OpTimer& timer) {
   Seconds sum;
-  for (const TimedCall& call : calls) {
+  double counted = 0, between = timer.seconds();
+  for (const TimedCall& call : timer.calls()) {
+    between -= call.seconds;
     const bool counts =
         call.kind == CallKind::op || call.name == "tensor ranks" || call.name == "context ranks";
-    if (counts && !call.site.layer.empty()) sum[call.site.layer][call.site.pass] += call.seconds;
+    if (!counts || call.site.layer.empty()) continue;
+    sum[call.site.layer][call.site.pass] += call.seconds;
+    counted += call.seconds;
+  }
+  if (counted <= 0) return sum;
+  for (auto& [kind, passes] : sum) {
+    for (auto& [pass, seconds] : passes) seconds *= 1 + std::max(between, 0.0) / counted;
   }
   return sum;
 }
@@ -103,7 +111,7 @@ Seconds time_steps(Stream& stream, const ProcessGroups& groups, const RunPlan& p
     timer.finish();
     stage.sync().finish_reduction();
     if (step == 0) continue;  // chooses kernels
-    for (const auto& [kind, passes] : sum_of(timer.calls())) {
+    for (const auto& [kind, passes] : sum_of(timer)) {
       for (const auto& [pass, seconds] : passes) all[kind][pass].push_back(seconds);
     }
   }

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Compares the step time that a run predicts for itself with the one that it measures.
 
-    tests/benchmark/predictions.py MASFORMER STORE [--cases N] [--steps 9]
+    tests/benchmark/predictions.py MASFORMER STORE [--cases N] [--runs 4] [--steps 4]
 
-MASFORMER is the program, STORE a token store. Each case is a run of two ranks with one thread each that times its
-kinds of layers (plan.profile), writes its prediction (plan.json) and then trains; so profile and measurement take
-turns. Measured is the median over the steps but the first; beside it, how far the medians of odd and even steps are
-apart, which is the noise. Nothing is calibrated on these cases.
+MASFORMER is the program, STORE a token store. Each run of a case has two ranks with one thread each. It times its kinds
+of layers (plan.profile), writes its prediction (plan.json) and then trains; so profiles and measurements take turns.
+Predicted is the median of the runs' predictions, measured the median of all steps but each run's first. The noise is how
+far the measured medians of every other run and of the rest are apart. Nothing is calibrated on these cases.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 
 MODEL = {
-    "model.hidden": "192", "model.heads": "6", "model.attention_scale": "1/sqrt(d)", "train.sequence": "1024",
+    "model.hidden": "192", "model.heads": "6", "model.attention_scale": "1/sqrt(d)", "train.sequence": "512",
     "train.global_batch": "8", "train.micro_batch": "1", "train.warmup_steps": "1", "eval.every": "0",
     "checkpoint.every": "-1", "runtime.threads": "1",
 }
@@ -39,7 +39,7 @@ LAYOUTS = [
     ("zero-bubble", {**PIPE, "parallel.schedule": "zero-bubble"}),
     ("zero-bubble-v", {**PIPE, "parallel.schedule": "zero-bubble-v"}),
     ("1f1b, recompute block", {**PIPE, "parallel.schedule": "1f1b", "train.recompute": "block"}),
-    ("1f1b, 2,048 tokens", {**PIPE, "parallel.schedule": "1f1b", "train.sequence": "2048", "train.global_batch": "4"}),
+    ("1f1b, 1,024 tokens", {**PIPE, "parallel.schedule": "1f1b", "train.sequence": "1024", "train.global_batch": "4"}),
     ("context", {"parallel.context": "2", "train.global_batch": "4"}),
     ("data", {"parallel.data": "2"}),
     ("tensor", {"parallel.tensor": "2", "train.global_batch": "4"}),
@@ -70,20 +70,27 @@ def run(program, store, steps, options):
         return predicted, [json.loads(line)["step_seconds"] for line in lines][1:]
 
 
+def median_of(runs):
+    """Of all steps of these runs."""
+    return statistics.median(seconds for _, steps in runs for seconds in steps)
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].strip(), description=__doc__.split("\n")[0])
     parser.add_argument("program")
     parser.add_argument("store")
     parser.add_argument("--cases", type=int, default=36)
-    parser.add_argument("--steps", type=int, default=9)
+    parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=4)
     arguments = parser.parse_args()
     errors = []
     print("| layout | spans | predicted, ms | measured, ms | error | noise |\n| --- | --- | --- | --- | --- | --- |")
     for name, mix, options in list(cases())[:arguments.cases]:
-        predicted, seconds = run(arguments.program, arguments.store, arguments.steps, options)
-        measured = statistics.median(seconds)
+        runs = [run(arguments.program, arguments.store, arguments.steps, options) for _ in range(arguments.runs)]
+        predicted = statistics.median(each for each, _ in runs)
+        measured = median_of(runs)
         error = predicted / measured - 1
-        noise = abs(statistics.median(seconds[::2]) / statistics.median(seconds[1::2]) - 1)
+        noise = abs(median_of(runs[::2]) / median_of(runs[1::2]) - 1)
         errors.append((abs(error), noise))
         print(f"| {name} | {mix} | {1e3 * predicted:.0f} | {1e3 * measured:.0f} | {100 * error:+.1f}% | "
               f"{100 * noise:.1f}% |", flush=True)
