@@ -139,6 +139,8 @@ void write_plan(Job& job, const Options& options, const LayerTimes* measured) {
     const Prediction prediction =
         predict(job.plan, figures, measured != nullptr ? *measured : estimated);
     io::write_text_durably(std::filesystem::path(options.run.dir) / "plan.json",
+    nlohmann::json json = to_json(options, job.plan, prediction);
+    json["actions"] = actions_json(job.plan, prediction);
                            json_line(to_json(options, job.plan, prediction)) + "\n");
   });
 }

@@ -52,13 +52,6 @@ std::string describe_recompute(const RunPlan& plan) {
   return text.empty() ? "none" : text;
 }
 
-nlohmann::json to_json(const MemoryTable& memory) {
-  return {{"weights", memory.weights},     {"gradients", memory.gradients},
-          {"optimizer", memory.optimizer}, {"activations", memory.activations},
-          {"batch", memory.batch},         {"messages", memory.messages},
-          {"workspace", memory.workspace}, {"total", memory.total()}};
-}
-
 // The numbers of blocks: of each stage, or with several parts, of each stage's parts.
 nlohmann::json partition_json(const RunPlan& plan) {
   const Placement& placement = plan.training.placement;
@@ -72,6 +65,36 @@ nlohmann::json partition_json(const RunPlan& plan) {
     all.push_back(placement.chunks() == 1 ? sizes[0] : sizes);
   }
   return all;
+}
+
+// By stage.
+std::vector<TimelineBar> bars_of(const RunPlan& plan, const Prediction& prediction) {
+  std::vector<TimelineBar> bars;
+  for (int stage = 0; stage < plan.mesh.pipe; ++stage) {
+    const auto at = static_cast<std::size_t>(stage);
+    const std::vector<TimeSpan>& times = prediction.step.pipeline.actions[at];
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      bars.push_back({stage, times[i].begin, times[i].end, plan.training.actions[at][i]});
+    }
+  }
+  return bars;
+}
+
+// For each block of the model: the stage that holds it.
+std::vector<int> block_stages(const RunPlan& plan) {
+  std::vector<int> stages(static_cast<std::size_t>(plan.model.layers()));
+  for (std::size_t part = 0; part < plan.partition.size(); ++part) {
+    const int stage = plan.training.placement.place(static_cast<int>(part)).stage;
+    const LayerRange& blocks = plan.partition[part];
+    std::fill(stages.begin() + blocks.begin, stages.begin() + blocks.end, stage);
+  }
+  return stages;
+}
+
+std::vector<std::string> block_spans(const RunPlan& plan) {
+  std::vector<std::string> texts;
+  for (const Span& span : spans_of(plan.model.blocks)) texts.push_back(to_string(span));
+  return texts;
 }
 
 }  // namespace
@@ -130,6 +153,13 @@ std::string describe_what_if(const Prediction& prediction, const std::vector<dou
                      100 * (seconds / prediction.step_seconds() - 1));
 }
 
+nlohmann::json to_json(const MemoryTable& memory) {
+  return {{"weights", memory.weights},     {"gradients", memory.gradients},
+          {"optimizer", memory.optimizer}, {"activations", memory.activations},
+          {"batch", memory.batch},         {"messages", memory.messages},
+          {"workspace", memory.workspace}, {"total", memory.total()}};
+}
+
 nlohmann::json to_json(const Options& options, const RunPlan& plan, const Prediction& prediction) {
   nlohmann::json stage_seconds = nlohmann::json::array(), memory = nlohmann::json::array();
   nlohmann::json chosen = nlohmann::json::object();
@@ -146,6 +176,8 @@ nlohmann::json to_json(const Options& options, const RunPlan& plan, const Predic
           {"partition", partition_json(plan)},
           {"micro_batches", plan.micro_batches},
           {"layer_seconds", prediction.block_seconds},
+          {"layer_stages", block_stages(plan)},
+          {"layer_spans", block_spans(plan)},
           {"embedding_seconds", prediction.embedding_seconds},
           {"head_seconds", prediction.head_seconds},
           {"stage_seconds", stage_seconds},
@@ -164,19 +196,23 @@ nlohmann::json to_json(const Options& options, const RunPlan& plan, const Predic
           {"options", chosen}};
 }
 
-std::string draw_step(const RunPlan& plan, const Prediction& prediction) {
-  std::vector<TimelineBar> bars;
-  for (int stage = 0; stage < plan.mesh.pipe; ++stage) {
-    const auto at = static_cast<std::size_t>(stage);
-    const std::vector<TimeSpan>& times = prediction.step.pipeline.actions[at];
-    for (std::size_t i = 0; i < times.size(); ++i) {
-      bars.push_back({stage, times[i].begin, times[i].end, plan.training.actions[at][i]});
-    }
+nlohmann::json actions_json(const RunPlan& plan, const Prediction& prediction) {
+  nlohmann::json stages = nlohmann::json::array();
+  for (const TimelineBar& bar : bars_of(plan, prediction)) {
+    if (bar.stage == static_cast<int>(stages.size())) stages.push_back(nlohmann::json::array());
+    stages.back().push_back(
+        {name_of(bar.action.kind), bar.action.micro_batch, bar.action.chunk, bar.begin, bar.end});
   }
-  return draw_timeline(
-      fmt::format("{}, {} micro-batches: {} a step, {:.1f}% idle", plan.mesh.to_string(),
-                  plan.micro_batches, duration(prediction.step_seconds()), 100 * prediction.bubble),
-      plan.mesh.pipe, bars);
+  return stages;
+}
+
+std::string draw_step(const RunPlan& plan, const Prediction& prediction) {
+  return draw_timelines(
+      {{.title = fmt::format("{}, {} micro-batches: {} a step, {:.1f}% idle", plan.mesh.to_string(),
+                             plan.micro_batches, duration(prediction.step_seconds()),
+                             100 * prediction.bubble),
+        .stages = plan.mesh.pipe,
+        .bars = bars_of(plan, prediction)}});
 }
 
 }  // namespace masformer

@@ -23,6 +23,13 @@ std::string describe_what_if(const Prediction& prediction, const std::vector<dou
 // For `masformer plan --json` and RUN_DIR/plan.json. Its keys are those of docs/planning.md.
 nlohmann::json to_json(const Options& options, const RunPlan& plan, const Prediction& prediction);
 
+// Bytes by kind, and `total`.
+nlohmann::json to_json(const MemoryTable& memory);
+
+// For RUN_DIR/plan.json in addition: when each stage runs which action. A list for each stage of
+// [kind, micro-batch, chunk, begin, end], in seconds since the step began.
+nlohmann::json actions_json(const RunPlan& plan, const Prediction& prediction);
+
 // When each stage runs which action in a step, as SVG.
 std::string draw_step(const RunPlan& plan, const Prediction& prediction);
 

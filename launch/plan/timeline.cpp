@@ -8,11 +8,13 @@
 
 #include <fmt/format.h>
 
+#include "launch/plan/markup.h"
+
 namespace masformer {
 namespace {
 
 // Pixels.
-constexpr double left = 78, top = 44, width = 1080, right = 22;
+constexpr double left = 78, title_height = 44, width = 1080, right = 22;
 constexpr double row_height = 30, row_gap = 6, axis_height = 34, legend_height = 28;
 constexpr double digit_width = 7;
 
@@ -21,29 +23,23 @@ struct Colour {
   std::array<std::string_view, 2> fill;  // of the first chunk, and of the others
 };
 
+// Okabe and Ito's, which people of all kinds of colour vision tell apart; lighter for later chunks.
 constexpr std::array colours{
-    Colour{ActionKind::forward, {"#4878b0", "#9dbbdc"}},
-    Colour{ActionKind::backward, {"#4a9464", "#a5d0b3"}},
-    Colour{ActionKind::backward_input, {"#2f8f8a", "#93cfcb"}},
-    Colour{ActionKind::backward_weight, {"#c08a2e", "#e6c78c"}},
+    Colour{ActionKind::forward, {"#0072b2", "#8cc0de"}},
+    Colour{ActionKind::backward, {"#d55e00", "#f0b48a"}},
+    Colour{ActionKind::backward_input, {"#00805e", "#86cdb9"}},
+    Colour{ActionKind::backward_weight, {"#a8507f", "#dfb3cb"}},
 };
+
+// Classes instead of colours, so that the drawing fits the page that it is in.
+constexpr std::string_view style =
+    "<style>.tl-paper{fill:#fff}.tl-row{fill:#ececec}.tl-text{fill:#222}.tl-line{stroke:#777}"
+    ".tl-bar{stroke:#fff;stroke-width:.5}"
+    "@media(prefers-color-scheme:dark){.tl-paper{fill:#16181c}.tl-row{fill:#2b2e34}"
+    ".tl-text{fill:#e4e4e4}.tl-line{stroke:#999}.tl-bar{stroke:#16181c}}</style>\n";
 
 std::string_view fill_of(const Action& action) {
   return std::ranges::find(colours, action.kind, &Colour::kind)->fill[action.chunk > 0 ? 1 : 0];
-}
-
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '<') {
-      result += "&lt;";
-    } else if (c == '&') {
-      result += "&amp;";
-    } else {
-      result += c;
-    }
-  }
-  return result;
 }
 
 // A round step that gives about eight marks.
@@ -68,26 +64,36 @@ Unit unit_of(double seconds) {
 
 class Drawing {
  public:
-  Drawing(int stages, double seconds) : stages_(stages), seconds_(seconds) {}
+  explicit Drawing(const std::vector<Timeline>& timelines) : timelines_(timelines) {
+    for (const Timeline& timeline : timelines) {
+      seconds_ = std::max(seconds_, timeline.step_end);
+      for (const TimelineBar& bar : timeline.bars) seconds_ = std::max(seconds_, bar.end);
+      bottom_ += height_of(timeline);
+    }
+    if (seconds_ <= 0) seconds_ = 1;
+  }
 
-  std::string draw(const std::string& title, const std::vector<TimelineBar>& bars) && {
-    const double height = bottom() + axis_height + legend_height;
+  std::string draw() && {
+    const double height = bottom_ + axis_height + legend_height;
     text_ = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
-        "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"sans-serif\" font-size=\"12\">\n"
-        "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-        "<text x=\"{2}\" y=\"24\" font-size=\"15\">{3}</text>\n",
-        left + width + right, height, left, escaped(title));
-    for (int stage = 0; stage < stages_; ++stage) add_row(stage);
-    for (const TimelineBar& bar : bars) add_bar(bar);
+        "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"sans-serif\" font-size=\"12\">\n{2}"
+        "<rect class=\"tl-paper\" width=\"100%\" height=\"100%\"/>\n",
+        left + width + right, height, style);
+    for (const Timeline& timeline : timelines_) {
+      add(timeline);
+      top_ += height_of(timeline);
+    }
     add_axis();
-    add_legend(bars);
+    add_legend();
     return text_ + "</svg>\n";
   }
 
  private:
-  double row(int stage) const { return top + stage * (row_height + row_gap); }
-  double bottom() const { return row(stages_); }
+  static double height_of(const Timeline& timeline) {
+    return title_height + timeline.stages * (row_height + row_gap);
+  }
+  double row(int stage) const { return top_ + title_height + stage * (row_height + row_gap); }
   double x(double seconds) const { return left + width * seconds / seconds_; }
 
   template <class... Args>
@@ -95,18 +101,28 @@ class Drawing {
     text_ += fmt::format(format, std::forward<Args>(args)...);
   }
 
+  void add(const Timeline& timeline) {
+    add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" font-size=\"15\">{}</text>\n", left, top_ + 28,
+        escape_markup(timeline.title));
+    for (int stage = 0; stage < timeline.stages; ++stage) add_row(stage);
+    for (const TimelineBar& bar : timeline.bars) add_bar(bar);
+    if (timeline.step_end <= 0) return;
+    add("<line class=\"tl-line\" stroke-dasharray=\"4 3\" x1=\"{0:.2f}\" x2=\"{0:.2f}\" y1=\"{1}\" "
+        "y2=\"{2}\"><title>the step ends: {3:.6g} s</title></line>\n",
+        x(timeline.step_end), row(0) - 4, row(timeline.stages) - 2, timeline.step_end);
+  }
+
   void add_row(int stage) {
-    add("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">stage {}</text>\n", left - 8,
+    add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" text-anchor=\"end\">stage {}</text>\n", left - 8,
         row(stage) + row_height / 2 + 4, stage);
-    add("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"#f0f0f0\"/>\n", left, row(stage),
+    add("<rect class=\"tl-row\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>\n", left, row(stage),
         width, row_height);
   }
 
   void add_bar(const TimelineBar& bar) {
     const double begin = x(bar.begin), extent = x(bar.end) - begin;
     add("<g><title>{}: {:.6g} s to {:.6g} s</title>"
-        "<rect x=\"{:.2f}\" y=\"{}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\" stroke=\"white\" "
-        "stroke-width=\"0.5\"/>",
+        "<rect class=\"tl-bar\" x=\"{:.2f}\" y=\"{}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\"/>",
         to_string(bar.action), bar.begin, bar.end, begin, row(bar.stage), extent, row_height,
         fill_of(bar.action));
     const std::string number = std::to_string(bar.action.micro_batch);
@@ -120,42 +136,44 @@ class Drawing {
 
   void add_axis() {
     const Unit unit = unit_of(seconds_);
-    const double step = tick_step(seconds_), y = bottom();
+    const double step = tick_step(seconds_), y = bottom_;
     for (double at = 0; at <= seconds_ * (1 + 1e-9); at += step) {
-      add("<line x1=\"{0:.2f}\" x2=\"{0:.2f}\" y1=\"{1}\" y2=\"{2}\" stroke=\"#888\"/>"
-          "<text x=\"{0:.2f}\" y=\"{3}\" text-anchor=\"middle\">{4:.4g}</text>\n",
+      add("<line class=\"tl-line\" x1=\"{0:.2f}\" x2=\"{0:.2f}\" y1=\"{1}\" y2=\"{2}\"/>"
+          "<text class=\"tl-text\" x=\"{0:.2f}\" y=\"{3}\" text-anchor=\"middle\">{4:.4g}</text>\n",
           x(at), y, y + 5, y + 18, at / unit.seconds);
     }
-    add("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", left - 8, y + 18, unit.name);
+    add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", left - 8,
+        y + 18, unit.name);
   }
 
-  void add_legend(const std::vector<TimelineBar>& bars) {
+  void add_legend() {
     std::set<std::pair<ActionKind, bool>> shown;
-    for (const TimelineBar& bar : bars) shown.insert({bar.action.kind, bar.action.chunk > 0});
+    for (const Timeline& timeline : timelines_) {
+      for (const TimelineBar& bar : timeline.bars) {
+        shown.insert({bar.action.kind, bar.action.chunk > 0});
+      }
+    }
     double at = left;
-    const double y = bottom() + axis_height;
+    const double y = bottom_ + axis_height;
     for (const auto& [kind, later] : shown) {
       const std::string label = fmt::format("{}{}", name_of(kind), later ? ", later chunk" : "");
       add("<rect x=\"{}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{}\"/>"
-          "<text x=\"{}\" y=\"{}\">{}</text>\n",
+          "<text class=\"tl-text\" x=\"{}\" y=\"{}\">{}</text>\n",
           at, y, fill_of({kind, 0, later ? 1 : 0}), at + 17, y + 10, label);
       at += 34 + digit_width * static_cast<double>(label.size());
     }
   }
 
-  int stages_;
-  double seconds_;
+  const std::vector<Timeline>& timelines_;
+  double seconds_ = 0;
+  double top_ = 0, bottom_ = 0;  // of the timeline that is being drawn, and of the last one
   std::string text_;
 };
 
 }  // namespace
 
-std::string draw_timeline(const std::string& title, int stages,
-                          const std::vector<TimelineBar>& bars) {
-  double seconds = 0;
-  for (const TimelineBar& bar : bars) seconds = std::max(seconds, bar.end);
-  if (seconds <= 0) seconds = 1;
-  return Drawing(stages, seconds).draw(title, bars);
+std::string draw_timelines(const std::vector<Timeline>& timelines) {
+  return Drawing(timelines).draw();
 }
 
 }  // namespace masformer
