@@ -130,6 +130,10 @@ std::string nccl() {
 
 }  // namespace
 
+std::string_view program_version() {
+  return MASFORMER_VERSION;
+}
+
 std::string version_text(std::string_view commit) {
   return fmt::format(
       "masformer {}, commit {}\n"

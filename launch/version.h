@@ -6,6 +6,9 @@
 
 namespace masformer {
 
+// "0.1.0"
+std::string_view program_version();
+
 // Returns one line each for the program's version and commit, the compiler and instruction set, and
 // the libraries in use. Starts neither MPI nor a device, and does not fail if NVIDIA's libraries
 // are missing.

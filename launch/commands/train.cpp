@@ -15,6 +15,7 @@
 #include "launch/training/layer_profile.h"
 #include "launch/training/plan_agreement.h"
 #include "launch/training/resume.h"
+#include "launch/training/run_events.h"
 #include "launch/training/run_output.h"
 #include "launch/training/run_recorder.h"
 #include "launch/training/signals.h"
@@ -52,15 +53,15 @@ void print_start_page(Job& job, const Options& options, const TrainingData& data
   on_first_rank(job.world(), [&] { write_notice(page); });
 }
 
-// Logs each option that names a step before the first one of this start, because it has no effect.
-void log_past_steps(const Options& options, std::int64_t done, RunOutput& output) {
-  const auto log_past = [&](const char* option, std::int64_t step) {
+// Notes each option that names a step before the first one of this start, because it has no effect.
+void note_past_steps(const Options& options, std::int64_t done, RunOutput& output) {
+  const auto note_past = [&](const char* option, std::int64_t step) {
     if (step == 0 || step > done) return;
-    output.log(
+    output.note(
         fmt::format("{}={} has no effect: this run starts after step {}", option, step, done));
   };
-  log_past("train.dump_gradients_at", options.train.dump_gradients_at);
-  log_past("train.profile_step", options.train.profile_step);
+  note_past("train.dump_gradients_at", options.train.dump_gradients_at);
+  note_past("train.profile_step", options.train.profile_step);
 }
 
 using LayoutOptions = std::map<std::string, std::string>;
@@ -138,10 +139,10 @@ void write_plan(Job& job, const Options& options, const LayerTimes* measured) {
     const EstimatedTimes estimated(figures, job.plan.policy.context_full);
     const Prediction prediction =
         predict(job.plan, figures, measured != nullptr ? *measured : estimated);
-    io::write_text_durably(std::filesystem::path(options.run.dir) / "plan.json",
     nlohmann::json json = to_json(options, job.plan, prediction);
     json["actions"] = actions_json(job.plan, prediction);
-                           json_line(to_json(options, job.plan, prediction)) + "\n");
+    io::write_text_durably(std::filesystem::path(options.run.dir) / "plan.json",
+                           json_line(json) + "\n");
   });
 }
 
@@ -185,9 +186,9 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
   recorder.keep();
   write_plan(job, options, inputs.times);
-  output.start_after(state.step);
-  for (const std::string& note : state.notes) output.log(note);
-  log_past_steps(options, state.step, output);
+  output.start_after(state.step, start_fields(job, options, table, state.step));
+  for (const std::string& note : state.notes) output.note(note);
+  note_past_steps(options, state.step, output);
   progress.finish();
   Trainer trainer({job, data, output, options, table}, state.step);
   preparing.reset();

@@ -91,13 +91,12 @@ std::string describe(const OldLines& lines, std::uint64_t last_step) {
                      fmt::join(remarks, "; "));
 }
 
-// Rewrites the file with one line per step, up to `last_step`, and returns what was found. A crash
-// leaves the old file or the new one.
-std::string cut(const fs::path& path, std::int64_t last_step) {
+// Rewrites the file with one line per step, up to `last_step`. A crash leaves the old file or the
+// new one. Nothing if there is no file.
+std::optional<OldLines> cut(const fs::path& path, std::int64_t last_step) {
   std::ifstream old(path);
-  if (!old) return "";
-  const auto last = static_cast<std::uint64_t>(last_step);
-  const OldLines lines = read_lines(old, last);
+  if (!old) return std::nullopt;
+  OldLines lines = read_lines(old, static_cast<std::uint64_t>(last_step));
   const fs::path temporary = path.string() + ".cut";
   std::ofstream kept(temporary, std::ios::trunc);
   for (const auto& [step, line] : lines.kept) kept << line << '\n';
@@ -107,7 +106,7 @@ std::string cut(const fs::path& path, std::int64_t last_step) {
   std::error_code error;
   fs::rename(temporary, path, error);
   if (error) io::fail_for_errno("replace", path, error.value());
-  return describe(lines, last);
+  return lines;
 }
 
 }  // namespace
@@ -139,7 +138,10 @@ nlohmann::ordered_json by_operation(const SentByAxis& sent) {
 }  // namespace
 
 MetricsWriter::MetricsWriter(fs::path path, std::int64_t last_step) : path_(std::move(path)) {
-  note_ = cut(path_, last_step);
+  if (const auto old = cut(path_, last_step)) {
+    note_ = describe(*old, static_cast<std::uint64_t>(last_step));
+    lost_steps_ = old->later;
+  }
   stream_.open(path_, std::ios::app);
   require(stream_.good(), "can't write {}: {}", path_.string(), std::strerror(errno));
   io::sync_folder(path_.parent_path());

@@ -49,6 +49,8 @@ class MetricsWriter {
   // For the user: how many old lines were kept and dropped, and which steps have none. Empty if
   // every step had one line, in order.
   const std::string& note() const { return note_; }
+  // How many old lines were of steps after `last_step`.
+  std::int64_t lost_steps() const { return lost_steps_; }
 
   // Appends a line and writes it to the file before it returns. Throws Error if that fails.
   void write(const StepMetrics& metrics);
@@ -58,6 +60,7 @@ class MetricsWriter {
  private:
   std::filesystem::path path_;
   std::string note_;
+  std::int64_t lost_steps_ = 0;
   std::ofstream stream_;
 };
 

@@ -18,6 +18,7 @@ class RunDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path events() const { return path_ / "events.jsonl"; }
 
   // Renames what an earlier run left beyond `step`, so that no run reads it: checkpoints become
   // set-aside-N-step-*; if `step` is 0, metrics.jsonl becomes set-aside-N-metrics.jsonl. Returns

@@ -152,6 +152,15 @@ std::string describe_blocks(const ModelConfig& model) {
                      to_string(spans_of(model.blocks)));
 }
 
+std::string describe_model(const ModelConfig& model) {
+  const BlockSpec& block = model.blocks.front();
+  return fmt::format(
+      "{} layers, hidden {}, {}, {}, vocabulary {}, positions {}, spans {}; {} parameters",
+      model.layers(), model.hidden, std::visit(size_text, block.mixer),
+      std::visit(size_text, block.mlp), model.vocab, describe_positions(model),
+      to_string(spans_of(model.blocks)), parameter_count(model));
+}
+
 std::string describe(const RunPlan& plan) {
   const BlockSpec& block = plan.model.blocks.front();
   std::string text = fmt::format(

@@ -11,6 +11,9 @@ namespace masformer {
 std::string describe(const RunPlan& plan);
 // What all blocks have in common, and their spans, in a few words.
 std::string describe_blocks(const ModelConfig& model);
+// "8 layers, hidden 256, 4 heads, ffn 1024, vocabulary 257, positions 512, spans full*8; 6408192
+// parameters"
+std::string describe_model(const ModelConfig& model);
 // The blocks on a pipeline stage, chunk by chunk: "layers 0-5, layers 18-23".
 std::string layers_of(const RunPlan& plan, int stage);
 // The largest memory of a stage's ranks.

@@ -1,7 +1,9 @@
 #include "launch/training/checkpointer.h"
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -23,6 +25,7 @@ bool Checkpointer::is_due(std::int64_t step) const {
 
 void Checkpointer::save(std::int64_t step) {
   if (saved_step_ == step) return;
+  const auto begin = std::chrono::steady_clock::now();
   run_collectively(job_.world(), [&] { check_finite(step); });
   // Sync first, so that metrics.jsonl has every step of a checkpoint, even after a power loss.
   output_.sync();
@@ -31,7 +34,23 @@ void Checkpointer::save(std::int64_t step) {
                    checkpoint_attributes(table_, job_, step, data_digest_),
                    HostPieces(job_.stream, training_pieces(job_.stage.parameters())).pieces());
   saved_step_ = step;
-  if (job_.first()) prune();
+  if (!job_.first()) return;
+  record(step, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  prune();
+}
+
+void Checkpointer::record(std::int64_t step, double seconds) {
+  const std::filesystem::path path = checkpoint_path(options_.run.dir, step);
+  std::uintmax_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator file(path, error), end; !error && file != end;
+       file.increment(error)) {
+    std::error_code unknown;
+    const std::uintmax_t size = file->file_size(unknown);
+    if (!unknown) bytes += size;
+  }
+  output_.record(EventKind::save, step,
+                 {{"path", path.string()}, {"seconds", seconds}, {"bytes", bytes}});
 }
 
 void Checkpointer::check_finite(std::int64_t step) const {
@@ -53,7 +72,7 @@ void Checkpointer::prune() {
     prune_checkpoints(options_.run.dir, options_.checkpoint.keep);
   } catch (const std::exception& error) {
     // Failing to remove an old checkpoint does not end a run.
-    output_.log(fmt::format("old checkpoints were not removed: {}", error.what()));
+    output_.warn(fmt::format("old checkpoints were not removed: {}", error.what()));
   }
 }
 

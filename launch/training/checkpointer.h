@@ -31,6 +31,7 @@ class Checkpointer {
 
  private:
   void check_finite(std::int64_t step) const;
+  void record(std::int64_t step, double seconds);
   void prune();
 
   Job& job_;

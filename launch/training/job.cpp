@@ -75,6 +75,7 @@ StepTiming Job::run_training(std::int64_t step, std::int64_t predicted_tokens) {
 }
 
 StepTiming Job::run_evaluation() {
+  if (recorder_ != nullptr) recorder_->set_step(0);
   stage.begin_evaluation();
   return execute(stream, plan.evaluation, *groups.pipe, stage, recorder_);
 }

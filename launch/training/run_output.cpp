@@ -1,25 +1,79 @@
 #include "launch/training/run_output.h"
 
+#include <algorithm>
+
+#include <fmt/format.h>
+
 #include "launch/output/standard_streams.h"
 #include "parallel/comm/collective_errors.h"
 
 namespace masformer {
+namespace {
+
+// What a restart's event says of the start before it; null if there was none.
+nlohmann::json describe_last_start(const EventFile& before) {
+  const auto is = [](EventKind kind) { return [kind](const Event& e) { return e.kind == kind; }; };
+  const auto& events = before.events;
+  const auto start = std::find_if(events.rbegin(), events.rend(), is(EventKind::start));
+  if (start == events.rend()) return nullptr;
+  return {{"stopped", std::any_of(events.rbegin(), start, is(EventKind::stop))}};
+}
+
+}  // namespace
 
 RunOutput::RunOutput(Communicator& world, const Options& options)
     : world_(world), options_(options) {
   on_first_rank(world_, [&] { directory_ = std::make_unique<RunDirectory>(options_.run.dir); });
 }
 
-void RunOutput::start_after(std::int64_t step) {
+void RunOutput::start_after(std::int64_t step, const nlohmann::json& fields) {
+  step_ = step;
   on_first_rank(world_, [&] {
     metrics_ = std::make_unique<MetricsWriter>(directory_->metrics(), step);
     console_ = std::make_unique<Console>(options_.log.live, options_.log.every, step + 1,
                                          options_.train.steps);
-    if (!metrics_->note().empty()) log(metrics_->note());
+    record_start(fields);
+    if (!metrics_->note().empty()) note(metrics_->note());
   });
 }
 
+void RunOutput::record_start(const nlohmann::json& fields) {
+  const std::filesystem::path path = directory_->events();
+  try {
+    nlohmann::json last = describe_last_start(read_events(path));
+    events_.emplace(path);
+    if (!last.is_null()) {
+      last["lost_steps"] = metrics_->lost_steps();
+      record(EventKind::restart, step_, last);
+    }
+  } catch (const std::exception& error) {
+    log(fmt::format("warning: this run records no events: {}", error.what()));
+  }
+  record(EventKind::start, step_, fields);
+}
+
+void RunOutput::record(EventKind kind, std::int64_t step, const nlohmann::json& fields) {
+  if (!events_) return;
+  try {
+    events_->write(kind, step, fields);
+  } catch (const std::exception& error) {
+    events_.reset();
+    log(fmt::format("warning: this run records no more events: {}", error.what()));
+  }
+}
+
+void RunOutput::note(const std::string& text) {
+  log(text);
+  record(EventKind::note, step_, {{"text", text}});
+}
+
+void RunOutput::warn(const std::string& text) {
+  log(text);
+  record(EventKind::warning, step_, {{"text", text}});
+}
+
 void RunOutput::write(const StepMetrics& metrics) {
+  step_ = metrics.step;
   on_first_rank(world_, [&] {
     metrics_->write(metrics);
     console_->step(metrics);

@@ -1,10 +1,12 @@
 #include "launch/training/trainer.h"
 
+#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "launch/training/evaluation.h"
+#include "launch/training/run_events.h"
 #include "parallel/checkpoint/directory.h"
 
 namespace masformer {
@@ -20,11 +22,11 @@ Trainer::Trainer(const Training& training, std::int64_t done)
       profiler_(training.job, training.output, training.options.train.profile_step) {}
 
 ExitCode Trainer::run() {
-  if (done_ >= training_.options.train.steps) {
+  return recording_its_end(training_.output, [&] {
+    if (done_ < training_.options.train.steps) return training_.job.run([&] { return train(); });
     report_nothing_to_do();
     return ExitCode::done;
-  }
-  return training_.job.run([&] { return train(); });
+  });
 }
 
 void Trainer::report_nothing_to_do() const {
@@ -54,12 +56,14 @@ ExitCode Trainer::train() {
     if (checkpointer_.is_due(number)) checkpointer_.save(number);
     if (stop_ && number < last) {
       checkpointer_.save(number);
+      record_memory(training_.job, training_.output);
       report_stop(number);
       return ExitCode::interrupted;
     }
   }
   const bool saves = checkpointer_.is_due_at_end();
   if (saves) checkpointer_.save(last);
+  record_memory(training_.job, training_.output);
   training_.output.log(fmt::format("done: {} steps; metrics{} are in {}", last,
                                    saves ? " and checkpoints" : "", training_.options.run.dir));
   return ExitCode::done;
@@ -94,11 +98,17 @@ void Trainer::conclude() {
   CollectedStep collected = collector_.collect(step, runner_);
   stop_ |= collected.stop_requested;
   if (is_evaluated(step.number)) {
+    const auto begin = std::chrono::steady_clock::now();
     const Evaluation evaluation =
         evaluate(training_.job, training_.data.held_out(), training_.options.eval.windows);
     collected.metrics.eval_loss = evaluation.loss;
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    training_.output.record(
+        EventKind::evaluation, step.number,
+        {{"loss", evaluation.loss}, {"tokens", evaluation.tokens}, {"seconds", seconds.count()}});
   }
   training_.output.write(collected.metrics);
+  if (step.number == done_ + 1) record_memory(training_.job, training_.output);
   profiler_.report(step.number);
 }
 
