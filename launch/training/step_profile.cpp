@@ -117,6 +117,25 @@ StepProfile make_profile(const std::vector<TimedCall>& calls, double seconds) {
   return profile;
 }
 
+nlohmann::json to_json(const StepProfile& profile) {
+  const auto rows_json = [](const std::vector<ProfileRow>& rows) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const ProfileRow& row : rows) {
+      list.push_back({{"name", row.name},
+                      {"calls", row.calls},
+                      {"seconds", row.seconds},
+                      {"flops", row.flops},
+                      {"seconds_by_pass", row.seconds_by_pass}});
+    }
+    return list;
+  };
+  return {{"seconds", profile.seconds},
+          {"other_seconds", profile.other_seconds()},
+          {"ops", rows_json(profile.ops)},
+          {"layers", rows_json(profile.layers)},
+          {"waits", rows_json(profile.waits)}};
+}
+
 std::string to_string(const StepProfile& profile, double peak_flops) {
   const Columns columns(profile.seconds, peak_flops);
   return table_of_ops(profile, columns) + table_of_layers(profile, columns);

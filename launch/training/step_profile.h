@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "runtime/op_timer.h"
 
 namespace masformer {
@@ -36,5 +38,8 @@ StepProfile make_profile(const std::vector<TimedCall>& calls, double seconds);
 // Two tables for a person: by op, and by layer and pass. In each, the rows add up to the step's
 // time. `peak_flops`: the rank's peak FLOP/s.
 std::string to_string(const StepProfile& profile, double peak_flops);
+
+// The same for RUN_DIR/profile.json; docs/metrics.md has its keys.
+nlohmann::json to_json(const StepProfile& profile);
 
 }  // namespace masformer

@@ -1,5 +1,5 @@
-// train.profile_step: times the calls of one step on one rank of each pipeline stage, and prints
-// where the time went.
+// train.profile_step: times the calls of one step on one rank of each pipeline stage, prints where
+// the time went, and writes it to RUN_DIR/profile.json.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +20,14 @@ class StepProfiler {
   // Call begin() before and end() after a step issues its work. They do nothing in other steps.
   void begin(std::int64_t step);
   void end();
-  // Prints the tables of all stages, in the order of stages, if `step` is the profiled one. Call it
-  // when the step is complete. Collective.
+  // Prints the tables of all stages, in the order of stages, and writes them, if `step` is the
+  // profiled one. Call it when the step is complete. Throws AgreedError if the file can't be
+  // written. Collective.
   void report(std::int64_t step);
 
  private:
+  nlohmann::json profile_of_stage() const;
+
   Job& job_;
   RunOutput& output_;
   std::int64_t profiled_step_;
