@@ -27,6 +27,9 @@ constexpr std::array commands{
             "print the loss of a checkpoint on a token store", eval_command, true},
     Command{"inspect", "CHECKPOINT [--json] [--verify] [--compare OTHER]",
             "print, verify or compare checkpoints", inspect_command},
+    Command{"report", "RUN_DIR [RUN_DIR ...] [--output FILE] [--timeline]",
+            "write RUN_DIR/report.html, which shows what runs did, and RUN_DIR/trace.json",
+            report_command},
 };
 
 }  // namespace

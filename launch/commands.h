@@ -36,6 +36,7 @@ std::string own_path();
 
 ExitCode plan_command(const Arguments& arguments);
 ExitCode prepare_command(const Arguments& arguments);
+ExitCode report_command(const Arguments& arguments);
 ExitCode train_command(const Arguments& arguments);
 ExitCode run_command(const Arguments& arguments);
 ExitCode eval_command(const Arguments& arguments);

@@ -1,0 +1,15 @@
+# Writes ${OUTPUT}, a C++ source that defines the texts of launch/report/assets.h: those of the files that the variables
+# of these names say, or an empty text for an empty variable.
+set(source "#include \"launch/report/assets.h\"\n\nnamespace masformer::assets {\n")
+foreach(name chart_library page_style page_script)
+  set(content "")
+  if(${name})
+    file(READ "${${name}}" content)
+  endif()
+  string(FIND "${content}" "</s" end)
+  if(NOT end EQUAL -1)
+    message(FATAL_ERROR "${${name}} has the end of a script or style, which would end its element in the page")
+  endif()
+  string(APPEND source "\nconst std::string_view ${name} = R\"embedded(${content})embedded\";\n")
+endforeach()
+file(WRITE "${OUTPUT}" "${source}\n}  // namespace masformer::assets\n")

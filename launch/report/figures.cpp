@@ -1,0 +1,288 @@
+#include "launch/report/figures.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "launch/report/units.h"
+#include "parallel/mesh.h"
+
+namespace masformer {
+namespace {
+
+using Json = nlohmann::json;
+
+// A quantity: a figure with a line for each of these keys and each run.
+struct Quantity {
+  const char *id, *title;
+  FigureUnit unit;
+  bool can_be_logarithmic, starts_at_zero;
+  std::vector<std::pair<std::string, std::string>> keys;  // of the metrics, and their labels
+};
+
+std::vector<Quantity> quantities() {
+  using enum FigureUnit;
+  std::vector<std::pair<std::string, std::string>> axes;
+  for (const Axis axis : all_axes) {
+    const std::string name(name_of(axis));
+    axes.emplace_back("sent_bytes." + name, name);
+  }
+  return {
+      {"loss",
+       "Loss (nats per token)",
+       number,
+       true,
+       false,
+       {{"loss", "training"}, {"eval_loss", "held-out"}}},
+      {"grad-norm", "Gradient norm before clipping", number, true, true, {{"grad_norm", ""}}},
+      {"lr", "Learning rate", number, false, true, {{"lr", ""}}},
+      {"tokens", "Tokens per second, all ranks", number, false, true, {{"tokens_per_second", ""}}},
+      {"mfu", "Share of the devices' peak FLOP/s", share, false, true, {{"mfu", ""}}},
+      {"bubble",
+       "Share of the pipeline's time spent waiting",
+       share,
+       false,
+       true,
+       {{"bubble", ""}}},
+      {"sent", "Bytes that a step sends, by axis", bytes, true, true, axes}};
+}
+
+// The places in a run's columns that are shown: all, or each n-th, the last, and evaluations.
+std::vector<std::size_t> shown_places(const MetricColumns& metrics, std::size_t& every) {
+  const std::size_t count = metrics.steps.size();
+  every = std::max<std::size_t>(1, (count + max_points - 1) / max_points);
+  const std::vector<double> evaluated = metrics.column("eval_loss");
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i % every == 0 || i + 1 == count || !std::isnan(evaluated[i])) places.push_back(i);
+  }
+  return places;
+}
+
+bool has_number(const std::vector<double>& numbers) {
+  return std::ranges::any_of(numbers, [](double x) { return !std::isnan(x); });
+}
+
+bool is_all_zero(const std::vector<double>& numbers) {
+  return std::ranges::all_of(numbers, [](double x) { return std::isnan(x) || x == 0; });
+}
+
+std::string label_of(const std::string& key, const std::string& run, bool several) {
+  if (!several) return key;
+  return key.empty() ? run : fmt::format("{}: {}", run, key);
+}
+
+class FigureMaker {
+ public:
+  explicit FigureMaker(const std::vector<RunFiles>& runs) : runs_(runs) {}
+
+  LineFigure make(const Quantity& quantity) const {
+    LineFigure figure{.id = quantity.id,
+                      .title = quantity.title,
+                      .unit = quantity.unit,
+                      .can_be_logarithmic = quantity.can_be_logarithmic,
+                      .starts_at_zero = quantity.starts_at_zero};
+    for (std::size_t run = 0; run < runs_.size(); ++run) {
+      for (std::size_t key = 0; key < quantity.keys.size(); ++key) {
+        add_line(quantity, run, key, figure);
+      }
+    }
+    return figure;
+  }
+
+ private:
+  // Colours tell keys apart, and dashes runs; where there is one key, colours tell runs apart.
+  void add_line(const Quantity& quantity, std::size_t run, std::size_t key,
+                LineFigure& figure) const {
+    const auto& [name, words] = quantity.keys[key];
+    const MetricColumns& metrics = runs_[run].metrics;
+    const std::vector<double> column = metrics.column(name);
+    const bool by_key = quantity.keys.size() > 1;
+    if (!has_number(column) || (by_key && is_all_zero(column))) return;
+    const bool few = name == "eval_loss";
+    Series line{.label = label_of(words, runs_[run].name, runs_.size() > 1),
+                .colour = static_cast<int>(by_key ? key : run),
+                .dash = static_cast<int>(by_key ? run : 0),
+                .has_points = few};
+    std::size_t every = 1;
+    for (const std::size_t i : shown_places(metrics, every)) {
+      if (few && std::isnan(column[i])) continue;
+      line.x.push_back(metrics.steps[i]);
+      line.y.push_back(column[i]);
+    }
+    if (every > 1) {
+      figure.note =
+          fmt::format("Of the run's {} steps, each {}th is shown, and those with a held-out loss.",
+                      metrics.steps.size(), every);
+    }
+    figure.lines.push_back(std::move(line));
+  }
+
+  const std::vector<RunFiles>& runs_;
+};
+
+constexpr std::array memory_kinds{"weights", "gradients", "optimizer", "activations",
+                                  "batch",   "messages",  "workspace"};
+constexpr const char* process_kind = "the whole process";
+
+// Of the run's last event of that kind; null if there is none.
+Json last_fields(const RunFiles& run, EventKind kind) {
+  for (auto event = run.events.rbegin(); event != run.events.rend(); ++event) {
+    if (event->kind == kind) return event->fields;
+  }
+  return nullptr;
+}
+
+double bytes_of(const Json& memory, const std::string& kind) {
+  if (!memory.is_object() || !memory.contains(kind) || !memory[kind].is_number()) return 0;
+  return memory[kind].get<double>();
+}
+
+void add_bar(BarFigure& figure, const std::string& label, const Json& memory, double process) {
+  figure.bars.push_back(label);
+  for (std::size_t i = 0; i < memory_kinds.size(); ++i) {
+    figure.parts[i].y.push_back(bytes_of(memory, memory_kinds[i]));
+  }
+  figure.parts.back().y.push_back(process);
+}
+
+// The plan of a run is in plan.json, too: if it ended before its first step, there is no more.
+void add_memory(BarFigure& figure, const RunFiles& run, const std::string& prefix) {
+  const Json event = last_fields(run, EventKind::memory);
+  if (event.is_object() && event.contains("stages") && event["stages"].is_array()) {
+    for (std::size_t i = 0; i < event["stages"].size(); ++i) {
+      const Json& stage = event["stages"][i];
+      if (!stage.is_object()) continue;
+      const std::string name = fmt::format("{}stage {}", prefix, i);
+      add_bar(figure, name + ", planned", stage.value("planned", Json()), 0);
+      add_bar(figure, name + ", allocated", stage.value("allocated", Json()), 0);
+      add_bar(figure, name + ", host process", Json(), bytes_of(stage, "process_peak_bytes"));
+    }
+    return;
+  }
+  if (!run.plan.is_object() || !run.plan.contains("memory_bytes")) return;
+  std::size_t i = 0;
+  for (const Json& stage : run.plan["memory_bytes"]) {
+    add_bar(figure, fmt::format("{}stage {}, planned", prefix, i++), stage, 0);
+  }
+}
+
+Json json_of(const Series& series) {
+  return {{"label", series.label}, {"colour", series.colour},     {"dash", series.dash},
+          {"x", series.x},         {"points", series.has_points}, {"y", series.y}};
+}
+
+Json json_of(const std::vector<Series>& all) {
+  Json list = Json::array();
+  for (const Series& series : all) list.push_back(json_of(series));
+  return list;
+}
+
+}  // namespace
+
+std::vector<LineFigure> line_figures(const std::vector<RunFiles>& runs) {
+  const FigureMaker maker(runs);
+  std::vector<LineFigure> figures;
+  for (const Quantity& quantity : quantities()) {
+    LineFigure figure = maker.make(quantity);
+    const bool is_idle = std::string_view(quantity.id) == "bubble" &&
+                         std::ranges::all_of(figure.lines, is_all_zero, &Series::y);
+    if (!figure.lines.empty() && !is_idle) figures.push_back(std::move(figure));
+  }
+  return figures;
+}
+
+BarFigure memory_figure(const std::vector<RunFiles>& runs) {
+  BarFigure figure{
+      .id = "memory", .title = "Memory of a rank, by stage and kind", .unit = FigureUnit::bytes};
+  int colour = 0;
+  for (const char* const kind : memory_kinds) {
+    figure.parts.push_back({.label = kind, .colour = colour++});
+  }
+  figure.parts.push_back({.label = process_kind, .colour = colour});
+  for (const RunFiles& run : runs) {
+    add_memory(figure, run, runs.size() > 1 ? run.name + ": " : "");
+  }
+  std::erase_if(figure.parts, [](const Series& part) { return is_all_zero(part.y); });
+  return figure;
+}
+
+std::vector<StepMark> step_marks(const std::vector<RunFiles>& runs) {
+  std::vector<StepMark> marks;
+  const auto add = [&](const Event& event, const RunFiles& run, const std::string& label) {
+    const std::string prefix = runs.size() > 1 ? run.name + ": " : "";
+    marks.push_back({static_cast<double>(event.step), prefix + label});
+  };
+  for (const RunFiles& run : runs) {
+    for (const Event& event : run.events) {
+      if (event.kind == EventKind::restart) add(event, run, "restart");
+      if (event.kind != EventKind::stop) continue;
+      const Json reason = event.fields.value("reason", Json());
+      if (reason == "failure") add(event, run, "failure");
+    }
+  }
+  return marks;
+}
+
+TextTable table_of(const LineFigure& figure) {
+  TextTable table{.head = {"step"}};
+  std::map<double, std::vector<std::string>> rows;
+  for (std::size_t i = 0; i < figure.lines.size(); ++i) {
+    const Series& line = figure.lines[i];
+    table.head.push_back(line.label.empty() ? figure.title : line.label);
+    for (std::size_t j = 0; j < line.x.size(); ++j) {
+      auto& row = rows[line.x[j]];
+      row.resize(figure.lines.size());
+      row[i] = number_text(line.y[j]);
+    }
+  }
+  for (auto& [step, row] : rows) {
+    row.insert(row.begin(), number_text(step));
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+TextTable table_of(const BarFigure& figure) {
+  TextTable table{.head = {""}};
+  for (const Series& part : figure.parts) table.head.push_back(part.label);
+  table.head.emplace_back("total");
+  for (std::size_t i = 0; i < figure.bars.size(); ++i) {
+    auto& row = table.rows.emplace_back(std::vector{figure.bars[i]});
+    double total = 0;
+    for (const Series& part : figure.parts) {
+      row.push_back(part.y[i] == 0 ? "" : bytes_text(part.y[i]));
+      total += part.y[i];
+    }
+    row.push_back(bytes_text(total));
+  }
+  return table;
+}
+
+Json to_json(const std::vector<LineFigure>& lines, const BarFigure& bars,
+             const std::vector<StepMark>& marks) {
+  Json all{{"lines", Json::array()}, {"bars", Json::array()}, {"marks", Json::array()}};
+  for (const LineFigure& figure : lines) {
+    all["lines"].push_back({{"id", figure.id},
+                            {"unit", name_of(figure.unit)},
+                            {"zero", figure.starts_at_zero},
+                            {"series", json_of(figure.lines)}});
+  }
+  if (!bars.bars.empty()) {
+    all["bars"].push_back({{"id", bars.id},
+                           {"unit", name_of(bars.unit)},
+                           {"labels", bars.bars},
+                           {"series", json_of(bars.parts)}});
+  }
+  for (const StepMark& mark : marks) {
+    all["marks"].push_back({{"step", mark.step}, {"label", mark.label}});
+  }
+  return all;
+}
+
+}  // namespace masformer
