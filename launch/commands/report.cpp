@@ -65,8 +65,7 @@ ExitCode report_command(const Arguments& arguments) {
   }
   table.parse(arguments);
   if (options.folders.empty()) refuse("report needs the folder of a run: its run.dir");
-  std::vector<RunFiles> runs;
-  for (const std::string& folder : options.folders) runs.push_back(read_run(folder));
+  const std::vector<RunFiles> runs = read_runs(options.folders);
   const fs::path first = options.folders.front();
   const auto output = [&](const char* name) {
     return options.output.empty() ? first / name : fs::path(options.output);

@@ -96,7 +96,8 @@ class FigureMaker {
   }
 
  private:
-  // Colours tell keys apart, and dashes runs; where there is one key, colours tell runs apart.
+  // Dashes tell runs apart, so that equal lines are seen; colours tell keys apart, or if there is
+  // one key, runs, too.
   void add_line(const Quantity& quantity, std::size_t run, std::size_t key,
                 LineFigure& figure) const {
     const auto& [name, words] = quantity.keys[key];
@@ -105,9 +106,9 @@ class FigureMaker {
     const bool by_key = quantity.keys.size() > 1;
     if (!has_number(column) || (by_key && is_all_zero(column))) return;
     const bool few = name == "eval_loss";
-    Series line{.label = label_of(words, runs_[run].name, runs_.size() > 1),
+    Series line{.label = label_of(words, runs_[run].label, runs_.size() > 1),
                 .colour = static_cast<int>(by_key ? key : run),
-                .dash = static_cast<int>(by_key ? run : 0),
+                .dash = static_cast<int>(run),
                 .has_points = few};
     std::size_t every = 1;
     for (const std::size_t i : shown_places(metrics, every)) {
@@ -206,7 +207,7 @@ BarFigure memory_figure(const std::vector<RunFiles>& runs) {
   }
   figure.parts.push_back({.label = process_kind, .colour = colour});
   for (const RunFiles& run : runs) {
-    add_memory(figure, run, runs.size() > 1 ? run.name + ": " : "");
+    add_memory(figure, run, runs.size() > 1 ? run.label + ": " : "");
   }
   std::erase_if(figure.parts, [](const Series& part) { return is_all_zero(part.y); });
   return figure;
@@ -215,7 +216,7 @@ BarFigure memory_figure(const std::vector<RunFiles>& runs) {
 std::vector<StepMark> step_marks(const std::vector<RunFiles>& runs) {
   std::vector<StepMark> marks;
   const auto add = [&](const Event& event, const RunFiles& run, const std::string& label) {
-    const std::string prefix = runs.size() > 1 ? run.name + ": " : "";
+    const std::string prefix = runs.size() > 1 ? run.label + ": " : "";
     marks.push_back({static_cast<double>(event.step), prefix + label});
   };
   for (const RunFiles& run : runs) {

@@ -162,7 +162,7 @@ std::vector<Timeline> timelines_of(const std::vector<RunFiles>& runs) {
     for (auto& timeline : {predicted_timeline(run.plan), measured_timeline(run)}) {
       if (!timeline) continue;
       all.push_back(*timeline);
-      if (runs.size() > 1) all.back().title = fmt::format("{}: {}", run.name, timeline->title);
+      if (runs.size() > 1) all.back().title = fmt::format("{}: {}", run.label, timeline->title);
     }
   }
   return all;

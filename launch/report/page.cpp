@@ -109,7 +109,7 @@ std::string for_each_run(const std::vector<RunFiles>& runs, const std::string& h
   for (const RunFiles& run : runs) {
     const std::string own = make(run);
     if (own.empty()) continue;
-    if (runs.size() > 1) text += fmt::format("<h3>{}</h3>\n", escape_markup(run.name));
+    if (runs.size() > 1) text += fmt::format("<h3>{}</h3>\n", escape_markup(run.label));
     text += own;
   }
   return text.empty() ? "" : fmt::format("<h2>{}</h2>\n{}", escape_markup(heading), text);
@@ -145,7 +145,7 @@ std::string profile_of(const RunFiles& run) {
   if (ops.rows.empty()) return "";
   return fmt::format("<p>Step {}.</p>\n",
                      escape_markup(run.profile.value("step", nlohmann::json()).dump())) +
-         table_markup(ops) + table_markup(layers);
+         "<div class=\"grid\">\n" + table_markup(ops) + table_markup(layers) + "</div>\n";
 }
 
 std::string remarks_of(const RunFiles& run) {

@@ -62,7 +62,7 @@
     responsive: true,
     maintainAspectRatio: false,
     plugins: {
-      legend: { display: legend, labels: { color: css('--ink'), boxWidth: 24, boxHeight: 2 } },
+      legend: { display: legend, labels: { color: css('--ink'), usePointStyle: true, pointStyle: 'line' } },
       tooltip: {
         callbacks: {
           label: (item) => (item.dataset.label ? item.dataset.label + ': ' : '') + texts[unit](value(item)),
@@ -124,8 +124,7 @@
       },
       y: { stacked: true, ...axis({ autoSkip: false }) },
     };
-    options.plugins.legend.labels.boxHeight = 10;
-    options.plugins.legend.labels.boxWidth = 10;
+    options.plugins.legend.labels.pointStyle = 'rect';
     canvas(figure.id).parentElement.style.height = 90 + 26 * figure.labels.length + 'px';
     return new Chart(canvas(figure.id), {
       type: 'bar',

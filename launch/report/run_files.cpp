@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -149,7 +150,7 @@ RunFiles read_run(const fs::path& folder) {
            folder.string());
   }
   RunFiles run;
-  run.name = folder.string();
+  run.name = run.label = folder.string();
   for (const char* const name : {"metrics.jsonl", "events.jsonl", "plan.json"}) {
     if (!has(name)) run.remarks.push_back(fmt::format("{} is missing.", name));
   }
@@ -163,6 +164,19 @@ RunFiles read_run(const fs::path& folder) {
         "There are no recordings, so there is no measured timeline and the trace is empty.");
   }
   return run;
+}
+
+std::vector<RunFiles> read_runs(const std::vector<std::string>& folders) {
+  std::vector<RunFiles> runs;
+  std::set<std::string> last_parts;
+  for (const std::string& folder : folders) {
+    runs.push_back(read_run(folder));
+    runs.back().label = fs::absolute(fs::path(folder) / "").parent_path().filename().string();
+    last_parts.insert(runs.back().label);
+  }
+  if (last_parts.size() == runs.size()) return runs;
+  for (RunFiles& run : runs) run.label = run.name;
+  return runs;
 }
 
 }  // namespace masformer

@@ -25,7 +25,8 @@ struct MetricColumns {
 };
 
 struct RunFiles {
-  std::string name;  // as the user wrote the folder's path
+  std::string name;   // as the user wrote the folder's path
+  std::string label;  // of its lines and columns, beside other runs
   MetricColumns metrics;
   std::vector<Event> events;
   nlohmann::json plan, profile;       // null if there is none
@@ -37,6 +38,9 @@ struct RunFiles {
 // folder (it runs, or was killed), takes that one. Throws UsageError if the folder has none of
 // metrics.jsonl, events.jsonl and plan.json.
 RunFiles read_run(const std::filesystem::path& folder);
+
+// Reads several, and makes their labels the last parts of their paths if these differ.
+std::vector<RunFiles> read_runs(const std::vector<std::string>& folders);
 
 // Parses lines of metrics.jsonl. If a step has several, the last one counts. Adds a remark if lines
 // are damaged.

@@ -236,7 +236,7 @@ TextTable summary_table(const std::vector<RunFiles>& runs) {
   TextTable table;
   if (runs.size() > 1) {
     table.head.emplace_back("");
-    for (const RunFiles& run : runs) table.head.push_back(run.name);
+    for (const RunFiles& run : runs) table.head.push_back(run.label);
   }
   for (const auto& [name, text] : all_facts()) {
     std::vector<std::string> row{name};

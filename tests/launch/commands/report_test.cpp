@@ -84,8 +84,8 @@ TEST(ReportCommand, ShowsRunsBesideEachOtherAndDrawsTimelines) {
   ASSERT_EQ(run({program(), "report", a, b, "--output", page}).status, 0);
   const Json loss = figures_of(text_of(page)).at("lines").at(0).at("series");
   ASSERT_EQ(loss.size(), 3U);
-  EXPECT_EQ(loss.at(0).at("label"), a + ": training");
-  EXPECT_EQ(loss.at(2).at("label"), b + ": training");
+  EXPECT_EQ(loss.at(0).at("label"), "a: training");
+  EXPECT_EQ(loss.at(2).at("label"), "b: training");
   EXPECT_TRUE(fs::exists(scratch.path("a") / "trace.json"));
 
   const Finished finished = run({program(), "report", a, "--timeline"});

@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 constexpr double none = std::numeric_limits<double>::quiet_NaN();
 
 RunFiles run_of(const std::string& name) {
-  RunFiles run{.name = name};
+  RunFiles run{.name = name, .label = name};
   run.metrics.steps = {1, 2, 3};
   run.metrics.columns = {{"loss", {4, none, 3.25}},
                          {"eval_loss", {none, none, 3.5}},
@@ -55,7 +55,7 @@ TEST(Figures, ShowRunsBesideEachOther) {
 }
 
 TEST(Figures, TakeEachNthStepOfLongRunsAndSaySo) {
-  RunFiles run{.name = "long"};
+  RunFiles run{.label = "long"};
   std::vector<double> loss, evaluated;
   for (int step = 1; step <= 10001; ++step) {
     run.metrics.steps.push_back(step);
@@ -74,7 +74,7 @@ TEST(Figures, TakeEachNthStepOfLongRunsAndSaySo) {
 }
 
 TEST(Figures, ShowMemoryBesideThePlan) {
-  RunFiles run{.name = "a"};
+  RunFiles run{.label = "a"};
   EXPECT_TRUE(memory_figure({run}).bars.empty());
   run.plan = {{"memory_bytes", {{{"weights", 5}, {"total", 5}}}}};
   EXPECT_EQ(memory_figure({run}).bars, std::vector<std::string>{"stage 0, planned"});
@@ -94,7 +94,7 @@ TEST(Figures, ShowMemoryBesideThePlan) {
 }
 
 TEST(Figures, MarkRestartsAndFailures) {
-  RunFiles run{.name = "a"};
+  RunFiles run{.label = "a"};
   run.events = {{1, EventKind::start, 0, Json::object()},
                 {2, EventKind::stop, 5, {{"reason", "failure"}}},
                 {3, EventKind::restart, 4, Json::object()},

@@ -67,7 +67,7 @@ TEST(MeasuredStep, NeedsEachStage) {
 }
 
 TEST(MeasuredStep, IsBesideThePredictedOne) {
-  RunFiles run{.name = "a run", .recordings = two_stages(1)};
+  RunFiles run{.label = "a run", .recordings = two_stages(1)};
   run.plan = {{"step_seconds", 0.5},
               {"actions",
                {{{"forward", 0, 0, 0.125, 0.25}, {"backward", 0, 0, 0.375, 0.4375}},

@@ -25,7 +25,8 @@ std::size_t count(const std::string& text, const std::string& part) {
 RunFiles hostile_run() {
   HandMadeRecording recording({});
   recording.add_message(3, hostile, 1, Record::running);
-  RunFiles run{.name = hostile, .recordings = {recording.get()}, .remarks = {hostile}};
+  RunFiles run{
+      .name = hostile, .label = hostile, .recordings = {recording.get()}, .remarks = {hostile}};
   run.metrics.steps = {1};
   run.metrics.columns = {{"loss", {1}}};
   run.events = {{1, EventKind::start, 0, {{"model", hostile}, {"chosen", {{hostile, hostile}}}}},
@@ -94,7 +95,7 @@ TEST(PartitionPicture, DrawsEachBlockInTheColourOfItsStage) {
 }
 
 TEST(RunSummary, TellsTheCourseOfARun) {
-  RunFiles run{.name = "a"};
+  RunFiles run{.label = "a"};
   run.events = {{0, EventKind::start, 0, {{"ranks", 2}, {"resumed", nullptr}, {"steps", 9}}},
                 {60, EventKind::save, 4, {{"path", "p"}, {"seconds", 2}, {"bytes", 4096}}},
                 {61, EventKind::restart, 4, {{"stopped", false}, {"lost_steps", 2}}},
@@ -121,7 +122,7 @@ TEST(RunSummary, NamesWhatAKilledRankWasDoing) {
   recording.add_action(7, {ActionKind::forward, 1, 0}, 0, 1);
   recording.add_action(7, {ActionKind::backward, 2, 0}, 500'000'000, Record::running);
   recording.add_message(7, "send", 500'000'001, Record::running, 2048);
-  RunFiles run{.name = "a", .recordings = {recording.get()}};
+  RunFiles run{.label = "a", .recordings = {recording.get()}};
   EXPECT_EQ(unfinished_table(run).rows,
             (std::vector<std::vector<std::string>>{
                 {"3", "1", "7", "backward of micro-batch 2", "1970-01-01 00:00:01"},
@@ -129,7 +130,7 @@ TEST(RunSummary, NamesWhatAKilledRankWasDoing) {
 }
 
 TEST(RunSummary, HasTheProfileOfAStep) {
-  RunFiles run{.name = "a"};
+  RunFiles run{.label = "a"};
   EXPECT_TRUE(op_profile_table(run).rows.empty());
   run.profile = {
       {"step", 3},

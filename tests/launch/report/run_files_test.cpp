@@ -55,6 +55,19 @@ TEST(RunFiles, SayWhatIsMissingOrDamaged) {
   EXPECT_NE(run.remarks[3].find("The recording of rank 0 is left out"), std::string::npos);
 }
 
+TEST(RunFiles, HaveShortLabelsIfTheseDiffer) {
+  const TemporaryDirectory directory;
+  for (const char* const name : {"a/run", "b/run", "b/other"}) {
+    std::filesystem::create_directories(directory / name);
+    std::ofstream(directory / name / "plan.json") << "{}";
+  }
+  const std::string first = (directory / "a/run").string(), second = (directory / "b/run").string();
+  const std::string other = (directory / "b/other/").string();
+  EXPECT_EQ(read_runs({first, other})[0].label, "run");
+  EXPECT_EQ(read_runs({first, other})[1].label, "other");
+  EXPECT_EQ(read_runs({first, second})[1].label, second);
+}
+
 TEST(RunFiles, TakeTheRecordingsOfARunThatWasKilled) {
   const TemporaryDirectory directory;
   std::ofstream(directory / "plan.json") << "{}";
