@@ -38,10 +38,6 @@ std::int64_t nanoseconds_of() {
       .count();
 }
 
-std::int64_t now() {
-  return nanoseconds_of<std::chrono::steady_clock>();
-}
-
 // Reader and writer are different processes, so what one writes and the other reads is atomic.
 template <class T>
 std::atomic_ref<T> shared(T& value) {
@@ -60,6 +56,10 @@ std::optional<Record> copy_of(Record& place) {
 }
 
 }  // namespace
+
+std::int64_t Recorder::now() {
+  return nanoseconds_of<std::chrono::steady_clock>();
+}
 
 Recorder::Recorder(std::filesystem::path path, const RecordedRank& rank, int capacity)
     : path_(std::move(path)), capacity_(static_cast<std::uint64_t>(capacity)) {
@@ -84,6 +84,14 @@ Recorder::Recorder(std::filesystem::path path, const RecordedRank& rank, int cap
 
 Recorder::~Recorder() {
   munmap(memory_, bytes_);
+}
+
+std::int64_t Recorder::clock_offset() const {
+  return static_cast<const Header*>(memory_)->clock_offset;
+}
+
+void Recorder::set_clock_offset(std::int64_t nanoseconds) {
+  shared(static_cast<Header*>(memory_)->clock_offset).store(nanoseconds, std::memory_order_relaxed);
 }
 
 RecordName Recorder::name(std::string_view text) {

@@ -72,6 +72,13 @@ class Recorder {
   // too long, or the 64th.
   RecordName name(std::string_view text);
 
+  // What readers add to the times of all records: at first, what makes them those of this system's
+  // clock.
+  std::int64_t clock_offset() const;
+  void set_clock_offset(std::int64_t nanoseconds);
+  // The clock of the records: nanoseconds of the steady clock.
+  static std::int64_t now();
+
   // The step to which records belong from now on.
   void set_step(std::int64_t step) { step_ = step; }
 
@@ -110,7 +117,7 @@ class RecordedScope {
 
 struct Recording {
   RecordedRank rank;
-  std::int64_t clock_offset = 0;   // what to add to times for those of the system's clock
+  std::int64_t clock_offset = 0;   // what to add to times: Recorder::clock_offset()
   std::vector<std::string> names;  // by RecordName
   std::vector<Record> records;     // those of the ring, in the order of their numbers
 };

@@ -12,6 +12,7 @@
 #include "launch/output/standard_streams.h"
 #include "launch/plan/layout_search.h"
 #include "launch/plan/prediction_text.h"
+#include "launch/training/device_choice.h"
 #include "launch/training/layer_profile.h"
 #include "launch/training/plan_agreement.h"
 #include "launch/training/resume.h"
@@ -184,6 +185,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   print_start_page(job, options, data);
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
+  recorder.align_clocks(job.world(), host_name());
   recorder.keep();
   write_plan(job, options, inputs.times);
   output.start_after(state.step, start_fields(job, options, table, state.step));

@@ -26,7 +26,7 @@ std::int64_t first_time(const std::vector<Recording>& recordings);
 
 // The step that takes the median time of those whose actions are all in the recordings of the ranks
 // with data, context and tensor coordinate 0. Nothing if no step is, or if a stage's recording is
-// missing. Clocks of several hosts are compared as their systems set them.
+// missing. Ranks of several hosts are on the clock that their run has aligned them to.
 std::optional<MeasuredStep> median_step(const std::vector<Recording>& recordings);
 
 // The predicted step (plan.json), and the measured one; each begins with its first action and is

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include "launch/output/standard_streams.h"
+#include "parallel/comm/clock_offset.h"
+#include "parallel/comm/json_text.h"
 #include "runtime/error.h"
 #include "runtime/io/digest.h"
 
@@ -64,6 +66,13 @@ RunRecorder::RunRecorder(int rank, const Mesh& mesh, fs::path run_dir)
   } catch (const std::exception& error) {
     print_message("rank {} records nothing: {}\n", rank, error.what());
   }
+}
+
+void RunRecorder::align_clocks(Communicator& world, const std::string& host) {
+  const std::int64_t to_first = clock_offset(world, host, Recorder::now);
+  const std::int64_t own = recorder_ ? recorder_->clock_offset() : 0;
+  const std::int64_t of_first = all_gather_json(world, own)[0];
+  if (recorder_ && of_first != 0) recorder_->set_clock_offset(of_first + to_first);
 }
 
 void RunRecorder::keep() {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "parallel/comm/communicator.h"
 #include "parallel/mesh.h"
 #include "parallel/recorder.h"
 
@@ -38,6 +39,10 @@ class RunRecorder {
   RunRecorder& operator=(const RunRecorder&) = delete;
 
   Recorder* get() { return recorder_ ? &*recorder_ : nullptr; }
+
+  // Makes the times of all ranks those of one clock, the system's clock of rank 0, whatever the
+  // hosts' own clocks say. `host`: the name of this rank's. Collective, with or without a recorder.
+  void align_clocks(Communicator& world, const std::string& host);
 
   // Call it when the run begins: a job that is refused must not replace the recordings of the last
   // one. Removes what killed jobs of the same run left; rank 0 removes recordings of ranks that the
