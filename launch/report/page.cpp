@@ -19,17 +19,20 @@ namespace {
 constexpr const char* numbers_label = "Numbers";
 
 struct FigureParts {
-  std::string id, title, body, caption{}, numbers{};
+  std::string id;  // "" for a figure that the script does not draw
+  std::string title, body, caption{}, numbers{};
   bool is_wide = false, has_scale = false;
 };
 
 std::string figure_markup(const FigureParts& parts) {
-  std::string text = fmt::format("<figure id=\"{}\"{}><h3>{}{}</h3>\n{}", escape_markup(parts.id),
-                                 parts.is_wide ? " class=\"wide\"" : "", escape_markup(parts.title),
-                                 parts.has_scale ? "<button type=\"button\" aria-pressed=\"false\">"
-                                                   "logarithmic</button>"
-                                                 : "",
-                                 parts.body);
+  std::string text = "<figure";
+  if (!parts.id.empty()) text += fmt::format(" id=\"{}\"", escape_markup(parts.id));
+  if (parts.is_wide) text += " class=\"wide\"";
+  text += fmt::format("><h3>{}", escape_markup(parts.title));
+  if (parts.has_scale) {
+    text += "<button type=\"button\" aria-pressed=\"false\">logarithmic</button>";
+  }
+  text += "</h3>\n" + parts.body;
   if (!parts.caption.empty()) {
     text += fmt::format("<figcaption>{}</figcaption>\n", escape_markup(parts.caption));
   }
@@ -119,7 +122,7 @@ std::string partition_of(const RunFiles& run) {
   const std::string picture = draw_partition(run.plan);
   if (picture.empty()) return "";
   return figure_markup(
-      {.id = "partition",
+      {.id = {},
        .title = "Time of each block for one micro-batch, forward and backward, by stage",
        .body = fmt::format("<div class=\"scroll\">{}</div>\n", picture),
        .caption = "The costs that the stages are balanced by, as plan.json has them.",

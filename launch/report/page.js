@@ -62,7 +62,7 @@
     responsive: true,
     maintainAspectRatio: false,
     plugins: {
-      legend: { display: legend, labels: { color: css('--ink'), usePointStyle: true, pointStyle: 'line' } },
+      legend: { display: legend, labels: { color: css('--ink'), boxWidth: 26, boxHeight: 0 } },
       tooltip: {
         callbacks: {
           label: (item) => (item.dataset.label ? item.dataset.label + ': ' : '') + texts[unit](value(item)),
@@ -99,8 +99,9 @@
       plugins: [marks],
       options,
       data: {
-        datasets: figure.series.map((line) => ({
+        datasets: figure.series.map((line, place) => ({
           label: line.label,
+          order: -place, // later lines, which may be dashed, are above earlier ones
           data: line.x.map((x, i) => ({ x, y: line.y[i] === null ? NaN : line.y[i] })),
           borderColor: colour(line.colour),
           backgroundColor: colour(line.colour),
@@ -124,7 +125,7 @@
       },
       y: { stacked: true, ...axis({ autoSkip: false }) },
     };
-    options.plugins.legend.labels.pointStyle = 'rect';
+    options.plugins.legend.labels = { ...options.plugins.legend.labels, boxWidth: 10, boxHeight: 10 };
     canvas(figure.id).parentElement.style.height = 90 + 26 * figure.labels.length + 'px';
     return new Chart(canvas(figure.id), {
       type: 'bar',

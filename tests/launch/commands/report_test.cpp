@@ -63,7 +63,7 @@ TEST(ReportCommand, ShowsTheNumbersOfARunAndItsRecordings) {
   expect_line(series.at("bubble").at(0), "bubble");
   EXPECT_EQ(series.at("sent").at(0).at("y").at(3), lines[3].at("sent_bytes").at("pipeline"));
   EXPECT_EQ(figures.at("bars").at(0).at("labels").size(), 6U);
-  for (const char* const part : {"predicted: ", "measured: ", "id=\"partition\"",
+  for (const char* const part : {"predicted: ", "measured: ", "Time of each block",
                                  "Profile of a step", "wait for other stages", "<td>save</td>"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part;
   }

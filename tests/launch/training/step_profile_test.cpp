@@ -41,6 +41,22 @@ TEST(StepProfile, CountsEachCallOnceInEachTable) {
   EXPECT_EQ(profile.other_seconds(), 8 - 6.5 - 0.25);
 }
 
+TEST(StepProfile, IsTheSameAsJson) {
+  const nlohmann::json json = to_json(make_profile(calls, 8));
+  EXPECT_EQ(json.at("seconds"), 8);
+  EXPECT_EQ(json.at("other_seconds"), 8 - 6.5 - 0.25);
+  EXPECT_EQ(
+      json.at("ops").at(1),
+      (nlohmann::json{{"name", "linear"},
+                      {"calls", 3},
+                      {"seconds", 6.0},
+                      {"flops", 14e9},
+                      {"seconds_by_pass",
+                       {{"forward", 2.0}, {"backward_input", 1.0}, {"backward_weight", 3.0}}}}));
+  EXPECT_EQ(json.at("layers").size(), 3U);
+  EXPECT_EQ(json.at("waits").at(0).at("name"), "tensor ranks");
+}
+
 TEST(StepProfile, PrintsRatesAndSharesOfThePeak) {
   const std::string text = to_string(make_profile(calls, 8), 4e9);
   for (const char* const line :
