@@ -82,7 +82,7 @@ copy_libraries() {
   copy_licences "${files[@]}"
 }
 
-# copy_licences LIBRARY...: the licences of the Debian packages that these libraries come from.
+# copy_licences LIBRARY...: the licences of the Debian packages that these libraries come from, and of Chart.js.
 copy_licences() {
   local file package
   mkdir -p "$target/share/licences"
@@ -90,6 +90,7 @@ copy_licences() {
     | while read -r package; do
       cp -L "/usr/share/doc/$package/copyright" "$target/share/licences/$package"
     done
+  cp -L /usr/share/doc/libjs-chart.js/copyright "$target/share/licences/libjs-chart.js"  # embedded in the program
 }
 
 # An RPATH relative to each file takes precedence over LD_LIBRARY_PATH, which on a cluster may lead to another
