@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "launch/report/json_fields.h"
 #include "launch/report/units.h"
 #include "parallel/mesh.h"
 
@@ -96,8 +97,8 @@ class FigureMaker {
   }
 
  private:
-  // Dashes tell runs apart, so that equal lines are seen; colours tell keys apart, or if there is
-  // one key, runs, too.
+  // Several runs: colours tell them apart, and dashes the keys; where there is one key, dashes tell
+  // runs apart, too, so that equal lines are seen. One run: colours tell the keys apart.
   void add_line(const Quantity& quantity, std::size_t run, std::size_t key,
                 LineFigure& figure) const {
     const auto& [name, words] = quantity.keys[key];
@@ -105,10 +106,10 @@ class FigureMaker {
     const std::vector<double> column = metrics.column(name);
     const bool by_key = quantity.keys.size() > 1;
     if (!has_number(column) || (by_key && is_all_zero(column))) return;
-    const bool few = name == "eval_loss";
-    Series line{.label = label_of(words, runs_[run].label, runs_.size() > 1),
-                .colour = static_cast<int>(by_key ? key : run),
-                .dash = static_cast<int>(run),
+    const bool few = name == "eval_loss", several = runs_.size() > 1;
+    Series line{.label = label_of(words, runs_[run].label, several),
+                .colour = static_cast<int>(several ? run : key),
+                .dash = static_cast<int>(several && by_key ? key : run),
                 .has_points = few};
     std::size_t every = 1;
     for (const std::size_t i : shown_places(metrics, every)) {
@@ -139,36 +140,26 @@ Json last_fields(const RunFiles& run, EventKind kind) {
   return nullptr;
 }
 
-double bytes_of(const Json& memory, const std::string& kind) {
-  if (!memory.is_object() || !memory.contains(kind) || !memory[kind].is_number()) return 0;
-  return memory[kind].get<double>();
-}
-
 void add_bar(BarFigure& figure, const std::string& label, const Json& memory, double process) {
   figure.bars.push_back(label);
   for (std::size_t i = 0; i < memory_kinds.size(); ++i) {
-    figure.parts[i].y.push_back(bytes_of(memory, memory_kinds[i]));
+    figure.parts[i].y.push_back(number_of(memory, memory_kinds[i]));
   }
   figure.parts.back().y.push_back(process);
 }
 
 // The plan of a run is in plan.json, too: if it ended before its first step, there is no more.
 void add_memory(BarFigure& figure, const RunFiles& run, const std::string& prefix) {
-  const Json event = last_fields(run, EventKind::memory);
-  if (event.is_object() && event.contains("stages") && event["stages"].is_array()) {
-    for (std::size_t i = 0; i < event["stages"].size(); ++i) {
-      const Json& stage = event["stages"][i];
-      if (!stage.is_object()) continue;
-      const std::string name = fmt::format("{}stage {}", prefix, i);
-      add_bar(figure, name + ", planned", stage.value("planned", Json()), 0);
-      add_bar(figure, name + ", allocated", stage.value("allocated", Json()), 0);
-      add_bar(figure, name + ", host process", Json(), bytes_of(stage, "process_peak_bytes"));
-    }
-    return;
+  const Json stages = list_of(last_fields(run, EventKind::memory), "stages");
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    const std::string name = fmt::format("{}stage {}", prefix, i);
+    add_bar(figure, name + ", planned", object_of(stages[i], "planned"), 0);
+    add_bar(figure, name + ", allocated", object_of(stages[i], "allocated"), 0);
+    add_bar(figure, name + ", host process", {}, number_of(stages[i], "process_peak_bytes"));
   }
-  if (!run.plan.is_object() || !run.plan.contains("memory_bytes")) return;
+  if (!stages.empty()) return;
   std::size_t i = 0;
-  for (const Json& stage : run.plan["memory_bytes"]) {
+  for (const Json& stage : list_of(run.plan, "memory_bytes")) {
     add_bar(figure, fmt::format("{}stage {}, planned", prefix, i++), stage, 0);
   }
 }
@@ -223,8 +214,7 @@ std::vector<StepMark> step_marks(const std::vector<RunFiles>& runs) {
     for (const Event& event : run.events) {
       if (event.kind == EventKind::restart) add(event, run, "restart");
       if (event.kind != EventKind::stop) continue;
-      const Json reason = event.fields.value("reason", Json());
-      if (reason == "failure") add(event, run, "failure");
+      if (words_of(event.fields, "reason") == "failure") add(event, run, "failure");
     }
   }
   return marks;

@@ -8,9 +8,12 @@
 #include "launch/plan/markup.h"
 #include "launch/plan/timeline.h"
 #include "launch/report/assets.h"
+#include "launch/report/event_tables.h"
 #include "launch/report/figures.h"
+#include "launch/report/json_fields.h"
 #include "launch/report/measured_step.h"
 #include "launch/report/partition_picture.h"
+#include "launch/report/profile_tables.h"
 #include "launch/report/run_summary.h"
 
 namespace masformer {
@@ -146,8 +149,7 @@ std::string events_of(const RunFiles& run) {
 std::string profile_of(const RunFiles& run) {
   const TextTable ops = op_profile_table(run), layers = layer_profile_table(run);
   if (ops.rows.empty()) return "";
-  return fmt::format("<p>Step {}.</p>\n",
-                     escape_markup(run.profile.value("step", nlohmann::json()).dump())) +
+  return fmt::format("<p>Step {}.</p>\n", escape_markup(words_of(run.profile, "step"))) +
          "<div class=\"grid\">\n" + table_markup(ops) + table_markup(layers) + "</div>\n";
 }
 

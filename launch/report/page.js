@@ -57,12 +57,19 @@
     grid: { color: css('--line') },
     ticks: { color: css('--faint'), maxRotation: 0, ...more },
   });
+  // The legend's lines with the dashes of their datasets, in the order of these.
+  const generateLabels = (chart) => Chart.defaults.plugins.legend.labels.generateLabels(chart)
+    .map((label) => ({ ...label, lineWidth: 2, lineDash: chart.data.datasets[label.datasetIndex].borderDash }));
+  const legendLabels = (pointStyle) => ({
+    color: css('--ink'), usePointStyle: true, pointStyle, generateLabels,
+    sort: (a, b) => a.datasetIndex - b.datasetIndex,
+  });
   const shared = (unit, legend, value) => ({
     animation: false,
     responsive: true,
     maintainAspectRatio: false,
     plugins: {
-      legend: { display: legend, labels: { color: css('--ink'), boxWidth: 26, boxHeight: 0 } },
+      legend: { display: legend, labels: legendLabels('line') },
       tooltip: {
         callbacks: {
           label: (item) => (item.dataset.label ? item.dataset.label + ': ' : '') + texts[unit](value(item)),
@@ -125,7 +132,7 @@
       },
       y: { stacked: true, ...axis({ autoSkip: false }) },
     };
-    options.plugins.legend.labels = { ...options.plugins.legend.labels, boxWidth: 10, boxHeight: 10 };
+    options.plugins.legend.labels = legendLabels('rect');
     canvas(figure.id).parentElement.style.height = 90 + 26 * figure.labels.length + 'px';
     return new Chart(canvas(figure.id), {
       type: 'bar',

@@ -24,7 +24,7 @@ struct MetricColumns {
   std::vector<double> column(const std::string& key) const;
 };
 
-struct RunFiles {
+struct RunFiles {     // NOLINT(bugprone-exception-escape): clang-tidy mistrusts nlohmann's move
   std::string name;   // as the user wrote the folder's path
   std::string label;  // of its lines and columns, beside other runs
   MetricColumns metrics;

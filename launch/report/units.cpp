@@ -26,6 +26,10 @@ std::string bytes_text(double bytes) {
   return fmt::format("{:.4g} {}", bytes, units[unit]);
 }
 
+std::string share_text(double share) {
+  return fmt::format("{:.1f}%", 100 * share);
+}
+
 std::string date_text(double time) {
   const auto seconds = static_cast<std::time_t>(time);
   std::tm utc{};

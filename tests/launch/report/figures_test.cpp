@@ -45,7 +45,9 @@ TEST(Figures, ShowRunsBesideEachOther) {
   const std::vector<LineFigure> figures = line_figures({run_of("a"), run_of("b")});
   ASSERT_EQ(figures[0].lines.size(), 4U);
   EXPECT_EQ(figures[0].lines[3].label, "b: held-out");
-  EXPECT_NE(figures[0].lines[0].dash, figures[0].lines[2].dash);
+  EXPECT_NE(figures[0].lines[0].colour, figures[0].lines[2].colour);
+  EXPECT_EQ(figures[0].lines[0].colour, figures[0].lines[1].colour);
+  EXPECT_NE(figures[0].lines[0].dash, figures[0].lines[1].dash);
   const TextTable table = table_of(figures[0]);
   EXPECT_EQ(table.head, (std::vector<std::string>{"step", "a: training", "a: held-out",
                                                   "b: training", "b: held-out"}));

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "launch/report/event_tables.h"
 #include "launch/report/markup.h"
 #include "launch/report/partition_picture.h"
+#include "launch/report/profile_tables.h"
 #include "launch/report/run_summary.h"
 #include "launch/report/units.h"
 #include "tests/support/recordings.h"

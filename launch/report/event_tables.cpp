@@ -1,0 +1,91 @@
+#include "launch/report/event_tables.h"
+
+#include <fmt/format.h>
+
+#include "launch/report/json_fields.h"
+#include "launch/report/units.h"
+
+namespace masformer {
+namespace {
+
+std::string describe_event(const Event& event) {
+  switch (event.kind) {
+    case EventKind::start: {
+      const std::string resumed = words_of(event.fields, "resumed");
+      return fmt::format("{} ranks, {}", words_of(event.fields, "ranks"),
+                         resumed.empty() ? "from the beginning" : "after step " + resumed);
+    }
+    case EventKind::restart: {
+      const bool stopped = words_of(event.fields, "stopped") == "true";
+      return fmt::format(
+          "{}; {} steps lost",
+          stopped ? "the start before had stopped" : "the start before had been killed",
+          number_of(event.fields, "lost_steps"));
+    }
+    case EventKind::evaluation:
+      return fmt::format(
+          "held-out loss {} over {} tokens, {}", number_text(number_of(event.fields, "loss")),
+          words_of(event.fields, "tokens"), duration_text(number_of(event.fields, "seconds")));
+    case EventKind::save:
+      return fmt::format("{}, {}, {}", words_of(event.fields, "path"),
+                         bytes_text(number_of(event.fields, "bytes")),
+                         duration_text(number_of(event.fields, "seconds")));
+    case EventKind::stop:
+      return fmt::format("{}, exit status {} {}", words_of(event.fields, "reason"),
+                         words_of(event.fields, "status"), words_of(event.fields, "text"));
+    case EventKind::note:
+    case EventKind::warning:
+      return words_of(event.fields, "text");
+    case EventKind::memory:
+      return "";
+  }
+  return "";
+}
+
+}  // namespace
+
+TextTable event_table(const RunFiles& run) {
+  TextTable table{.head = {"time, UTC", "step", "event", ""}};
+  for (const Event& event : run.events) {
+    if (event.kind == EventKind::memory) continue;
+    table.rows.push_back({date_text(event.time), std::to_string(event.step),
+                          std::string(name_of(event.kind)), describe_event(event)});
+  }
+  return table;
+}
+
+TextTable save_table(const RunFiles& run) {
+  TextTable table{.head = {"step", "time, UTC", "took", "bytes", "per second"}};
+  for (const Event& event : run.events) {
+    if (event.kind != EventKind::save) continue;
+    const double seconds = number_of(event.fields, "seconds");
+    const double bytes = number_of(event.fields, "bytes");
+    table.rows.push_back({std::to_string(event.step), date_text(event.time), duration_text(seconds),
+                          bytes_text(bytes), seconds > 0 ? bytes_text(bytes / seconds) : ""});
+  }
+  return table;
+}
+
+TextTable unfinished_table(const RunFiles& run) {
+  TextTable table{.head = {"rank", "stage", "step", "what", "since, UTC"}};
+  for (const Recording& recording : run.recordings) {
+    for (const Record& record : recording.records) {
+      if (record.end >= record.begin) continue;
+      const RecordFields& fields = record.fields;
+      std::string what = recording.names[fields.name];
+      if (fields.micro_batch >= 0) what += fmt::format(" of micro-batch {}", fields.micro_batch);
+      if (fields.group != no_name) {
+        what += fmt::format(" {} of group {}, {}", fields.of_group, recording.names[fields.group],
+                            bytes_text(static_cast<double>(fields.bytes)));
+      }
+      if (fields.peer >= 0) what += fmt::format(", peer {}", fields.peer);
+      table.rows.push_back(
+          {std::to_string(recording.rank.rank), std::to_string(recording.rank.pipe),
+           std::to_string(record.step), what,
+           date_text(1e-9 * static_cast<double>(record.begin + recording.clock_offset))});
+    }
+  }
+  return table;
+}
+
+}  // namespace masformer

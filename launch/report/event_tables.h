@@ -1,0 +1,19 @@
+// What happened in a run, and what its ranks were doing at last, as tables.
+#pragma once
+
+#include "launch/report/markup.h"
+#include "launch/report/run_files.h"
+
+namespace masformer {
+
+// A row for each event, in the order of time, without those that have figures of their own.
+TextTable event_table(const RunFiles& run);
+
+// The checkpoints that were saved, with what they took.
+TextTable save_table(const RunFiles& run);
+
+// What each rank was doing when its recording ends: records without an end. Without rows if all
+// ended, as those of a run that stopped by itself.
+TextTable unfinished_table(const RunFiles& run);
+
+}  // namespace masformer
