@@ -138,6 +138,15 @@ TEST(Events, TellTheCourseOfARun) {
   EXPECT_EQ(last(both, restart), (Json{{"stopped", true}, {"lost_steps", 0}}));
 }
 
+TEST(Events, ThatCannotBeWrittenDoNotEndARun) {
+  const Scratch scratch;
+  fs::create_directories(scratch.path("run") / "events.jsonl");
+  const Finished finished = train(scratch, "run", {.options = {"--train.steps", "1"}});
+  EXPECT_EQ(finished.status, 0) << finished.output;
+  EXPECT_NE(finished.output.find("warning: this run records no events: "), std::string::npos)
+      << finished.output;
+}
+
 TEST(Events, TellWhyARunFailed) {
   const Scratch scratch;
   const Finished finished =

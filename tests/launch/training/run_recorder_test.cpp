@@ -75,6 +75,19 @@ TEST(RunRecorder, KeepsWhatEachRankDid) {
   EXPECT_EQ(live_files(scratch.path("run")), std::vector<fs::path>{});
 }
 
+TEST(RunRecorder, LeavesEvaluationsOutOfSteps) {
+  const Scratch scratch;
+  const Finished finished = train(
+      scratch, "run", {.pipeline = 2, .options = {"--train.steps", "2", "--eval.every", "1"}});
+  ASSERT_EQ(finished.status, 0) << finished.output;
+  const Recording recording = read_recording(kept_recording(scratch.path("run"), 1));
+  const std::vector<Action> actions = one_forward_one_backward(2, 8).actions[1];
+  for (const std::int64_t step : {1, 2}) EXPECT_EQ(actions_of(recording, step), actions);
+  const std::vector<Action> evaluated = actions_of(recording, 0);
+  EXPECT_FALSE(evaluated.empty());
+  EXPECT_TRUE(is_evaluation(evaluated));
+}
+
 TEST(RunRecorder, KeepsNothingOfAJobThatDoesNotOwnTheFolder) {
   const TemporaryDirectory directory;
   {
