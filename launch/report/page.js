@@ -53,6 +53,18 @@
   // The distance of ticks for bytes, so that they are round numbers of KiB or MiB.
   const tickStep = (unit, most) => (unit === 'bytes' && most > 0
     ? { stepSize: 2 ** Math.ceil(Math.log2(most / (innerWidth < 700 ? 3 : 6))) } : {});
+  // On a logarithmic axis that spans more than one power: ticks at powers only, at most about six.
+  const thinTicks = (unit) => (scale) => {
+    if (scale.type !== 'logarithmic' || !(scale.min > 0)) return;
+    const base = unit === 'bytes' ? 4 : 10;
+    const powers = Math.log(scale.max / scale.min) / Math.log(base);
+    if (powers < 1.5) return;
+    const step = base ** Math.ceil(powers / 6);
+    const ticks = [];
+    const first = step ** Math.ceil(Math.log(scale.min) / Math.log(step) - 1e-9);
+    for (let value = first; value <= scale.max; value *= step) ticks.push({ value });
+    scale.ticks = ticks;
+  };
   const axis = (more) => ({
     grid: { color: css('--line') },
     ticks: { color: css('--faint'), maxRotation: 0, ...more },
@@ -91,6 +103,7 @@
       y: {
         type: logarithmic ? 'logarithmic' : 'linear',
         beginAtZero: figure.zero,
+        afterBuildTicks: thinTicks(figure.unit),
         ...axis({
           callback: (value) => texts[figure.unit](value),
           ...(logarithmic ? {} : tickStep(figure.unit, Math.max(...figure.series.map((line) => Math.max(...line.y))))),
