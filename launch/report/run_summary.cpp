@@ -147,6 +147,7 @@ std::vector<Fact> all_facts() {
       {"step, median",
        [](const RunFiles& run) { return median_of(run, "step_seconds", duration_text); }},
       {"step, predicted", predicted_of},
+      {"costs of blocks", [](const RunFiles& run) { return words_of(run.plan, "costs"); }},
       {"time in steps", step_seconds_of},
       {"evaluations",
        [](const RunFiles& run) { return sum_of_seconds(run, EventKind::evaluation); }},
