@@ -105,7 +105,11 @@ Search search(PlanOptions& options, const OptionTable& table) {
   const DeviceFigures& figures = choose_figures(options.run);
   const auto ranks = static_cast<int>(options.ranks);
   // Before the search, which takes longer. No layout has more stages than ranks.
-  if (!options.straggler.empty()) parse_stragglers(options.straggler, ranks);
+  if (!options.straggler.empty()) {
+    const bool is_set = table.was_set("parallel.pipeline");
+    parse_stragglers(options.straggler,
+                     is_set ? static_cast<int>(options.run.parallel.pipeline) : ranks);
+  }
   if (options.run.plan.memory_gib == 0) {
     options.run.plan.memory_gib =
         memory_to_plan_for(figures, available_host_memory() / ranks - process_memory);

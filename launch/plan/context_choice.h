@@ -13,9 +13,9 @@ namespace masformer {
 SequenceSharding choose_sharding(const Options& options, const RunPlan& plan,
                                  const PlanInputs& inputs);
 
-// Sets in a plan of training whose other members are set but for the forecast, how the context
-// ranks share full layers, and the sharding for it: the way with the shortest step by the cost
-// model, of those that are possible and within the memory, and the ring if all take as long.
+// Sets how the context ranks share full layers, and the sharding for it, in a plan of training
+// whose other members are set, but not its forecast. Takes the way with the shortest step by the
+// cost model, of those that are possible and within the memory, and the ring if all take as long.
 // Measured times don't count here, since they are of one way. A resume under the same layout keeps
 // what was chosen before.
 void choose_exchange(const Options& options, const PlanInputs& inputs, RunPlan& plan);

@@ -41,6 +41,18 @@ std::string describe_positions(const ModelConfig& model) {
   return text;
 }
 
+std::string describe_sizes(const ModelConfig& model) {
+  const BlockSpec& block = model.blocks.front();
+  return fmt::format("{} layers, hidden {}, {}, {}, vocabulary {}, positions {}", model.layers(),
+                     model.hidden, std::visit(size_text, block.mixer),
+                     std::visit(size_text, block.mlp), model.vocab, describe_positions(model));
+}
+
+std::string describe_spans(const ModelConfig& model) {
+  return fmt::format("spans {}; {} parameters", to_string(spans_of(model.blocks)),
+                     parameter_count(model));
+}
+
 // One line: dtype, how the mixer computes and what is recomputed.
 std::string describe_policy(const RunPlan& plan) {
   std::vector<std::string> words{std::string(name_of(plan.policy.dtype)),
@@ -153,23 +165,15 @@ std::string describe_blocks(const ModelConfig& model) {
 }
 
 std::string describe_model(const ModelConfig& model) {
-  const BlockSpec& block = model.blocks.front();
-  return fmt::format(
-      "{} layers, hidden {}, {}, {}, vocabulary {}, positions {}, spans {}; {} parameters",
-      model.layers(), model.hidden, std::visit(size_text, block.mixer),
-      std::visit(size_text, block.mlp), model.vocab, describe_positions(model),
-      to_string(spans_of(model.blocks)), parameter_count(model));
+  return describe_sizes(model) + ", " + describe_spans(model);
 }
 
 std::string describe(const RunPlan& plan) {
-  const BlockSpec& block = plan.model.blocks.front();
   std::string text = fmt::format(
-      "model     {} layers, hidden {}, {}, {}, vocabulary {}, positions {}\n"
-      "          spans {}; {} parameters\n"
+      "model     {}\n"
+      "          {}\n"
       "layout    {}; {} micro-batches of {} x {} tokens per data rank\n",
-      plan.model.layers(), plan.model.hidden, std::visit(size_text, block.mixer),
-      std::visit(size_text, block.mlp), plan.model.vocab, describe_positions(plan.model),
-      to_string(spans_of(plan.model.blocks)), parameter_count(plan.model), plan.mesh.to_string(),
+      describe_sizes(plan.model), describe_spans(plan.model), plan.mesh.to_string(),
       plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
   text += describe_partition(plan) + describe_context(plan) + describe_policy(plan) +
           describe_course(plan.optimizer);

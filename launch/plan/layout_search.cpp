@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -31,6 +32,22 @@ std::vector<std::int64_t> micro_batches(std::int64_t samples) {
     all.push_back(each);
   }
   return all;
+}
+
+// Whether the ways to share full layers differ; true for spans that can't be read, which is refused
+// later.
+bool has_full_layers(const Options& options) {
+  if (options.model.spans.empty()) return true;
+  try {
+    const std::vector<Span> spans = parse_spans(options.model.spans);
+    return std::ranges::find(spans, SpanKind::full, &Span::kind) != spans.end();
+  } catch (const UsageError&) {
+    return true;
+  }
+}
+
+std::span<const FoundLayout> first_of(const std::vector<FoundLayout>& found, std::size_t most) {
+  return {found.data(), std::min(found.size(), most)};
 }
 
 struct ScheduleChoice {
@@ -143,7 +160,7 @@ class LayoutSearch {
     if (!is_free("parallel.schedule")) return;
     constexpr std::size_t most = 4;
     std::vector<Options> pipelines;
-    for (const FoundLayout& layout : result_.found) {
+    for (const FoundLayout& layout : first_of(result_.found, fewest)) {
       const bool is_new = std::ranges::none_of(pipelines, [&](const Options& each) {
         return without_schedule(each) == without_schedule(layout.options);
       });
@@ -165,6 +182,7 @@ class LayoutSearch {
     if (!full_layers && options.parallel.context == 1) full_layers = ContextFull::ring;
     if (full_layers) return candidates_.push_back({options, least_seconds(options)});
     for (const auto& [full, name] : enum_names<ContextFull>) {
+      if (full != ContextFull::ring && !has_full_layers(options)) continue;
       full_layers = full;
       candidates_.push_back({options, least_seconds(options)});
     }
@@ -221,8 +239,18 @@ class LayoutSearch {
            seconds >= result_.found.back().prediction.step_seconds();
   }
 
-  // No step of the layout is shorter, if nothing is recomputed.
+  // No step of the layout is shorter, if nothing is recomputed; 0 if the layout is refused. With
+  // context ranks it is an estimate, since a pipeline may choose another order of tokens than one
+  // stage does.
   double least_seconds(const Options& options) {
+    try {
+      return floor_seconds(options);
+    } catch (const UsageError&) {  // attempt() finds it again, and counts it
+      return 0;
+    }
+  }
+
+  double floor_seconds(const Options& options) {
     const auto& p = options.parallel;
     const auto key = std::tuple(p.tensor, p.context, p.context_full, options.train.micro_batch);
     const auto [known, is_new] = floors_.try_emplace(key);
@@ -294,7 +322,8 @@ class LayoutSearch {
     double least_seconds;
   };
 
-  // So many are compared, however few are asked for: the result must not depend on that.
+  // So many are compared, however few are asked for, and `auto` is tried for these alone: which
+  // layout is the fastest must not depend on how many are shown.
   static constexpr int fewest = 8;
 
   const SearchRequest& request_;

@@ -36,7 +36,7 @@ struct PlanInputs {
   const LayerTimes* times = nullptr;
   // Whether a refusal names a layout that would do; looking for it takes a few plans.
   bool names_remedy = true;
-  // Of plans of the same model that are made one after the other; null: none.
+  // The orders of tokens that earlier plans chose, to take from and add to; null: none are kept.
   ShardingCache* shardings = nullptr;
 };
 

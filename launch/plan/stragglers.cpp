@@ -1,5 +1,6 @@
 #include "launch/plan/stragglers.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -53,8 +54,9 @@ std::vector<double> parse_stragglers(const std::string& list, int stages) {
     const Straggler straggler = parse_straggler(entry);
     if (straggler.stage < 0 || straggler.stage >= stages) {
       refuse(
-          "straggler={} names stage {}, but the layout's last pipeline stage is {}: name another, "
-          "or set parallel.pipeline",
+          "straggler={} names stage {}, but the last pipeline stage is at most {}: name another, "
+          "or "
+          "change parallel.pipeline",
           list, straggler.stage, stages - 1);
     }
     auto& factor = given[static_cast<std::size_t>(straggler.stage)];
@@ -63,6 +65,9 @@ std::vector<double> parse_stragglers(const std::string& list, int stages) {
   }
   std::vector<double> factors;
   for (const auto& factor : given) factors.push_back(factor.value_or(1));
+  if (std::ranges::count(factors, 1) == stages) {
+    refuse("straggler={} slows no stage: write a factor other than 1, as in {}", list, example);
+  }
   return factors;
 }
 

@@ -12,7 +12,7 @@ namespace masformer {
 
 // [stage]: what its time is multiplied by, from a list such as "2:1.5,3:2"; 1 for stages that the
 // list leaves out. Throws UsageError for a stage that is not one of `stages`, one that is there
-// twice, or a factor that is not above 0 and at most a million.
+// twice, for a factor that is not above 0 and at most a million, or if all factors are 1.
 std::vector<double> parse_stragglers(const std::string& list, int stages);
 
 // Seconds of a step in which everything that the ranks of a stage do by themselves takes

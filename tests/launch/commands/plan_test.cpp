@@ -225,7 +225,7 @@ TEST(PlanCommand, RefusesWhatItCannotPlan) {
          "no layout of 1 ranks is possible with these options:");
   expect({"--ranks", "2", "--model.vocab", "257", "--plan.device", "b200"}, "plan.device");
   expect({"--ranks", "2", "--model.vocab", "257", "--parallel.pipeline", "2", "--straggler", "2:2"},
-         "straggler=2:2 names stage 2, but the layout's last pipeline stage is 1");
+         "straggler=2:2 names stage 2, but the last pipeline stage is at most 1");
   expect({"--ranks", "2", "--model.vocab", "257", "--straggler", "1"},
          "straggler: \"1\" is not a stage and a factor above 0");
 }

@@ -92,6 +92,38 @@ TEST(LayoutSearch, KeepsWhatIsSet) {
   }
 }
 
+// Schedules that don't take the number of parts are left out, and nothing else is.
+TEST(LayoutSearch, KeepsTheNumberOfPartsThatIsSet) {
+  Options options = small_model();
+  options.parallel.chunks = 2;
+  const SearchResult result = search_layouts(request_of(options, 4, "parallel.chunks"));
+  int pipelines = 0;
+  for (const FoundLayout& layout : result.found) {
+    if (layout.plan.mesh.pipe == 1) continue;
+    EXPECT_EQ(layout.plan.training.chunks(), 2);
+    ++pipelines;
+  }
+  EXPECT_GT(pipelines, 0);
+}
+
+TEST(LayoutSearch, FindsTheSameHoweverManyAreShown) {
+  SearchRequest request = request_of(small_model(), 4);
+  const auto fastest = [&](int keep) {
+    request.keep = keep;
+    const FoundLayout best = search_layouts(request).found.front();
+    return chosen_options(best.options, best.plan);
+  };
+  EXPECT_EQ(fastest(1), fastest(1000));
+}
+
+TEST(LayoutSearch, TriesOneWayToShareFullLayersIfThereAreNone) {
+  Options options = small_model();
+  options.model.spans = "window:16*6";
+  for (const FoundLayout& layout : search_layouts(request_of(options, 4)).found) {
+    EXPECT_EQ(layout.plan.policy.context_full, ContextFull::ring);
+  }
+}
+
 // With less memory, the layouts that are left take longer, and none exceeds it.
 TEST(LayoutSearch, StaysWithinTheMemory) {
   Options options = small_model();

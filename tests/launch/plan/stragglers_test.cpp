@@ -26,9 +26,11 @@ TEST(ParseStragglers, RefusesWhatNamesNoStageAndFactor) {
   }
   EXPECT_EQ(
       message("2:2"),
-      "straggler=2:2 names stage 2, but the layout's last pipeline stage is 1: name another, or "
-      "set parallel.pipeline");
+      "straggler=2:2 names stage 2, but the last pipeline stage is at most 1: name another, or "
+      "change parallel.pipeline");
   EXPECT_EQ(message("1:2,1:3"), "straggler=1:2,1:3 names stage 1 twice");
+  EXPECT_EQ(message("1:1"),
+            "straggler=1:1 slows no stage: write a factor other than 1, as in 2:1.5,3:2");
   EXPECT_EQ(message("1:2,"), "straggler \"1:2,\" has an empty entry: write as in 2:1.5,3:2");
 }
 
