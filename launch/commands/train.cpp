@@ -188,7 +188,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   recorder.align_clocks(job.world(), host_name());
   recorder.keep();
   write_plan(job, options, inputs.times);
-  output.start_after(state.step, start_fields(job, options, table, state.step));
+  output.start_after(state.step, start_fields(job, options, table, state.step), table);
   for (const std::string& note : state.notes) output.note(note);
   note_past_steps(options, state.step, output);
   progress.finish();

@@ -83,6 +83,9 @@ void describe_output(OptionTable& table, Options& o) {
             {.value = "HOW",
              .help = "Print steps as one line that changes in place. auto: where output is a "
                      "terminal, which ranks of a plain mpirun cannot tell."});
+  table.add(
+      "log.tensorboard", o.log.tensorboard,
+      {.value = "BOOL", .help = "Write the metrics to RUN_DIR/tensorboard, too, for TensorBoard."});
 }
 
 }  // namespace

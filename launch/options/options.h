@@ -78,6 +78,7 @@ struct Options {
   struct {
     std::int64_t every = 10;
     LiveLine live = LiveLine::automatic;
+    bool tensorboard = false;
   } log;
 };
 

@@ -147,7 +147,7 @@ MetricsWriter::MetricsWriter(fs::path path, std::int64_t last_step) : path_(std:
   io::sync_folder(path_.parent_path());
 }
 
-void MetricsWriter::write(const StepMetrics& m) {
+nlohmann::ordered_json to_json(const StepMetrics& m) {
   nlohmann::ordered_json line = {{"step", m.step},
                                  {"loss", m.loss},
                                  {"grad_norm", m.grad_norm},
@@ -163,7 +163,11 @@ void MetricsWriter::write(const StepMetrics& m) {
                                  {"peak_memory_bytes", m.peak_memory_bytes},
                                  {"bubble", m.bubble}};
   if (m.eval_loss) line["eval_loss"] = *m.eval_loss;
-  stream_ << line.dump() << std::endl;
+  return line;
+}
+
+void MetricsWriter::write(const StepMetrics& metrics) {
+  stream_ << to_json(metrics).dump() << std::endl;
   require(stream_.good(), "can't write {}: {}", path_.string(), std::strerror(errno));
 }
 

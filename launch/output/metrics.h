@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "parallel/comm/sent_bytes.h"
 #include "parallel/mesh.h"
 
@@ -39,6 +41,9 @@ struct StepMetrics {
   double bubble = 0;                   // measured idle share of the pipeline
   std::optional<double> eval_loss;     // if this step was evaluated
 };
+
+// The keys and values of a step's line, in their order.
+nlohmann::ordered_json to_json(const StepMetrics& metrics);
 
 class MetricsWriter {
  public:

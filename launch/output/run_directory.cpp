@@ -64,8 +64,9 @@ std::string RunDirectory::set_aside_after(std::int64_t step) const {
     fs::rename(directory, directory.parent_path() / name(directory.filename().string()));
     any = true;
   }
-  if (step == 0 && fs::exists(metrics())) {
-    fs::rename(metrics(), path_ / name("metrics.jsonl"));
+  for (const fs::path& file : {metrics(), tensorboard()}) {
+    if (step > 0 || !fs::exists(file)) continue;
+    fs::rename(file, path_ / name(file.filename().string()));
     any = true;
   }
   return any ? fmt::format("set-aside-{}", number) : "";

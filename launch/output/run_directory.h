@@ -19,10 +19,11 @@ class RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path events() const { return path_ / "events.jsonl"; }
+  std::filesystem::path tensorboard() const { return path_ / "tensorboard"; }
 
   // Renames what an earlier run left beyond `step`, so that no run reads it: checkpoints become
-  // set-aside-N-step-*; if `step` is 0, metrics.jsonl becomes set-aside-N-metrics.jsonl. Returns
-  // "set-aside-N", or "" if nothing was renamed.
+  // set-aside-N-step-*; if `step` is 0, metrics.jsonl becomes set-aside-N-metrics.jsonl, and
+  // tensorboard set-aside-N-tensorboard. Returns "set-aside-N", or "" if nothing was renamed.
   std::string set_aside_after(std::int64_t step) const;
 
  private:

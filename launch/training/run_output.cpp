@@ -26,7 +26,18 @@ RunOutput::RunOutput(Communicator& world, const Options& options)
   on_first_rank(world_, [&] { directory_ = std::make_unique<RunDirectory>(options_.run.dir); });
 }
 
-void RunOutput::start_after(std::int64_t step, const nlohmann::json& fields) {
+template <class Use>
+void RunOutput::try_tensorboard(Use use) {
+  try {
+    use();
+  } catch (const std::exception& error) {
+    tensorboard_.reset();
+    log(fmt::format("no more for TensorBoard: {}", error.what()));
+  }
+}
+
+void RunOutput::start_after(std::int64_t step, const nlohmann::json& fields,
+                            const OptionTable& table) {
   step_ = step;
   on_first_rank(world_, [&] {
     metrics_ = std::make_unique<MetricsWriter>(directory_->metrics(), step);
@@ -34,6 +45,11 @@ void RunOutput::start_after(std::int64_t step, const nlohmann::json& fields) {
                                          options_.train.steps);
     record_start(fields);
     if (!metrics_->note().empty()) note(metrics_->note());
+    if (!options_.log.tensorboard) return;
+    try_tensorboard([&] {
+      tensorboard_ =
+          std::make_unique<TensorBoardWriter>(directory_->tensorboard(), step, table.record());
+    });
   });
 }
 
@@ -76,6 +92,7 @@ void RunOutput::write(const StepMetrics& metrics) {
   step_ = metrics.step;
   on_first_rank(world_, [&] {
     metrics_->write(metrics);
+    if (tensorboard_) try_tensorboard([&] { tensorboard_->write(metrics); });
     console_->step(metrics);
   });
 }

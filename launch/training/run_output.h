@@ -12,6 +12,7 @@
 #include "launch/output/events.h"
 #include "launch/output/metrics.h"
 #include "launch/output/run_directory.h"
+#include "launch/output/tensorboard.h"
 #include "parallel/comm/communicator.h"
 
 namespace masformer {
@@ -25,8 +26,9 @@ class RunOutput {
   // Null except on rank 0.
   const RunDirectory* directory() const { return directory_.get(); }
   // Opens the metrics, the events and the console for the steps after `step`. Records the start,
-  // with `fields`, and a restart before it if the events have a start already. Collective.
-  void start_after(std::int64_t step, const nlohmann::json& fields);
+  // with `fields`, and a restart before it if the events have a start already. `table` is that of
+  // the options. Collective.
+  void start_after(std::int64_t step, const nlohmann::json& fields, const OptionTable& table);
   // write() adds a step's metrics; sync() returns when all of them are on the disk. Both throw
   // AgreedError on all ranks if that fails. Collective.
   void write(const StepMetrics& metrics);
@@ -44,12 +46,17 @@ class RunOutput {
 
  private:
   void record_start(const nlohmann::json& fields);
+  // Uses the files for TensorBoard. If that fails, a line says why, and they end: nothing else
+  // depends on them.
+  template <class Use>
+  void try_tensorboard(Use use);
 
   Communicator& world_;
   const Options& options_;
   std::unique_ptr<RunDirectory> directory_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::optional<EventWriter> events_;
+  std::unique_ptr<TensorBoardWriter> tensorboard_;
   std::unique_ptr<Console> console_;
   std::int64_t step_ = 0;
 };
