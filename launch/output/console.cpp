@@ -1,6 +1,5 @@
 #include "launch/output/console.h"
 
-#include <cmath>
 #include <cstdlib>
 #include <unistd.h>
 
@@ -10,13 +9,6 @@
 #include "launch/output/standard_streams.h"
 
 namespace masformer {
-
-std::string duration(double seconds) {
-  const auto whole = static_cast<std::int64_t>(std::ceil(seconds));
-  if (whole >= 3600) return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
-  if (whole >= 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
-  return fmt::format("{} s", whole);
-}
 
 namespace {
 
@@ -40,25 +32,43 @@ Console::~Console() {
 }
 
 void Console::step(const StepMetrics& m) {
-  // The first step of a process is slower than the others, so only its own line includes its time.
-  if (m.step == first_step_) begin_ = std::chrono::steady_clock::now();
+  pace_.add(std::chrono::duration<double>(Clock::now().time_since_epoch()).count());
+  last_ = m;
+  step_seconds_ += m.step_seconds;
+  if (m.eval_loss) {
+    held_out_ = m.eval_loss;
+    evaluated_ = m.step;
+  }
   const bool due = m.step % every_ == 0 || m.step == first_step_ || m.step == last_step_;
   if (!live_ && !due && !m.eval_loss) return;
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
-  const double per_step = m.step == first_step_
-                              ? m.step_seconds
-                              : passed.count() / static_cast<double>(m.step - first_step_);
-  const std::string text = fmt::format(
-      "step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  {} left", m.step, last_step_,
-      without_nan_sign(m.loss),
-      m.eval_loss ? fmt::format("  held-out {:.4f}", without_nan_sign(*m.eval_loss)) : "",
-      m.tokens_per_second, duration(per_step * static_cast<double>(last_step_ - m.step)));
+  const double left =
+      pace_.seconds_per_step().value_or(m.step_seconds) * static_cast<double>(last_step_ - m.step);
+  const std::string text = progress_line(
+      m,
+      {.last_step = last_step_, .held_out = live_ ? held_out_ : m.eval_loss, .seconds_left = left});
   if (!live_) {
     write_notice(text + "\n");
   } else {
     write_notice("\r\033[K" + text + (m.eval_loss ? "\n" : ""));
     line_open_ = !m.eval_loss;
   }
+}
+
+std::string Console::summary() const {
+  if (!last_) return "";
+  const std::int64_t steps = last_->step - first_step_ + 1;
+  const double tokens = static_cast<double>(last_->tokens) / static_cast<double>(last_->step) *
+                        static_cast<double>(steps);
+  const std::chrono::duration<double> passed = Clock::now() - begin_;
+  std::string text =
+      fmt::format("      {} in {}: {} tokens, {} tokens/s\n      loss {:.4f} at step {}",
+                  steps == 1 ? "1 step" : fmt::format("{} steps", steps), duration(passed.count()),
+                  short_number(tokens), short_number(tokens / step_seconds_),
+                  without_nan_sign(last_->loss), last_->step);
+  if (held_out_) {
+    text += fmt::format("; held-out {:.4f} at step {}", without_nan_sign(*held_out_), evaluated_);
+  }
+  return text;
 }
 
 void Console::log(const std::string& text) {

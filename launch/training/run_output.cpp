@@ -110,4 +110,11 @@ void RunOutput::log(const std::string& text) {
   }
 }
 
+void RunOutput::summarize(const std::filesystem::path& checkpoint) {
+  if (!console_) return;
+  std::string text = console_->summary();
+  if (!checkpoint.empty()) text += fmt::format("\n      checkpoint {}", checkpoint.string());
+  if (!text.empty()) console_->log(text);
+}
+
 }  // namespace masformer

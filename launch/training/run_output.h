@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +44,8 @@ class RunOutput {
   void record(EventKind kind, std::int64_t step, const nlohmann::json& fields);
   // The step of the last line of the metrics, or after which the run starts.
   std::int64_t step() const { return step_; }
+  // Prints what was trained since start_after(), and where the last checkpoint is, if there is one.
+  void summarize(const std::filesystem::path& checkpoint);
 
  private:
   void record_start(const nlohmann::json& fields);

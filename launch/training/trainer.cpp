@@ -45,6 +45,14 @@ void Trainer::report_stop(std::int64_t step) const {
       "stopped by a signal after step {}; the same command{} continues from {}", step,
       resumes ? "" : fmt::format(" with checkpoint.resume={}", name_of(ResumeWord::newest)),
       checkpoint_path(options.run.dir, step).string()));
+  training_.output.summarize({});
+}
+
+void Trainer::report_end(std::int64_t step, bool saved) const {
+  const std::string& folder = training_.options.run.dir;
+  training_.output.log(fmt::format("done: {} steps; metrics{} are in {}", step,
+                                   saved ? " and checkpoints" : "", folder));
+  training_.output.summarize(saved ? checkpoint_path(folder, step) : std::filesystem::path());
 }
 
 ExitCode Trainer::train() {
@@ -64,8 +72,7 @@ ExitCode Trainer::train() {
   const bool saves = checkpointer_.is_due_at_end();
   if (saves) checkpointer_.save(last);
   record_memory(training_.job, training_.output);
-  training_.output.log(fmt::format("done: {} steps; metrics{} are in {}", last,
-                                   saves ? " and checkpoints" : "", training_.options.run.dir));
+  report_end(last, saves);
   return ExitCode::done;
 }
 

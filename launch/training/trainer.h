@@ -38,6 +38,7 @@ class Trainer {
   ExitCode train();
   void report_nothing_to_do() const;
   void report_stop(std::int64_t step) const;
+  void report_end(std::int64_t step, bool saved) const;
   // Issues a step. Concludes the previous one between this step's passes and its update.
   void issue(std::int64_t number);
   // Whether step `number` is concluded before the next one is issued.

@@ -58,7 +58,7 @@ TEST_P(PlainLines, ArePrintedForTheStepsThatAreDue) {
       EXPECT_TRUE(line.starts_with(begin)) << line;
       EXPECT_TRUE(line.ends_with(" left")) << line;
       if (step == cadence.last) {
-        EXPECT_EQ(line, begin + "0 s left");
+        EXPECT_EQ(line, begin + "0s left");
       }
     }
     EXPECT_EQ(seen, cadence.due) << name_of(live);
@@ -203,22 +203,30 @@ TEST(PlainLines, PrintANanWithoutASign) {
   EXPECT_TRUE(text.starts_with("step 1/9  loss nan  held-out nan  ")) << text;
 }
 
-TEST(Duration, RoundsUpAndNamesTwoUnits) {
-  const std::vector<std::pair<double, std::string>> table{{0, "0 s"},
-                                                          {0.001, "1 s"},
-                                                          {1, "1 s"},
-                                                          {12, "12 s"},
-                                                          {59, "59 s"},
-                                                          {59.5, "1 min 00 s"},
-                                                          {60, "1 min 00 s"},
-                                                          {250, "4 min 10 s"},
-                                                          {3599, "59 min 59 s"},
-                                                          {3599.5, "1 h 00 min"},
-                                                          {3600, "1 h 00 min"},
-                                                          {11100, "3 h 05 min"},
-                                                          {11159, "3 h 05 min"},
-                                                          {360000, "100 h 00 min"}};
-  for (const auto& [seconds, text] : table) EXPECT_EQ(duration(seconds), text) << seconds;
+TEST(LiveLine, KeepsShowingTheLastHeldOutLoss) {
+  const std::string text = printed([] {
+    Console console(LiveLine::on, 10, 1, 9);
+    console.step({.step = 1});
+    console.step({.step = 2, .eval_loss = 2.5});
+    console.step({.step = 3});
+  });
+  EXPECT_EQ(text.find("held-out"), text.find("held-out 2.5000  0 tokens/s")) << text;
+  EXPECT_NE(text.rfind("step 3/9  loss 0.0000  held-out 2.5000"), std::string::npos) << text;
+}
+
+TEST(Summary, CountsWhatThisProcessTrained) {
+  Console console(LiveLine::off, 100, 11, 30);
+  EXPECT_EQ(console.summary(), "");
+  const std::string lines = printed([&] {
+    for (std::int64_t step = 11; step <= 30; ++step) {
+      StepMetrics metrics{.step = step, .loss = 2.25, .tokens = 1000 * step, .step_seconds = 0.5};
+      if (step == 20) metrics.eval_loss = 2.5;
+      console.step(metrics);
+    }
+  });
+  EXPECT_EQ(console.summary(),
+            "      20 steps in 1 s: 20.0k tokens, 2000 tokens/s\n"
+            "      loss 2.2500 at step 30; held-out 2.5000 at step 20");
 }
 
 }  // namespace
