@@ -49,8 +49,8 @@ RunPlan decide(const Options& options, const TokenStore& store, int ranks,
   return plan;
 }
 
-void print_start_page(Job& job, const Options& options, const TrainingData& data) {
-  const std::string page = start_page(job, options, data);
+void print_start_page(Job& job, const StartFacts& facts) {
+  const std::string page = start_page(job, facts);
   on_first_rank(job.world(), [&] { write_notice(page); });
 }
 
@@ -182,7 +182,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   progress.enter("reading the token store");
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
-  print_start_page(job, options, data);
+  print_start_page(job, {options, data, session.ranks_on_this_host(), all.plan});
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
   recorder.align_clocks(job.world(), host_name());

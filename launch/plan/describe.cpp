@@ -71,6 +71,36 @@ std::string describe_policy(const RunPlan& plan) {
   return fmt::format("compute   {}\n", fmt::join(words, "; "));
 }
 
+constexpr int rows_of_page = 4;           // stages and spans that the start page shows
+constexpr std::size_t ranks_of_page = 8;  // context ranks
+
+// The stages that `rows` rows show: the first ones and the last; -1 stands for those between.
+std::vector<int> shown_stages(int stages, int rows) {
+  std::vector<int> shown;
+  for (int stage = 0; stage < stages; ++stage) {
+    const bool between = stages > rows && stage >= rows - 2 && stage < stages - 1;
+    if (!between) shown.push_back(stage);
+    if (between && stage == rows - 2) shown.push_back(-1);
+  }
+  return shown;
+}
+
+std::string stages_between(int stages, int rows) {
+  return fmt::format("          ... {} more stages\n", stages - (rows - 1));
+}
+
+// "1.000 0.995", or of many ranks "0.995 to 1.003".
+std::string describe_shares(const std::vector<double>& pairs) {
+  const double mean = std::accumulate(pairs.begin(), pairs.end(), 0.0) / double(pairs.size());
+  if (pairs.size() > ranks_of_page) {
+    const auto [least, most] = std::ranges::minmax(pairs);
+    return fmt::format("{:.3f} to {:.3f}", least / mean, most / mean);
+  }
+  std::vector<std::string> shares;
+  for (const double each : pairs) shares.push_back(fmt::format("{:.3f}", each / mean));
+  return fmt::format("{}", fmt::join(shares, " "));
+}
+
 // What each context rank computes in attention, by span and in total: pairs of a query and a key,
 // relative to the mean of the ranks.
 std::string describe_context(const RunPlan& plan) {
@@ -94,12 +124,10 @@ std::string describe_context(const RunPlan& plan) {
       total[at] += row->second[at];
     }
   }
-  if (rows.size() > 1) rows["all layers"] = total;
+  if (rows.size() > rows_of_page - 1) rows.clear();
+  if (rows.size() != 1) rows["all layers"] = total;
   for (const auto& [name, pairs] : rows) {
-    const double mean = std::accumulate(pairs.begin(), pairs.end(), 0.0) / double(pairs.size());
-    std::vector<std::string> shares;
-    for (const double each : pairs) shares.push_back(fmt::format("{:.3f}", each / mean));
-    text += fmt::format("          {:>24} {}\n", name, fmt::join(shares, " "));
+    text += fmt::format("          {:>24} {}\n", name, describe_shares(pairs));
   }
   return text;
 }
@@ -130,7 +158,9 @@ std::string describe_partition(const RunPlan& plan) {
                         std::abs(saved), saved < 0 ? "more" : "less");
   }
   text += "\n";
-  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+  for (const int pipe : shown_stages(plan.mesh.pipe, rows_of_page)) {
+    if (pipe < 0) text += stages_between(plan.mesh.pipe, rows_of_page);
+    if (pipe < 0) continue;
     const auto stage = static_cast<std::size_t>(pipe);
     text += fmt::format("          stage {}: {}, {:.1f}% of the time", pipe, layers_of(plan, pipe),
                         share(forecast.stage_seconds, stage));
@@ -142,6 +172,48 @@ std::string describe_partition(const RunPlan& plan) {
     text += "\n";
   }
   return text;
+}
+
+std::string describe_schedule(const RunPlan& plan, const Options& options) {
+  if (plan.mesh.pipe == 1) return {};
+  const int chunks = plan.training.placement.chunks();
+  return fmt::format("schedule  {}{}{}\n", options.parallel.schedule,
+                     chunks > 1 ? fmt::format(", {} parts per stage", chunks) : "",
+                     options.parallel.schedule == "auto"
+                         ? ": the fastest order found by simulation in the memory of 1f1b"
+                         : "");
+}
+
+std::string describe_recomputation(const RunPlan& plan, const Options& options) {
+  if (options.train.recompute != "auto") return {};
+  const std::int64_t limit = plan.forecast.memory_limit;
+  const bool none = std::ranges::all_of(plan.policy.recompute,
+                                        [](Recompute policy) { return policy == Recompute::none; });
+  const std::string room = fmt::format("{:.2f} GiB per rank{}", double(limit) / (1 << 30),
+                                       options.plan.memory_gib > 0 ? " (plan.memory_gib)" : "");
+  std::string text;
+  if (limit == PlanInputs::unlimited) {
+    text = "nothing, as no limit of memory is known; plan.memory_gib sets one";
+  } else {
+    text = (none ? "nothing, as every stage fits in " : "no more than keeps each stage within ") +
+           room;
+  }
+  return fmt::format("recompute auto: {}\n", text);
+}
+
+std::string describe_context_choice(const RunPlan& plan, const Options& options) {
+  std::vector<std::string> chosen;
+  if (plan.mesh.context == 1) return {};
+  if (!options.parallel.context_order) {
+    chosen.emplace_back("the order of least cost to the slowest rank");
+  }
+  if (!options.parallel.context_full) {
+    chosen.push_back(
+        fmt::format("full layers by {}, the shorter step",
+                    plan.policy.context_full == ContextFull::heads ? "heads" : "ring"));
+  }
+  if (chosen.empty()) return {};
+  return fmt::format("          auto: {}\n", fmt::join(chosen, "; "));
 }
 
 // A short trial with a long run's options may end within the warm-up. This is allowed, but worth a
@@ -168,16 +240,26 @@ std::string describe_model(const ModelConfig& model) {
   return describe_sizes(model) + ", " + describe_spans(model);
 }
 
-std::string describe(const RunPlan& plan) {
+std::string describe_model(const RunPlan& plan) {
   std::string text = fmt::format(
       "model     {}\n"
       "          {}\n"
-      "layout    {}; {} micro-batches of {} x {} tokens per data rank\n",
+      "layout    {}\n"
+      "          {} micro-batches of {} x {} tokens per data rank, of {} samples in a step\n",
       describe_sizes(plan.model), describe_spans(plan.model), plan.mesh.to_string(),
-      plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence);
-  text += describe_partition(plan) + describe_context(plan) + describe_policy(plan) +
-          describe_course(plan.optimizer);
-  return text + describe_memory(plan, Purpose::training);
+      plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence, plan.global_batch);
+  return text + describe_policy(plan) + describe_course(plan.optimizer);
+}
+
+std::string describe_choices(const RunPlan& plan, const Options& options) {
+  return describe_partition(plan) + describe_schedule(plan, options) +
+         describe_recomputation(plan, options) + describe_context(plan) +
+         describe_context_choice(plan, options);
+}
+
+std::string describe(const RunPlan& plan) {
+  return describe_model(plan) + describe_partition(plan) + describe_context(plan) +
+         describe_memory(plan, Purpose::training);
 }
 
 std::string layers_of(const RunPlan& plan, int stage) {
@@ -204,12 +286,14 @@ MemoryTable largest_memory(const RunPlan& plan, int pipe, Purpose purpose) {
   return largest;
 }
 
-std::string describe_memory(const RunPlan& plan, Purpose purpose) {
+std::string describe_memory(const RunPlan& plan, Purpose purpose, int rows) {
   constexpr double mib = 1 << 20;
-  std::string text =
-      fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}   MiB per rank\n", "stage",
-                  "weights", "gradients", "optimizer", "activations", "other", "total");
-  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
+  std::string text = fmt::format("memory    {:>24} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}\n",
+                                 "MiB per rank, by stage", "weights", "gradients", "optimizer",
+                                 "activations", "other", "total");
+  for (const int pipe : shown_stages(plan.mesh.pipe, rows)) {
+    if (pipe < 0) text += stages_between(plan.mesh.pipe, rows);
+    if (pipe < 0) continue;
     const MemoryTable memory = largest_memory(plan, pipe, purpose);
     text += fmt::format("          {:>24} {:>9.1f} {:>9.1f} {:>9.1f} {:>11.1f} {:>9.1f} {:>9.1f}\n",
                         fmt::format("{}: {}", pipe, layers_of(plan, pipe)),

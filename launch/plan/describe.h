@@ -1,13 +1,20 @@
 // What the start page says of a plan.
 #pragma once
 
+#include <limits>
 #include <string>
 
 #include "launch/plan/run_plan.h"
 
 namespace masformer {
 
-// Model, layout, how layers compute, and memory per rank; each line ends with a newline.
+inline constexpr int all_stages = std::numeric_limits<int>::max();
+
+// Each line ends with a newline. The first: model, layout, and how layers compute. The second: what
+// `options` leave open, and how it was chosen. Stages and spans beyond a few are left out.
+std::string describe_model(const RunPlan& plan);
+std::string describe_choices(const RunPlan& plan, const Options& options);
+// Both with the memory per rank, but without reasons.
 std::string describe(const RunPlan& plan);
 // What all blocks have in common, and their spans, in a few words.
 std::string describe_blocks(const ModelConfig& model);
@@ -18,7 +25,7 @@ std::string describe_model(const ModelConfig& model);
 std::string layers_of(const RunPlan& plan, int stage);
 // The largest memory of a stage's ranks.
 MemoryTable largest_memory(const RunPlan& plan, int stage, Purpose purpose);
-// The memory per rank of each pipeline stage: the table that describe() shows.
-std::string describe_memory(const RunPlan& plan, Purpose purpose);
+// The memory per rank of each pipeline stage, or of `rows` of them.
+std::string describe_memory(const RunPlan& plan, Purpose purpose, int rows = all_stages);
 
 }  // namespace masformer

@@ -72,6 +72,7 @@ class Choice {
     const EstimatedTimes estimated(figures_of(plan.policy.device), plan.policy.context_full);
     const LayerTimes& times = inputs.times != nullptr ? *inputs.times : estimated;
     plan.forecast.costs = times.source();
+    plan.forecast.memory_limit = rank_limit();
     ModelCosts costs =
         model_costs(plan.model, plan.mesh, plan.training.placement, plan.policy, recompute_, times);
     problem_ = {.blocks = std::move(costs.blocks),

@@ -24,6 +24,8 @@ struct Forecast {
   std::vector<double> stage_seconds{}, even_stage_seconds{};
   double step_seconds = 0, even_step_seconds = 0;
   Partition even{};
+  // Bytes that each rank was to stay within; PlanInputs::unlimited if none was known.
+  std::int64_t memory_limit = PlanInputs::unlimited;
 };
 
 struct RunPlan {

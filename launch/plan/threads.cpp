@@ -4,6 +4,8 @@
 #include <optional>
 #include <string_view>
 
+#include <fmt/format.h>
+
 #include "launch/options/limits.h"
 #include "runtime/error.h"
 #include "runtime/repeated_list.h"
@@ -39,6 +41,18 @@ int choose_threads(std::int64_t wanted, const ThreadSources& sources) {
   // If mpirun binds ranks to cores, this rank may use fewer cores than its share.
   const int share = std::max(sources.cores / std::max(sources.ranks_on_this_host, 1), 1);
   return std::max(std::min(sources.usable_cores, share), 1);
+}
+
+std::string source_of_threads(std::int64_t wanted, const ThreadSources& sources) {
+  if (wanted > 0) return "runtime.threads";
+  if (sources.omp_num_threads != nullptr && !trimmed(sources.omp_num_threads).empty()) {
+    return "OMP_NUM_THREADS";
+  }
+  const auto count = [](int number, const char* what) {
+    return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+  };
+  return fmt::format("{} for {} on this host", count(sources.cores, "core"),
+                     count(sources.ranks_on_this_host, "rank"));
 }
 
 }  // namespace masformer

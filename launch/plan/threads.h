@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace masformer {
 
@@ -17,5 +18,7 @@ struct ThreadSources {
 // that is set and not empty; else this rank's share of the cores. At least 1. Throws UsageError if
 // that number is not from 1 to limits::threads.
 int choose_threads(std::int64_t wanted, const ThreadSources& sources);
+// Where that number is from, in words: "4 cores for 2 ranks on this host".
+std::string source_of_threads(std::int64_t wanted, const ThreadSources& sources);
 
 }  // namespace masformer

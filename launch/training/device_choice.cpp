@@ -31,11 +31,23 @@ int host_cores() {
   return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
 }
 
+namespace {
+
+ThreadSources thread_sources(int ranks_on_this_host) {
+  return {.omp_num_threads = std::getenv("OMP_NUM_THREADS"),
+          .usable_cores = omp_get_num_procs(),
+          .cores = host_cores(),
+          .ranks_on_this_host = ranks_on_this_host};
+}
+
+}  // namespace
+
 int threads_of_rank(std::int64_t requested, int ranks_on_this_host) {
-  return choose_threads(requested, {.omp_num_threads = std::getenv("OMP_NUM_THREADS"),
-                                    .usable_cores = omp_get_num_procs(),
-                                    .cores = host_cores(),
-                                    .ranks_on_this_host = ranks_on_this_host});
+  return choose_threads(requested, thread_sources(ranks_on_this_host));
+}
+
+std::string source_of_threads(std::int64_t requested, int ranks_on_this_host) {
+  return source_of_threads(requested, thread_sources(ranks_on_this_host));
 }
 
 namespace {

@@ -18,6 +18,8 @@ int host_cores();
 // How many threads each op of a rank runs on (launch/plan/threads.h), by this process's
 // environment.
 int threads_of_rank(std::int64_t requested, int ranks_on_this_host);
+// Where that number is from, in words.
+std::string source_of_threads(std::int64_t requested, int ranks_on_this_host);
 
 // Opens this rank's stream: on the CPU with runtime.threads threads, or on the device that the
 // fewest other ranks use. Throws AgreedUsageError on all ranks if a device is missing or cannot

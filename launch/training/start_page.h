@@ -9,7 +9,20 @@
 
 namespace masformer {
 
-// Returns lines for a person. On CPUs, times products of each dtype. Collective.
-std::string start_page(Job& job, const Options& options, const TrainingData& data);
+struct StartFacts {
+  const Options& options;
+  const TrainingData& data;
+  int ranks_on_this_host = 1;
+  bool planned = false;  // whether --plan chose the layout
+};
+
+// Returns lines for a person, in four groups: what is trained; what was chosen, and why; the memory
+// it takes; the machine. At most 30 lines of at most 100 columns, unless paths or spans are long.
+// On CPUs, times products of each dtype. Collective.
+std::string start_page(Job& job, const StartFacts& facts);
+
+// The text with each line of more than `columns` characters broken at spaces, and the rest
+// indented.
+std::string wrapped(const std::string& text, std::size_t columns = 100);
 
 }  // namespace masformer
