@@ -1,10 +1,14 @@
 #include "launch/mpi_main.h"
 
+#include <new>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "launch/commands.h"
 #include "launch/output/standard_streams.h"
+#include "launch/plan/host_memory.h"
+#include "launch/training/device_choice.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 
@@ -15,8 +19,17 @@ void report(const Communicator& world, const std::exception& error) {
   if (world.rank() == 0) print_message("masformer: {}\n", error.what());
 }
 
+// Memory that the plan does not know, such as a library's, may end in the middle of a run.
+std::string cause_of(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) == nullptr) return error.what();
+  return fmt::format(
+      "out of memory on {}: {:.2f} GiB are available there; leave the ranks more, by another "
+      "layout or a smaller train.micro_batch, or raise the limit of the process (ulimit -v)",
+      host_name(), double(available_host_memory()) / (1 << 30));
+}
+
 [[noreturn]] void abort_job(const Communicator& world, const std::exception& error, ExitCode code) {
-  print_message("masformer: rank {}: {}\n", world.rank(), error.what());
+  print_message("masformer: rank {}: {}\n", world.rank(), cause_of(error));
   MpiSession::abort(static_cast<int>(code));
 }
 

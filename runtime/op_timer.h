@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/device_event.h"
+#include "runtime/wait_timer.h"
 
 namespace masformer {
 
@@ -73,12 +74,16 @@ class OpTimer {
   DeviceEvent begin_, end_;
 };
 
-// Runs `wait`, which waits for other ranks. Times it if the stream has a timer.
+// Runs `wait`, which waits for other ranks, for the timers that the stream has. If it throws, the
+// timers are of no more use.
 template <class Wait>
 void time_wait(const Stream& stream, std::string_view name, Wait wait) {
   OpTimer* const timer = stream.timer();
+  WaitTimer* const waits = stream.wait_timer();
   if (timer != nullptr) timer->begin_call(name, CallKind::wait, 0);
+  if (waits != nullptr) waits->begin_wait();
   wait();
+  if (waits != nullptr) waits->end_wait();
   if (timer != nullptr) timer->end_call();
 }
 

@@ -81,6 +81,7 @@ class DeviceStream {
 std::vector<std::string> visible_devices(Device device);
 
 class OpTimer;
+class WaitTimer;
 
 class Stream {
  public:
@@ -102,6 +103,9 @@ class Stream {
   // What times the calls on this stream; usually null. It attaches and detaches itself.
   OpTimer* timer() const { return timer_; }
   void set_timer(OpTimer* timer) { timer_ = timer; }
+  // The same for waits alone.
+  WaitTimer* wait_timer() const { return wait_timer_; }
+  void set_wait_timer(WaitTimer* timer) { wait_timer_ = timer; }
   // Attention on the CPU, whose calls may take seconds, calls `poll` while it computes, at most
   // every 50 us, so that messages make progress meanwhile. It calls it only from the thread that
   // issued the op. `poll` must not issue ops to this stream. If it throws, the op finishes without
@@ -120,6 +124,7 @@ class Stream {
   bool deterministic_;
   std::unique_ptr<DeviceStream> device_stream_;
   OpTimer* timer_ = nullptr;
+  WaitTimer* wait_timer_ = nullptr;
   std::function<void()> poll_;
 };
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace masformer {
 namespace {
@@ -68,20 +69,27 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
   constexpr double gib = 1 << 30;
   std::int64_t planned = 0;
   std::int64_t available = unlimited;
-  int count = 0;
-  for (const MemoryDemand& rank : ranks) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    const MemoryDemand& rank = ranks[i];
     if (rank.place != place) continue;
     if (__builtin_add_overflow(planned, rank.planned, &planned)) planned = unlimited;
     available = std::min(available, rank.available);
-    ++count;
+    names.push_back(fmt::format("rank {} of stage {}", i, rank.stage));
   }
   if (planned <= available) return "";
+  constexpr std::size_t few = 4;
+  const std::size_t count = names.size();
+  if (count > few) {
+    names.resize(few);
+    names.emplace_back("...");
+  }
   return fmt::format(
-      "the {} on {} would take {:.2f} GiB of memory, but only {:.2f} GiB are available: use "
+      "the {} on {} ({}) would take {:.2f} GiB of memory, but only {:.2f} GiB are available: use "
       "more machines and raise parallel.tensor, parallel.pipeline or parallel.context, {}lower "
       "train.micro_batch or train.sequence, or make the model smaller",
-      count == 1 ? "rank" : fmt::format("{} ranks", count), place, double(planned) / gib,
-      double(available) / gib, recomputable ? "set train.recompute, " : "");
+      count == 1 ? "rank" : fmt::format("{} ranks", count), place, fmt::join(names, ", "),
+      double(planned) / gib, double(available) / gib, recomputable ? "set train.recompute, " : "");
 }
 
 }  // namespace masformer

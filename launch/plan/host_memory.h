@@ -19,10 +19,12 @@ struct MemoryDemand {
   std::string place;
   std::int64_t planned = 0;
   std::int64_t available = 0;
+  int stage = 0;  // of the pipeline
 };
 
-// Returns a message with remedy if the ranks together don't fit on `place`, else "".
-// `recomputable`: whether recomputation could reduce their memory.
+// Returns a message that names ranks and stages, with remedy, if the ranks on `place` together
+// don't fit, else "". `ranks`: [rank]. `recomputable`: whether recomputation could reduce their
+// memory.
 std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
                             bool recomputable);
 

@@ -30,8 +30,14 @@ Stage Job::make_stage(Purpose purpose) {
   StageSpec spec = plan.describe_stage(groups.at);
   StagePlan stage_plan = plan.plan_stage(spec, purpose);
   check_memory(plan, stream, groups, spec, stage_plan);
-  return run_collectively(
-      *groups.world, [&] { return Stage(std::move(spec), std::move(stage_plan), stream, groups); });
+  const std::int64_t bytes = plan_memory(spec, stage_plan).total();
+  return run_collectively(*groups.world, [&] {
+    try {
+      return Stage(std::move(spec), std::move(stage_plan), stream, groups);
+    } catch (const std::exception& error) {
+      throw Error(allocation_failure(plan, purpose, groups, bytes, error.what()));
+    }
+  });
 }
 
 void Job::drain(const std::exception& cause) {

@@ -6,6 +6,7 @@
 #include "launch/plan/describe.h"
 #include "launch/plan/host_memory.h"
 #include "launch/training/device_choice.h"
+#include "launch/training/slow_ranks.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 
@@ -29,7 +30,8 @@ void check(const RunPlan& run, Purpose purpose, Communicator& world, const Deman
   const std::int64_t total = demand.planned + demand.reserved;
   std::vector<MemoryDemand> ranks;
   for (const auto& rank : all_gather_json(world, {demand.place, total, demand.available})) {
-    ranks.push_back({rank[0], rank[1], rank[2]});
+    const int number = static_cast<int>(ranks.size());
+    ranks.push_back({rank[0], rank[1], rank[2], run.mesh.coordinate(number).pipe});
   }
   const bool recomputable = demand.has_activations && purpose == Purpose::training;
   try {
@@ -62,6 +64,15 @@ void check_memory(const RunPlan& run, const Stream& stream, const ProcessGroups&
     host.has_activations = false;
   }
   check(run, plan.purpose, *groups.world, host);
+}
+
+std::string allocation_failure(const RunPlan& run, Purpose purpose, const ProcessGroups& groups,
+                               std::int64_t bytes, const std::string& cause) {
+  return fmt::format(
+      "{} can't allocate the {:.2f} GiB of its plan: {}; {:.2f} GiB of host memory are available: "
+      "check the limits of the process (ulimit -v), and what else runs there\n{}",
+      name_of_rank(groups.world->rank(), host_name(), groups.at), double(bytes) / (1 << 30), cause,
+      double(available_host_memory()) / (1 << 30), describe_memory(run, purpose));
 }
 
 }  // namespace masformer

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "launch/plan/run_plan.h"
 #include "parallel/comm/process_groups.h"
@@ -17,5 +18,10 @@ inline constexpr std::int64_t process_memory = 64 << 20;
 // all ranks, with the plan's memory table. Collective; call it before memory is allocated.
 void check_memory(const RunPlan& run, const Stream& stream, const ProcessGroups& groups,
                   const StageSpec& stage, const StagePlan& plan);
+
+// The message for a rank that could not allocate `bytes`, its planned memory, because of `cause`:
+// names rank, host and stage, what is available, and the plan's memory table.
+std::string allocation_failure(const RunPlan& run, Purpose purpose, const ProcessGroups& groups,
+                               std::int64_t bytes, const std::string& cause);
 
 }  // namespace masformer

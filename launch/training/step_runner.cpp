@@ -1,5 +1,6 @@
 #include "launch/training/step_runner.h"
 
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,7 +12,15 @@
 
 namespace masformer {
 
-StepRunner::StepRunner(Job& job) : job_(job), loss_(job.stream), squared_norm_(job.stream) {}
+StepRunner::StepRunner(Job& job)
+    : job_(job),
+      loss_(job.stream),
+      squared_norm_(job.stream),
+      own_loss_{Readback(job.stream), Readback(job.stream)} {}
+
+bool busy_is_timed(const Job& job, std::int64_t step) {
+  return job.stream.device_stream() == nullptr || step % 8 == 0;
+}
 
 IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch,
                                         PackedDocuments documents) {
@@ -22,16 +31,20 @@ IssuedStep StepRunner::forward_backward(std::int64_t number, const Batch& batch,
                     number));
   }
   sent_before_ = sent_since_start();
+  std::optional<WaitTimer> timer;
+  if (busy_is_timed(job_, number)) timer.emplace(job_.stream);
   job_.set_batch(batch);
   StepTiming timing = job_.run_training(number, documents.predicted_tokens);
   job_.stage.sync().finish_reduction();
   const Tensor loss = job_.stage.loss();
+  own_loss_[number % 2].start(loss);
   // Every tensor rank of the last stage has the whole loss, so only the first one's is summed.
   if (job_.groups.at.tensor > 0) fill_zero(job_.stream, loss);
   time_wait(job_.stream, "all ranks",
             [&] { job_.world().all_reduce(loss, Reduction::sum).wait(); });
   sum_squared_norm(job_.stream, job_.stage.parameters(), job_.world());
-  return {number, std::move(documents), std::move(timing), {}};
+  return {
+      number, std::move(documents), std::move(timing), timer ? timer->finish() : TimedWaits(), {}};
 }
 
 void StepRunner::update(IssuedStep& step) {

@@ -2,11 +2,13 @@
 // over ranks, and the update.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "launch/output/metrics.h"
 #include "launch/training/job.h"
 #include "runtime/readback.h"
+#include "runtime/wait_timer.h"
 
 namespace masformer {
 
@@ -15,7 +17,8 @@ struct IssuedStep {
   std::int64_t number = 0;    // from 1
   PackedDocuments documents;  // of all ranks
   StepTiming timing;
-  SentByAxis sent;  // by this rank; set by update()
+  TimedWaits waits;  // of forward, backward and the sums; empty if busy_is_timed() says no
+  SentByAxis sent;   // by this rank; set by update()
 };
 
 // A step's loss and gradient norm. The same on all ranks.
@@ -23,6 +26,10 @@ struct StepSums {
   double loss = 0;  // nats, over all predicted tokens
   double squared_gradient_norm = 0;
 };
+
+// Whether a step's busy time is measured: on CPUs always; on devices, where events cost more, in
+// every eighth step.
+bool busy_is_timed(const Job& job, std::int64_t step);
 
 class StepRunner {
  public:
@@ -37,13 +44,16 @@ class StepRunner {
   void update(IssuedStep& step);
   // Waits until the device has updated the last step. Returns its sums.
   StepSums wait_for_sums() const;
+  // The part of that step's loss that this rank computed itself; 0 but on the last stage.
+  double own_loss(std::int64_t number) const { return own_loss_[number % 2].wait(); }
 
  private:
   SentByAxis sent_since_start() const;
 
   Job& job_;
   Readback loss_, squared_norm_;
-  SentByAxis sent_before_;  // the step that is being issued
+  std::array<Readback, 2> own_loss_;  // of even and odd steps: the next one begins meanwhile
+  SentByAxis sent_before_;            // the step that is being issued
 };
 
 }  // namespace masformer

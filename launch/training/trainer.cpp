@@ -16,7 +16,7 @@ Trainer::Trainer(const Training& training, std::int64_t done)
       done_(done),
       prefetcher_(training.data.loader(), done, training.options.train.steps),
       runner_(training.job),
-      collector_(training.job),
+      collector_(training.job, training.options.run.dir),
       checkpointer_(training.job, training.output, training.options, training.table,
                     training.data.digest()),
       profiler_(training.job, training.output, training.options.train.profile_step) {}
@@ -116,6 +116,7 @@ void Trainer::conclude() {
   }
   training_.output.write(collected.metrics);
   if (step.number == done_ + 1) record_memory(training_.job, training_.output);
+  if (!collected.note.empty()) training_.output.warn(collected.note);
   profiler_.report(step.number);
 }
 

@@ -55,11 +55,12 @@ TEST(HostMemory, NamesTheRanksThatDoNotFit) {
   const std::vector<MemoryDemand> ranks{{"a", 3 * gib, 8 * gib},
                                         {"b", 3 * gib, 5 * gib},
                                         {"a", 3 * gib, 7 * gib},
-                                        {"b", 3 * gib, 6 * gib}};
+                                        {"b", 3 * gib, 6 * gib, 1}};
   EXPECT_EQ(memory_shortage(ranks, "a", true), "");
   EXPECT_EQ(
       memory_shortage(ranks, "b", true),
-      "the 2 ranks on b would take 6.00 GiB of memory, but only 5.00 GiB are available: use "
+      "the 2 ranks on b (rank 1 of stage 0, rank 3 of stage 1) would take 6.00 GiB of memory, but "
+      "only 5.00 GiB are available: use "
       "more machines and raise parallel.tensor, parallel.pipeline or parallel.context, set "
       "train.recompute, lower train.micro_batch or train.sequence, or make the model smaller");
   EXPECT_EQ(memory_shortage(ranks, "b", false).find("recompute"), std::string::npos);
