@@ -18,8 +18,8 @@ std::string describe_event(const Event& event) {
     case EventKind::restart: {
       const bool stopped = words_of(event.fields, "stopped") == "true";
       return fmt::format(
-          "{}; {} steps lost",
-          stopped ? "the start before had stopped" : "the start before had been killed",
+          "the start before {}; {} steps lost",
+          stopped ? "had stopped" : "had ended without a record: killed, or a rank failed",
           number_of(event.fields, "lost_steps"));
     }
     case EventKind::evaluation:

@@ -53,16 +53,23 @@ std::vector<Quantity> quantities() {
       {"sent", "Bytes that a step sends, by axis", bytes, true, true, axes}};
 }
 
-// The places in a run's columns that are shown: all, or each n-th, the last, and evaluations.
-std::vector<std::size_t> shown_places(const MetricColumns& metrics, std::size_t& every) {
-  const std::size_t count = metrics.steps.size();
-  every = std::max<std::size_t>(1, (count + max_points - 1) / max_points);
-  const std::vector<double> evaluated = metrics.column("eval_loss");
-  std::vector<std::size_t> places;
+// Of every how many points one is shown.
+std::size_t thinning_of(std::size_t count) {
+  return std::max<std::size_t>(1, (count + max_points - 1) / max_points);
+}
+
+// Takes one point in n, and the last.
+void thin(Series& line) {
+  const std::size_t count = line.x.size(), every = thinning_of(count);
+  if (every == 1) return;
+  std::size_t kept = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    if (i % every == 0 || i + 1 == count || !std::isnan(evaluated[i])) places.push_back(i);
+    if (i % every != 0 && i + 1 != count) continue;
+    line.x[kept] = line.x[i];
+    line.y[kept++] = line.y[i];
   }
-  return places;
+  line.x.resize(kept);
+  line.y.resize(kept);
 }
 
 bool has_number(const std::vector<double>& numbers) {
@@ -111,18 +118,25 @@ class FigureMaker {
                 .colour = static_cast<int>(several ? run : key),
                 .dash = static_cast<int>(several && by_key ? key : run),
                 .has_points = few};
-    std::size_t every = 1;
-    for (const std::size_t i : shown_places(metrics, every)) {
+    for (std::size_t i = 0; i < column.size(); ++i) {
       if (few && std::isnan(column[i])) continue;
       line.x.push_back(metrics.steps[i]);
       line.y.push_back(column[i]);
     }
-    if (every > 1) {
-      figure.note =
-          fmt::format("Of the run's {} steps, each {}th is shown, and those with a held-out loss.",
-                      metrics.steps.size(), every);
-    }
+    note_thinning(run, line.x.size(), figure);
+    thin(line);
     figure.lines.push_back(std::move(line));
+  }
+
+  // Once for all lines of a run that have as many points.
+  void note_thinning(std::size_t run, std::size_t steps, LineFigure& figure) const {
+    const std::size_t every = thinning_of(steps);
+    if (every == 1) return;
+    const std::string note =
+        fmt::format("Of the {} steps of {}, one step in {} is shown, and the last.", steps,
+                    runs_.size() > 1 ? runs_[run].label : "the run", every);
+    if (figure.note.find(note) != std::string::npos) return;
+    figure.note += (figure.note.empty() ? "" : " ") + note;
   }
 
   const std::vector<RunFiles>& runs_;
@@ -132,10 +146,11 @@ constexpr std::array memory_kinds{"weights", "gradients", "optimizer", "activati
                                   "batch",   "messages",  "workspace"};
 constexpr const char* process_kind = "the whole process";
 
-// Of the run's last event of that kind; null if there is none.
+// Of the last event of that kind since the run's last start; null if there is none.
 Json last_fields(const RunFiles& run, EventKind kind) {
   for (auto event = run.events.rbegin(); event != run.events.rend(); ++event) {
     if (event->kind == kind) return event->fields;
+    if (event->kind == EventKind::start) break;
   }
   return nullptr;
 }

@@ -49,15 +49,14 @@ struct StepMark {
   std::string label;
 };
 
-// At most this many points of a line are drawn and put into tables.
+// At most this many points of a line, and its last one, are drawn and put into tables.
 inline constexpr std::size_t max_points = 3000;
 
 // The curves of all runs, those of one quantity in one figure. Figures without any number are left
-// out. Of longer runs, only each n-th step is taken, and those with a held-out loss; a note says
-// so.
+// out. Of longer lines, one point in n is taken, and the last; a note says so.
 std::vector<LineFigure> line_figures(const std::vector<RunFiles>& runs);
-// Memory by kind and stage: the plan, what was allocated, and what processes took. Without bars if
-// no run tells.
+// Memory by kind and stage since the run's last start: the plan, what was allocated, and what
+// processes took. Without bars if no run tells.
 BarFigure memory_figure(const std::vector<RunFiles>& runs);
 std::vector<StepMark> step_marks(const std::vector<RunFiles>& runs);
 

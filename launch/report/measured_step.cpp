@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "launch/report/json_fields.h"
 #include "launch/report/units.h"
 
 namespace masformer {
@@ -39,6 +40,44 @@ void add_actions(const Recording& recording, std::int64_t origin, std::size_t st
                          static_cast<double>(record.end + offset),
                          {*kind, fields.micro_batch, fields.chunk}});
   }
+}
+
+// Whether the ring may have replaced the first records of a step: the oldest that it holds is of
+// this step, and not the first that the rank made.
+bool may_be_cut(const Recording& recording, std::int64_t step) {
+  if (recording.records.empty()) return true;
+  const Record& oldest = recording.records.front();
+  return oldest.step == step && oldest.number > 1;
+}
+
+using Counts = std::vector<std::size_t>;  // actions of a step, [stage]
+
+// Nothing if the plan doesn't tell.
+std::optional<Counts> planned_counts(const nlohmann::json& plan, std::size_t stages) {
+  Counts counts;
+  for (const nlohmann::json& actions : list_of(plan, "actions")) {
+    if (!actions.is_array()) return std::nullopt;
+    counts.push_back(actions.size());
+  }
+  return counts.size() == stages ? std::optional(counts) : std::nullopt;
+}
+
+// Removes the steps that are only partly recorded.
+void keep_whole_steps(const std::vector<const Recording*>& pipeline, const nlohmann::json& plan,
+                      std::map<std::int64_t, RawStep>& steps) {
+  std::optional<Counts> whole = planned_counts(plan, pipeline.size());
+  if (!whole) {
+    std::erase_if(steps, [&](const auto& item) {
+      return std::ranges::any_of(
+          pipeline, [&](const Recording* rank) { return may_be_cut(*rank, item.first); });
+    });
+    whole.emplace(pipeline.size());
+    for (const auto& [number, step] : steps) {
+      std::ranges::transform(*whole, step.counts, whole->begin(),
+                             [](std::size_t a, std::size_t b) { return std::max(a, b); });
+    }
+  }
+  std::erase_if(steps, [&](const auto& item) { return item.second.counts != *whole; });
 }
 
 // How many stages the pipeline has; 0 if the recordings don't tell. The ranks of stage p begin with
@@ -94,7 +133,7 @@ std::optional<Timeline> predicted_timeline(const nlohmann::json& plan) {
 }
 
 std::optional<Timeline> measured_timeline(const RunFiles& run) {
-  const std::optional<MeasuredStep> step = median_step(run.recordings);
+  const std::optional<MeasuredStep> step = median_step(run.recordings, run.plan);
   if (!step) return std::nullopt;
   Timeline timeline{.stages = step->stages, .bars = step->bars};
   const auto at = std::ranges::lower_bound(run.metrics.steps, static_cast<double>(step->step));
@@ -127,7 +166,8 @@ std::int64_t first_time(const std::vector<Recording>& recordings) {
   return first;
 }
 
-std::optional<MeasuredStep> median_step(const std::vector<Recording>& recordings) {
+std::optional<MeasuredStep> median_step(const std::vector<Recording>& recordings,
+                                        const nlohmann::json& plan) {
   std::vector<const Recording*> pipeline;
   for (const Recording& recording : recordings) {
     if (is_of_the_first_pipeline(recording.rank)) pipeline.push_back(&recording);
@@ -137,15 +177,9 @@ std::optional<MeasuredStep> median_step(const std::vector<Recording>& recordings
   const std::int64_t origin = first_time(recordings);
   std::map<std::int64_t, RawStep> steps;
   for (const Recording* const recording : pipeline) add_actions(*recording, origin, stages, steps);
-  // All steps have as many actions: one with fewer is only partly recorded.
-  std::vector<std::size_t> whole(stages);
-  for (const auto& [number, step] : steps) {
-    for (std::size_t i = 0; i < stages; ++i) whole[i] = std::max(whole[i], step.counts[i]);
-  }
+  keep_whole_steps(pipeline, plan, steps);
   std::vector<MeasuredStep> complete;
   for (auto& [number, step] : steps) {
-    step.counts.resize(stages);
-    if (step.counts != whole) continue;
     begin_at_zero(step.bars, nanosecond);
     complete.push_back({number, 0, static_cast<int>(stages), std::move(step.bars)});
   }

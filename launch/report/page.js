@@ -12,6 +12,9 @@
   const colour = (number) => css('--c' + (number % 8));
   const canvas = (id) => document.querySelector('#' + id + ' canvas');
 
+  // Arrays may be longer than a function can have arguments.
+  const largest = (numbers) => numbers.reduce((most, number) => Math.max(most, number), -Infinity);
+
   const bytes = (value) => {
     const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
     let unit = 0;
@@ -106,7 +109,7 @@
         afterBuildTicks: thinTicks(figure.unit),
         ...axis({
           callback: (value) => texts[figure.unit](value),
-          ...(logarithmic ? {} : tickStep(figure.unit, Math.max(...figure.series.map((line) => Math.max(...line.y))))),
+          ...(logarithmic ? {} : tickStep(figure.unit, largest(figure.series.map((line) => largest(line.y))))),
         }),
       },
     };
@@ -136,7 +139,7 @@
 
   const drawBars = (figure) => {
     const options = shared(figure.unit, true, (item) => item.parsed.x);
-    const longest = Math.max(...figure.labels.map((_, i) => figure.series.reduce((sum, part) => sum + part.y[i], 0)));
+    const longest = largest(figure.labels.map((_, i) => figure.series.reduce((sum, part) => sum + part.y[i], 0)));
     options.indexAxis = 'y';
     options.scales = {
       x: {

@@ -39,6 +39,12 @@ Json read_json(const fs::path& path, std::vector<std::string>& remarks) {
   return nullptr;
 }
 
+void remark_on_damage(const char* name, std::int64_t lines, std::vector<std::string>& remarks) {
+  if (lines == 0) return;
+  remarks.push_back(lines == 1 ? fmt::format("{}: 1 damaged line is left out.", name)
+                               : fmt::format("{}: {} damaged lines are left out.", name, lines));
+}
+
 // The newest recording of a rank that is still in this host's memory; "" if there is none.
 fs::path live_recording(const LiveRecordings& live, int rank) {
   fs::path newest;
@@ -56,11 +62,21 @@ fs::path live_recording(const LiveRecordings& live, int rank) {
   return newest;
 }
 
+// The recording that is left of a rank's last start. A file in memory has the time at which its
+// rank started, a kept one that at which it ended.
+fs::path newest_recording(const fs::path& folder, const LiveRecordings& live, int rank) {
+  const fs::path in_memory = live_recording(live, rank), kept = kept_recording(folder, rank);
+  if (in_memory.empty()) return kept;
+  std::error_code no_kept, gone;
+  const fs::file_time_type ended = fs::last_write_time(kept, no_kept);
+  const fs::file_time_type started = fs::last_write_time(in_memory, gone);
+  return gone || (!no_kept && ended > started) ? kept : in_memory;
+}
+
 // Nothing if the rank has no recording; a remark if it can't be read.
 std::vector<Recording> read_rank(const fs::path& folder, const LiveRecordings& live, int rank,
                                  std::vector<std::string>& remarks) {
-  const fs::path in_memory = live_recording(live, rank);
-  const fs::path path = in_memory.empty() ? kept_recording(folder, rank) : in_memory;
+  const fs::path path = newest_recording(folder, live, rank);
   std::error_code unknown;
   if (!fs::exists(path, unknown)) return {};
   try {
@@ -91,9 +107,7 @@ std::vector<Recording> read_recordings(const fs::path& folder, std::vector<std::
 EventFile read_events_of(const fs::path& path, std::vector<std::string>& remarks) {
   try {
     EventFile file = read_events(path);
-    if (file.damaged > 0) {
-      remarks.push_back(fmt::format("events.jsonl: {} damaged lines are left out.", file.damaged));
-    }
+    remark_on_damage("events.jsonl", file.damaged, remarks);
     return file;
   } catch (const std::exception& error) {
     remarks.push_back(fmt::format("{}.", error.what()));
@@ -124,9 +138,7 @@ MetricColumns read_metrics(const fs::path& path, std::vector<std::string>& remar
     numbers.clear();
     add_numbers(json, "", numbers);
   }
-  if (damaged > 0) {
-    remarks.push_back(fmt::format("metrics.jsonl: {} damaged lines are left out.", damaged));
-  }
+  remark_on_damage("metrics.jsonl", damaged, remarks);
   MetricColumns metrics;
   for (const auto& [step, numbers] : lines) {
     for (const auto& [key, value] : numbers) {

@@ -35,8 +35,8 @@ struct RunFiles {     // NOLINT(bugprone-exception-escape): clang-tidy mistrusts
 };
 
 // Reads a run's folder. Where a rank has a recording on this host that its run has not moved to the
-// folder (it runs, or was killed), takes that one. Throws UsageError if the folder has none of
-// metrics.jsonl, events.jsonl and plan.json.
+// folder (it runs, or was killed), takes that one, unless the folder's is of a later start. Throws
+// UsageError if the folder has none of metrics.jsonl, events.jsonl and plan.json.
 RunFiles read_run(const std::filesystem::path& folder);
 
 // Reads several, and makes their labels the last parts of their paths if these differ.

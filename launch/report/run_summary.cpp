@@ -61,7 +61,9 @@ std::string chosen_of(const RunFiles& run) {
 std::string end_of_run(const RunFiles& run) {
   if (run.events.empty()) return "";
   const Event& last = run.events.back();
-  if (last.kind != EventKind::stop) return "no stop is recorded: it runs, or was killed";
+  if (last.kind != EventKind::stop) {
+    return "no stop is recorded: it runs, or ended without a record: killed, or a rank failed";
+  }
   return fmt::format("{} UTC: {}", date_text(last.time), words_of(last.fields, "reason"));
 }
 
@@ -70,6 +72,7 @@ std::string first_date(const RunFiles& run) {
 }
 
 std::string restarts_of(const RunFiles& run) {
+  if (run.events.empty()) return "";
   const std::int64_t restarts = count_of(run, EventKind::restart);
   double lost = 0;
   for (const Event& event : run.events) {
@@ -97,6 +100,7 @@ std::string median_of(const RunFiles& run, const std::string& key,
 }
 
 std::string sum_of_seconds(const RunFiles& run, EventKind kind) {
+  if (run.events.empty()) return "";
   double seconds = 0;
   for (const Event& event : run.events) {
     if (event.kind == kind) seconds += number_of(event.fields, "seconds");

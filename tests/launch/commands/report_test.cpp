@@ -105,7 +105,7 @@ TEST(ReportCommand, ShowsWhatIsLeftOfARun) {
   const Finished finished = run({program(), "report", folder.string()});
   ASSERT_EQ(finished.status, 0) << finished.output;
   const std::string page = text_of(folder / "report.html");
-  EXPECT_NE(page.find("metrics.jsonl: 1 damaged lines are left out."), std::string::npos);
+  EXPECT_NE(page.find("metrics.jsonl: 1 damaged line is left out."), std::string::npos);
   EXPECT_NE(page.find("&lt;script&gt;</title>"), std::string::npos);
   EXPECT_EQ(Json::parse(text_of(folder / "trace.json")).at("traceEvents"), Json::array());
 }

@@ -67,12 +67,21 @@ TEST(Figures, TakeEachNthStepOfLongRunsAndSaySo) {
   run.metrics.columns = {{"loss", loss}, {"eval_loss", evaluated}};
   const LineFigure figure = line_figures({run}).at(0);
   const Series& line = figure.lines[0];
-  EXPECT_LE(line.x.size(), max_points + 2);
+  EXPECT_LE(line.x.size(), max_points + 1);
   EXPECT_EQ(line.x[1], 5);
   EXPECT_EQ(line.x.back(), 10001);
   EXPECT_EQ(line.x, line.y);
   EXPECT_EQ(figure.lines[1].x, std::vector<double>{778});
-  EXPECT_NE(figure.note.find("Of the run's 10001 steps, each 4th is shown"), std::string::npos);
+  EXPECT_EQ(figure.note, "Of the 10001 steps of the run, one step in 4 is shown, and the last.");
+  RunFiles other = run;
+  other.label = "other";
+  other.metrics.columns = {{"eval_loss", loss}};
+  const LineFigure both = line_figures({run, other}).at(0);
+  EXPECT_EQ(both.note,
+            "Of the 10001 steps of long, one step in 4 is shown, and the last. "
+            "Of the 10001 steps of other, one step in 4 is shown, and the last.");
+  EXPECT_LE(both.lines.back().x.size(), max_points + 1);
+  EXPECT_EQ(both.lines.back().x.back(), 10001);
 }
 
 TEST(Figures, ShowMemoryBesideThePlan) {
@@ -93,6 +102,9 @@ TEST(Figures, ShowMemoryBesideThePlan) {
   EXPECT_EQ(figure.parts[2].y, (std::vector<double>{0, 0, 4096}));
   EXPECT_EQ(table_of(figure).rows[1],
             (std::vector<std::string>{"stage 0, allocated", "6 B", "1 B", "", "7 B"}));
+  run.events.push_back({2, EventKind::start, 1, Json::object()});
+  EXPECT_EQ(memory_figure({run}).bars, std::vector<std::string>{"stage 0, planned"})
+      << "of the last start, which ended before its first step";
 }
 
 TEST(Figures, MarkRestartsAndFailures) {

@@ -55,6 +55,24 @@ TEST(MeasuredStep, LeavesOutStepsThatAreNotRecordedAsAWhole) {
   EXPECT_TRUE(!step || step->of == 1);
 }
 
+// Only the end of one step is left, of which each stage has one action.
+TEST(MeasuredStep, IsNotTheRestOfAStep) {
+  std::vector<Recording> ranks = two_stages(1);
+  for (const std::size_t stage : {0, 2}) {
+    ranks[stage].records.erase(ranks[stage].records.begin());
+  }
+  EXPECT_FALSE(median_step(ranks));
+  const auto plan = [](std::size_t first, std::size_t second) {
+    return nlohmann::json{{"actions", {std::vector(first, 0), std::vector(second, 0)}}};
+  };
+  EXPECT_FALSE(median_step(ranks, plan(2, 2)));
+  EXPECT_TRUE(median_step(ranks, plan(1, 1)));
+  ranks = two_stages(2);
+  EXPECT_EQ(median_step(ranks, plan(2, 2))->of, 2);
+  EXPECT_FALSE(median_step(ranks, plan(2, 3)));
+  EXPECT_EQ(median_step(ranks, {{"actions", {7}}})->of, 2) << "a damaged plan tells nothing";
+}
+
 TEST(MeasuredStep, NeedsEachStage) {
   std::vector<Recording> ranks = two_stages(2);
   ranks.pop_back();
@@ -71,7 +89,7 @@ TEST(MeasuredStep, IsBesideThePredictedOne) {
   run.plan = {{"step_seconds", 0.5},
               {"actions",
                {{{"forward", 0, 0, 0.125, 0.25}, {"backward", 0, 0, 0.375, 0.4375}},
-                {{"forward", 0, 0, 0.25, 0.3125}}}}};
+                {{"forward", 0, 0, 0.25, 0.3125}, {"backward", 0, 0, 0.3125, 0.34375}}}}};
   run.metrics.steps = {1};
   run.metrics.columns["step_seconds"] = {0.75};
   const std::vector<Timeline> timelines = timelines_of({run});
@@ -79,7 +97,7 @@ TEST(MeasuredStep, IsBesideThePredictedOne) {
   EXPECT_EQ(timelines[0].title, "predicted: 500 ms a step");
   EXPECT_EQ(timelines[0].stages, 2);
   EXPECT_EQ(timelines[0].step_end, 0.5);
-  ASSERT_EQ(timelines[0].bars.size(), 3U);
+  ASSERT_EQ(timelines[0].bars.size(), 4U);
   EXPECT_EQ(timelines[0].bars[0].begin, 0) << "the update before it is left out";
   EXPECT_EQ(timelines[0].bars[2].stage, 1);
   EXPECT_EQ(timelines[0].bars[2].end, 0.1875);

@@ -106,7 +106,8 @@ TEST(RunSummary, TellsTheCourseOfARun) {
   const std::vector<std::vector<std::string>> events{
       {"1970-01-01 00:00:00", "0", "start", "2 ranks, from the beginning"},
       {"1970-01-01 00:01:00", "4", "save", "p, 4 KiB, 2 s"},
-      {"1970-01-01 00:01:01", "4", "restart", "the start before had been killed; 2 steps lost"},
+      {"1970-01-01 00:01:01", "4", "restart",
+       "the start before had ended without a record: killed, or a rank failed; 2 steps lost"},
       {"1970-01-01 00:01:02", "4", "start", "1 ranks, after step 4"}};
   EXPECT_EQ(event_table(run).rows, events);
   EXPECT_EQ(save_table(run).rows[0],
@@ -115,7 +116,11 @@ TEST(RunSummary, TellsTheCourseOfARun) {
   for (const auto& row : summary_table({run}).rows) facts[row[0]] = row[1];
   EXPECT_EQ(facts.at("restarts"), "1, which lost 2 steps");
   EXPECT_EQ(facts.at("last step"), "4 of 9");
-  EXPECT_EQ(facts.at("end"), "no stop is recorded: it runs, or was killed");
+  EXPECT_EQ(facts.at("end"),
+            "no stop is recorded: it runs, or ended without a record: killed, or a rank failed");
+  EXPECT_EQ(facts.at("checkpoints saved"), "1 in 2 s");
+  run.events.clear();
+  for (const auto& row : summary_table({run}).rows) EXPECT_EQ(row[0], "last step");
   EXPECT_EQ(summary_table({run, run}).head, (std::vector<std::string>{"", "a", "a"}));
 }
 

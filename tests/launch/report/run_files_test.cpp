@@ -1,6 +1,7 @@
 // Reading a run's folder, whole or in pieces.
 #include "launch/report/run_files.h"
 
+#include <chrono>
 #include <cmath>
 #include <fstream>
 
@@ -50,7 +51,7 @@ TEST(RunFiles, SayWhatIsMissingOrDamaged) {
   EXPECT_TRUE(run.plan.is_null());
   ASSERT_EQ(run.remarks.size(), 5U);
   EXPECT_EQ(run.remarks[0], "metrics.jsonl is missing.");
-  EXPECT_EQ(run.remarks[1], "events.jsonl: 1 damaged lines are left out.");
+  EXPECT_EQ(run.remarks[1], "events.jsonl: 1 damaged line is left out.");
   EXPECT_EQ(run.remarks[2], "plan.json is damaged.");
   EXPECT_NE(run.remarks[3].find("The recording of rank 0 is left out"), std::string::npos);
 }
@@ -83,6 +84,11 @@ TEST(RunFiles, TakeTheRecordingsOfARunThatWasKilled) {
   EXPECT_EQ(run.recordings[0].records.size(), 0U);
   ASSERT_EQ(run.recordings[1].records.size(), 1U);
   EXPECT_EQ(run.recordings[1].records[0].end, Record::running);
+  // It went on elsewhere, and ended.
+  std::filesystem::last_write_time(
+      kept_recording(directory.path(), 1),
+      std::filesystem::last_write_time(killed.get()->path()) + std::chrono::seconds(1));
+  EXPECT_EQ(read_run(directory.path()).recordings[1].records.size(), 0U);
 }
 
 TEST(RunFiles, LeaveOutRecordingsOfAnEarlierJobWithMoreRanks) {
