@@ -9,8 +9,8 @@ find_package(fmt 9 REQUIRED)
 find_package(DNNL REQUIRED)
 find_package(xxHash REQUIRED)
 find_package(Threads REQUIRED)
-find_package(Chartjs QUIET)
+find_package(Chartjs 3 QUIET)
 if(NOT Chartjs_FOUND)
-  message(WARNING "Chart.js was not found (Debian: libjs-chart.js): pages of `masformer report` will have tables, but "
-    "no curves. Install it, or set Chartjs_FILE to a chart.min.js of version 3")
+  message(WARNING "Chart.js 3 or later was not found (Debian: libjs-chart.js): pages of `masformer report` will have tables, but "
+    "no curves. Install it, or set Chartjs_FILE to a chart.min.js")
 endif()

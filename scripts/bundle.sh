@@ -82,15 +82,18 @@ copy_libraries() {
   copy_licences "${files[@]}"
 }
 
-# copy_licences LIBRARY...: the licences of the Debian packages that these libraries come from, and of Chart.js.
+# copy_licences LIBRARY...: the licences of the Debian packages that these libraries come from, and of Chart.js
+# if Debian's is embedded in the program.
 copy_licences() {
-  local file package
+  local file package chart=/usr/share/doc/libjs-chart.js/copyright
   mkdir -p "$target/share/licences"
   for file; do dpkg -S "*x86_64-linux-gnu*/$(basename "$(readlink -f "$file")")"; done | cut -d : -f 1 | sort -u \
     | while read -r package; do
       cp -L "/usr/share/doc/$package/copyright" "$target/share/licences/$package"
     done
-  cp -L /usr/share/doc/libjs-chart.js/copyright "$target/share/licences/libjs-chart.js"  # embedded in the program
+  if grep -qa 'Chart\.js v[0-9]' "$build/masformer" && [ -e "$chart" ]; then
+    cp -L "$chart" "$target/share/licences/libjs-chart.js"
+  fi
 }
 
 # An RPATH relative to each file takes precedence over LD_LIBRARY_PATH, which on a cluster may lead to another
