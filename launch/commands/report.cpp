@@ -11,7 +11,7 @@
 #include "launch/report/page.h"
 #include "launch/report/run_files.h"
 #include "launch/report/trace.h"
-#include "runtime/io/file.h"
+#include "runtime/io/replace_file.h"
 
 namespace masformer {
 namespace {
@@ -30,15 +30,16 @@ OptionTable describe(ReportOptions& options) {
                        {.help = "Folder of a run (run.dir). Several are shown beside each other."});
   table.add("output", options.output,
             {.value = "FILE",
-             .help = "Where to write the page, or the timeline. Default: report.html, or "
-                     "timeline.svg, in the first RUN_DIR."});
+             .help = "Where to write the page, or the timeline. The trace is then beside the page, "
+                     "as FILE with the ending .trace.json. Default: report.html, or timeline.svg, "
+                     "in the first RUN_DIR."});
   table.add_flag("timeline", options.timeline,
                  "Only draw the predicted step and a measured one, one above the other, as SVG.");
   return table;
 }
 
 void write(const fs::path& path, const std::string& text) {
-  io::write_text_durably(path, text);
+  io::replace_text(path, text);
   print_result("{}\n", path.string());
 }
 
@@ -75,8 +76,11 @@ ExitCode report_command(const Arguments& arguments) {
     return ExitCode::done;
   }
   write(output("report.html"), report_page(runs));
-  write_trace(runs.front().recordings, first / "trace.json");
-  print_result("{}\n", (first / "trace.json").string());
+  fs::path trace = first / "trace.json";
+  if (!options.output.empty()) trace = fs::path(options.output).replace_extension(".trace.json");
+  io::replace_file(trace,
+                   [&](const fs::path& written) { write_trace(runs.front().recordings, written); });
+  print_result("{}\n", trace.string());
   return ExitCode::done;
 }
 

@@ -25,7 +25,7 @@
 #include "launch/training/trainer.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
-#include "runtime/io/file.h"
+#include "runtime/io/replace_file.h"
 #include "runtime/repeated_list.h"
 
 namespace masformer {
@@ -131,9 +131,11 @@ void choose_layout(Communicator& world, const Options& options, OptionTable& tab
   table.apply_record(all_gather_json(world, layout)[0].get<LayoutOptions>());
 }
 
-// RUN_DIR/plan.json: what the run follows, and what its steps are expected to take.
-// `measured`: times of layers; null: estimated ones.
-void write_plan(Job& job, const Options& options, const LayerTimes* measured) {
+// RUN_DIR/plan.json: what the run follows, and what its steps are expected to take. Returns the
+// memory of each stage in it on rank 0, elsewhere null. `measured`: times of layers; null:
+// estimated ones.
+nlohmann::json write_plan(Job& job, const Options& options, const LayerTimes* measured) {
+  nlohmann::json memory;
   on_first_rank(job.world(), [&] {
     Options own = options;
     const DeviceFigures& figures = choose_figures(own);
@@ -141,10 +143,11 @@ void write_plan(Job& job, const Options& options, const LayerTimes* measured) {
     const Prediction prediction =
         predict(job.plan, figures, measured != nullptr ? *measured : estimated);
     nlohmann::json json = to_json(options, job.plan, prediction);
+    memory = json.at("memory_bytes");
     json["actions"] = actions_json(job.plan, prediction);
-    io::write_text_durably(std::filesystem::path(options.run.dir) / "plan.json",
-                           json_line(json) + "\n");
+    io::replace_text(std::filesystem::path(options.run.dir) / "plan.json", json_line(json) + "\n");
   });
+  return memory;
 }
 
 struct TrainOptions {
@@ -187,12 +190,12 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
   recorder.align_clocks(job.world(), host_name());
   recorder.keep();
-  write_plan(job, options, inputs.times);
-  output.start_after(state.step, start_fields(job, options, table, state.step), table);
+  const nlohmann::json planned_memory = write_plan(job, options, inputs.times);
+  output.start_after(state.step, start_fields(job, options, table, {state.step, all.plan}), table);
   for (const std::string& note : state.notes) output.note(note);
   note_past_steps(options, state.step, output);
   progress.finish();
-  Trainer trainer({job, data, output, options, table}, state.step);
+  Trainer trainer({job, data, output, options, table, planned_memory}, state.step);
   preparing.reset();
   return trainer.run();
 }

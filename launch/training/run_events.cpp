@@ -1,6 +1,8 @@
 #include "launch/training/run_events.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <string_view>
 #include <sys/resource.h>
 
@@ -13,12 +15,22 @@
 namespace masformer {
 namespace {
 
-// The options of the layout that neither command line nor file nor environment set.
+// The options of the layout that the user left open and that are no plain defaults: those that say
+// "auto" or 0, and those that --plan has set.
 nlohmann::json chosen_automatically(const Job& job, const Options& options,
-                                    const OptionTable& table) {
+                                    const OptionTable& table, bool has_searched) {
+  const std::map<std::string, std::string> values = table.record();
+  const auto is_open = [&](const std::string& name) {
+    const std::string& value = values.at(name);
+    return value.empty() || value == "auto" || value == "0";
+  };
   nlohmann::json chosen = nlohmann::json::object();
   for (const auto& [name, value] : chosen_options(options, job.plan)) {
-    if (!table.was_set(name)) chosen[name] = value;
+    if (!table.was_set(name) && (has_searched || is_open(name))) chosen[name] = value;
+  }
+  const std::string order = "parallel.context_order";
+  if (job.plan.mesh.context > 1 && is_open(order)) {
+    chosen[order] = job.plan.policy.sharding->to_string();
   }
   return chosen;
 }
@@ -52,7 +64,7 @@ void record_stop(RunOutput& output, std::string_view reason, ExitCode status,
 }  // namespace
 
 nlohmann::json start_fields(const Job& job, const Options& options, const OptionTable& table,
-                            std::int64_t done) {
+                            const RunStart& start) {
   const Mesh& mesh = job.plan.mesh;
   nlohmann::json layout;
   for (const Axis axis : all_axes) layout[name_of(axis)] = mesh.extent(axis);
@@ -64,11 +76,11 @@ nlohmann::json start_fields(const Job& job, const Options& options, const Option
           {"dtype", name_of(job.plan.policy.dtype)},
           {"device", device == nullptr ? "cpu" : device->name()},
           {"steps", options.train.steps},
-          {"resumed", done > 0 ? nlohmann::json(done) : nlohmann::json()},
-          {"chosen", chosen_automatically(job, options, table)}};
+          {"resumed", start.done > 0 ? nlohmann::json(start.done) : nlohmann::json()},
+          {"chosen", chosen_automatically(job, options, table, start.has_searched)}};
 }
 
-void record_memory(Job& job, RunOutput& output) {
+void record_memory(Job& job, const nlohmann::json& planned, RunOutput& output) {
   const auto ranks = all_gather_json(job.world(), {{"stage", job.groups.at.pipe},
                                                    {"allocated", to_json(job.stage.memory())},
                                                    {"peak", process_peak()}});
@@ -76,7 +88,7 @@ void record_memory(Job& job, RunOutput& output) {
   nlohmann::json stages = nlohmann::json::array();
   for (int stage = 0; stage < job.plan.mesh.pipe; ++stage) {
     stages.push_back(stage_memory(ranks, stage));
-    stages.back()["planned"] = to_json(largest_memory(job.plan, stage, Purpose::training));
+    stages.back()["planned"] = planned.at(static_cast<std::size_t>(stage));
   }
   output.record(EventKind::memory, output.step(), {{"stages", stages}});
 }

@@ -12,13 +12,20 @@
 
 namespace masformer {
 
-// The fields of EventKind::start. `done`: steps done before.
+// How a run starts.
+struct RunStart {
+  std::int64_t done = 0;      // steps done before
+  bool has_searched = false;  // --plan has set the options of the layout that the user left open
+};
+
+// The fields of EventKind::start.
 nlohmann::json start_fields(const Job& job, const Options& options, const OptionTable& table,
-                            std::int64_t done);
+                            const RunStart& start);
 
 // Records the memory of each stage: as planned, as allocated, and the largest that its processes
-// have taken so far. Collective.
-void record_memory(Job& job, RunOutput& output);
+// have taken so far. `planned`: a list of MemoryTables as plan.json has them, which only rank 0
+// needs. Collective.
+void record_memory(Job& job, const nlohmann::json& planned, RunOutput& output);
 
 // Runs it and returns its result. Records its end, also if it throws.
 ExitCode recording_its_end(RunOutput& output, const std::function<ExitCode()>& run);

@@ -63,7 +63,7 @@ void RunOutput::record_start(const nlohmann::json& fields) {
       record(EventKind::restart, step_, last);
     }
   } catch (const std::exception& error) {
-    log(fmt::format("warning: this run records no events: {}", error.what()));
+    warn(fmt::format("this run records no events: {}", error.what()));
   }
   record(EventKind::start, step_, fields);
 }
@@ -74,7 +74,7 @@ void RunOutput::record(EventKind kind, std::int64_t step, const nlohmann::json& 
     events_->write(kind, step, fields);
   } catch (const std::exception& error) {
     events_.reset();
-    log(fmt::format("warning: this run records no more events: {}", error.what()));
+    warn(fmt::format("this run records no more events: {}", error.what()));
   }
 }
 
@@ -84,7 +84,7 @@ void RunOutput::note(const std::string& text) {
 }
 
 void RunOutput::warn(const std::string& text) {
-  log(text);
+  log("warning: " + text);
   record(EventKind::warning, step_, {{"text", text}});
 }
 

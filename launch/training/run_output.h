@@ -36,7 +36,7 @@ class RunOutput {
   void sync();
   // Prints a line.
   void log(const std::string& text);
-  // Print a line and record it as an event.
+  // Print a line and record it as an event. That of a warning begins with "warning: ".
   void note(const std::string& text);
   void warn(const std::string& text);
   // Adds an event; on rank 0 only, elsewhere it does nothing. A run does not end because its events

@@ -1,6 +1,7 @@
 #include "launch/training/run_recorder.h"
 
 #include <charconv>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 #include <unistd.h>
@@ -45,6 +46,13 @@ bool is_of_rank_beyond(const fs::path& path, int ranks) {
   return error == std::errc() && stop == end && rank >= ranks;
 }
 
+// A random text of this start of the host's system; "" if it does not say.
+std::string boot_id() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  return id;
+}
+
 template <class Condition>
 void remove_files(const fs::path& folder, const Condition& condition) {
   std::error_code error, ignored;
@@ -69,7 +77,7 @@ RunRecorder::RunRecorder(int rank, const Mesh& mesh, fs::path run_dir)
 }
 
 void RunRecorder::align_clocks(Communicator& world, const std::string& host) {
-  const std::int64_t to_first = clock_offset(world, host, Recorder::now);
+  const std::int64_t to_first = clock_offset(world, host + boot_id(), Recorder::now);
   const std::int64_t own = recorder_ ? recorder_->clock_offset() : 0;
   const std::int64_t of_first = all_gather_json(world, own)[0];
   if (recorder_ && of_first != 0) recorder_->set_clock_offset(of_first + to_first);

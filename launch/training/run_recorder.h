@@ -41,7 +41,8 @@ class RunRecorder {
   Recorder* get() { return recorder_ ? &*recorder_ : nullptr; }
 
   // Makes the times of all ranks those of one clock, the system's clock of rank 0, whatever the
-  // hosts' own clocks say. `host`: the name of this rank's. Collective, with or without a recorder.
+  // hosts' own clocks say. `host`: the name of this rank's; hosts of one name are told apart by
+  // when they started. Collective, with or without a recorder.
   void align_clocks(Communicator& world, const std::string& host);
 
   // Call it when the run begins: a job that is refused must not replace the recordings of the last

@@ -7,9 +7,8 @@
 
 #include "launch/plan/describe.h"
 #include "launch/training/step_profile.h"
-#include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
-#include "runtime/io/file.h"
+#include "runtime/io/replace_file.h"
 
 namespace masformer {
 
@@ -49,10 +48,13 @@ void StepProfiler::report(std::int64_t step) {
     stage.erase("text");
     stages.push_back(std::move(stage));
   }
-  on_first_rank(job_.world(), [&] {
-    io::write_text_durably(output_.directory()->path() / "profile.json",
-                           json_line({{"step", step}, {"stages", stages}}) + "\n");
-  });
+  if (!job_.first()) return;
+  try {
+    io::replace_text(output_.directory()->path() / "profile.json",
+                     json_line({{"step", step}, {"stages", stages}}) + "\n");
+  } catch (const std::exception& error) {
+    output_.warn(fmt::format("the profile is only printed: {}", error.what()));
+  }
 }
 
 }  // namespace masformer

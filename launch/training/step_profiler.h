@@ -21,8 +21,8 @@ class StepProfiler {
   void begin(std::int64_t step);
   void end();
   // Prints the tables of all stages, in the order of stages, and writes them, if `step` is the
-  // profiled one. Call it when the step is complete. Throws AgreedError if the file can't be
-  // written. Collective.
+  // profiled one. Call it when the step is complete. Warns if the file can't be written.
+  // Collective.
   void report(std::int64_t step);
 
  private:

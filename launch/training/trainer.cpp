@@ -64,14 +64,14 @@ ExitCode Trainer::train() {
     if (checkpointer_.is_due(number)) checkpointer_.save(number);
     if (stop_ && number < last) {
       checkpointer_.save(number);
-      record_memory(training_.job, training_.output);
+      record_memory(training_.job, training_.planned_memory, training_.output);
       report_stop(number);
       return ExitCode::interrupted;
     }
   }
   const bool saves = checkpointer_.is_due_at_end();
   if (saves) checkpointer_.save(last);
-  record_memory(training_.job, training_.output);
+  record_memory(training_.job, training_.planned_memory, training_.output);
   report_end(last, saves);
   return ExitCode::done;
 }
@@ -115,7 +115,8 @@ void Trainer::conclude() {
         {{"loss", evaluation.loss}, {"tokens", evaluation.tokens}, {"seconds", seconds.count()}});
   }
   training_.output.write(collected.metrics);
-  if (step.number == done_ + 1) record_memory(training_.job, training_.output);
+  if (step.number == done_ + 1)
+    record_memory(training_.job, training_.planned_memory, training_.output);
   if (!collected.note.empty()) training_.output.warn(collected.note);
   profiler_.report(step.number);
 }

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <optional>
 
+#include <nlohmann/json.hpp>
+
 #include "data/prefetcher.h"
 #include "launch/options/options.h"
 #include "launch/training/checkpointer.h"
@@ -17,13 +19,15 @@
 
 namespace masformer {
 
-// The objects that training uses. All of them outlive the trainer.
+// What training uses. The objects outlive the trainer.
 struct Training {
   Job& job;
   const TrainingData& data;
   RunOutput& output;
   const Options& options;
   const OptionTable& table;
+  nlohmann::json
+      planned_memory;  // of each stage; null except on rank 0 (launch/training/run_events.h)
 };
 
 class Trainer {

@@ -86,7 +86,10 @@ TEST(ReportCommand, ShowsRunsBesideEachOtherAndDrawsTimelines) {
   ASSERT_EQ(loss.size(), 3U);
   EXPECT_EQ(loss.at(0).at("label"), "a: training");
   EXPECT_EQ(loss.at(2).at("label"), "b: training");
-  EXPECT_TRUE(fs::exists(scratch.path("a") / "trace.json"));
+  EXPECT_TRUE(fs::exists(scratch.path("both.trace.json")));
+  for (const char* const name : {"report.html", "trace.json"}) {
+    EXPECT_FALSE(fs::exists(scratch.path("a") / name)) << name;
+  }
 
   const Finished finished = run({program(), "report", a, "--timeline"});
   ASSERT_EQ(finished.status, 0) << finished.output;

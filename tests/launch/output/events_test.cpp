@@ -108,7 +108,9 @@ TEST(Events, TellTheCourseOfARun) {
             (Json{{"pipeline", 2}, {"data", 1}, {"context", 1}, {"tensor", 1}}));
   EXPECT_EQ(begin.at("resumed"), Json());
   EXPECT_TRUE(begin.at("chosen").contains("parallel.partition"));
+  EXPECT_TRUE(begin.at("chosen").contains("parallel.data"));
   EXPECT_FALSE(begin.at("chosen").contains("parallel.pipeline")) << "the command line sets it";
+  EXPECT_FALSE(begin.at("chosen").contains("parallel.schedule")) << "a plain default";
   const Json line = metrics(scratch, "run").back();
   EXPECT_EQ(last(first, evaluation).at("loss"), line.at("eval_loss"));
   EXPECT_EQ(first.events[2].step, 2);

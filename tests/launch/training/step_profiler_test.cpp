@@ -68,6 +68,15 @@ void expect_rows(const Table& table, const std::vector<std::string>& names) {
   for (const std::string& name : names) EXPECT_EQ(table.count(name), 1u) << name;
 }
 
+TEST(StepProfiler, DoesNotEndARunWhoseProfileCannotBeWritten) {
+  const Scratch scratch;
+  std::filesystem::create_directories(scratch.path("run") / "profile.json");
+  const Finished finished = train(scratch, "run", profiled({}, 2));
+  EXPECT_EQ(finished.status, 0) << finished.output;
+  EXPECT_NE(finished.output.find("warning: the profile is only printed: "), std::string::npos)
+      << finished.output;
+}
+
 TEST(StepProfiler, PrintsWhereTheTimeOfEachStageWent) {
   const Scratch scratch;
   const Finished finished = train(scratch, "run", profiled({.pipeline = 2}, 3));

@@ -19,6 +19,7 @@
 #include "runtime/io/digest.h"
 #include "runtime/io/file.h"
 #include "runtime/io/hdf5_handle.h"
+#include "runtime/io/replace_file.h"
 #include "runtime/random.h"
 #include "tests/support/temporary_directory.h"
 
@@ -49,6 +50,29 @@ std::string message_of(Call call) {
     return std::string("1: ") + error.what();
   }
   return "nothing thrown";
+}
+
+TEST(ReplaceFile, LeavesTheOldFileIfItFails) {
+  const TemporaryDirectory folder;
+  const auto files = [&] {
+    return std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator());
+  };
+  replace_text(folder / "file", "old");
+  const auto fail = [](const fs::path& path) {
+    write_text_durably(path, "half");
+    throw Error("full");
+  };
+  EXPECT_THROW(replace_file(folder / "file", fail), Error);
+  EXPECT_EQ(read_text(folder / "file"), "old");
+  EXPECT_EQ(files(), 1);
+  fs::create_symlink(folder / "file", folder / "link");
+  replace_text(folder / "link", "new");
+  EXPECT_EQ(read_text(folder / "file"), "new") << "a link stays one";
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_THROW(replace_text(folder.path(), "text"), Error);
+  EXPECT_THROW(replace_text(folder / "nowhere" / "file", "text"), Error);
+  EXPECT_EQ(files(), 2);
+  replace_file("/dev/null", [](const fs::path& path) { EXPECT_EQ(path, "/dev/null"); });
 }
 
 TEST(File, ReadsBackWhatWasWrittenInAnyOrder) {
