@@ -193,6 +193,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   const nlohmann::json planned_memory = write_plan(job, options, inputs.times);
   output.start_after(state.step, start_fields(job, options, table, {state.step, all.plan}), table);
   for (const std::string& note : state.notes) output.note(note);
+  for (const std::string& warning : state.warnings) output.warn(warning);
   note_past_steps(options, state.step, output);
   progress.finish();
   Trainer trainer({job, data, output, options, table, planned_memory}, state.step);

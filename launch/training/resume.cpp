@@ -2,6 +2,7 @@
 
 #include <set>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -173,7 +174,8 @@ nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, s
 namespace {
 
 // Leftovers of a killed run occupy disk space that this run needs.
-void remove_leftovers_of(const fs::path& run_dir, std::vector<std::string>& notes) {
+void remove_leftovers_of(const fs::path& run_dir, std::vector<std::string>& notes,
+                         std::vector<std::string>& warnings) {
   for (const char* const folder : {"checkpoints", "gradients"}) {
     try {
       for (const std::string& name : remove_leftovers(run_dir / folder)) {
@@ -181,7 +183,7 @@ void remove_leftovers_of(const fs::path& run_dir, std::vector<std::string>& note
                                     (run_dir / folder / name).string()));
       }
     } catch (const io::SystemError& error) {
-      notes.push_back(fmt::format("warning: {}", error.what()));
+      warnings.emplace_back(error.what());
     }
   }
 }
@@ -206,8 +208,8 @@ void set_aside(const RunDirectory& directory, const std::optional<fs::path>& che
 
 ResumeState start_run(Job& job, const Options& options, const OptionTable& table,
                       const RunDirectory* directory, const std::string& data_digest) {
-  std::vector<std::string> notes;
-  on_first_rank(job.world(), [&] { remove_leftovers_of(directory->path(), notes); });
+  std::vector<std::string> notes, warnings;
+  on_first_rank(job.world(), [&] { remove_leftovers_of(directory->path(), notes, warnings); });
   const auto checkpoint = choose_checkpoint(job, options, notes);
   ResumeState start = checkpoint ? resume(job, table, *checkpoint, data_digest)
                       : !options.checkpoint.init.empty()
@@ -219,6 +221,7 @@ ResumeState start_run(Job& job, const Options& options, const OptionTable& table
                     options.checkpoint.init));
   }
   start.notes.insert(start.notes.begin(), notes.begin(), notes.end());
+  start.warnings = std::move(warnings);
   on_first_rank(job.world(), [&] { set_aside(*directory, checkpoint, start); });
   return start;
 }

@@ -14,8 +14,8 @@
 namespace masformer {
 
 struct ResumeState {
-  std::int64_t step = 0;           // steps done
-  std::vector<std::string> notes;  // for the user, a line each
+  std::int64_t step = 0;                     // steps done
+  std::vector<std::string> notes, warnings;  // for the user, a line each
 };
 
 // The attributes that a checkpoint keeps for the trainer.
