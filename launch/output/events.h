@@ -1,4 +1,4 @@
-// RUN_DIR/events.jsonl: what happens in a run besides its steps, one JSON object per line.
+// RUN_DIR/events.jsonl records what happens in a run besides its steps: one JSON object per line.
 // docs/metrics.md describes it. Lines are only ever appended: a resumed run keeps the history of
 // the starts before it.
 #pragma once
@@ -49,7 +49,7 @@ class EventWriter {
 
 struct EventFile {
   std::vector<Event> events;  // in the order of the file
-  std::int64_t damaged = 0;   // lines that are no event, such as one that a kill cut off
+  std::int64_t damaged = 0;   // lines that can't be read, such as one cut off by a kill
 };
 
 // Leaves damaged lines out. A file that is missing has no events; throws Error if it can't be read.

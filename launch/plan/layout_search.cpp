@@ -283,7 +283,7 @@ class LayoutSearch {
     }
   }
 
-  // Of a plan with one stage.
+  // The times of the layers, from a plan with one stage.
   static ModelSeconds model_seconds(const RunPlan& plan, const LayerTimes& times) {
     const StageSpec stage = plan.describe_stage({});
     const ChunkSpec& chunk = stage.chunks.front();

@@ -48,8 +48,8 @@ struct SearchResult {
 // runtime.device.
 const DeviceFigures& choose_figures(Options& options);
 
-// GiB that a rank may take where plan.memory_gib is 0: those of its device, or on CPUs `host_share`
-// bytes.
+// The GiB per rank to plan for if plan.memory_gib is 0: the memory of the device, or on CPUs
+// `host_share` bytes.
 double memory_to_plan_for(const DeviceFigures& figures, std::int64_t host_share);
 
 // Deterministic. Throws UsageError if no layout is possible, with the reasons.

@@ -67,7 +67,7 @@ nlohmann::json partition_json(const RunPlan& plan) {
   return all;
 }
 
-// By stage.
+// The actions of all stages, one stage after the other.
 std::vector<TimelineBar> bars_of(const RunPlan& plan, const Prediction& prediction) {
   std::vector<TimelineBar> bars;
   for (int stage = 0; stage < plan.mesh.pipe; ++stage) {

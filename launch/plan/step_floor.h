@@ -1,6 +1,5 @@
-// A time that no training step of a model takes less than on a pipeline of some stages, whatever
-// the partition and the order of its actions: what a search leaves layouts out by, without planning
-// them.
+// A lower bound of a training step's time on a pipeline, for every partition of the model and every
+// order of actions. A search uses it to leave out layouts without planning them. Times are seconds.
 #pragma once
 
 #include <vector>
@@ -9,7 +8,7 @@
 
 namespace masformer {
 
-// Of one micro-batch.
+// What the layers of a model take for one micro-batch.
 struct ModelSeconds {
   PassSeconds embedding, head;
   std::vector<PassSeconds> blocks;  // at least one

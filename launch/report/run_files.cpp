@@ -65,7 +65,7 @@ fs::path live_recording(const LiveRecordings& live, int rank) {
 // The recording that is left of a rank's last start. A file in memory has the time at which its
 // rank started, a kept one that at which it ended.
 fs::path newest_recording(const fs::path& folder, const LiveRecordings& live, int rank) {
-  const fs::path in_memory = live_recording(live, rank), kept = kept_recording(folder, rank);
+  fs::path in_memory = live_recording(live, rank), kept = kept_recording(folder, rank);
   if (in_memory.empty()) return kept;
   std::error_code no_kept, gone;
   const fs::file_time_type ended = fs::last_write_time(kept, no_kept);

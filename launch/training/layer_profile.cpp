@@ -72,21 +72,14 @@ void set_words(Stage& stage, const RunPlan& probe, const Coordinate& at) {
 }
 
 // Sums the calls of one step by kind and pass. Waits for data ranks do not count: they belong to no
-// layer. What passes between the calls, such as the launch of ops, counts in proportion.
-Seconds sum_of(const OpTimer& timer) {
+// layer. Nor does what passes between calls: that includes the sums over data ranks, which a run of
+// several stages may not have.
+Seconds sum_of(const std::vector<TimedCall>& calls) {
   Seconds sum;
-  double counted = 0, between = timer.seconds();
-  for (const TimedCall& call : timer.calls()) {
-    between -= call.seconds;
+  for (const TimedCall& call : calls) {
     const bool counts =
         call.kind == CallKind::op || call.name == "tensor ranks" || call.name == "context ranks";
-    if (!counts || call.site.layer.empty()) continue;
-    sum[call.site.layer][call.site.pass] += call.seconds;
-    counted += call.seconds;
-  }
-  if (counted <= 0) return sum;
-  for (auto& [kind, passes] : sum) {
-    for (auto& [pass, seconds] : passes) seconds *= 1 + std::max(between, 0.0) / counted;
+    if (counts && !call.site.layer.empty()) sum[call.site.layer][call.site.pass] += call.seconds;
   }
   return sum;
 }
@@ -111,7 +104,7 @@ Seconds time_steps(Stream& stream, const ProcessGroups& groups, const RunPlan& p
     timer.finish();
     stage.sync().finish_reduction();
     if (step == 0) continue;  // chooses kernels
-    for (const auto& [kind, passes] : sum_of(timer)) {
+    for (const auto& [kind, passes] : sum_of(timer.calls())) {
       for (const auto& [pass, seconds] : passes) all[kind][pass].push_back(seconds);
     }
   }

@@ -1,6 +1,7 @@
 #include "launch/training/profile_cache.h"
 
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <system_error>
 
@@ -8,6 +9,7 @@
 
 #include "launch/plan/describe.h"
 #include "launch/version.h"
+#include "runtime/io/replace_file.h"
 
 namespace masformer {
 namespace fs = std::filesystem;
@@ -74,11 +76,11 @@ nlohmann::json read_profile(const std::string& key) {
 void write_profile(const std::string& key, const std::map<std::string, KindSeconds>& seconds) {
   const fs::path path = profile_file(key);
   if (path.empty()) return;
-  std::error_code failed;
-  fs::create_directories(path.parent_path(), failed);
-  const fs::path written = path.string() + ".writing";
-  std::ofstream(written) << nlohmann::json{{"key", key}, {"seconds", seconds}}.dump(1) << "\n";
-  fs::rename(written, path, failed);
+  try {
+    fs::create_directories(path.parent_path());
+    io::replace_text(path, nlohmann::json{{"key", key}, {"seconds", seconds}}.dump(1) + "\n");
+  } catch (const std::exception&) {  // the next start measures again, and nothing else is lost
+  }
 }
 
 }  // namespace masformer
