@@ -39,8 +39,7 @@ Tensor Arena::take(const Shape& shape, DType dtype) {
 
 Tensor Arena::at(std::int64_t offset, const Shape& shape, DType dtype) const {
   require(offset >= 0 && offset % alignment == 0 && offset + footprint(shape, dtype) <= capacity_,
-          "a tensor {} at byte {} does not fit an arena of {} bytes", shape.to_string(), offset,
-          capacity_);
+          "a tensor {} at byte {} does not fit an arena of {} bytes", shape, offset, capacity_);
   return Tensor(memory_ + offset, shape, dtype, device_);
 }
 

@@ -4,8 +4,11 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 namespace masformer {
 
@@ -15,7 +18,7 @@ class Shape {
 
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> extents);
-  explicit Shape(const std::vector<std::int64_t>& extents);
+  explicit Shape(std::span<const std::int64_t> extents);
 
   int dims() const { return dims_; }
   std::int64_t operator[](int dim) const { return extents_[static_cast<std::size_t>(dim)]; }
@@ -23,7 +26,8 @@ class Shape {
   // The product of the extents; 1 for a shape of no dimensions.
   std::int64_t elements() const;
   std::vector<std::int64_t> vector() const;
-  std::string to_string() const;  // "[2, 3]"
+  std::span<const std::int64_t> extents() const;  // valid as long as the shape
+  std::string to_string() const;
 
   bool operator==(const Shape&) const = default;
 
@@ -33,3 +37,11 @@ class Shape {
 };
 
 }  // namespace masformer
+
+// "[2, 3]". For messages: `require` formats a shape only if it fails.
+template <>
+struct fmt::formatter<masformer::Shape> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  fmt::format_context::iterator format(const masformer::Shape& shape,
+                                       fmt::format_context& context) const;
+};

@@ -74,8 +74,7 @@ bool Tensor::rows_aligned(std::int64_t bytes) const {
 
 Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t count) const {
   require(dim >= 0 && dim < dims() && begin >= 0 && count >= 0 && begin + count <= shape_[dim],
-          "slice [{}, {}) of dimension {} is not within {}", begin, begin + count, dim,
-          shape_.to_string());
+          "slice [{}, {}) of dimension {} is not within {}", begin, begin + count, dim, shape_);
   Tensor part = *this;
   part.data_ = static_cast<char*>(data_) + begin * strides_[dim] * size_of(dtype_);
   part.shape_[dim] = count;
@@ -85,7 +84,7 @@ Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t count) const {
 Tensor Tensor::swapped(int a, int b) const {
   require(a >= 0 && a + 1 < dims() && b >= 0 && b + 1 < dims(),
           "dimensions {} and {} of {} can't be swapped: both must be before the last", a, b,
-          shape_.to_string());
+          shape_);
   Tensor view = *this;
   std::swap(view.shape_[a], view.shape_[b]);
   std::swap(view.strides_[a], view.strides_[b]);
@@ -93,8 +92,7 @@ Tensor Tensor::swapped(int a, int b) const {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  require(shape.elements() == elements(), "{} cannot be viewed as {}", shape_.to_string(),
-          shape.to_string());
+  require(shape.elements() == elements(), "{} cannot be viewed as {}", shape_, shape);
   Tensor view = *this;
   view.shape_ = shape;
   view.strides_ = row_major_strides(shape);
@@ -108,8 +106,8 @@ Tensor Tensor::reshape(const Shape& shape) const {
     const std::int64_t extent = shape[dim];
     if (left.extent == 1 && extent > 1 && next != runs.end()) left = *next++;
     const bool dense = dim < shape.dims() - 1 || left.stride == 1;
-    require(left.extent % extent == 0 && dense, "the strides of {} permit no view as {}",
-            shape_.to_string(), shape.to_string());
+    require(left.extent % extent == 0 && dense, "the strides of {} permit no view as {}", shape_,
+            shape);
     view.strides_[dim] = left.stride;
     left = {left.extent / extent, left.stride * extent};
   }

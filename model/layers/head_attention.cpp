@@ -14,8 +14,7 @@ namespace {
 
 // A contiguous tensor of another shape with equally many elements, in the same memory.
 Tensor reshaped(const Tensor& x, const Shape& shape) {
-  require(x.elements() == shape.elements(), "{} has not as many elements as {}",
-          x.shape().to_string(), shape.to_string());
+  require(x.elements() == shape.elements(), "{} has not as many elements as {}", x.shape(), shape);
   return {x.raw(), shape, x.dtype(), x.device()};
 }
 

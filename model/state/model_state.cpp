@@ -22,7 +22,7 @@ void check_shape(const Manifest& manifest, const std::string& name,
   const auto found = manifest.tensors.find(name);
   require(found != manifest.tensors.end(), "the checkpoint has no tensor {}", name);
   require(found->second.shape == wanted, "{} has shape {} in the checkpoint, but {} in this model",
-          name, Shape(found->second.shape).to_string(), Shape(wanted).to_string());
+          name, Shape(found->second.shape), Shape(wanted));
 }
 
 // Reads tensors of a checkpoint into memory of the host or, through a buffer there, of the stream's
@@ -62,8 +62,8 @@ void load_positions(TensorLoader& checkpoint, std::int64_t first, Tensor table) 
           position_table);
   const std::vector<std::int64_t>& stored = found->second.shape;
   require(stored.size() == 2 && stored[0] > 0 && stored[1] == table.dim(1),
-          "{} has shape {} in the checkpoint, but {} in this model", position_table,
-          Shape(stored).to_string(), table.shape().to_string());
+          "{} has shape {} in the checkpoint, but {} in this model", position_table, Shape(stored),
+          table.shape());
   std::int64_t count = 0;
   for (std::int64_t row = 0; row < table.dim(0); row += count) {
     const std::int64_t from = (first + row) % stored[0];

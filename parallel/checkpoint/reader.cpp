@@ -72,7 +72,7 @@ void check_destination(const std::string& name, const Hyperslab& slab, const Ten
   require(data.dtype() == DType::f32 && data.device() == Device::cpu && data.contiguous() &&
               data.shape() == Shape(slab.shape),
           "{}: {} can't be read into {} of {} on {}: it must be contiguous fp32 on the CPU", name,
-          to_string(slab), data.shape().to_string(), name_of(data.dtype()), name_of(data.device()));
+          to_string(slab), data.shape(), name_of(data.dtype()), name_of(data.device()));
 }
 
 }  // namespace

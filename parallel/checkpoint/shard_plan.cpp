@@ -31,8 +31,8 @@ void check_piece(const TensorPiece& piece) {
           "{}: the data is {} on {}, but a checkpoint stores fp32 from the CPU", piece.name,
           name_of(piece.data.dtype()), name_of(piece.data.device()));
   require(piece.data && piece.data.shape() == Shape(piece.slab.shape),
-          "{}: the data has shape {}, but the piece has shape [{}]", piece.name,
-          piece.data.shape().to_string(), fmt::join(piece.slab.shape, ", "));
+          "{}: the data has shape {}, but the piece has shape [{}]", piece.name, piece.data.shape(),
+          fmt::join(piece.slab.shape, ", "));
   require(piece.data.contiguous(), "{}: the data has gaps, but must be contiguous", piece.name);
 }
 

@@ -13,7 +13,7 @@ bool DeviceCommunicator::moves_on_device(const Tensor& x, int peer) const {
   if (x.device() == Device::cpu) return false;
   require_same_device(stream_, x);
   require(x.contiguous(), "ranks exchange only contiguous tensors; this one, {}, is not contiguous",
-          x.shape().to_string());
+          x.shape());
   require(peer >= 0 && peer < size(), "no rank {} in a group of {} ranks", peer, size());
   return true;
 }

@@ -9,7 +9,7 @@ namespace {
 constexpr std::int64_t before_stride = 8;
 
 std::string words(const Factor& factor) {
-  return fmt::format("{} {}{}", name_of(factor.matrix.dtype()), factor.matrix.shape().to_string(),
+  return fmt::format("{} {}{}", name_of(factor.matrix.dtype()), factor.matrix.shape(),
                      factor.transposed ? "^T" : "");
 }
 
@@ -31,7 +31,7 @@ void GemmRunner::multiply(const Gemm& product) {
   GemmPlan& made = plan(product);
   require(made.status() == CUBLAS_STATUS_SUCCESS,
           "cuBLASLt has no kernel for {} times {} into {} {}: {}", words(product.a),
-          words(product.b), name_of(product.c.dtype()), product.c.shape().to_string(),
+          words(product.b), name_of(product.c.dtype()), product.c.shape(),
           cublasLtGetStatusString(made.status()));
   made.run(library_, product, stream_);
 }

@@ -28,8 +28,7 @@ class OperandCheck {
             DType dtype = DType::f32) const {
     require_same_device(stream_, tensor);
     require(tensor.dtype() == dtype && tensor.shape() == shape, "{}: {} is {} {}, not {} {}", op_,
-            name, name_of(tensor.dtype()), tensor.shape().to_string(), name_of(dtype),
-            shape.to_string());
+            name, name_of(tensor.dtype()), tensor.shape(), name_of(dtype), shape);
   }
 
   // The same, but without gaps between rows.
@@ -37,7 +36,7 @@ class OperandCheck {
                   DType dtype = DType::f32) const {
     rows(name, tensor, shape, dtype);
     require(tensor.contiguous() || tensor.elements() == 0, "{}: {} {} has gaps between its rows",
-            op_, name, shape.to_string());
+            op_, name, shape);
   }
 
  private:

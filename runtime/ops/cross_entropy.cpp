@@ -13,7 +13,7 @@ OperandCheck check_logits(Op op, const Stream& stream, const Tensor& logits,
   check.rows("logits", logits, {logits.dim(0), logits.dim(1)});
   require(shard.first >= 0 && shard.valid >= 0 && shard.valid <= logits.dim(1),
           "{}: the vocabulary shard has {} tokens from token {}, but the logits are {}",
-          name_of(op), shard.valid, shard.first, logits.shape().to_string());
+          name_of(op), shard.valid, shard.first, logits.shape());
   return check;
 }
 

@@ -48,8 +48,7 @@ void check_copy_across(const Stream& stream, const Tensor& from, const Tensor& t
               to.contiguous(),
           "copy between host and device: {} {} and {} {} must be contiguous, with the same dtype "
           "and shape",
-          name_of(from.dtype()), from.shape().to_string(), name_of(to.dtype()),
-          to.shape().to_string());
+          name_of(from.dtype()), from.shape(), name_of(to.dtype()), to.shape());
 }
 
 void check_copy(const Stream& stream, const Tensor& from, const Tensor& to) {

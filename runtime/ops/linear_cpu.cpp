@@ -46,7 +46,7 @@ void multiply_fp32(const Factor& a, const Factor& b, float beta, const Tensor& c
       dnnl_sgemm(letter_of(a), letter_of(b), c.dim(0), c.dim(1), a.columns(), 1.0f,
                  a.matrix.data<float>(), a.matrix.stride(0), b.matrix.data<float>(),
                  b.matrix.stride(0), beta, c.data<float>(), c.stride(0));
-  require(status == dnnl_success, "oneDNN refused a product into {}: {}", c.shape().to_string(),
+  require(status == dnnl_success, "oneDNN refused a product into {}: {}", c.shape(),
           static_cast<int>(status));
 }
 
@@ -92,7 +92,7 @@ void multiply_bf16(const Factor& a, const Factor& b, const Tensor& row, float be
     dnnl::matmul({description, attributes, engine}).execute(stream, arguments);
     stream.wait();
   } catch (const dnnl::error& error) {
-    fail("oneDNN refused a product into {}: {}", c.shape().to_string(), error.what());
+    fail("oneDNN refused a product into {}: {}", c.shape(), error.what());
   }
 }
 

@@ -8,8 +8,7 @@ namespace {
 
 void check_operands(Op op, const Stream& stream, const Tensor& from, const Tensor& to) {
   const OperandCheck check(op, stream);
-  require(from.dims() == 3, "{}: from is {}, not [batch, rows, width]", name_of(op),
-          from.shape().to_string());
+  require(from.dims() == 3, "{}: from is {}, not [batch, rows, width]", name_of(op), from.shape());
   check.rows("from", from, from.shape(), from.dtype());
   check.rows("to", to, from.shape(), to.dtype());
   if (op == Op::copy_rows && from.dtype() == to.dtype()) return;

@@ -63,7 +63,7 @@ MpiCommunicator::MpiCommunicator(OwnedComm comm) : comm_(std::move(comm)) {
 
 void MpiCommunicator::check(const Tensor& x, int peer) const {
   require(x.device() == Device::cpu && x.contiguous(),
-          "MPI moves only contiguous tensors in host memory, not {} on {}", x.shape().to_string(),
+          "MPI moves only contiguous tensors in host memory, not {} on {}", x.shape(),
           name_of(x.device()));
   require(peer >= 0 && peer < size_, "no rank {} in a group of {} ranks", peer, size_);
 }

@@ -11,12 +11,11 @@ namespace {
 // The shapes of one call: B batch, S queries, K keys, N query heads, M key/value heads, D head dim.
 struct AttentionShapes {
   AttentionShapes(const Tensor& q, const Tensor& k) {
-    require(q.dims() == 4, "attention: q is {}, not [batch, queries, heads, head dim]",
-            q.shape().to_string());
+    require(q.dims() == 4, "attention: q is {}, not [batch, queries, heads, head dim]", q.shape());
     require(k.dims() == 4, "attention: k is {}, not [batch, keys, key/value heads, head dim]",
-            k.shape().to_string());
+            k.shape());
     const std::int64_t heads = q.dim(2), kv_heads = k.dim(2);
-    require(q.dim(3) >= 1, "attention: the head dim of q {} is 0", q.shape().to_string());
+    require(q.dim(3) >= 1, "attention: the head dim of q {} is 0", q.shape());
     require(kv_heads >= 1 && heads % kv_heads == 0,
             "attention: {} key/value heads don't divide {} query heads", kv_heads, heads);
     of_queries = q.shape();

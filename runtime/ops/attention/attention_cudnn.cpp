@@ -50,8 +50,8 @@ class CudnnState final : public LibraryState {
     const std::string text = fmt::format(
         "masformer: warning: cuDNN {} cannot run this attention {} of {} ({}); using the slower "
         "built-in kernel\n",
-        cudnnGetVersion(), call.backward() ? "backward" : "forward",
-        call.operands[0].shape().to_string(), refusal);
+        cudnnGetVersion(), call.backward() ? "backward" : "forward", call.operands[0].shape(),
+        refusal);
     std::fputs(text.c_str(), stderr);  // fmt::print would throw if stderr is closed
     return nullptr;
   }

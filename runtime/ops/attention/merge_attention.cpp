@@ -9,7 +9,7 @@ void merge_attention(const Stream& stream, const AttentionMerge& args) {
   const OperandCheck check(Op::merge_attention, stream);
   const Shape shape = args.out.shape();
   require(shape.dims() == 4, "merge_attention: out is {}, not [batch, queries, heads, head dim]",
-          shape.to_string());
+          shape);
   const Shape rows{shape[0], shape[2], shape[1]};
   check.rows("out", args.out, shape, check.float_type("out", args.out));
   check.rows("lse", args.lse, rows);
