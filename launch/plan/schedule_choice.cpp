@@ -1,10 +1,13 @@
 #include "launch/plan/schedule_choice.h"
 
+#include <optional>
 #include <utility>
 
 #include "launch/plan/partition_choice.h"
 #include "launch/plan/step_costs.h"
+#include "parallel/pipeline/action_text.h"
 #include "parallel/pipeline/schedules/schedules.h"
+#include "runtime/error.h"
 
 namespace masformer {
 namespace {
@@ -28,6 +31,37 @@ void set_schedule(Schedule schedule, RunPlan& plan) {
   validate(plan.evaluation);
 }
 
+// The recorded order, if the plan has the layout and the partition that it was made for.
+std::optional<Schedule> kept_order(const PlanInputs& inputs, const RunPlan& plan) {
+  const auto& recorded = inputs.recorded;
+  if (!recorded || recorded->actions.empty() || recorded->mesh != plan.mesh.to_string() ||
+      recorded->counts != counts_of(plan.partition)) {
+    return std::nullopt;
+  }
+  Schedule schedule{plan.training.placement, plan.micro_batches, {}};
+  try {
+    for (const std::string& line : recorded->actions) {
+      schedule.actions.push_back(parse_actions(line));
+    }
+    validate(schedule);
+  } catch (const Error&) {  // of another number of micro-batches or chunks
+    return std::nullopt;
+  }
+  return schedule;
+}
+
+Schedule searched_order(const Options& options, const PlanInputs& inputs, const RunPlan& plan) {
+  const DeviceFigures& figures = figures_of(plan.policy.device);
+  const EstimatedTimes estimated(figures, plan.policy.context_full);
+  const StepCosts costs =
+      step_costs(plan, figures, inputs.times != nullptr ? *inputs.times : estimated);
+  ScheduleRequest request = request_of(options, plan.mesh.pipe, plan.micro_batches);
+  request.costs = {
+      .parts = part_sums(costs), .link = costs.link, .hand_over_seconds = costs.hand_over_seconds};
+  request.memory = part_memory(plan.partition);
+  return make_schedule(options.parallel.schedule, request);
+}
+
 }  // namespace
 
 Schedule first_schedule(const Options& options, int stages, int micro_batches) {
@@ -46,18 +80,24 @@ Schedule first_schedule(const Options& options, int stages, int micro_batches) {
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan) {
   if (!orders_by_costs(options) || plan.mesh.pipe == 1) return;
-  const DeviceFigures& figures = figures_of(plan.policy.device);
-  const EstimatedTimes estimated(figures, plan.policy.context_full);
-  const StepCosts costs =
-      step_costs(plan, figures, inputs.times != nullptr ? *inputs.times : estimated);
-  ScheduleRequest request = request_of(options, plan.mesh.pipe, plan.micro_batches);
-  request.costs = {
-      .parts = part_sums(costs), .link = costs.link, .hand_over_seconds = costs.hand_over_seconds};
-  request.memory = part_memory(plan.partition);
-  Schedule first = plan.training;
-  set_schedule(make_schedule(options.parallel.schedule, request), plan);
-  const bool moved = !(plan.training.placement == first.placement);
-  if (moved || !fits(plan, memory)) set_schedule(std::move(first), plan);
+  const Schedule first = plan.training;
+  const auto follow = [&](Schedule order) {
+    if (!(order.placement == first.placement)) return false;
+    set_schedule(std::move(order), plan);
+    return fits(plan, memory);
+  };
+  const std::optional<Schedule> kept = kept_order(inputs, plan);
+  if (kept && follow(*kept)) return;
+  if (!follow(searched_order(options, inputs, plan))) set_schedule(first, plan);
+}
+
+std::vector<std::string> recorded_order(const Options& options, const RunPlan& plan) {
+  std::vector<std::string> lines;
+  if (!orders_by_costs(options) || plan.mesh.pipe == 1) return lines;
+  for (const std::vector<Action>& actions : plan.training.actions) {
+    lines.push_back(action_text(actions));
+  }
+  return lines;
 }
 
 std::vector<PartMemory> part_memory(const Partition& partition) {

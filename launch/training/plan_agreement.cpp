@@ -56,6 +56,7 @@ std::optional<RecordedLayout> recorded_layout(const nlohmann::json& attributes) 
       .mesh = attributes.at("mesh"),
       .context_order = attributes.value("context_order", ""),
       .context_full = attributes.value("context_full", option("parallel.context_full", "ring")),
+      .actions = attributes.value("actions", std::vector<std::string>()),
       .options = options};
   if (attributes.contains("partition")) {
     recorded.counts = attributes.at("partition").get<std::vector<int>>();
@@ -74,8 +75,8 @@ namespace {
 
 nlohmann::json to_json(const std::optional<RecordedLayout>& recorded) {
   if (!recorded) return nullptr;
-  return {recorded->mesh, recorded->counts, recorded->context_order, recorded->context_full,
-          recorded->options};
+  return {recorded->mesh,         recorded->counts,  recorded->context_order,
+          recorded->context_full, recorded->actions, recorded->options};
 }
 
 // What can't be read is left to whoever loads the checkpoint.
@@ -110,8 +111,8 @@ PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options) {
     if (available.size() == 1) inputs.host_memory = inputs.rank_memory * world.size();
   }
   if (const nlohmann::json& recorded = all[0][2]; recorded.is_array()) {
-    inputs.recorded =
-        RecordedLayout{recorded[0], recorded[1], recorded[2], recorded[3], recorded[4]};
+    inputs.recorded = RecordedLayout{recorded[0], recorded[1], recorded[2],
+                                     recorded[3], recorded[4], recorded[5]};
   }
   return inputs;
 }

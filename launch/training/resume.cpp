@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launch/plan/schedule_choice.h"
 #include "model/state/config_json.h"
 #include "model/state/model_state.h"
 #include "parallel/checkpoint/directory.h"
@@ -156,7 +157,8 @@ std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
 
 }  // namespace
 
-nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
+nlohmann::json checkpoint_attributes(const Options& options, const OptionTable& table,
+                                     const Job& job, std::int64_t step,
                                      const std::string& data_digest) {
   const std::int64_t sequence = job.plan.policy.shape.sequence;
   return {{"kind", "training"},
@@ -166,6 +168,7 @@ nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, s
           {"partition", counts_of(job.plan.partition)},
           {"context_order", job.plan.policy.sharding->to_string()},
           {"context_full", name_of(job.plan.policy.context_full)},
+          {"actions", recorded_order(options, job.plan)},
           {"model", to_json(job.plan.model)},
           {"options", table.record()},
           {"data_digest", data_digest}};

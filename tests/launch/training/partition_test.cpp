@@ -189,6 +189,9 @@ TEST(RecordedLayout, OfOlderCheckpointsIsWhatTheirOptionsMeant) {
   newer["options"]["parallel.context_full"] = "auto";
   newer["context_full"] = "ring";
   EXPECT_EQ(recorded_layout(newer)->context_full, "ring");
+  EXPECT_TRUE(recorded_layout(newer)->actions.empty());
+  newer["actions"] = {"F0 B0", "F0 B0"};
+  EXPECT_EQ(recorded_layout(newer)->actions.size(), 2U);
   EXPECT_FALSE(recorded_layout(nullptr));
 }
 
