@@ -12,7 +12,7 @@ namespace masformer {
 
 double peak_of_rank(const Stream& stream, DType dtype, int ranks_on_this_host) {
   if (const DeviceStream* const device = stream.device_stream()) return device->peak_flops(dtype);
-  constexpr double seconds = 0.05;
+  constexpr double seconds = 0.02;
   // Ranks that share cores share their speed.
   const double threads_on_this_host = static_cast<double>(stream.threads()) * ranks_on_this_host;
   const double share = std::min(1.0, host_cores() / threads_on_this_host);
@@ -21,7 +21,7 @@ double peak_of_rank(const Stream& stream, DType dtype, int ranks_on_this_host) {
 
 MatmulSpeed measure_matmul_speed(const Stream& stream, Communicator& world) {
   const auto mean = [&](DType dtype) {
-    constexpr double seconds = 0.04;
+    constexpr double seconds = 0.015;
     world.barrier();
     return sum_over(world, measure_matmul_flops(stream, dtype, seconds)) / world.size();
   };
