@@ -146,7 +146,9 @@ TEST(LayoutSample, ComputesWhatOneRankComputes) {
       return testing::PrintToString(c).find(text) == std::string::npos;
     });
   }
-  for (const LayoutCase& c : sample(all, "MASFORMER_LAYOUT_SAMPLE", 6, day)) {
+  all = sample(all, "MASFORMER_LAYOUT_SAMPLE", 6, day);
+  share_one_rank_records(all);
+  for (const LayoutCase& c : all) {
     SCOPED_TRACE(testing::Message() << c);
     const auto differences =
         c.dtype == DType::bf16 ? differences_in_bf16(c) : differences_from_one_rank(c);

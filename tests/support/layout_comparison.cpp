@@ -48,6 +48,12 @@ double share_of(const Floats& part, const Floats& whole) {
   return std::sqrt(double(part.size()) / double(whole.size()));
 }
 
+// How much farther than usual a few numbers may be off by chance: the norm of n random errors
+// deviates by sqrt(1 / (2 n)) of itself, and twice that is allowed.
+double chance_of(const Floats& part) {
+  return 1 + 2 * std::sqrt(0.5 / std::max(1.0, double(part.size())));
+}
+
 // Collects differences.
 class Findings {
  public:
@@ -72,7 +78,7 @@ class Findings {
       const Floats expected = oracle.at(name).part(slab);
       const double norm =
           std::max({norm_of(expected), share_of(expected, whole) * norm_of(whole), least});
-      at_most(name, distance(rows, expected), bound * norm);
+      at_most(name, distance(rows, expected), bound * chance_of(rows) * norm);
     });
   }
 
@@ -153,11 +159,11 @@ std::vector<std::string> differences_in_bf16(const LayoutCase& c, const Mutation
                        const Floats truth = exact.gradients.at(name).part(slab);
                        const GlobalTensor& rounded = one_rank.gradients.at(name);
                        const double one = distance(rounded.part(slab), truth);
-                       // Chance decides how far a few rows are.
                        const Floats& whole = exact.gradients.at(name).numbers;
                        const double share =
                            share_of(truth, whole) * distance(rounded.numbers, whole);
-                       findings.at_most(name, distance(rows, truth), 2.5 * std::max(one, share));
+                       findings.at_most(name, distance(rows, truth),
+                                        2.5 * chance_of(rows) * std::max(one, share));
                      });
     }
     run.update_weights(step);

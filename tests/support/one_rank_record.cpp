@@ -4,7 +4,13 @@
 #include <list>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 namespace masformer::test {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GlobalTensor, columns, numbers)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OneRankRecord, masters, gradients, norm, losses, evaluation)
+
 namespace {
 
 std::map<std::string, GlobalTensor> global_tensors(const ParameterSet& parameters, What what) {
@@ -50,6 +56,38 @@ LayoutCase of_one_rank(LayoutCase c) {
   return c;
 }
 
+struct Key {
+  LayoutCase of_one_rank;
+  bool nudged;
+
+  bool operator==(const Key&) const = default;
+};
+
+// A list, so that references to records remain valid.
+std::list<std::pair<Key, OneRankRecord>>& records() {
+  static std::list<std::pair<Key, OneRankRecord>> all;
+  return all;
+}
+
+const OneRankRecord* known_record(const Key& wanted) {
+  const auto found =
+      std::ranges::find(records(), wanted, [](const auto& each) { return each.first; });
+  return found == records().end() ? nullptr : &found->second;
+}
+
+// Without those that are known.
+std::vector<Key> keys_of(const std::vector<LayoutCase>& cases) {
+  std::vector<Key> keys;
+  for (const LayoutCase& c : cases) {
+    Key key{of_one_rank(c), false};
+    for (const DType dtype : {DType::f32, c.dtype}) {
+      key.of_one_rank.dtype = dtype;
+      if (known_record(key) == nullptr && std::ranges::count(keys, key) == 0) keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
 }  // namespace
 
 Tensor owned_rows(const Parameter& parameter, What what) {
@@ -75,13 +113,29 @@ Floats GlobalTensor::part(const Hyperslab& slab) const {
 }
 
 const OneRankRecord& one_rank_record(const LayoutCase& c, bool nudged) {
-  using Key = std::pair<LayoutCase, bool>;
-  static std::list<std::pair<Key, OneRankRecord>> records;
   const Key wanted{of_one_rank(c), nudged};
-  const auto known =
-      std::ranges::find(records, wanted, [](const auto& each) { return each.first; });
-  if (known != records.end()) return known->second;
-  return records.emplace_back(wanted, record(wanted.first, nudged)).second;
+  if (const OneRankRecord* const known = known_record(wanted)) return *known;
+  return records().emplace_back(wanted, record(wanted.of_one_rank, nudged)).second;
+}
+
+void share_one_rank_records(const std::vector<LayoutCase>& cases) {
+  const std::vector<Key> keys = keys_of(cases);
+  const auto rank = static_cast<std::size_t>(world().rank());
+  const auto ranks = static_cast<std::size_t>(world().size());
+  std::vector<OneRankRecord> own;
+  for (std::size_t i = rank; i < keys.size(); i += ranks) {
+    own.push_back(record(keys[i].of_one_rank, keys[i].nudged));
+  }
+  std::string packed;
+  nlohmann::json::to_msgpack(own, packed);
+  const std::vector<std::string> all = world().all_gather(packed);
+  for (std::size_t from = 0; from < ranks; ++from) {
+    std::size_t i = from;
+    for (const nlohmann::json& each : nlohmann::json::from_msgpack(all[from])) {
+      records().emplace_back(keys[i], each.get<OneRankRecord>());
+      i += ranks;
+    }
+  }
 }
 
 }  // namespace masformer::test

@@ -33,6 +33,11 @@ struct OneRankRecord {
 // run whose weights were moved by their rounding error.
 const OneRankRecord& one_rank_record(const LayoutCase& c, bool nudged = false);
 
+// Computes the records of these cases before they are asked for: each rank of the world computes
+// some, and all ranks get all. For cases in bf16 also those in fp32. All ranks call it with the
+// same cases.
+void share_one_rank_records(const std::vector<LayoutCase>& cases);
+
 // The tensor of a parameter to compare: the owned rows of its fp32 master or summed gradient.
 enum class What { master, gradient };
 Tensor owned_rows(const Parameter& parameter, What what);
