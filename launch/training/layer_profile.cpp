@@ -20,7 +20,12 @@ namespace {
 
 using Seconds = std::map<std::string, KindSeconds>;
 
-constexpr int repeats = 3;
+// How often a step of that length is timed: medians of few vary by some per cent on CPUs.
+int repeats_of(double step_seconds) {
+  constexpr double budget = 2;
+  constexpr int fewest = 3, most = 15;
+  return static_cast<int>(std::clamp<double>(budget / step_seconds, fewest, most));
+}
 
 // The blocks that are timed: about as many as a stage has, evenly from the whole model, so that
 // their weights and activations compete for caches as in training; and at least one of each kind.
@@ -96,7 +101,7 @@ Seconds time_steps(Stream& stream, const ProcessGroups& groups, const RunPlan& p
   stage.sync().start_all_gathers();
   set_words(stage, probe, groups.at);
   std::map<std::string, std::map<std::string, std::vector<double>>> all;
-  for (int step = 0; step <= repeats; ++step) {
+  for (int step = 0, repeats = 1; step <= repeats; ++step) {
     groups.world->barrier();
     stage.begin_training(probe.policy.shape.tokens() * probe.mesh.data);
     OpTimer timer(stream);
@@ -104,6 +109,9 @@ Seconds time_steps(Stream& stream, const ProcessGroups& groups, const RunPlan& p
     timer.finish();
     stage.sync().finish_reduction();
     if (step == 0) continue;  // chooses kernels
+    if (step == 1) {          // all ranks repeat as often
+      repeats = repeats_of(sum_over(*groups.world, timer.seconds()) / groups.world->size());
+    }
     for (const auto& [kind, passes] : sum_of(timer.calls())) {
       for (const auto& [pass, seconds] : passes) all[kind][pass].push_back(seconds);
     }

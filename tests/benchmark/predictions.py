@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the step time that a run predicts for itself with the one that it measures.
 
-    tests/benchmark/predictions.py MASFORMER STORE [--cases N] [--runs 4] [--steps 4]
+    tests/benchmark/predictions.py MASFORMER STORE [--cases N] [--like "LAYOUT, SPANS"] [--runs 4] [--steps 4]
 
 MASFORMER is the program, STORE a token store. Each run of a case has two ranks with one thread each. It times its kinds
 of layers (plan.profile), writes its prediction (plan.json) and then trains; so profiles and measurements take turns.
@@ -80,12 +80,14 @@ def main():
     parser.add_argument("program")
     parser.add_argument("store")
     parser.add_argument("--cases", type=int, default=36)
+    parser.add_argument("--like", default="", help="only cases whose layout and spans, as printed, contain this")
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=4)
     arguments = parser.parse_args()
     errors = []
     print("| layout | spans | predicted, ms | measured, ms | error | noise |\n| --- | --- | --- | --- | --- | --- |")
-    for name, mix, options in list(cases())[:arguments.cases]:
+    chosen = [case for case in cases() if arguments.like in f"{case[0]}, {case[1]}"][:arguments.cases]
+    for name, mix, options in chosen:
         runs = [run(arguments.program, arguments.store, arguments.steps, options) for _ in range(arguments.runs)]
         predicted = statistics.median(each for each, _ in runs)
         measured = median_of(runs)
