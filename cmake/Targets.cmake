@@ -53,10 +53,11 @@ function(masformer_brief_code level)
   endforeach()
 endfunction()
 
-# masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds]): a GoogleTest file. With RANKS,
-# mpirun starts it once for each number of ranks, and every rank runs every test in it.
+# masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds] [COMPUTES]): a GoogleTest file. With RANKS,
+# mpirun starts it once for each number of ranks, and every rank runs every test in it. COMPUTES: its own code computes
+# so much, say as a reference, that optimising it saves more time than it takes.
 function(masformer_test file)
-  cmake_parse_arguments(arg "" "TIMEOUT" "LINK;RANKS" ${ARGN})
+  cmake_parse_arguments(arg "COMPUTES" "TIMEOUT" "LINK;RANKS" ${ARGN})
   string(REGEX REPLACE "[/.]" "_" name ${file})
   string(REGEX REPLACE "_cpp$" "" name ${name})
   set_property(GLOBAL APPEND PROPERTY MASFORMER_TEST_FILES ${file})
@@ -64,9 +65,11 @@ function(masformer_test file)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${file})
-  masformer_brief_code(0 ${name})
-  if(TARGET masformer_test_headers AND arg_LINK MATCHES masformer)  # compiled with the same options
-    target_precompile_headers(${name} REUSE_FROM masformer_test_headers)
+  if(NOT arg_COMPUTES)
+    masformer_brief_code(0 ${name})
+    if(TARGET masformer_test_headers AND arg_LINK MATCHES masformer)  # compiled with the same options
+      target_precompile_headers(${name} REUSE_FROM masformer_test_headers)
+    endif()
   endif()
   if(arg_RANKS)
     target_link_libraries(${name} PRIVATE ${arg_LINK} masformer_test_support masformer_mpi_main GTest::gtest)

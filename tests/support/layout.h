@@ -27,7 +27,7 @@ struct LayoutCase {
   std::int64_t heads = 8;
   std::string spans = "full,window:5,block:8,window:16";  // also sets the number of layers
   DType dtype = DType::f32;
-  int steps = 20;
+  int steps = 4;  // the first shows what a step computes, the others the optimizer's state
   std::string order = "contiguous";  // of the context ranks: or "zigzag"
   std::int64_t ffn_block = 0;        // rows that MLPs compute at a time; 0: all at once
   std::string full = "ring";         // how context ranks share full layers: or "heads"

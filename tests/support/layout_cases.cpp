@@ -23,7 +23,6 @@ std::vector<LayoutCase> small_cases() {
                    .hidden = 16,
                    .heads = 2,
                    .spans = "full,window:5",
-                   .steps = 3,
                    .positions = mesh.tensor * mesh.context > 1 ? PositionsKind::rotary
                                                                : PositionsKind::learned});
   }
@@ -35,7 +34,6 @@ std::vector<LayoutCase> small_cases() {
                    .hidden = 16,
                    .heads = 2,
                    .spans = "full,window:5",
-                   .steps = 3,
                    .order = order,
                    .documents = "5,1,4"});
   }
@@ -51,9 +49,6 @@ std::vector<LayoutCase> small_cases() {
   }
   return all;
 }
-
-// What a step computes is compared in the first; more show that the optimizer's state is right.
-constexpr int few_steps = 3;
 
 // MLPs by blocks of tokens: that divide the tokens and that don't, of one token and of all, with
 // every axis, and where blocks cross the borders of samples and of tensor ranks.
@@ -76,7 +71,6 @@ std::vector<LayoutCase> context_cases() {
   for (const std::string order : {"contiguous", "zigzag"}) {
     const auto add = [&](LayoutCase c) {
       c.order = order;
-      c.steps = few_steps;
       all.push_back(std::move(c));
     };
     for (const int ranks : {2, 3, 4, 8}) {
@@ -107,13 +101,9 @@ std::vector<LayoutCase> context_cases() {
 std::vector<LayoutCase> document_cases() {
   std::vector<LayoutCase> all;
   for (const std::string documents : {"7,5,1", "1*26,3", "48"}) {
+    all.push_back({.mesh = {.data = 2}, .sequence = 48, .documents = documents});
     all.push_back(
-        {.mesh = {.data = 2}, .sequence = 48, .steps = few_steps, .documents = documents});
-    all.push_back({.mesh = {.tensor = 2},
-                   .micro_batch = 2,
-                   .sequence = 48,
-                   .steps = few_steps,
-                   .documents = documents});
+        {.mesh = {.tensor = 2}, .micro_batch = 2, .sequence = 48, .documents = documents});
     for (const std::string order : {"contiguous", "zigzag"}) {
       for (const Mesh& mesh :
            {Mesh{.context = 2}, Mesh{.context = 3}, Mesh{.context = 4}, Mesh{.context = 8},
@@ -124,7 +114,6 @@ std::vector<LayoutCase> document_cases() {
                        .micro_batch = 2,
                        .sequence = 48,
                        .spans = "full,window:1,window:13,window:30,block:5,block:24",
-                       .steps = few_steps,
                        .order = order,
                        .documents = documents});
       }
@@ -161,7 +150,6 @@ std::vector<LayoutCase> rotary_cases() {
   }
   for (LayoutCase& c : all) {
     c.positions = PositionsKind::rotary;
-    c.steps = few_steps;
   }
   return all;
 }
@@ -176,7 +164,6 @@ std::vector<LayoutCase> cases_without_positions() {
                               {.mesh = {.data = 2, .context = 2}, .samples = 4, .sequence = 24}};
   for (LayoutCase& c : all) {
     c.positions = PositionsKind::none;
-    c.steps = few_steps;
   }
   return all;
 }
@@ -187,7 +174,7 @@ std::vector<LayoutCase> head_cases() {
   std::vector<LayoutCase> all;
   for (const std::string order : {"contiguous", "zigzag"}) {
     const auto add = [&](LayoutCase c) {
-      c.order = order, c.full = "heads", c.steps = few_steps;
+      c.order = order, c.full = "heads";
       all.push_back(std::move(c));
     };
     for (const int ranks : {2, 4}) {
@@ -234,7 +221,6 @@ std::vector<LayoutCase> chunk_cases() {
   for (const std::string schedule : {"interleaved", "zero-bubble", "zero-bubble-v"}) {
     const auto add = [&](LayoutCase c) {
       c.schedule = schedule;
-      c.steps = few_steps;
       all.push_back(std::move(c));
     };
     add({.mesh = {.pipe = 2, .context = 2}, .samples = 6, .sequence = 24, .order = "zigzag"});
@@ -327,36 +313,29 @@ std::vector<LayoutCase> boundary_cases() {
 std::vector<LayoutCase> cases_to_break() {
   if (world().size() == 2) {
     return {
-        {.mesh = {.tensor = 2}, .samples = 4, .steps = 3},
-        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3},
-        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3, .order = "zigzag"},
-        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .steps = 3, .documents = "7,5,9"},
-        {.mesh = {.context = 2},
-         .samples = 4,
-         .sequence = 48,
-         .steps = 3,
-         .positions = PositionsKind::rotary},
+        {.mesh = {.tensor = 2}, .samples = 4},
+        {.mesh = {.context = 2}, .samples = 4, .sequence = 48},
+        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .order = "zigzag"},
+        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .documents = "7,5,9"},
+        {.mesh = {.context = 2}, .samples = 4, .sequence = 48, .positions = PositionsKind::rotary},
         {.mesh = {.context = 2},
          .samples = 4,
          .sequence = 48,
          .spans = "full,window:5,full,window:16",
-         .steps = 3,
          .full = "heads"}};
   }
   if (world().size() == 4) {
-    return {{.mesh = {.pipe = 2, .data = 2}, .steps = 3},
+    return {{.mesh = {.pipe = 2, .data = 2}},
             {.mesh = {.context = 4},
              .samples = 4,
              .sequence = 48,
              .spans = "full,window:30,block:20,window:5",
-             .steps = 3,
              .order = "zigzag",
              .positions = PositionsKind::rotary},
             {.mesh = {.context = 4},
              .samples = 4,
              .sequence = 48,
              .spans = "full,window:5,full,window:16",
-             .steps = 3,
              .full = "heads"}};
   }
   return {};
