@@ -8,7 +8,12 @@
 #include <utility>
 #include <vector>
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #include "runtime/arena.h"
+#include "runtime/bfloat16.h"
 #include "runtime/device_event.h"
 #include "runtime/ops/linear.h"
 
@@ -27,15 +32,36 @@ using Vector [[gnu::vector_size(vector_bytes)]] = float;
 // Independent chains: more than latency x ports of any core, fewer than its registers.
 constexpr std::size_t chains = 12;
 constexpr int slice_rounds = 1 << 15;  // about half a millisecond
-constexpr double slice_flops = 2.0 * slice_rounds * chains * (vector_bytes / sizeof(float));
 
-template <std::size_t... chain>
-float run_slice(std::index_sequence<chain...>) {
-  std::array<Vector, chains> sums = {(Vector{} + static_cast<float>(chain))...};
+// One instruction of a chain.
+struct FusedMultiplyAdd {
+  static constexpr double flops = 2.0 * vector_bytes / sizeof(float);
   // Volatile, so that the compiler can't compute the result at compile time.
   const volatile float factor = 0.999f, summand = 0.001f;
   const Vector a = Vector{} + factor, b = Vector{} + summand;
-  for (int round = 0; round < slice_rounds; ++round) ((sums[chain] = sums[chain] * a + b), ...);
+
+  Vector operator()(Vector sum) const { return sum * a + b; }
+};
+
+#if defined(__AVX512BF16__)
+// Adds two products of bf16 to each fp32 number.
+struct Bf16DotProduct {
+  static constexpr double flops = 2.0 * vector_bytes / sizeof(bfloat16);
+  const volatile float factor = 0.001f;
+  const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(factor), _mm512_set1_ps(factor));
+
+  Vector operator()(Vector sum) const { return _mm512_dpbf16_ps(sum, a, a); }
+};
+#else
+using Bf16DotProduct = FusedMultiplyAdd;
+#endif
+
+template <class Instruction, std::size_t... chain>
+float run_slice(const Instruction& instruction, std::index_sequence<chain...>) {
+  std::array<Vector, chains> sums = {(Vector{} + static_cast<float>(chain))...};
+  for (int round = 0; round < slice_rounds; ++round) {
+    ((sums[chain] = instruction(sums[chain])), ...);
+  }
   return (sums[chain][0] + ...);
 }
 
@@ -59,10 +85,13 @@ double median_of_runs(double seconds, std::size_t least, const Run& run) {
   return *middle;
 }
 
+template <class Instruction>
 double measure_one_thread(double seconds) {
-  return slice_flops / median_of_runs(seconds, 1, [] {
+  constexpr double slice_flops = Instruction::flops * slice_rounds * chains;
+  const Instruction instruction;
+  return slice_flops / median_of_runs(seconds, 1, [&] {
            const Clock::time_point start = Clock::now();
-           const volatile float kept = run_slice(std::make_index_sequence<chains>());
+           const volatile float kept = run_slice(instruction, std::make_index_sequence<chains>());
            static_cast<void>(kept);
            return seconds_since(start);
          });
@@ -70,11 +99,13 @@ double measure_one_thread(double seconds) {
 
 }  // namespace
 
-double measure_peak_flops(int threads, double seconds) {
+double measure_peak_flops(DType dtype, int threads, double seconds) {
+  const auto measure = dtype == DType::bf16 ? measure_one_thread<Bf16DotProduct>
+                                            : measure_one_thread<FusedMultiplyAdd>;
   std::vector<double> rates(static_cast<std::size_t>(threads));
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
   for (int thread = 0; thread < threads; ++thread) {
-    rates[static_cast<std::size_t>(thread)] = measure_one_thread(seconds);
+    rates[static_cast<std::size_t>(thread)] = measure(seconds);
   }
   return std::accumulate(rates.begin(), rates.end(), 0.0);
 }

@@ -9,8 +9,9 @@
 
 namespace masformer {
 
-// Peak FLOP/s of this rank. On a device: for `dtype`, from the data sheet. On the CPU: for fp32,
-// measured for 0.05 s, and reduced if the threads of this host's ranks outnumber its cores.
+// Peak FLOP/s of this rank in `dtype`. On a device: from the data sheet. On the CPU: measured in
+// less than 0.1 s, in registers, and reduced if the threads of this host's ranks outnumber its
+// cores; in bf16 what products reach, if that is more (on AMX).
 double peak_of_rank(const Stream& stream, DType dtype, int ranks_on_this_host);
 
 // FLOP/s of matrix products per rank; the mean over all ranks.

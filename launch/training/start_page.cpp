@@ -24,9 +24,9 @@ std::string describe_machine(Job& job, const StartFacts& facts) {
         device->name(), name_of(dtype), job.peak_flops / 1e12, describe_transport(job.groups));
   }
   return fmt::format(
-      "threads   {} per rank ({}); fp32 peak of all ranks {:.0f} GFLOP/s, measured\n{}",
+      "threads   {} per rank ({}); {} peak of all ranks {:.0f} GFLOP/s, measured\n{}",
       job.stream.threads(),
-      source_of_threads(facts.options.runtime.threads, facts.ranks_on_this_host),
+      source_of_threads(facts.options.runtime.threads, facts.ranks_on_this_host), name_of(dtype),
       job.peak_flops / 1e9, describe(measure_matmul_speed(job.stream, job.world()), dtype));
 }
 

@@ -98,9 +98,8 @@ class Benchmark {
       peak_ = queue->peak_flops(dtype);
       fmt::print("{}, {}; peak {:.1f} GFLOP/s\n\n", queue->name(), name_of(dtype), peak_ * 1e-9);
     } else {
-      peak_ = measure_peak_flops(threads, 1.0);
-      fmt::print("{} threads, {}; fp32 peak {:.1f} GFLOP/s\n\n", threads, name_of(dtype),
-                 peak_ * 1e-9);
+      peak_ = measure_peak_flops(dtype, threads, 1.0);
+      fmt::print("{} threads, {}; peak {:.1f} GFLOP/s\n\n", threads, name_of(dtype), peak_ * 1e-9);
     }
     fmt::print("{:<34}{:>10}{:>12}{:>8}\n", "op", "ms", "GFLOP/s", "peak");
   }

@@ -29,6 +29,8 @@ MIXES = {
     "alternating": "full,window:256,full,window:256,full,window:256,full,window:256",
     "blocks": "block:128*6,full*2",
 }
+# Costly layers in the first stage: what balancing the stages saves is predicted and measured here.
+BUNCHED = {"model.spans": "full*4,window:128*12", "model.hidden": "128", "model.heads": "2", "train.sequence": "4096"}
 PIPE = {"parallel.pipeline": "2"}
 LAYOUTS = [
     ("1f1b", {**PIPE, "parallel.schedule": "1f1b"}),
@@ -47,12 +49,14 @@ LAYOUTS = [
 
 
 def cases():
-    """Every layout with some of the mixes, so that each mix meets each kind of layout."""
+    """Every layout with some of the mixes, so that each mix meets each kind of layout; then BUNCHED, balanced and even."""
     mixes = list(MIXES)
     for turn in range(3):
         for index, (name, options) in enumerate(LAYOUTS):
             mix = mixes[(index + 2 * turn) % len(mixes)]
             yield name, mix, {"model.spans": MIXES[mix], **options}
+    for name, options in LAYOUTS[:2]:
+        yield name, "bunched", {**options, **BUNCHED}
 
 
 def run(program, store, steps, options):
@@ -79,7 +83,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].strip(), description=__doc__.split("\n")[0])
     parser.add_argument("program")
     parser.add_argument("store")
-    parser.add_argument("--cases", type=int, default=36)
+    parser.add_argument("--cases", type=int, default=38)
     parser.add_argument("--like", default="", help="only cases whose layout and spans, as printed, contain this")
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=4)

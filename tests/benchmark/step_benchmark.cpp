@@ -1,7 +1,7 @@
 // Measures a training step of a 124-million-parameter model with one sequence of 1024 tokens, in
 // fp32 and bf16, with full attention and with 4 full layers and 8 of window:256. Prints the fastest
 // step, the median of each step's rate over that of fp32 matrix products measured just before it,
-// and the fp32 peak.
+// and the peak.
 #include <algorithm>
 #include <cstdlib>
 #include <vector>
@@ -52,7 +52,7 @@ double median(std::vector<double> numbers) {
 void measure(const char* spans, DType dtype, const Stream& stream, int steps) {
   const ModelConfig config = gpt_125m(spans);
   const double flops = training_flops(config, sequence, PairCount::visible);
-  const double peak = measure_peak_flops(stream.threads(), 0.5);
+  const double peak = measure_peak_flops(dtype, stream.threads(), 0.5);
   const Products products;
   const ProcessGroups groups = alone();
   TrainingStep training(config, dtype, stream, groups);
