@@ -1,6 +1,8 @@
 #include "tests/support/one_rank_record.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <list>
 #include <utility>
 
@@ -8,7 +10,20 @@
 
 namespace masformer::test {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GlobalTensor, columns, numbers)
+// As bytes, since a value of JSON for each number would take longer than computing it.
+void to_json(nlohmann::json& json, const GlobalTensor& tensor) {
+  const auto* const begin = reinterpret_cast<const std::uint8_t*>(tensor.numbers.data());
+  json = {tensor.columns,
+          nlohmann::json::binary({begin, begin + tensor.numbers.size() * sizeof(float)})};
+}
+
+void from_json(const nlohmann::json& json, GlobalTensor& tensor) {
+  const nlohmann::json::binary_t& bytes = json[1].get_binary();
+  tensor.columns = json[0];
+  tensor.numbers.resize(bytes.size() / sizeof(float));
+  std::memcpy(tensor.numbers.data(), bytes.data(), bytes.size());
+}
+
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OneRankRecord, masters, gradients, norm, losses, evaluation)
 
 namespace {
