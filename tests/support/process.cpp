@@ -6,9 +6,12 @@
 #include <deque>
 #include <fcntl.h>
 #include <fstream>
+#include <iterator>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "runtime/error.h"
 
@@ -30,6 +33,18 @@ namespace {
   raw.push_back(nullptr);
   execvp(raw[0], raw.data());
   _exit(127);
+}
+
+// A child, of the first thread of `parent`, whose file /proc/CHILD/FILE has `text`; 0 if there is
+// none.
+pid_t child_whose(pid_t parent, const std::string& file, const std::string& text) {
+  std::ifstream list(fmt::format("/proc/{0}/task/{0}/children", parent));
+  for (pid_t child = 0; list >> child;) {
+    std::ifstream stream(fmt::format("/proc/{}/{}", child, file));
+    const std::string whole{std::istreambuf_iterator<char>(stream), {}};
+    if (whole.find(text) != std::string::npos) return child;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -58,13 +73,13 @@ void Process::signal(int number) const {
 }
 
 pid_t Process::child(const std::string& name) const {
-  const std::string own = std::to_string(pid_);
-  std::ifstream list("/proc/" + own + "/task/" + own + "/children");
-  for (std::string child, called; list >> child;) {
-    std::ifstream file("/proc/" + child + "/comm");
-    if (std::getline(file, called) && called == name) return std::stoi(child);
-  }
-  return 0;
+  return child_whose(pid_, "comm", name + '\n');
+}
+
+pid_t Process::rank(int number) const {
+  const pid_t mpirun = child("mpirun");
+  const std::string variable = "OMPI_COMM_WORLD_RANK=" + std::to_string(number) + '\0';
+  return mpirun > 0 ? child_whose(mpirun, "environ", variable) : 0;
 }
 
 bool Process::read_more(Clock::time_point deadline) {

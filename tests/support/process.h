@@ -28,6 +28,9 @@ class Process {
   // The number of a child of this name that the program's first thread has started and not reaped;
   // 0 if there is none.
   pid_t child(const std::string& name) const;
+  // The process of a rank of the job that the program, `masformer run`, has started on this
+  // machine; 0 if there is none yet.
+  pid_t rank(int number) const;
   bool has_child(const std::string& name) const { return child(name) > 0; }
   // Waits until it has printed `text`, for 120 s at most.
   void wait_for(const std::string& text);
