@@ -19,13 +19,9 @@ void report(const Communicator& world, const std::exception& error) {
   if (world.rank() == 0) print_message("masformer: {}\n", error.what());
 }
 
-// Memory that the plan does not know, such as a library's, may end in the middle of a run.
 std::string cause_of(const std::exception& error) {
-  if (dynamic_cast<const std::bad_alloc*>(&error) == nullptr) return error.what();
-  return fmt::format(
-      "out of memory on {}: {:.2f} GiB are available there; leave the ranks more, by another "
-      "layout or a smaller train.micro_batch, or raise the limit of the process (ulimit -v)",
-      host_name(), double(available_host_memory()) / (1 << 30));
+  const bool is_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  return is_memory ? out_of_memory(host_name()) : error.what();
 }
 
 [[noreturn]] void abort_job(const Communicator& world, const std::exception& error, ExitCode code) {

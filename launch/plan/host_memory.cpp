@@ -92,4 +92,11 @@ std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::s
       double(planned) / gib, double(available) / gib, recomputable ? "set train.recompute, " : "");
 }
 
+std::string out_of_memory(const std::string& place) {
+  return fmt::format(
+      "out of memory on {}: {:.2f} GiB are available there; leave the ranks more, by another "
+      "layout or a smaller train.micro_batch, or raise the limit of the process (ulimit -v)",
+      place, double(available_host_memory()) / (1 << 30));
+}
+
 }  // namespace masformer

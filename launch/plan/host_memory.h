@@ -28,4 +28,9 @@ struct MemoryDemand {
 std::string memory_shortage(const std::vector<MemoryDemand>& ranks, const std::string& place,
                             bool recomputable);
 
+// The message for memory that ends in the middle of a run, because of something that the plan does
+// not know, such as a library or another program. `place`: the host, and what else is known of the
+// rank.
+std::string out_of_memory(const std::string& place);
+
 }  // namespace masformer

@@ -2,9 +2,11 @@
 
 #include <utility>
 
+#include "launch/plan/host_memory.h"
 #include "launch/training/device_choice.h"
 #include "launch/training/memory_check.h"
 #include "launch/training/rank_speed.h"
+#include "launch/training/slow_ranks.h"
 #include "parallel/comm/collective_errors.h"
 
 namespace masformer {
@@ -48,6 +50,10 @@ void Job::drain(const std::exception& cause) {
     fail("{}; then {}", cause.what(), another.what());
   }
   world().barrier();
+}
+
+void Job::fail_out_of_memory() const {
+  throw Error(out_of_memory(place_of_rank(host_name(), groups.at)));
 }
 
 Window Job::window() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <new>
 
 #include "data/loader.h"
 #include "launch/options/options.h"
@@ -34,8 +35,8 @@ class Job {
   // Runs `work`, in which ranks exchange tensors, and returns its result. Releasing device memory
   // waits for the device, so if `work` throws, run() makes sure that the device does not wait for
   // other ranks. If all ranks throw the same error, they complete the operations under way
-  // together; if only this rank throws, it aborts them. Whatever `work` uses on the device must
-  // outlive the call.
+  // together; if only this rank throws, it aborts them. Throws Error in place of std::bad_alloc,
+  // with this rank's place. Whatever `work` uses on the device must outlive the call.
   template <class Work>
   auto run(Work work) {
     const AbortOnFailure abort_on_failure(stream);
@@ -47,6 +48,8 @@ class Job {
     } catch (const AgreedError& error) {
       drain(error);
       throw;
+    } catch (const std::bad_alloc&) {
+      fail_out_of_memory();
     }
   }
 
@@ -65,6 +68,7 @@ class Job {
   // Completes the operations under way on all ranks. If that fails, throws Error with that message
   // and the cause's.
   void drain(const std::exception& cause);
+  [[noreturn]] void fail_out_of_memory() const;
 
   Recorder* recorder_;
 };

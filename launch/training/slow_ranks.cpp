@@ -106,9 +106,13 @@ std::optional<std::vector<SlowRank>> SlowRanks::add(const std::vector<double>& b
   return found;
 }
 
+std::string place_of_rank(const std::string& host, const Coordinate& at) {
+  return fmt::format("{} (stage {}, data {}, context {}, tensor {})", host, at.pipe, at.data,
+                     at.context, at.tensor);
+}
+
 std::string name_of_rank(int rank, const std::string& host, const Coordinate& at) {
-  return fmt::format("rank {} on {} (stage {}, data {}, context {}, tensor {})", rank, host,
-                     at.pipe, at.data, at.context, at.tensor);
+  return fmt::format("rank {} on {}", rank, place_of_rank(host, at));
 }
 
 std::string describe(const std::vector<SlowRank>& slow, const std::vector<std::string>& hosts,

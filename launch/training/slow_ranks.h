@@ -49,6 +49,9 @@ class SlowRanks {
   std::vector<bool> slow_;  // [rank]
 };
 
+// "node7 (stage 1, data 0, context 0, tensor 1)"
+std::string place_of_rank(const std::string& host, const Coordinate& at);
+
 // "rank 3 on node7 (stage 1, data 0, context 0, tensor 1)"
 std::string name_of_rank(int rank, const std::string& host, const Coordinate& at);
 

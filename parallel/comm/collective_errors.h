@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <new>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -13,7 +14,8 @@ namespace masformer {
 
 // Runs `work` on every rank of `world` and returns this rank's result. If it throws on any rank,
 // all ranks throw: AgreedUsageError if a rank threw UsageError, else AgreedError. `work` must not
-// communicate.
+// communicate. Only std::bad_alloc passes at once, because a rank without memory may fail to send a
+// message: the job must end by an abort.
 template <class Work>
 auto run_collectively(Communicator& world, Work work) {
   using Result = std::invoke_result_t<Work>;
@@ -28,6 +30,8 @@ auto run_collectively(Communicator& world, Work work) {
     } else {
       result.emplace(work());
     }
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const UsageError& error) {
     refusal = error.what();
   } catch (const std::exception& error) {

@@ -4,6 +4,7 @@
 // bias's gradient is a pass of its own over dy, summed in double.
 #include <algorithm>
 #include <array>
+#include <new>
 #include <unordered_map>
 
 #include <omp.h>
@@ -39,6 +40,11 @@ char letter_of(const Factor& factor) {
   return factor.transposed ? 'T' : 'N';
 }
 
+// oneDNN allocates its own copies of factors in each product.
+void check_memory(dnnl_status_t status) {
+  if (status == dnnl_out_of_memory) throw std::bad_alloc();
+}
+
 // c = a b + beta c in fp32. On average over the shapes of a 768-wide model, sgemm was faster than
 // the matmul primitive. It also accepts any row strides and a beta.
 void multiply_fp32(const Factor& a, const Factor& b, float beta, const Tensor& c) {
@@ -46,6 +52,7 @@ void multiply_fp32(const Factor& a, const Factor& b, float beta, const Tensor& c
       dnnl_sgemm(letter_of(a), letter_of(b), c.dim(0), c.dim(1), a.columns(), 1.0f,
                  a.matrix.data<float>(), a.matrix.stride(0), b.matrix.data<float>(),
                  b.matrix.stride(0), beta, c.data<float>(), c.stride(0));
+  check_memory(status);
   require(status == dnnl_success, "oneDNN refused a product into {}: {}", c.shape(),
           static_cast<int>(status));
 }
@@ -92,6 +99,7 @@ void multiply_bf16(const Factor& a, const Factor& b, const Tensor& row, float be
     dnnl::matmul({description, attributes, engine}).execute(stream, arguments);
     stream.wait();
   } catch (const dnnl::error& error) {
+    check_memory(error.status);
     fail("oneDNN refused a product into {}: {}", c.shape(), error.what());
   }
 }

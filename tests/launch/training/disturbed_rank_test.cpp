@@ -1,15 +1,17 @@
-// Runs of which one rank is disturbed from outside: it is slowed down.
+// Runs of which one rank is disturbed from outside: it is slowed down, or its memory ends.
 #include <chrono>
 #include <csignal>
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <sys/resource.h>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "launch/output/events.h"
 #include "launch/training/device_choice.h"
+#include "launch/training/run_recorder.h"
 #include "tests/support/training.h"
 
 namespace masformer::test {
@@ -72,6 +74,42 @@ TEST(DisturbedRank, IsNamedAsSlowInTheLogAndTheReport) {
   const std::string text{std::istreambuf_iterator<char>(page), {}};
   EXPECT_NE(text.find(says), std::string::npos);
 }
+
+#ifndef MASFORMER_SANITIZED
+// Ranks that are killed leave theirs.
+void remove_recordings(const fs::path& run_dir) {
+  const LiveRecordings live(run_dir);
+  for (const auto& entry : fs::directory_iterator(live.folder)) {
+    if (entry.path().filename().string().starts_with(live.prefix)) fs::remove(entry.path());
+  }
+}
+
+// Sanitizers end the process themselves when they get no memory.
+TEST(DisturbedRank, NamesItselfWhenItsMemoryEnds) {
+  const Scratch scratch;
+  // A batch's vectors are larger than what malloc() keeps, so that each of them is asked of the
+  // system.
+  const std::vector<std::string> large{
+      "--train.sequence", "40000",    "--train.global_batch", "2",
+      "--model.spans",    "window:8", "--train.steps",        "1000000"};
+  Process process(launched_words(scratch, "run", {.data = 2, .options = large}),
+                  {{"GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=16384"}});
+  const pid_t rank = rank_in_training(scratch, process, 1);
+  ASSERT_GT(rank, 0);
+  const rlimit nothing_more{0, 0};
+  ASSERT_EQ(prlimit(rank, RLIMIT_DATA, &nothing_more, nullptr), 0);
+  const Finished finished = process.wait();
+  remove_recordings(scratch.path("run"));
+  EXPECT_EQ(finished.status, 1) << finished.output;
+  EXPECT_NE(
+      finished.output.find("masformer: rank 1: out of memory on " + place_of_second_rank() + ": "),
+      std::string::npos)
+      << finished.output;
+  EXPECT_NE(finished.output.find(" GiB are available there; leave the ranks more"),
+            std::string::npos)
+      << finished.output;
+}
+#endif
 
 }  // namespace
 }  // namespace masformer::test

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <utility>
 
 #include <gtest/gtest.h>
 
+#include "parallel/comm/collective_errors.h"
 #include "parallel/comm/mpi/communicator.h"
 #include "parallel/comm/mpi/support.h"
 #include "parallel/comm/process_groups.h"
@@ -325,6 +327,14 @@ TEST(ControlPlane, AllRanksThrowTheJoinedComplaints) {
                                        : "a",
                            true),
             "ranks 1, 3: a\nrank 2: b");
+}
+
+// A rank without memory fails alone, without waiting for the others.
+TEST(ControlPlane, IsNotNeededByARankWithoutMemory) {
+  if (world().rank() == 0) {
+    EXPECT_THROW(run_collectively(world(), [] { throw std::bad_alloc(); }), std::bad_alloc);
+  }
+  world().barrier();
 }
 
 // The same two ranks exchange messages in two groups, which do not mix whatever the order.
