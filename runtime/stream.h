@@ -2,6 +2,7 @@
 // issue; on the CPU each is done when its call returns.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,6 +45,9 @@ class DeviceStream {
   virtual void synchronize() = 0;
   // Returns an event at the end of the work that was issued so far.
   virtual std::unique_ptr<BackendEvent> record() = 0;
+  // Issues a reading of the host's steady clock, which is made when the stream comes to it, and for
+  // which the stream stops some microseconds. Returns where its nanoseconds will be.
+  virtual std::shared_ptr<const std::atomic<std::int64_t>> read_clock() = 0;
   // Issues a copy of a contiguous tensor's elements to pinned memory of the host.
   virtual void download(const Tensor& from, void* pinned) = 0;
   // "NVIDIA H100 80GB HBM3 GPU-1f0c2a9e", with the first digits of the UUID that nvidia-smi -L

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -61,6 +62,21 @@ class CudaStream::RecordedEvent final : public BackendEvent {
 
 std::unique_ptr<BackendEvent> CudaStream::record() {
   return std::make_unique<RecordedEvent>(*this);
+}
+
+std::shared_ptr<const std::atomic<std::int64_t>> CudaStream::read_clock() {
+  using Reading = std::shared_ptr<std::atomic<std::int64_t>>;
+  auto reading = std::make_shared<std::atomic<std::int64_t>>(0);
+  // The stream has a share of its own: who asked may be gone when it comes here, after a failure.
+  auto of_stream = std::make_unique<Reading>(reading);
+  const auto read = [](void* data) {
+    const std::unique_ptr<Reading> own(static_cast<Reading*>(data));
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    (*own)->store(std::chrono::nanoseconds(now).count(), std::memory_order_release);
+  };
+  check(cudaLaunchHostFunc(handle_, read, of_stream.get()), "cudaLaunchHostFunc");
+  static_cast<void>(of_stream.release());
+  return reading;
 }
 
 void CudaStream::download(const Tensor& from, void* pinned) {

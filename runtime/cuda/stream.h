@@ -2,6 +2,7 @@
 // one after another.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cuda_runtime_api.h>
 #include <map>
@@ -32,6 +33,7 @@ class CudaStream final : public DeviceStream {
   cudaStream_t handle() const { return handle_; }
   void synchronize() override;
   std::unique_ptr<BackendEvent> record() override;
+  std::shared_ptr<const std::atomic<std::int64_t>> read_clock() override;
   void download(const Tensor& from, void* pinned) override;
   std::string name() const override;
   std::string bus_id() const override;

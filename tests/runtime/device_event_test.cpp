@@ -1,6 +1,7 @@
 // Events in a stream's work, and copies between host and device while the stream continues.
 #include "runtime/device_event.h"
 
+#include <chrono>
 #include <cstdint>
 
 #include <gtest/gtest.h>
@@ -27,6 +28,29 @@ TEST(DeviceEvent, IsBetweenTheWorkIssuedBeforeAndAfterIt) {
   EXPECT_GE(end.seconds_since(middle), 0);
   EXPECT_NEAR(end.seconds_since(begin), middle.seconds_since(begin) + end.seconds_since(middle),
               1e-5);
+}
+
+TEST(DeviceStream, ReadsTheHostsClockWhenItComesToIt) {
+  if (device() == Device::cpu) GTEST_SKIP() << "the CPU does work when it is issued";
+  const Stream stream(device());
+  const auto now = [] {
+    const auto time = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::nanoseconds(time).count();
+  };
+  const std::int64_t before = now();
+  stream.device_stream()->read_clock();  // nobody will know
+  const auto first = stream.device_stream()->read_clock();
+  if (stream.device_stream()->name().starts_with("fake")) {
+    EXPECT_EQ(first->load(), 0) << "the fake runs nothing before the host waits";
+  }
+  stream.synchronize();
+  const std::int64_t between = now();
+  const auto second = stream.device_stream()->read_clock();
+  stream.synchronize();
+  EXPECT_LE(before, first->load());
+  EXPECT_LE(first->load(), between);
+  EXPECT_LE(between, second->load());
+  EXPECT_LE(second->load(), now());
 }
 
 TEST(Readback, ReadsTheValueThatTheStreamHasAtStart) {
