@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <sys/mman.h>
+#include <tuple>
 #include <utility>
 
 #include "runtime/error.h"
@@ -18,7 +19,7 @@ namespace masformer {
 namespace {
 
 constexpr std::size_t max_names = 64, max_name = 32;  // with the 0 at its end
-constexpr std::array<char, 16> magic{"masformer rec 1"};
+constexpr std::array<char, 16> magic{"masformer rec 2"};
 
 using NameText = std::array<char, max_name>;
 
@@ -44,15 +45,30 @@ std::atomic_ref<T> shared(T& value) {
   return std::atomic_ref<T>(value);
 }
 
-// A copy of a record; nothing if there is none, or if it was replaced meanwhile.
-std::optional<Record> copy_of(Record& place) {
+// Differs before and after each change of a place: a new record has a new number, and one that gets
+// its device's times keeps its number, but is no longer `issued`.
+std::pair<std::uint64_t, bool> version_of(Record& place) {
   const std::uint64_t number = shared(place.number).load(std::memory_order_acquire);
+  return {number, shared(place.fields.issued).load(std::memory_order_acquire)};
+}
+
+// A copy of a record; nothing if there is none, or if it changed meanwhile.
+std::optional<Record> copy_of(Record& place) {
+  const auto version = version_of(place);
   Record copy = place;
-  copy.number = number;
+  std::tie(copy.number, copy.fields.issued) = version;
   std::atomic_thread_fence(std::memory_order_acquire);
-  const bool replaced = shared(place.number).load(std::memory_order_relaxed) != number;
-  if (number == 0 || replaced) return std::nullopt;
+  if (copy.number == 0 || version_of(place) != version) return std::nullopt;
   return copy;
+}
+
+// Changes a place of the ring, which has no number meanwhile, so that nobody takes it for a record.
+template <class Change>
+void change(Record& place, std::uint64_t number, const Change& change_fields) {
+  shared(place.number).store(0, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  change_fields();
+  shared(place.number).store(number, std::memory_order_release);
 }
 
 }  // namespace
@@ -114,19 +130,28 @@ RecordName Recorder::name(std::string_view text) {
 std::uint64_t Recorder::begin(const RecordFields& fields) {
   const std::uint64_t number = ++last_;
   Record& record = place(number);
-  shared(record.number).store(0, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_release);
-  record.begin = now();
-  shared(record.end).store(Record::running, std::memory_order_relaxed);
-  record.step = step_;
-  record.fields = fields;
-  shared(record.number).store(number, std::memory_order_release);
+  change(record, number, [&] {
+    record.begin = now();
+    shared(record.end).store(Record::running, std::memory_order_relaxed);
+    record.step = step_;
+    record.fields = fields;
+  });
   return number;
 }
 
 void Recorder::end(std::uint64_t number) {
   Record& record = place(number);
   if (record.number == number) shared(record.end).store(now(), std::memory_order_release);
+}
+
+void Recorder::set_device_times(std::uint64_t number, std::int64_t begin, std::int64_t end) {
+  Record& record = place(number);
+  if (record.number != number) return;
+  change(record, number, [&] {
+    record.begin = begin;
+    shared(record.end).store(end, std::memory_order_relaxed);
+    shared(record.fields.issued).store(false, std::memory_order_release);
+  });
 }
 
 Recording read_recording(const std::filesystem::path& path) {

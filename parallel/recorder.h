@@ -27,7 +27,7 @@ struct RecordedRank {
 };
 
 // The index of a name in the file; no_name for none.
-using RecordName = std::uint16_t;
+using RecordName = std::uint8_t;
 inline constexpr RecordName no_name = 0;
 
 // What a record tells besides its times. -1 and 0: does not apply.
@@ -37,13 +37,18 @@ struct RecordFields {
   std::int32_t micro_batch = -1, chunk = -1;   // of an action
   std::int32_t peer = -1;                      // of a message; the root of a broadcast
   RecordName name = no_name, group = no_name;  // "forward", "all_reduce"; "tensor", "pipeline"
+  bool issued = false;  // an action on a device: its times are those of the host that issues it
 
   bool operator==(const RecordFields&) const = default;
 };
 
 // One place of the ring, as it is in the file. Times are in nanoseconds of the steady clock, which
-// all processes of a host share. On a device, an action and what NCCL does last longer than the
-// record: the host issues them, and ends the record, before the device has run them.
+// all processes of a host share.
+//
+// A host issues work to a device, and ends the record, before the device has run it. When the
+// step's results are read, its actions get the times at which the device ran them. Those of a rank
+// that was killed, or failed, before that stay `issued`. Communications keep the host's times, so
+// what NCCL does may last longer than its record.
 struct Record {
   static constexpr std::int64_t running = -1;
 
@@ -86,6 +91,9 @@ class Recorder {
   std::uint64_t begin(const RecordFields& fields);
   // Ends a record now. Does nothing if the ring has replaced it.
   void end(std::uint64_t number);
+  // Replaces the times of a record that was `issued` and has ended, once. Does nothing if the ring
+  // has replaced it.
+  void set_device_times(std::uint64_t number, std::int64_t begin, std::int64_t end);
 
  private:
   Record& place(std::uint64_t number) const { return records_[(number - 1) % capacity_]; }
@@ -109,6 +117,8 @@ class RecordedScope {
   }
   RecordedScope(const RecordedScope&) = delete;
   RecordedScope& operator=(const RecordedScope&) = delete;
+
+  std::uint64_t number() const { return number_; }  // of the record; 0 without a recorder
 
  private:
   Recorder* recorder_;

@@ -51,8 +51,9 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
     const std::int64_t own = begin + job.groups.at.data * samples;
     job.set_batch(run_collectively(
         job.world(), [&] { return load_windows(split, job.window(), own, end, samples); }));
-    job.run_evaluation();
+    const StepTiming timing = job.run_evaluation();
     if (job.groups.at.tensor == 0) sum += job.stage.loss_sum();
+    timing.set_device_times();  // tensor ranks wait for each other's streams anyway
   }
   return {sum_over(job.world(), sum) / static_cast<double>(tokens), tokens};
 }

@@ -89,6 +89,7 @@ std::string MetricsCollector::note_slow_ranks(const IssuedStep& step,
 
 CollectedStep MetricsCollector::collect(const IssuedStep& step, const StepRunner& runner) {
   const StepSums sums = runner.wait_for_sums();
+  step.timing.set_device_times();
   const RankSums ranks = sum_over_ranks(step);
   const Clock::time_point before = std::exchange(previous_, Clock::now());
   const double loss = sums.loss / static_cast<double>(step.documents.predicted_tokens);

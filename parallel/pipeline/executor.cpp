@@ -1,5 +1,6 @@
 #include "parallel/pipeline/executor.h"
 
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -19,8 +20,7 @@ class Execution {
         schedule_(schedule),
         pipe_(pipe),
         stage_(stage),
-        recorder_(recorder),
-        timing_(stream) {
+        timing_(stream, recorder) {
     require(pipe.size() == schedule.stages() && std::ssize(schedule.actions) == schedule.stages(),
             "a schedule of {} stages can't run on {} ranks: it needs one rank per stage",
             schedule.stages(), pipe.size());
@@ -45,7 +45,7 @@ class Execution {
       case Kind::receive:
         return receive(action, step.peer);
       case Kind::run:
-        return run(action);
+        return timing_.run(stage_, action);
       case Kind::send:
         return send(action, step.peer);
       case Kind::hand_over:
@@ -58,17 +58,6 @@ class Execution {
     Request arrival =
         pipe_.receive(forward ? stage_.input(action) : stage_.output_gradient(action), from);
     timing_.wait(arrival);
-  }
-
-  void run(const Action& action) {
-    RecordFields fields;
-    if (recorder_ != nullptr) {
-      fields = {.micro_batch = action.micro_batch,
-                .chunk = action.chunk,
-                .name = recorder_->name(name_of(action.kind))};
-    }
-    const RecordedScope scope(recorder_, fields);
-    stage_.run(action);
   }
 
   void send(const Action& action, int to) {
@@ -95,13 +84,42 @@ class Execution {
   const Schedule& schedule_;
   Communicator& pipe_;
   PipelineStage& stage_;
-  Recorder* recorder_;
   std::map<std::pair<int, int>, Request> output_sends_;  // by chunk and micro-batch
   std::map<int, Request> gradient_sends_;                // by chunk, its last one
   StepTiming timing_;
 };
 
 }  // namespace
+
+StepTiming::StepTiming(const Stream& stream, Recorder* recorder)
+    : stream_(&stream),
+      recorder_(recorder),
+      host_begin_(recorder != nullptr && stream.device_stream() != nullptr
+                      ? stream.device_stream()->read_clock()
+                      : nullptr),
+      begin_(stream) {}
+
+void StepTiming::run(PipelineStage& stage, const Action& action) {
+  if (recorder_ == nullptr) return stage.run(action);
+  const RecordedScope scope(recorder_, {.micro_batch = action.micro_batch,
+                                        .chunk = action.chunk,
+                                        .name = recorder_->name(name_of(action.kind)),
+                                        .issued = times_actions()});
+  if (!times_actions()) return stage.run(action);
+  DeviceEvent begin(*stream_);
+  stage.run(action);
+  actions_.push_back({scope.number(), std::move(begin), DeviceEvent(*stream_)});
+}
+
+void StepTiming::set_device_times() const {
+  const auto time_of = [&](const DeviceEvent& event) {
+    const double seconds = event.seconds_since(begin_);
+    return host_begin_->load(std::memory_order_acquire) + std::llround(1e9 * seconds);
+  };
+  for (const DeviceAction& action : actions_) {
+    recorder_->set_device_times(action.record, time_of(action.begin), time_of(action.end));
+  }
+}
 
 void StepTiming::wait(Request& request) {
   if (request.done()) return;

@@ -2,6 +2,9 @@
 // PipelineStage computes.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "parallel/comm/communicator.h"
@@ -31,33 +34,50 @@ class PipelineStage {
   virtual void run(const Action& action) = 0;
 };
 
-// When an execution began, waited for other stages, and ended, as events on its stream.
+// When an execution began, waited for other stages, and ended, as events on its stream; and when it
+// ran the actions that a recorder has, if it is on a device.
 class StepTiming {
  public:
-  explicit StepTiming(const Stream& stream) : stream_(&stream), begin_(stream) {}
+  // `recorder` may be null. It outlives the timing.
+  StepTiming(const Stream& stream, Recorder* recorder);
 
   // Waits for `request`, and records the wait unless it was done.
   void wait(Request& request);
+  // Runs an action of `stage`, and records it if there is a recorder.
+  void run(PipelineStage& stage, const Action& action);
   void end() { end_ = DeviceEvent(*stream_); }
 
   // These wait until the stream has passed the end. waiting / total is the idle share.
   double total_seconds() const { return end_.seconds_since(begin_); }
   double waiting_seconds() const;
+  // Gives the recorded actions the times at which the device ran them. Waits for the last of them.
+  // Call it once.
+  void set_device_times() const;
 
  private:
   struct Wait {
     DeviceEvent begin, end;
   };
+  struct DeviceAction {
+    std::uint64_t record;
+    DeviceEvent begin, end;
+  };
+
+  bool times_actions() const { return host_begin_ != nullptr; }
 
   const Stream* stream_;
+  Recorder* recorder_;
+  // What the host's clock says at `begin_`; null unless actions of a device are recorded.
+  std::shared_ptr<const std::atomic<std::int64_t>> host_begin_;
   DeviceEvent begin_, end_;
   std::vector<Wait> waits_;
+  std::vector<DeviceAction> actions_;
 };
 
 // Runs the steps of plan_execution(schedule, pipe.rank()) for a validated schedule. Results go to
 // another stage by message, and to another part of this stage by copy. `stream` is the stage's;
 // work that is issued to it afterwards sees all sends as done. `recorder` gets the actions, if
-// there is one.
+// there is one; on a device, with the host's times until StepTiming::set_device_times().
 StepTiming execute(const Stream& stream, const Schedule& schedule, Communicator& pipe,
                    PipelineStage& stage, Recorder* recorder = nullptr);
 

@@ -120,6 +120,56 @@ TEST(Recorder, IsReadWhileItIsWritten) {
   EXPECT_GT(seen, 0);
 }
 
+TEST(Recorder, ReplacesTheTimesOfAnIssuedRecord) {
+  const TemporaryDirectory directory;
+  Recorder recorder(directory / "ring", {}, 2);
+  recorder.set_step(7);
+  const RecordFields fields{.micro_batch = 3, .chunk = 1, .issued = true};
+  const std::uint64_t replaced = recorder.begin(fields), kept = recorder.begin(fields);
+  recorder.end(replaced);
+  recorder.end(kept);
+  const std::uint64_t last = recorder.begin(fields);
+  recorder.set_device_times(replaced, 1, 2);
+  recorder.set_device_times(kept, 10, 20);
+  const std::vector<Record> records = read_recording(recorder.path()).records;
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[0], (Record{kept, 10, 20, 7, {.micro_batch = 3, .chunk = 1}}));
+  EXPECT_EQ(records[1].number, last);
+  EXPECT_EQ(records[1].end, Record::running);
+  EXPECT_EQ(records[1].fields, fields);
+}
+
+// A record is read with the host's times or with the device's, not with one of each.
+TEST(Recorder, IsReadWhileTimesAreReplaced) {
+  const TemporaryDirectory directory;
+  Recorder recorder(directory / "ring", {}, 64);
+  std::atomic<bool> stop = false;
+  std::jthread writer([&] {
+    while (!stop) {
+      const std::uint64_t number = recorder.begin({.issued = true});
+      recorder.end(number);
+      const auto time = static_cast<std::int64_t>(number);
+      recorder.set_device_times(number, -time, -time - 1);
+    }
+  });
+  int issued = 0, replaced = 0;
+  while (issued < 10 || replaced < 50'000) {
+    for (const Record& record : read_recording(recorder.path()).records) {
+      const auto time = static_cast<std::int64_t>(record.number);
+      if (record.fields.issued) {
+        ++issued;
+        ASSERT_GT(record.begin, 0);
+        ASSERT_GE(record.end, Record::running);
+      } else {
+        ++replaced;
+        ASSERT_EQ(record.begin, -time);
+        ASSERT_EQ(record.end, -time - 1);
+      }
+    }
+  }
+  stop = true;
+}
+
 TEST(Recorder, RefusesWhatItCannotHold) {
   const TemporaryDirectory directory;
   Recorder recorder(directory / "ring", {}, 1);

@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "launch/report/measured_step.h"
+#include "launch/training/run_recorder.h"
 #include "runtime/error.h"
 #include "tests/support/tensors.h"
 #include "tests/support/training.h"
@@ -89,6 +91,30 @@ INSTANTIATE_TEST_SUITE_P(Layouts, OnDeviceUnder,
                                   : layout.param.data > 1   ? "DataByTheHost"
                                                             : "OneRank";
                          });
+
+// When a device ran actions is known for all steps and evaluations of a run that ended.
+TEST_P(OnDeviceUnder, RecordsWhenTheDeviceRanActions) {
+  if (nccl(GetParam()) && !is_fake()) GTEST_SKIP() << "NCCL needs a device per rank";
+  const Finished finished =
+      train(scratch_, "run", with(on_device(GetParam()), {"--eval.every", "4"}));
+  ASSERT_EQ(finished.status, 0) << finished.output;
+  std::vector<Recording> ranks;
+  for (int rank = 0; rank < GetParam().ranks(); ++rank) {
+    ranks.push_back(read_recording(kept_recording(scratch_.path("run"), rank)));
+    std::int64_t last = 0;
+    for (const Record& record : ranks.back().records) {
+      EXPECT_FALSE(record.fields.issued) << record.number;
+      if (record.fields.group != no_name) continue;  // not an action
+      EXPECT_GE(record.begin, last) << record.number;
+      EXPECT_GE(record.end, record.begin) << record.number;
+      last = record.end;
+    }
+  }
+  const auto step = median_step(ranks);
+  ASSERT_TRUE(step);
+  EXPECT_EQ(step->of, steps);
+  EXPECT_EQ(step->stages, GetParam().pipeline);
+}
 
 // Counts how often the hosts of all ranks waited for their streams to be empty, in a run of a tiny
 // model that saves nothing before its end.

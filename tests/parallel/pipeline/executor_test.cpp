@@ -16,6 +16,7 @@
 #include "parallel/pipeline/execution_plan.h"
 #include "runtime/error.h"
 #include "tests/support/schedules.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/transports.h"
 
 namespace masformer {
@@ -268,6 +269,71 @@ TEST_P(Executor, MeasuresTheTimeSpentWaiting) {
   } else if (world().rank() != 1) {
     EXPECT_GE(timing.waiting_seconds(), 0.05);
   }
+}
+
+// Issues work to its stream, and does not wait for it.
+class IssuingStage : public PipelineStage {
+ public:
+  explicit IssuingStage(const Way& way)
+      : stream_(test::stream_of(way)), work_(way, std::vector<float>(1 << 20)) {
+    for (int i = 0; i < 4; ++i) messages_.emplace_back(way, std::vector<float>(small_size));
+  }
+  Tensor input(const Action&) override { return messages_[0]; }
+  Tensor output(const Action&) override { return messages_[1]; }
+  Tensor input_gradient(const Action&) override { return messages_[2]; }
+  Tensor output_gradient(const Action&) override { return messages_[3]; }
+
+  void run(const Action& action) override {
+    DeviceEvent begin(stream_);
+    for (int i = 0; i < 4; ++i) fill_zero(stream_, work_);
+    done_.push_back({action, std::move(begin), DeviceEvent(stream_)});
+  }
+
+  struct Done {
+    Action action;
+    DeviceEvent begin, end;
+  };
+  const std::vector<Done>& done() const { return done_; }
+
+ private:
+  const Stream& stream_;
+  std::vector<Buffer> messages_;
+  Buffer work_;
+  std::vector<Done> done_;
+};
+
+TEST_P(Executor, RecordsWhenTheDeviceRanActions) {
+  const bool on_host = GetParam().device == Device::cpu;
+  const Schedule schedule = one_forward_one_backward(world().size(), 3);
+  const test::TemporaryDirectory directory;
+  Recorder recorder(directory / "ring", {});
+  IssuingStage stage(GetParam());
+  const std::int64_t start = Recorder::now();
+  const StepTiming timing = execute(stream(), schedule, pipe(), stage, &recorder);
+  const std::int64_t issued = Recorder::now();
+  const std::vector<Record> before = read_recording(recorder.path()).records;
+  timing.set_device_times();
+  const std::int64_t end = Recorder::now();
+  const std::vector<Record> after = read_recording(recorder.path()).records;
+
+  ASSERT_EQ(after.size(), stage.done().size());
+  std::int64_t last = start;
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const IssuingStage::Done& done = stage.done()[i];
+    EXPECT_EQ(before[i].fields.issued, !on_host);
+    EXPECT_LE(before[i].end, issued);
+    EXPECT_FALSE(after[i].fields.issued);
+    EXPECT_EQ(after[i].fields.micro_batch, done.action.micro_batch);
+    EXPECT_GE(after[i].begin, last) << "action " << i;
+    EXPECT_GE(1e-9 * static_cast<double>(after[i].end - after[i].begin),
+              done.end.seconds_since(done.begin) - 1e-6);
+    last = after[i].end;
+    if (on_host) {
+      EXPECT_EQ(after[i], before[i]);
+    }
+  }
+  constexpr std::int64_t inexact = 100'000;  // a device's clock is not the host's
+  EXPECT_LE(last, end + inexact);
 }
 
 // A failure is thrown at once, although no rank ever receives the messages in flight.
