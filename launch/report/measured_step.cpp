@@ -32,6 +32,7 @@ void add_actions(const Recording& recording, std::int64_t origin, std::size_t st
     const RecordFields& fields = record.fields;
     const auto kind = find_enum<ActionKind>(recording.names[fields.name]);
     if (!kind || fields.group != no_name || record.step <= 0 || record.end < record.begin) continue;
+    if (fields.issued) continue;  // when the device ran it is not known
     RawStep& step = steps[record.step];
     step.counts.resize(stages);
     ++step.counts[stage];

@@ -17,7 +17,7 @@
 namespace masformer {
 namespace {
 
-constexpr int action_thread = 1, first_communication_thread = 2;
+constexpr int action_thread = 1, issue_thread = 2, first_communication_thread = 3;
 
 // Nanoseconds as microseconds, exactly.
 std::string microseconds(std::int64_t nanoseconds) {
@@ -26,6 +26,10 @@ std::string microseconds(std::int64_t nanoseconds) {
 
 bool is_communication(const Record& record) {
   return record.fields.group != no_name;
+}
+
+bool is_issued(const Record& record) {
+  return record.fields.issued;
 }
 
 // Which thread shows a communication: the first whose last one has ended.
@@ -81,9 +85,13 @@ class TraceWriter {
                                        at.pipe, at.data, at.context, at.tensor)}});
     add_metadata("process_sort_index", at.rank, 0, {{"sort_index", at.rank}});
     add_metadata("thread_name", at.rank, action_thread, {{"name", "actions"}});
+    if (std::ranges::any_of(recording.records, is_issued)) {
+      add_metadata("thread_name", at.rank, issue_thread, {{"name", "actions as issued"}});
+    }
     CommunicationThreads threads;
     for (const Record& record : recording.records) {
-      const int thread = is_communication(record) ? threads.take(record) : action_thread;
+      const int action = is_issued(record) ? issue_thread : action_thread;
+      const int thread = is_communication(record) ? threads.take(record) : action;
       add_record(recording, record, thread, record.begin + recording.clock_offset - origin);
     }
     for (int i = 0; i < threads.count(); ++i) {

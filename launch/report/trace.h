@@ -4,7 +4,9 @@
 // from catapult's docs/trace-event-format.md): complete events ("X") with `ts` and `dur` in
 // microseconds; begin events ("B") for what had not ended; metadata events ("M") that name
 // processes and threads. A process is a rank. Events of a thread must nest, but communications
-// overlap: they are spread over as many threads as they need.
+// overlap: they are spread over as many threads as they need. Actions that a host issued to its
+// device, and of which the device's times are unknown, are a thread of their own: the device ran
+// others meanwhile.
 #pragma once
 
 #include <filesystem>

@@ -49,6 +49,9 @@ TEST(MeasuredStep, LeavesOutStepsThatAreNotRecordedAsAWhole) {
   ranks = two_stages(2);
   ranks[2].records.back().end = Record::running;
   EXPECT_EQ(median_step(ranks)->step, 1);
+  ranks = two_stages(2);
+  ranks[2].records.back().fields.issued = true;  // when its device ran it is unknown
+  EXPECT_EQ(median_step(ranks)->of, 1);
   ranks[2].records.front().end = Record::running;
   ranks[0].records.front().step = 0;  // of an evaluation
   const auto step = median_step(ranks);

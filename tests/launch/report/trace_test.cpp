@@ -68,10 +68,23 @@ TEST(Trace, SpreadsOverlappingCommunicationsOverTracks) {
     names[{event.at("pid"), event.at("tid")}] = event.at("args").at("name");
   }
   EXPECT_EQ(names, (std::map<std::pair<int, int>, std::string>{{{0, 1}, "actions"},
-                                                               {{0, 2}, "communications"},
                                                                {{0, 3}, "communications"},
+                                                               {{0, 4}, "communications"},
                                                                {{1, 1}, "actions"},
-                                                               {{1, 2}, "communications"}}));
+                                                               {{1, 3}, "communications"}}));
+}
+
+// A host issues a step while its device runs the one before.
+TEST(Trace, ShowsActionsAsIssuedOnATrackOfTheirOwn) {
+  HandMadeRecording rank({});
+  rank.add_action(1, forward, 1'000, 3'000);
+  rank.add_action(2, forward, 2'000, 2'500);
+  std::vector<Recording> ranks{rank.get()};
+  ranks[0].records[1].fields.issued = true;
+  const Json trace = trace_of(ranks);
+  expect_nested(trace);
+  expect_sums(trace, ranks);
+  EXPECT_EQ(trace.at("traceEvents").back().at("tid"), 2);
 }
 
 TEST(Trace, OfNothingIsEmpty) {
