@@ -17,10 +17,10 @@ namespace masformer {
 
 // How a run that is resumed was divided.
 struct RecordedLayout {
-  std::string mesh;             // Mesh::to_string()
-  std::vector<int> counts{};    // blocks of each part
-  std::string context_order{};  // SequenceSharding::to_string(); "" if it is not recorded
-  std::string context_full{};   // the name of a ContextFull; "" if it is not recorded
+  std::string mesh;                    // Mesh::to_string()
+  std::vector<int> counts{};           // blocks of each part
+  std::string context_order{};         // SequenceSharding::to_string(); "" if it is not recorded
+  std::string context_full{};          // the name of a ContextFull; "" if it is not recorded
   std::vector<std::string> actions{};  // [stage] action_text() of an order that was searched
   std::map<std::string, std::string> options{};  // all of the run, by name
 };
