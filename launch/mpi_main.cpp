@@ -1,5 +1,6 @@
 #include "launch/mpi_main.h"
 
+#include <cstdio>
 #include <new>
 
 #include <fmt/format.h>
@@ -25,7 +26,11 @@ std::string cause_of(const std::exception& error) {
 }
 
 [[noreturn]] void abort_job(const Communicator& world, const std::exception& error, ExitCode code) {
-  print_message("masformer: rank {}: {}\n", world.rank(), cause_of(error));
+  try {
+    print_message("masformer: rank {}: {}\n", world.rank(), cause_of(error));
+  } catch (...) {  // without memory there may be no message, but other ranks wait for the abort
+    std::fputs("masformer: out of memory\n", stderr);
+  }
   MpiSession::abort(static_cast<int>(code));
 }
 

@@ -8,8 +8,8 @@
 namespace masformer {
 
 // The operations per second in fp32 or bf16 (a fused multiply-add counts as 2) of `threads` cores
-// together, in registers only. In bf16 those of AVX-512 BF16, or the same as in fp32 on a CPU
-// without it; the tiles of AMX are faster. Takes about `seconds`.
+// together, in registers only. In bf16 those of AVX-512 BF16, or the same as in fp32 in a
+// build that does not target it; the tiles of AMX are faster. Takes about `seconds`.
 double measure_peak_flops(DType dtype, int threads, double seconds);
 
 // Operations per second of linear() (ops/linear.h) in fp32 or bf16, of 256 tokens with 1,024 inputs

@@ -177,11 +177,21 @@ std::string describe_partition(const RunPlan& plan) {
 std::string describe_schedule(const RunPlan& plan, const Options& options) {
   if (plan.mesh.pipe == 1) return {};
   const int chunks = plan.training.placement.chunks();
+  const char* order = "";
+  if (options.parallel.schedule == "auto") {
+    switch (plan.order_source) {
+      case OrderSource::search:
+        order = ": the fastest order found by simulation in the memory of 1f1b";
+        break;
+      case OrderSource::record:
+        order = ": the order that the checkpoint records";
+        break;
+      case OrderSource::generator:
+        order = ": the order of a zero-bubble or interleaved schedule, as no faster one fits";
+    }
+  }
   return fmt::format("schedule  {}{}{}\n", options.parallel.schedule,
-                     chunks > 1 ? fmt::format(", {} parts per stage", chunks) : "",
-                     options.parallel.schedule == "auto"
-                         ? ": the fastest order found by simulation in the memory of 1f1b"
-                         : "");
+                     chunks > 1 ? fmt::format(", {} parts per stage", chunks) : "", order);
 }
 
 std::string describe_recomputation(const RunPlan& plan, const Options& options) {

@@ -28,6 +28,13 @@ struct Forecast {
   std::int64_t memory_limit = PlanInputs::unlimited;
 };
 
+// Where the order of a schedule is from.
+enum class OrderSource {
+  generator,  // the schedule's own
+  search,     // the one that `auto` found
+  record,     // the checkpoint to resume from, which `auto` keeps
+};
+
 struct RunPlan {
   ModelConfig model;
   Mesh mesh;
@@ -36,6 +43,7 @@ struct RunPlan {
   int micro_batches = 1;  // per data rank and step
   std::int64_t global_batch = 1;
   Schedule training, evaluation;
+  OrderSource order_source = OrderSource::generator;  // of `training`
   OptimizerConfig optimizer;
   Forecast forecast;  // of training only
 

@@ -24,8 +24,9 @@ ScheduleRequest request_of(const Options& options, int stages, int micro_batches
   return request;
 }
 
-void set_schedule(Schedule schedule, RunPlan& plan) {
+void set_schedule(Schedule schedule, OrderSource source, RunPlan& plan) {
   plan.training = std::move(schedule);
+  plan.order_source = source;
   plan.evaluation = forward_only(plan.training.placement, plan.micro_batches);
   validate(plan.training);
   validate(plan.evaluation);
@@ -80,20 +81,23 @@ Schedule first_schedule(const Options& options, int stages, int micro_batches) {
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan) {
   if (!orders_by_costs(options) || plan.mesh.pipe == 1) return;
-  const Schedule first = plan.training;
-  const auto follow = [&](Schedule order) {
-    if (!(order.placement == first.placement)) return false;
-    set_schedule(std::move(order), plan);
-    return fits(plan, memory);
-  };
-  const std::optional<Schedule> kept = kept_order(inputs, plan);
-  if (kept && follow(*kept)) return;
-  if (!follow(searched_order(options, inputs, plan))) set_schedule(first, plan);
+  if (std::optional<Schedule> kept = kept_order(inputs, plan)) {
+    Schedule first = plan.training;
+    set_schedule(*std::move(kept), OrderSource::record, plan);
+    // It ran before: what is free now must not decide which order, and so which bits, a run has.
+    if (options.plan.memory_gib == 0 || fits(plan, memory)) return;
+    set_schedule(std::move(first), OrderSource::generator, plan);
+  }
+  Schedule found = searched_order(options, inputs, plan);
+  if (!(found.placement == plan.training.placement)) return;
+  Schedule first = plan.training;
+  set_schedule(std::move(found), OrderSource::search, plan);
+  if (!fits(plan, memory)) set_schedule(std::move(first), OrderSource::generator, plan);
 }
 
-std::vector<std::string> recorded_order(const Options& options, const RunPlan& plan) {
+std::vector<std::string> recorded_order(const RunPlan& plan) {
   std::vector<std::string> lines;
-  if (!orders_by_costs(options) || plan.mesh.pipe == 1) return lines;
+  if (plan.order_source == OrderSource::generator) return lines;
   for (const std::vector<Action>& actions : plan.training.actions) {
     lines.push_back(action_text(actions));
   }

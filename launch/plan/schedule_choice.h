@@ -19,14 +19,16 @@ namespace masformer {
 Schedule first_schedule(const Options& options, int stages, int micro_batches);
 
 // Gives a plan with `auto` the order that the checkpoint to resume from records, if the layout, the
-// partition and the micro-batches are the same; otherwise the fastest that the search finds for its
-// partition, by the times of `inputs`. If an order needs more memory than `memory` on some rank, or
-// another placement than the partition was solved for, the plan keeps its first schedule.
+// partition and the micro-batches are the same, and plan.memory_gib does not forbid it. Otherwise
+// the fastest order that the search finds for the partition, by the times of `inputs`. If that one
+// needs more memory than `memory` on some rank, or another placement than the partition was solved
+// for, the plan keeps its first schedule.
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan);
 
-// [stage] The actions of a plan with `auto`, for a checkpoint to record; empty for other schedules.
-std::vector<std::string> recorded_order(const Options& options, const RunPlan& plan);
+// [stage] The actions of a plan whose order was found or kept, for a checkpoint to record; empty
+// for other plans.
+std::vector<std::string> recorded_order(const RunPlan& plan);
 
 // [part]: one unit per block. From its backward_input to its backward_weight, a block keeps about
 // as much as until then, or up to a quarter more: inputs and output gradients of its products.

@@ -18,6 +18,7 @@ constexpr double nanosecond = 1e-9;
 struct RawStep {
   std::vector<TimelineBar> bars;
   std::vector<std::size_t> counts;  // [stage]
+  bool has_issued = false;          // actions of which only the host's times are known
 };
 
 bool is_of_the_first_pipeline(const RecordedRank& rank) {
@@ -32,9 +33,9 @@ void add_actions(const Recording& recording, std::int64_t origin, std::size_t st
     const RecordFields& fields = record.fields;
     const auto kind = find_enum<ActionKind>(recording.names[fields.name]);
     if (!kind || fields.group != no_name || record.step <= 0 || record.end < record.begin) continue;
-    if (fields.issued) continue;  // when the device ran it is not known
     RawStep& step = steps[record.step];
     step.counts.resize(stages);
+    step.has_issued |= fields.issued;
     ++step.counts[stage];
     step.bars.push_back({recording.rank.pipe,
                          static_cast<double>(record.begin + offset),
@@ -78,7 +79,9 @@ void keep_whole_steps(const std::vector<const Recording*>& pipeline, const nlohm
                              [](std::size_t a, std::size_t b) { return std::max(a, b); });
     }
   }
-  std::erase_if(steps, [&](const auto& item) { return item.second.counts != *whole; });
+  std::erase_if(steps, [&](const auto& item) {
+    return item.second.counts != *whole || item.second.has_issued;
+  });
 }
 
 // How many stages the pipeline has; 0 if the recordings don't tell. The ranks of stage p begin with

@@ -25,11 +25,11 @@ struct MeasuredStep {
 std::int64_t first_time(const std::vector<Recording>& recordings);
 
 // The step that takes the median time of those whose actions are all in the recordings of the ranks
-// with data, context and tensor coordinate 0; on devices, with the devices' times. Nothing if no
-// step is, or if a stage's recording is missing. `plan`: plan.json, which says how many actions a
-// step has on each stage. If it doesn't, a step counts as whole if it has as many as any other, and
-// no record of it can have been replaced. Ranks of several hosts are on the clock that their run
-// has aligned them to.
+// with data, context and tensor coordinate 0; on devices, with the devices' times. Returns
+// nothing if no step is whole, or if a stage's recording is missing. `plan`: plan.json, which says
+// how many actions a step has on each stage. If it doesn't, a step counts as whole if it has as
+// many as any other, and no record of it can have been replaced. Ranks of several hosts are on the
+// clock that their run has aligned them to.
 std::optional<MeasuredStep> median_step(const std::vector<Recording>& recordings,
                                         const nlohmann::json& plan = nullptr);
 

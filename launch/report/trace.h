@@ -5,8 +5,8 @@
 // microseconds; begin events ("B") for what had not ended; metadata events ("M") that name
 // processes and threads. A process is a rank. Events of a thread must nest, but communications
 // overlap: they are spread over as many threads as they need. Actions that a host issued to its
-// device, and of which the device's times are unknown, are a thread of their own: the device ran
-// others meanwhile.
+// device, and of which the device's times are unknown, have a thread of their own, because they
+// overlap those that the device was running.
 #pragma once
 
 #include <filesystem>

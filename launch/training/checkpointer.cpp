@@ -31,7 +31,7 @@ void Checkpointer::save(std::int64_t step) {
   output_.sync();
   if (job_.first()) prune();  // a killed run may have left more checkpoints than checkpoint.keep
   write_checkpoint(job_.world(), checkpoint_path(options_.run.dir, step),
-                   checkpoint_attributes(options_, table_, job_, step, data_digest_),
+                   checkpoint_attributes(table_, job_, step, data_digest_),
                    HostPieces(job_.stream, training_pieces(job_.stage.parameters())).pieces());
   saved_step_ = step;
   if (!job_.first()) return;
@@ -79,7 +79,7 @@ void Checkpointer::prune() {
 void Checkpointer::dump_gradients(std::int64_t step) {
   const std::filesystem::path folder = std::filesystem::path(options_.run.dir) / "gradients";
   on_first_rank(job_.world(), [&] { std::filesystem::create_directories(folder); });
-  nlohmann::json attributes = checkpoint_attributes(options_, table_, job_, step, data_digest_);
+  nlohmann::json attributes = checkpoint_attributes(table_, job_, step, data_digest_);
   attributes["kind"] = "gradients";
   write_checkpoint(job_.world(), folder / fmt::format("step-{:08}", step), attributes,
                    HostPieces(job_.stream, gradient_pieces(job_.stage.parameters())).pieces());

@@ -1,6 +1,8 @@
 #include "launch/training/evaluation.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -47,14 +49,17 @@ Evaluation evaluate(Job& job, const Split& split, std::int64_t windows) {
   const std::int64_t samples = job.plan.micro_batches * job.plan.policy.shape.samples;
   const int data_ranks = job.plan.mesh.data;
   double sum = 0;
+  std::optional<StepTiming> last;  // read one window later, so that no rank waits for its own
   for (std::int64_t begin = 0; begin < end; begin += samples * data_ranks) {
     const std::int64_t own = begin + job.groups.at.data * samples;
     job.set_batch(run_collectively(
         job.world(), [&] { return load_windows(split, job.window(), own, end, samples); }));
-    const StepTiming timing = job.run_evaluation();
+    StepTiming timing = job.run_evaluation();
     if (job.groups.at.tensor == 0) sum += job.stage.loss_sum();
-    timing.set_device_times();  // tensor ranks wait for each other's streams anyway
+    if (last) last->set_device_times();
+    last = std::move(timing);
   }
+  if (last) last->set_device_times();
   return {sum_over(job.world(), sum) / static_cast<double>(tokens), tokens};
 }
 

@@ -25,8 +25,7 @@ class Job {
   Stream stream;
   ProcessGroups groups;
   Stage stage;
-  // Peak FLOP/s of this rank and of all ranks together. On CPUs: for fp32, measured at the start.
-  // On CUDA devices: for the layers' dtype, from the data sheet.
+  // Peak FLOP/s of this rank and of all ranks together, in the layers' dtype (rank_speed.h).
   double rank_peak_flops, peak_flops;
 
   Communicator& world() { return *groups.world; }

@@ -15,9 +15,10 @@ namespace masformer {
 
 // Runs a stage of about as many blocks as those of `plan` have, with each kind of block, on all
 // ranks at once: with the tensor and context ranks of the plan, and its stages as further data
-// ranks. Forward and backward of one micro-batch are timed as train.profile_step times them, three
-// times after one that does not count, with each way of recomputation. Takes the medians, and the
-// mean over all ranks, so that every rank has the same bytes.
+// ranks. Forward and backward of one micro-batch are timed as train.profile_step times them, 3 to
+// 15 times, as many as two seconds allow, after one that does not count; once with each way of
+// recomputation. Takes the medians, and the mean over all ranks, so that every rank has the same
+// bytes.
 //
 // Rank 0 keeps the result in profile_folder() and takes it from there if device, threads, ranks per
 // host, layout, shapes and the built program are the same. `log` gets a line that says which.

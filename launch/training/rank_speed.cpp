@@ -18,7 +18,8 @@ double peak_of_rank(const Stream& stream, DType dtype, int ranks_on_this_host) {
   const double share = std::min(1.0, host_cores() / threads_on_this_host);
   const double in_registers = share * measure_peak_flops(dtype, 1, seconds) * stream.threads();
   if (dtype != DType::bf16 || !supports_matmul(stream, dtype)) return in_registers;
-  return std::max(in_registers, measure_matmul_flops(stream, dtype, seconds));  // AMX
+  // AMX. Ranks come here at about the same time, so those that share cores do so now, too.
+  return std::max(in_registers, measure_matmul_flops(stream, dtype, seconds));
 }
 
 MatmulSpeed measure_matmul_speed(const Stream& stream, Communicator& world) {

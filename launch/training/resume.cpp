@@ -157,8 +157,7 @@ std::optional<fs::path> choose_checkpoint(Job& job, const Options& options,
 
 }  // namespace
 
-nlohmann::json checkpoint_attributes(const Options& options, const OptionTable& table,
-                                     const Job& job, std::int64_t step,
+nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
                                      const std::string& data_digest) {
   const std::int64_t sequence = job.plan.policy.shape.sequence;
   return {{"kind", "training"},
@@ -168,7 +167,7 @@ nlohmann::json checkpoint_attributes(const Options& options, const OptionTable& 
           {"partition", counts_of(job.plan.partition)},
           {"context_order", job.plan.policy.sharding->to_string()},
           {"context_full", name_of(job.plan.policy.context_full)},
-          {"actions", recorded_order(options, job.plan)},
+          {"actions", recorded_order(job.plan)},
           {"model", to_json(job.plan.model)},
           {"options", table.record()},
           {"data_digest", data_digest}};

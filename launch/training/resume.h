@@ -19,8 +19,7 @@ struct ResumeState {
 };
 
 // The attributes that a checkpoint keeps for the trainer.
-nlohmann::json checkpoint_attributes(const Options& options, const OptionTable& table,
-                                     const Job& job, std::int64_t step,
+nlohmann::json checkpoint_attributes(const OptionTable& table, const Job& job, std::int64_t step,
                                      const std::string& data_digest);
 
 // Removes what an interrupted save left in the run's folder. Initializes or loads this rank's shard

@@ -28,9 +28,10 @@ nlohmann::json chosen_automatically(const Job& job, const Options& options,
   for (const auto& [name, value] : chosen_options(options, job.plan)) {
     if (!table.was_set(name) && (has_searched || is_open(name))) chosen[name] = value;
   }
-  if (job.plan.mesh.context == 1) chosen.erase("parallel.context_full");
   const std::string order = "parallel.context_order";
-  if (job.plan.mesh.context > 1 && is_open(order)) {
+  if (job.plan.mesh.context == 1) {  // there was nothing to choose
+    chosen.erase("parallel.context_full");
+  } else if (is_open(order)) {
     chosen[order] = job.plan.policy.sharding->to_string();
   }
   return chosen;

@@ -1,6 +1,5 @@
 #include "parallel/pipeline/action_text.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -12,6 +11,7 @@ namespace masformer {
 namespace {
 
 constexpr std::string_view letters = "FBIW";  // in the order of ActionKind
+static_assert(letters.size() == enum_names<ActionKind>.size());
 
 std::string word_of(const Action& action) {
   std::string word =
@@ -56,7 +56,10 @@ std::vector<Action> parse_actions(std::string_view text) {
     const std::string_view word = text.substr(0, text.find(' '));
     require(!word.empty(), "'{}' is not a list of actions", text);
     actions.push_back(parse_word(word));
-    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    text.remove_prefix(word.size());
+    if (text.empty()) break;
+    text.remove_prefix(1);
+    require(!text.empty(), "a list of actions ends with a blank");
   }
   return actions;
 }

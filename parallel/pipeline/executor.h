@@ -34,8 +34,8 @@ class PipelineStage {
   virtual void run(const Action& action) = 0;
 };
 
-// When an execution began, waited for other stages, and ended, as events on its stream; and when it
-// ran the actions that a recorder has, if it is on a device.
+// Events on the stream: the begin, the waits for other stages and the end of an execution. On a
+// device with a recorder, also the begin and end of each action.
 class StepTiming {
  public:
   // `recorder` may be null. It outlives the timing.
@@ -50,8 +50,8 @@ class StepTiming {
   // These wait until the stream has passed the end. waiting / total is the idle share.
   double total_seconds() const { return end_.seconds_since(begin_); }
   double waiting_seconds() const;
-  // Gives the recorded actions the times at which the device ran them. Waits for the last of them.
-  // Call it once.
+  // Gives the recorded actions the times at which the device ran them: exact within an execution,
+  // early by some microseconds beside other records. Waits for the last of them. Call it once.
   void set_device_times() const;
 
  private:
@@ -67,7 +67,8 @@ class StepTiming {
 
   const Stream* stream_;
   Recorder* recorder_;
-  // What the host's clock says at `begin_`; null unless actions of a device are recorded.
+  // What the host's clock says when the stream comes to it, just before `begin_`; null unless
+  // actions of a device are recorded.
   std::shared_ptr<const std::atomic<std::int64_t>> host_begin_;
   DeviceEvent begin_, end_;
   std::vector<Wait> waits_;

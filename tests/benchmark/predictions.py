@@ -91,6 +91,8 @@ def main():
     errors = []
     print("| layout | spans | predicted, ms | measured, ms | error | noise |\n| --- | --- | --- | --- | --- | --- |")
     chosen = [case for case in cases() if arguments.like in f"{case[0]}, {case[1]}"][:arguments.cases]
+    if not chosen:
+        parser.error(f"no case is like '{arguments.like}'")
     for name, mix, options in chosen:
         runs = [run(arguments.program, arguments.store, arguments.steps, options) for _ in range(arguments.runs)]
         predicted = statistics.median(each for each, _ in runs)

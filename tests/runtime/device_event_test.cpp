@@ -38,7 +38,7 @@ TEST(DeviceStream, ReadsTheHostsClockWhenItComesToIt) {
     return std::chrono::nanoseconds(time).count();
   };
   const std::int64_t before = now();
-  stream.device_stream()->read_clock();  // nobody will know
+  stream.device_stream()->read_clock();  // a reading that nobody waits for
   const auto first = stream.device_stream()->read_clock();
   if (stream.device_stream()->name().starts_with("fake")) {
     EXPECT_EQ(first->load(), 0) << "the fake runs nothing before the host waits";

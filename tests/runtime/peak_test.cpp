@@ -1,5 +1,7 @@
 #include "runtime/peak.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
@@ -23,13 +25,16 @@ TEST(Peak, OneCoreComputesAtAPlausibleRate) {
 
 // No product may exceed what its shares are of.
 TEST(Peak, OfBf16IsNotBelowWhatProductsReach) {
-  const Stream stream(Device::cpu, 1);
-  if (!supports_matmul(stream, DType::bf16)) GTEST_SKIP() << "this CPU has no products in bf16";
-#if defined(__AMX_BF16__)
-  GTEST_SKIP() << "products use the tiles of AMX";
+#if !defined(__AVX512BF16__) || defined(__AMX_BF16__)
+  GTEST_SKIP() << "this build has no other peak in bf16, or products use the tiles of AMX";
 #endif
-  EXPECT_GT(measure_peak_flops(DType::bf16, 1, 0.05),
-            0.9 * measure_matmul_flops(stream, DType::bf16, 0.05));
+  const Stream stream(Device::cpu, 1);
+  double peak = 0, products = 0;
+  for (int turn = 0; turn < 5; ++turn) {  // others may use the core
+    peak = std::max(peak, measure_peak_flops(DType::bf16, 1, 0.01));
+    products = std::max(products, measure_matmul_flops(stream, DType::bf16, 0.01));
+  }
+  EXPECT_GT(peak, products);
 }
 
 TEST(Peak, ProductsOfEachDtypeRunAtAPlausibleRate) {

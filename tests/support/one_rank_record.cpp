@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "parallel/comm/collective_errors.h"
+
 namespace masformer::test {
 
 // As bytes, since a value of JSON for each number would take longer than computing it.
@@ -137,12 +139,15 @@ void share_one_rank_records(const std::vector<LayoutCase>& cases) {
   const std::vector<Key> keys = keys_of(cases);
   const auto rank = static_cast<std::size_t>(world().rank());
   const auto ranks = static_cast<std::size_t>(world().size());
-  std::vector<OneRankRecord> own;
-  for (std::size_t i = rank; i < keys.size(); i += ranks) {
-    own.push_back(record(keys[i].of_one_rank, keys[i].nudged));
-  }
-  std::string packed;
-  nlohmann::json::to_msgpack(own, packed);
+  const std::string packed = run_collectively(world(), [&] {
+    std::vector<OneRankRecord> own;
+    for (std::size_t i = rank; i < keys.size(); i += ranks) {
+      own.push_back(record(keys[i].of_one_rank, keys[i].nudged));
+    }
+    std::string bytes;
+    nlohmann::json::to_msgpack(own, bytes);
+    return bytes;
+  });
   const std::vector<std::string> all = world().all_gather(packed);
   for (std::size_t from = 0; from < ranks; ++from) {
     std::size_t i = from;

@@ -35,14 +35,15 @@ namespace {
   _exit(127);
 }
 
-// A child, of the first thread of `parent`, whose file /proc/CHILD/FILE has `text`; 0 if there is
-// none.
-pid_t child_whose(pid_t parent, const std::string& file, const std::string& text) {
+// A child, of the first thread of `parent`, whose file /proc/CHILD/FILE has the entry `text`, where
+// entries end with `end`; 0 if there is none.
+pid_t child_whose(pid_t parent, const std::string& file, const std::string& text, char end) {
   std::ifstream list(fmt::format("/proc/{0}/task/{0}/children", parent));
   for (pid_t child = 0; list >> child;) {
     std::ifstream stream(fmt::format("/proc/{}/{}", child, file));
-    const std::string whole{std::istreambuf_iterator<char>(stream), {}};
-    if (whole.find(text) != std::string::npos) return child;
+    for (std::string entry; std::getline(stream, entry, end);) {
+      if (entry == text) return child;
+    }
   }
   return 0;
 }
@@ -73,13 +74,13 @@ void Process::signal(int number) const {
 }
 
 pid_t Process::child(const std::string& name) const {
-  return child_whose(pid_, "comm", name + '\n');
+  return child_whose(pid_, "comm", name, '\n');
 }
 
 pid_t Process::rank(int number) const {
   const pid_t mpirun = child("mpirun");
-  const std::string variable = "OMPI_COMM_WORLD_RANK=" + std::to_string(number) + '\0';
-  return mpirun > 0 ? child_whose(mpirun, "environ", variable) : 0;
+  const std::string variable = "OMPI_COMM_WORLD_RANK=" + std::to_string(number);
+  return mpirun > 0 ? child_whose(mpirun, "environ", variable, '\0') : 0;
 }
 
 bool Process::read_more(Clock::time_point deadline) {

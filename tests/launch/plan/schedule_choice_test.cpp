@@ -45,16 +45,33 @@ PlanInputs recorded_1f1b(const RunPlan& plan) {
 TEST(RecordedOrder, IsThatOfAutoAlone) {
   Options options = automatic_order();
   const RunPlan plan = plan_of(options);
-  EXPECT_EQ(recorded_order(options, plan), lines_of(plan.training));
+  EXPECT_EQ(recorded_order(plan), lines_of(plan.training));
   options.parallel.schedule = "zero-bubble";
-  EXPECT_TRUE(recorded_order(options, plan_of(options)).empty());
+  EXPECT_TRUE(recorded_order(plan_of(options)).empty());
 }
 
 TEST(RecordedOrder, IsKeptUnderTheSameLayoutPartitionAndMicroBatches) {
   const RunPlan fresh = plan_of(automatic_order());
   const PlanInputs inputs = recorded_1f1b(fresh);
   ASSERT_NE(lines_of(fresh.training), inputs.recorded->actions) << "shows nothing";
-  EXPECT_EQ(lines_of(plan_of(automatic_order(), inputs).training), inputs.recorded->actions);
+  const RunPlan kept = plan_of(automatic_order(), inputs);
+  EXPECT_EQ(lines_of(kept.training), inputs.recorded->actions);
+  EXPECT_EQ(recorded_order(kept), inputs.recorded->actions);
+}
+
+// However little memory is free at the start.
+TEST(RecordedOrder, IsKeptUnlessAnOptionForbidsItsMemory) {
+  Options options = automatic_order();
+  const RunPlan fresh = plan_of(options);
+  PlanInputs inputs = recorded_1f1b(fresh);
+  const RunPlan kept = plan_of(options, inputs);
+  RunPlan again = fresh;
+  order_by_costs(options, inputs, 1, again);
+  EXPECT_EQ(again.training.actions, kept.training.actions);
+  options.plan.memory_gib = 1;
+  again = fresh;
+  order_by_costs(options, inputs, 1, again);
+  EXPECT_EQ(again.order_source, OrderSource::generator) << "no order fits one byte";
 }
 
 TEST(RecordedOrder, IsSearchedAgainIfItDoesNotFit) {

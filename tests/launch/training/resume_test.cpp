@@ -40,7 +40,7 @@ TEST_P(ResumeUnder, IsBitIdenticalAfterASignal) {
   if (GetParam().in_bf16() && !has_bf16()) GTEST_SKIP() << no_bf16;
   const Scratch scratch;
   // So many steps that the signal comes before the last.
-  const Training longer = with(GetParam(), {"--train.steps", "150"});
+  const Training longer = with(GetParam(), {"--train.steps", "100"});
   ASSERT_EQ(train(scratch, "whole", longer).status, 0);
   Process stopped(training_words(scratch, "stopped", longer));
   wait_for_steps(scratch, "stopped", 5);
@@ -48,12 +48,12 @@ TEST_P(ResumeUnder, IsBitIdenticalAfterASignal) {
   const Finished first = stopped.wait();
   ASSERT_EQ(first.status, 3) << first.output;
   const std::size_t done = metrics(scratch, "stopped").size();
-  EXPECT_LT(done, 150u);
+  EXPECT_LT(done, 100u);
   const Finished second = train(scratch, "stopped", longer);
   ASSERT_EQ(second.status, 0) << second.output;
   EXPECT_EQ(timeless_metrics(scratch, "stopped"), timeless_metrics(scratch, "whole"));
   EXPECT_EQ(
-      worst_difference(checkpoint(scratch, "stopped", 150), checkpoint(scratch, "whole", 150)), 0);
+      worst_difference(checkpoint(scratch, "stopped", 100), checkpoint(scratch, "whole", 100)), 0);
 }
 
 TEST(Resume, CutsMetricsBackToTheCheckpoint) {

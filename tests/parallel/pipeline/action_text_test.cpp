@@ -27,7 +27,8 @@ TEST(ActionText, IsReadBackForEverySchedule) {
 }
 
 TEST(ActionText, RefusesOtherWords) {
-  for (const char* const text : {"X0", "F", "F-1", "F1.", "F1.x", "F1,2", " F1", "F1  F2", "f1"}) {
+  for (const char* const text :
+       {"X0", "F", "F-1", "F1.", "F1.x", "F1,2", " F1", "F1  F2", "f1", "F0 ", " "}) {
     EXPECT_THROW(parse_actions(text), Error) << text;
   }
 }
