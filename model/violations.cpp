@@ -32,8 +32,10 @@ void Violations::check_positive(std::string_view name, std::int64_t value) {
 void Violations::check_divides(std::string_view divisor_name, std::int64_t divisor,
                                std::string_view name, std::int64_t extent) {
   if (divisor < 1 || extent < 1 || extent % divisor == 0) return;
-  add(fmt::format("{}={} does not divide {}={}: pick one of {}", divisor_name, divisor, name,
-                  extent, fmt::join(small_divisors(extent), ", ")));
+  const std::vector<std::int64_t> divisors = small_divisors(extent);
+  add(fmt::format("{}={} does not divide {}={}: {} {}", divisor_name, divisor, name, extent,
+                  divisors.size() == 1 ? "only possible is" : "pick one of",
+                  fmt::join(divisors, ", ")));
 }
 
 }  // namespace masformer

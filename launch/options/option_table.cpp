@@ -75,10 +75,15 @@ std::string wrap(const std::string& text) {
   return lines + line + "\n";
 }
 
+// Without the empty one, which means that nothing is chosen.
+std::string list_of(std::vector<std::string> choices) {
+  std::erase(choices, "");
+  return fmt::format("{}", fmt::join(choices, ", "));
+}
+
 std::string check_choice(const std::string& name, const OptionInfo& info, const std::string& text) {
   if (info.choices.empty() || std::ranges::count(info.choices, text) > 0) return {};
-  return fmt::format("{}={} is not known: pick one of {}", name, text,
-                     fmt::join(info.choices, ", "));
+  return fmt::format("{}={} is not known: pick one of {}", name, text, list_of(info.choices));
 }
 
 }  // namespace
@@ -209,7 +214,7 @@ void OptionTable::apply_inherited(std::map<std::string, std::string> record) {
 
 std::string OptionTable::Entry::notes() const {
   std::string words = info.help;
-  if (!info.choices.empty()) words += fmt::format(" One of {}.", fmt::join(info.choices, ", "));
+  if (!info.choices.empty()) words += fmt::format(" One of {}.", list_of(info.choices));
   if (inherited) return words + " Default: the checkpoint's.";
   if (!default_text.empty()) words += fmt::format(" Default: {}.", default_text);
   if (info.on_resume == OnResume::must_match) words += " Fixed for a run.";
@@ -222,7 +227,7 @@ std::string OptionTable::help() const {
   for (const Entry& entry : entries_) {
     const auto dot = entry.name.find('.');
     const std::string own = dot == std::string::npos ? "" : entry.name.substr(0, dot);
-    if (own != section) text += fmt::format("\n[{}]\n", own);
+    if (own != section) text += own.empty() ? "\n" : fmt::format("\n[{}]\n", own);
     section = own;
     text += fmt::format("  {}{}{}{}\n", entry.positional ? "" : "--", entry.name,
                         entry.info.value.empty() ? "" : " ", entry.info.value);

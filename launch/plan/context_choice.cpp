@@ -90,6 +90,15 @@ SequenceSharding choose_sharding(const Options& options, const RunPlan& plan,
                    pairs_per_row(figures_of(options.runtime.device), options.train.dtype));
 }
 
+KeptContext kept_context(const Options& options, const PlanInputs& inputs, const RunPlan& plan) {
+  const auto& recorded = inputs.recorded;
+  if (!recorded || recorded->mesh != plan.mesh.to_string()) return {};
+  return {.order = !options.parallel.context_order &&
+                   recorded->context_order == plan.policy.sharding->to_string(),
+          .full = !options.parallel.context_full &&
+                  recorded->context_full == name_of(plan.policy.context_full)};
+}
+
 void choose_exchange(const Options& options, const PlanInputs& inputs, RunPlan& plan) {
   const std::vector<ContextFull> choices = exchange_choices(options, inputs, plan);
   const ContextFull chosen =

@@ -20,4 +20,8 @@ SequenceSharding choose_sharding(const Options& options, const RunPlan& plan,
 // what was chosen before.
 void choose_exchange(const Options& options, const PlanInputs& inputs, RunPlan& plan);
 
+// Which of the two a plan has as the checkpoint to resume from records them, and not because an
+// option says so.
+KeptContext kept_context(const Options& options, const PlanInputs& inputs, const RunPlan& plan);
+
 }  // namespace masformer

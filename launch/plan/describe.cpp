@@ -215,12 +215,12 @@ std::string describe_context_choice(const RunPlan& plan, const Options& options)
   std::vector<std::string> chosen;
   if (plan.mesh.context == 1) return {};
   if (!options.parallel.context_order) {
-    chosen.emplace_back("the order of least cost to the slowest rank");
+    chosen.emplace_back(plan.kept_context.order ? "the order as before"
+                                                : "the order of least cost to the slowest rank");
   }
   if (!options.parallel.context_full) {
-    chosen.push_back(
-        fmt::format("full layers by {}, the shorter step",
-                    plan.policy.context_full == ContextFull::heads ? "heads" : "ring"));
+    chosen.push_back(fmt::format("full layers by {}, {}", name_of(plan.policy.context_full),
+                                 plan.kept_context.full ? "as before" : "the shorter step"));
   }
   if (chosen.empty()) return {};
   return fmt::format("          auto: {}\n", fmt::join(chosen, "; "));

@@ -152,8 +152,8 @@ class Choice {
 
   std::string shortage(std::int64_t limit) const {
     return fmt::format(
-        "plan.memory_gib={} is too little for this layout{}. What the ranks would take at "
-        "least:\n{}",
+        "plan.memory_gib={:.4g} is too little for this layout{}\n"
+        "What the ranks would take at least:\n{}",
         double(limit) / (1 << 30),
         chooses_recompute(options_) ? ", whatever is recomputed" : "; try train.recompute=auto",
         describe_memory(plan_, Purpose::training));

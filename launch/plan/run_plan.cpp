@@ -277,6 +277,7 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
            inputs.names_remedy ? nearest_layout(options, ranks, store_vocab, inputs) : "");
   }
   plan.policy.sharding = choose_sharding(options, plan, inputs);
+  plan.kept_context = kept_context(options, inputs, plan);
   order_by_costs(options, inputs, memory_limit(options, inputs), plan);
   return plan;
 }

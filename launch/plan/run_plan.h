@@ -35,6 +35,11 @@ enum class OrderSource {
   record,     // the checkpoint to resume from, which `auto` keeps
 };
 
+// What a run keeps of the context ranks' work because its checkpoint records it.
+struct KeptContext {
+  bool order = false, full = false;  // policy.sharding, policy.context_full
+};
+
 struct RunPlan {
   ModelConfig model;
   Mesh mesh;
@@ -45,7 +50,8 @@ struct RunPlan {
   Schedule training, evaluation;
   OrderSource order_source = OrderSource::generator;  // of `training`
   OptimizerConfig optimizer;
-  Forecast forecast;  // of training only
+  Forecast forecast;         // of training only
+  KeptContext kept_context;  // of training only
 
   StageSpec describe_stage(const Coordinate& at) const;
   // Plans what a rank's stage runs. Always returns the same plan, and is cheap enough to call for

@@ -103,7 +103,7 @@ std::string timeline_section(const std::vector<RunFiles>& runs) {
                   "On one scale of time, each from its first action; the numbers are those of the "
                   "micro-batches, gaps are waits for other stages, a dashed line is the end of the "
                   "step. Measured on the ranks with data, context and tensor coordinate 0; on a "
-                  "device, these are the times at which its host issued the work.",
+                  "device, at the times at which it ran them.",
               .numbers = folded_markup(numbers_label, bar_table(timelines)),
               .is_wide = true});
 }

@@ -74,7 +74,14 @@ TEST(ContextChoice, KeepsWhatIsSetOrRecorded) {
   const RunPlan fresh = plan_of(options);
   PlanInputs inputs;
   inputs.recorded = {.mesh = fresh.mesh.to_string(), .counts = {8}, .context_full = "ring"};
-  EXPECT_EQ(plan_of(options, inputs).policy.context_full, ContextFull::ring);
+  inputs.recorded->context_order = "zigzag";
+  const RunPlan kept = plan_of(options, inputs);
+  EXPECT_EQ(kept.policy.context_full, ContextFull::ring);
+  const std::string reasons = describe_choices(kept, options);
+  EXPECT_NE(reasons.find("auto: the order as before; full layers by ring, as before"),
+            std::string::npos)
+      << reasons;
+  inputs.recorded->context_order = "";
   inputs.recorded->context_full = "";
   EXPECT_EQ(plan_of(options, inputs).policy.context_full, fresh.policy.context_full);
   inputs.recorded->context_full = "ring";
