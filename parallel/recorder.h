@@ -46,9 +46,9 @@ struct RecordFields {
 // all processes of a host share.
 //
 // A host issues work to a device, and ends the record, before the device has run it. When the
-// step's results are read, its actions get the times at which the device ran them. Those of a rank
-// that was killed, or failed, before that stay `issued`. Communications keep the host's times, so
-// what NCCL does may last longer than its record.
+// step's results are read, the records of its actions get the times at which the device ran them.
+// If the rank fails or is killed before, they stay `issued`. Communications keep the host's times,
+// so what NCCL does may last longer than its record.
 struct Record {
   static constexpr std::int64_t running = -1;
 

@@ -46,7 +46,7 @@ class DeviceStream {
   // Returns an event at the end of the work that was issued so far.
   virtual std::unique_ptr<BackendEvent> record() = 0;
   // Issues a reading of the host's steady clock, which is made when the stream comes to it, and for
-  // which the stream stops some microseconds. Returns where its nanoseconds will be.
+  // which the stream stops for a moment. Returns where its nanoseconds will be.
   virtual std::shared_ptr<const std::atomic<std::int64_t>> read_clock() = 0;
   // Issues a copy of a contiguous tensor's elements to pinned memory of the host.
   virtual void download(const Tensor& from, void* pinned) = 0;

@@ -74,7 +74,7 @@ std::string describe_policy(const RunPlan& plan) {
 constexpr int rows_of_page = 4;           // stages and spans that the start page shows
 constexpr std::size_t ranks_of_page = 8;  // context ranks
 
-// The stages to show in `rows` rows: the first ones and the last. -1 stands for those left out.
+// The stages that are shown in `rows` rows: the first ones and the last, with -1 for the gap.
 std::vector<int> shown_stages(int stages, int rows) {
   std::vector<int> shown;
   for (int stage = 0; stage < stages; ++stage) {

@@ -14,8 +14,8 @@ namespace masformer {
 
 // Runs `work` on every rank of `world` and returns this rank's result. If it throws on any rank,
 // all ranks throw: AgreedUsageError if a rank threw UsageError, else AgreedError. `work` must not
-// communicate. Except for std::bad_alloc: a rank without memory may fail to send a message, so it
-// throws that alone, while the others wait. Its caller must abort the job.
+// communicate. The exception is std::bad_alloc: a rank without memory may be unable to send a
+// message, so only that rank throws, and the others wait. Its caller must abort the job.
 template <class Work>
 auto run_collectively(Communicator& world, Work work) {
   using Result = std::invoke_result_t<Work>;

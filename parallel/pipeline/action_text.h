@@ -13,7 +13,7 @@ namespace masformer {
 // micro-batch, and after a point the chunk if it is not 0.
 std::string action_text(const std::vector<Action>& actions);
 
-// The inverse. Throws Error that quotes a word that is no action.
+// Reads such a line. Throws Error if it is anything else.
 std::vector<Action> parse_actions(std::string_view text);
 
 }  // namespace masformer

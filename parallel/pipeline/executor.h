@@ -51,7 +51,7 @@ class StepTiming {
   double total_seconds() const { return end_.seconds_since(begin_); }
   double waiting_seconds() const;
   // Gives the recorded actions the times at which the device ran them: exact within an execution,
-  // early by some microseconds beside other records. Waits for the last of them. Call it once.
+  // and a little early beside other records. Waits for the last of them. Call it once.
   void set_device_times() const;
 
  private:

@@ -12,7 +12,7 @@
 
 namespace masformer::test {
 
-// As bytes, since a value of JSON for each number would take longer than computing it.
+// The numbers are sent as bytes: as JSON numbers, they would take longer than computing them.
 void to_json(nlohmann::json& json, const GlobalTensor& tensor) {
   const auto* const begin = reinterpret_cast<const std::uint8_t*>(tensor.numbers.data());
   json = {tensor.columns,

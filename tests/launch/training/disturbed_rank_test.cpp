@@ -29,7 +29,7 @@ void sleep_milliseconds(int count) {
   std::this_thread::sleep_for(std::chrono::milliseconds(count));
 }
 
-// Waits until the run has done a step. Returns the process of a rank.
+// Waits for the run's first step. Returns the process id of rank `rank`.
 pid_t rank_in_training(const Scratch& scratch, const Process& process, int rank) {
   wait_until([&] { return !metrics(scratch, "run").empty(); }, [] { sleep_milliseconds(10); });
   return process.rank(rank);
