@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "data/token_store.h"
@@ -19,6 +20,7 @@
 #include "launch/training/layer_profile.h"
 #include "launch/training/memory_check.h"
 #include "parallel/comm/json_text.h"
+#include "runtime/counted.h"
 #include "runtime/io/file.h"
 
 namespace masformer {
@@ -159,16 +161,21 @@ std::string describe_costs(const Search& search) {
       profile_folder().string());
 }
 
-void print_text(const Search& search, const std::optional<WhatIf>& what_if) {
+void print_text(const Search& search, const OptionTable& table,
+                const std::optional<WhatIf>& what_if) {
   const FoundLayout& best = search.result.found.front();
   std::string words;
+  std::vector<std::string> kept;
   for (const auto& [name, value] : chosen_options(best.options, best.plan)) {
     words += fmt::format(" --{} {}", name, value);
+    if (table.was_set(name)) kept.push_back(name);
   }
   print_result(
-      "Predicted for {} ranks on {}, {}.\n\n{}\nThe fastest:{}\n\n{}{}", best.plan.mesh.size(),
-      search.figures.name, describe_costs(search), describe(search.result), words,
-      describe_stages(best.plan, best.prediction),
+      "Predicted for {} on {}, {}.\nKept as set: {}. All else was searched for.\n\n{}\n"
+      "The fastest:{}\n\n{}{}",
+      counted(best.plan.mesh.size(), "rank"), search.figures.name, describe_costs(search),
+      kept.empty() ? "nothing" : fmt::format("{}", fmt::join(kept, ", ")), describe(search.result),
+      words, describe_stages(best.plan, best.prediction),
       what_if ? "\n" + describe_what_if(best.prediction, what_if->factors, what_if->step_seconds)
               : "");
 }
@@ -179,7 +186,12 @@ ExitCode plan_command(const Arguments& arguments) {
   PlanOptions options;
   OptionTable table = describe(options);
   if (asks_for_help(arguments)) {
-    print_result("{}\n{}", usage_of("plan"), table.help());
+    print_result(
+        "{}\n\n"
+        "It takes the options of train, so that the configuration file of a run will do.\n"
+        "Those that say how the ranks share the work are kept if set, and else searched\n"
+        "for.\n{}",
+        usage_of("plan"), table.help());
     return ExitCode::done;
   }
   table.parse(arguments);
@@ -189,7 +201,7 @@ ExitCode plan_command(const Arguments& arguments) {
   if (options.json) {
     print_json(best, what_if);
   } else {
-    print_text(found, what_if);
+    print_text(found, table, what_if);
   }
   if (!options.timeline.empty()) {
     io::write_text_durably(options.timeline, draw_step(best.plan, best.prediction));

@@ -45,8 +45,9 @@ void describe_plan(OptionTable& table, Options& o) {
   table.add("plan.memory_gib", o.plan.memory_gib, {0, 1e6},
             {.value = "X",
              .help = "Memory per rank to plan for, in GiB: parallel.partition=auto and "
-                     "train.recompute=auto keep every rank within it. 0: on CPUs what the hosts "
-                     "have, on devices no limit."});
+                     "train.recompute=auto keep every rank within it. 0: on CPUs an even "
+                     "share of the host's; on devices no limit, and for masformer plan the "
+                     "device's."});
   table.add("plan.profile", o.plan.profile,
             {.value = "BOOL",
              .help = "Time each kind of layer at the start, on all ranks at once, and divide the "

@@ -7,6 +7,7 @@
 
 #include "launch/output/numbers.h"
 #include "launch/output/standard_streams.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 
@@ -62,9 +63,8 @@ std::string Console::summary() const {
   const std::chrono::duration<double> passed = Clock::now() - begin_;
   std::string text =
       fmt::format("      {} in {}: {} tokens, {} tokens/s\n      loss {:.4f} at step {}",
-                  steps == 1 ? "1 step" : fmt::format("{} steps", steps), duration(passed.count()),
-                  short_number(tokens), short_number(tokens / step_seconds_),
-                  without_nan_sign(last_->loss), last_->step);
+                  counted(steps, "step"), duration(passed.count()), short_number(tokens),
+                  short_number(tokens / step_seconds_), without_nan_sign(last_->loss), last_->step);
   if (held_out_) {
     text += fmt::format("; held-out {:.4f} at step {}", without_nan_sign(*held_out_), evaluated_);
   }

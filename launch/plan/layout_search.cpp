@@ -12,6 +12,7 @@
 #include "launch/plan/partition_choice.h"
 #include "launch/plan/step_floor.h"
 #include "parallel/pipeline/schedules/schedules.h"
+#include "runtime/counted.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -78,12 +79,9 @@ class LayoutSearch {
     std::ranges::stable_sort(candidates_, {}, &Candidate::least_seconds);
     for (const Candidate& candidate : candidates_) attempt(candidate.options);
     order_the_best();
-    if (std::ssize(result_.found) > request_.keep) {
-      result_.found.resize(static_cast<std::size_t>(request_.keep));
-    }
+    while (std::ssize(result_.found) > request_.keep) drop_slowest();
     if (result_.found.empty()) refuse_all();
-    for (const auto& [reason, layouts] : reasons_) result_.ruled_out.push_back({reason, layouts});
-    std::ranges::stable_sort(result_.ruled_out, std::greater(), &RuledOut::layouts);
+    result_.ruled_out = reasons_.list();
     return std::move(result_);
   }
 
@@ -104,7 +102,7 @@ class LayoutSearch {
              values("parallel.pipeline", own.pipeline, request_.ranks)) {
           const std::int64_t model = tensor * context * pipeline;
           if (request_.ranks % model != 0) {
-            rule_out("the axes do not divide the ranks");
+            reasons_.add("the axes do not divide the ranks");
             continue;
           }
           const std::int64_t data = request_.ranks / model;
@@ -123,11 +121,13 @@ class LayoutSearch {
   void each_batch(Options options) {
     const std::int64_t batch = options.train.global_batch, data = options.parallel.data;
     if (batch % data != 0) {
-      return rule_out(fmt::format("train.global_batch={} is no multiple of parallel.data", batch));
+      return reasons_.add(
+          fmt::format("train.global_batch={} is no multiple of parallel.data", batch));
     }
     const int per_host = request_.figures->ranks_per_host;
     if (per_host > 0 && options.parallel.tensor > per_host) {
-      return rule_out(fmt::format("parallel.tensor is above the {} devices of a host", per_host));
+      return reasons_.add(
+          fmt::format("parallel.tensor is above the {} devices of a host", per_host));
     }
     const auto sizes = is_free("train.micro_batch") ? micro_batches(batch / data)
                                                     : std::vector{options.train.micro_batch};
@@ -189,17 +189,14 @@ class LayoutSearch {
   }
 
   void attempt(const Options& options) {
-    ++result_.tried;
-    if (is_too_slow(least_seconds(options))) {
-      return rule_out("slower than those found, whatever their partition and schedule");
-    }
+    if (is_too_slow(least_seconds(options))) return reasons_.add(slower);
     try {
       // Without a limit first: a layout that is too slow even so needs no plan of its memory.
       Options without_limit = options;
       without_limit.plan.memory_gib = 0;
       FoundLayout layout = found_layout(without_limit);
       if (is_too_slow(layout.prediction.step_seconds())) {
-        return rule_out("slower than those found");
+        return reasons_.add(slower);
       }
       predict_memory(layout.plan, layout.prediction);
       if (!fits(layout.prediction)) {
@@ -207,10 +204,23 @@ class LayoutSearch {
         predict_memory(layout.plan, layout.prediction);
       }
       layout.options = options;
+      if (options.parallel.schedule == "auto" && is_no_gain(layout)) {
+        return reasons_.add("parallel.schedule=auto finds no faster order than a fixed schedule");
+      }
       keep(std::move(layout));
     } catch (const UsageError& error) {
-      rule_out(first_line(error.what()));
+      reasons_.add(first_line(error.what()));
     }
+  }
+
+  // Whether one that differs in its schedule alone is as fast.
+  bool is_no_gain(const FoundLayout& layout) const {
+    constexpr double rounding = 1e-9;
+    return std::ranges::any_of(result_.found, [&](const FoundLayout& each) {
+      return without_schedule(each.options) == without_schedule(layout.options) &&
+             each.plan.training.chunks() == layout.plan.training.chunks() &&
+             each.prediction.step_seconds() <= (1 + rounding) * layout.prediction.step_seconds();
+    });
   }
 
   // Without the memory of its stages. Throws UsageError.
@@ -301,19 +311,22 @@ class LayoutSearch {
     const auto place =
         std::ranges::upper_bound(result_.found, seconds(layout), std::less(), seconds);
     result_.found.insert(place, std::move(layout));
-    if (std::ssize(result_.found) > kept_) result_.found.pop_back();
+    if (std::ssize(result_.found) > kept_) drop_slowest();
   }
 
-  void rule_out(const std::string& reason) { ++reasons_[reason]; }
+  void drop_slowest() {
+    result_.found.pop_back();
+    reasons_.add(slower);
+  }
 
   static std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
   [[noreturn]] void refuse_all() const {
     std::vector<std::string> lines;
-    for (const auto& [reason, layouts] : reasons_) {
-      lines.push_back(fmt::format("{} layouts: {}", layouts, reason));
+    for (const auto& [reason, layouts] : reasons_.list()) {
+      lines.push_back(fmt::format("{}: {}", counted(layouts, "layout"), reason));
     }
-    refuse("no layout of {} ranks is possible with these options:\n{}", request_.ranks,
+    refuse("no layout of {} is possible with these options:\n{}", counted(request_.ranks, "rank"),
            fmt::join(lines, "\n"));
   }
 
@@ -325,13 +338,14 @@ class LayoutSearch {
   // So many are compared, however few are asked for, and `auto` is tried for these alone: which
   // layout is the fastest must not depend on how many are shown.
   static constexpr int fewest = 8;
+  static constexpr const char* slower = "slower than those shown";
 
   const SearchRequest& request_;
   std::ptrdiff_t kept_;
   ShardingCache shardings_;
   std::vector<Candidate> candidates_;
   SearchResult result_;
-  std::map<std::string, int> reasons_;
+  RuledOutReasons reasons_;
   // Keys: tensor ranks, context ranks, how full layers are shared, samples per micro-batch.
   std::map<std::tuple<std::int64_t, std::int64_t, std::optional<ContextFull>, std::int64_t>,
            std::optional<StepFloor>>

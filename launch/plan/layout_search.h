@@ -11,6 +11,7 @@
 
 #include "launch/options/options.h"
 #include "launch/plan/prediction.h"
+#include "launch/plan/ruled_out.h"
 
 namespace masformer {
 
@@ -32,16 +33,9 @@ struct FoundLayout {
   Prediction prediction;
 };
 
-// A reason for which layouts were ruled out.
-struct RuledOut {
-  std::string reason;
-  int layouts = 0;
-};
-
 struct SearchResult {
   std::vector<FoundLayout> found;   // the fastest first; of equal ones, the one tried first
-  std::vector<RuledOut> ruled_out;  // the most frequent reason first
-  int tried = 0;
+  std::vector<RuledOut> ruled_out;  // all others; the most frequent reason first
 };
 
 // The figures to predict with: those of plan.device, whose kind runtime.device then takes, or of

@@ -117,11 +117,13 @@ std::string describe(const SearchResult& result) {
         prediction.tokens_per_second, 100 * prediction.mfu, 100 * prediction.bubble,
         static_cast<double>(most_memory(prediction)) / gib);
   }
-  text += fmt::format("{} layouts were tried", result.tried);
+  int others = 0;
+  for (const RuledOut& out : result.ruled_out) others += out.layouts;
+  text += fmt::format("Others that were considered: {}\n", others);
   for (const RuledOut& out : result.ruled_out) {
-    text += fmt::format("\n{:>6} ruled out: {}", out.layouts, out.reason);
+    text += fmt::format("{:>6}  {}\n", out.layouts, out.reason);
   }
-  return text + "\n";
+  return text;
 }
 
 std::string describe_stages(const RunPlan& plan, const Prediction& prediction) {

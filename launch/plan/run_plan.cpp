@@ -15,6 +15,7 @@
 #include "launch/plan/schedule_choice.h"
 #include "model/cost/layer_times.h"
 #include "parallel/pipeline/schedules/schedules.h"
+#include "runtime/counted.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -44,10 +45,10 @@ Mesh make_mesh(const Options& options, int ranks, std::vector<std::string>& viol
   std::int64_t data = p.data > 0 ? p.data : std::max<std::int64_t>(ranks / model, 1);
   if (model * data != ranks) {
     violations.push_back(fmt::format(
-        "parallel.tensor={} x parallel.pipeline={} x parallel.context={}{} does not make {} ranks: "
+        "parallel.tensor={} x parallel.pipeline={} x parallel.context={}{} does not make {}: "
         "{}, or change the layout",
         p.tensor, p.pipeline, p.context,
-        p.data > 0 ? fmt::format(" x parallel.data={}", p.data) : "", ranks,
+        p.data > 0 ? fmt::format(" x parallel.data={}", p.data) : "", counted(ranks, "rank"),
         layout_remedy(model, p.data, ranks)));
     data = std::max<std::int64_t>(p.data, 1);  // further violations name what the user wrote
   }

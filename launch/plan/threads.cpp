@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "launch/options/limits.h"
+#include "runtime/counted.h"
 #include "runtime/error.h"
 #include "runtime/repeated_list.h"
 #include "runtime/trimmed.h"
@@ -48,11 +49,8 @@ std::string source_of_threads(std::int64_t wanted, const ThreadSources& sources)
   if (sources.omp_num_threads != nullptr && !trimmed(sources.omp_num_threads).empty()) {
     return "OMP_NUM_THREADS";
   }
-  const auto count = [](int number, const char* what) {
-    return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
-  };
-  return fmt::format("{} for {} on this host", count(sources.cores, "core"),
-                     count(sources.ranks_on_this_host, "rank"));
+  return fmt::format("{} for {} on this host", counted(sources.cores, "core"),
+                     counted(sources.ranks_on_this_host, "rank"));
 }
 
 }  // namespace masformer

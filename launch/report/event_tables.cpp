@@ -8,19 +8,25 @@
 namespace masformer {
 namespace {
 
+// "4 ranks", from a field that may be missing or damaged.
+std::string counted_of(const nlohmann::json& fields, const char* key, std::string_view noun) {
+  const std::string number = words_of(fields, key);
+  return fmt::format("{} {}{}", number, noun, number == "1" ? "" : "s");
+}
+
 std::string describe_event(const Event& event) {
   switch (event.kind) {
     case EventKind::start: {
       const std::string resumed = words_of(event.fields, "resumed");
-      return fmt::format("{} ranks, {}", words_of(event.fields, "ranks"),
+      return fmt::format("{}, {}", counted_of(event.fields, "ranks", "rank"),
                          resumed.empty() ? "from the beginning" : "after step " + resumed);
     }
     case EventKind::restart: {
       const bool stopped = words_of(event.fields, "stopped") == "true";
       return fmt::format(
-          "the start before {}; {} steps lost",
+          "the start before {}; {} lost",
           stopped ? "had stopped" : "had ended without a record: killed, or a rank failed",
-          number_of(event.fields, "lost_steps"));
+          counted_of(event.fields, "lost_steps", "step"));
     }
     case EventKind::evaluation:
       return fmt::format(

@@ -8,6 +8,7 @@
 #include "launch/training/evaluation.h"
 #include "launch/training/run_events.h"
 #include "parallel/checkpoint/directory.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 
@@ -50,7 +51,7 @@ void Trainer::report_stop(std::int64_t step) const {
 
 void Trainer::report_end(std::int64_t step, bool saved) const {
   const std::string& folder = training_.options.run.dir;
-  training_.output.log(fmt::format("done: {} steps; metrics{} are in {}", step,
+  training_.output.log(fmt::format("done: {}; metrics{} are in {}", counted(step, "step"),
                                    saved ? " and checkpoints" : "", folder));
   training_.output.summarize(saved ? checkpoint_path(folder, step) : std::filesystem::path());
 }

@@ -5,6 +5,7 @@
 
 #include <fmt/ranges.h>
 
+#include "runtime/counted.h"
 #include "runtime/error.h"
 #include "runtime/repeated_list.h"
 #include "runtime/trimmed.h"
@@ -51,17 +52,17 @@ Partition ranges_of(const std::vector<int>& counts) {
   if (chunks == 1) {
     refuse(
         "model.layers={} can't fill parallel.pipeline={} stages: every stage holds at least one "
-        "layer, so pick at most {} stages",
-        layers, stages, layers);
+        "layer, so pick at most {}",
+        layers, stages, counted(layers, "stage"));
   }
   refuse(
       "model.layers={} can't fill parallel.pipeline={} stages of {} parts: every part holds at "
-      "least one layer, so pick {}at most {} stages",
+      "least one layer, so pick {}at most {}",
       layers, stages, chunks,
       layers >= stages ? fmt::format("parallel.chunks={} or less (if the schedule takes it), or ",
                                      layers / stages)
                        : "",
-      std::max(layers / chunks, 1));
+      counted(std::max(layers / chunks, 1), "stage"));
 }
 
 }  // namespace

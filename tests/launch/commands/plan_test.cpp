@@ -178,6 +178,20 @@ TEST(PlanCommand, ShowsTheNextBestAndWhyOthersAreRuledOut) {
       << finished.output;
 }
 
+TEST(PlanCommand, SaysWhatItKept) {
+  const auto expect_kept = [](const Words& more, const std::string& kept) {
+    Words words{"--ranks", "2", "--model.vocab", "257"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Finished finished = plan(words);
+    EXPECT_NE(finished.output.find("\nKept as set: " + kept + ". All else was searched for.\n"),
+              std::string::npos)
+        << finished.output;
+  };
+  expect_kept({}, "nothing");
+  expect_kept({"--train.micro_batch", "1", "--parallel.pipeline", "2"},
+              "parallel.pipeline, train.micro_batch");
+}
+
 TEST(PlanCommand, DrawsThePipeline) {
   const Scratch scratch;
   const std::string file = scratch.path("step.svg").string();
@@ -222,7 +236,7 @@ TEST(PlanCommand, RefusesWhatItCannotPlan) {
   expect({}, "plan needs --ranks N: the number of ranks to plan for");
   expect({"--ranks", "2"}, "model.vocab is not set: set it, or data.path to take that of a token");
   expect({"--ranks", "1", "--model.vocab", "257", "--plan.memory_gib", "0.0001"},
-         "no layout of 1 ranks is possible with these options:");
+         "no layout of 1 rank is possible with these options:");
   expect({"--ranks", "2", "--model.vocab", "257", "--plan.device", "b200"}, "plan.device");
   expect({"--ranks", "2", "--model.vocab", "257", "--parallel.pipeline", "2", "--straggler", "2:2"},
          "straggler=2:2 names stage 2, but the last pipeline stage is at most 1");

@@ -240,7 +240,7 @@ TEST_F(CommandRefusal, EvalNamesUnusableOptionsAndInput) {
             "eval.windows=9223372036854775807 is too large"},
            {eval(step(), {"--train.sequence", "4611686018427387904"}),
             "train.sequence=4611686018427387904 is too large"},
-           {eval(step(), {"--parallel.tensor", "2"}), "does not make 1 ranks"}}) {
+           {eval(step(), {"--parallel.tensor", "2"}), "does not make 1 rank:"}}) {
     expect_refusal(call);
   }
 }

@@ -1,6 +1,7 @@
 #include "launch/plan/layout_search.h"
 
 #include <limits>
+#include <tuple>
 
 #include <gtest/gtest.h>
 
@@ -114,6 +115,37 @@ TEST(LayoutSearch, FindsTheSameHoweverManyAreShown) {
     return chosen_options(best.options, best.plan);
   };
   EXPECT_EQ(fastest(1), fastest(1000));
+}
+
+TEST(LayoutSearch, CountsEachLayoutHoweverManyAreShown) {
+  SearchRequest request = request_of(small_model(), 4);
+  const auto count = [&](int keep) {
+    request.keep = keep;
+    const SearchResult result = search_layouts(request);
+    auto all = static_cast<int>(result.found.size());
+    for (const RuledOut& out : result.ruled_out) all += out.layouts;
+    return all;
+  };
+  EXPECT_EQ(count(1), count(1000));
+}
+
+// An order that is no faster than a fixed schedule would be the same line again.
+TEST(LayoutSearch, ShowsAutoOnlyWhereItIsFaster) {
+  SearchRequest request = request_of(small_model(), 4);
+  request.keep = 1000;
+  const auto layout = [](const FoundLayout& each) {
+    const auto& p = each.options.parallel;
+    return std::tuple(p.tensor, p.context, p.pipeline, p.context_full,
+                      each.options.train.micro_batch, each.plan.training.chunks());
+  };
+  const std::vector<FoundLayout> found = search_layouts(request).found;
+  for (const FoundLayout& automatic : found) {
+    if (automatic.options.parallel.schedule != "auto") continue;
+    for (const FoundLayout& each : found) {
+      if (&each == &automatic || layout(each) != layout(automatic)) continue;
+      EXPECT_LT(automatic.prediction.step_seconds(), each.prediction.step_seconds());
+    }
+  }
 }
 
 TEST(LayoutSearch, TriesOneWayToShareFullLayersIfThereAreNone) {

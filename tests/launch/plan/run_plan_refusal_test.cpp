@@ -192,7 +192,7 @@ TEST(RunPlan, RefusesAPartitionOfAnotherModel) {
        {"model.layers=4 can't fill parallel.pipeline=2 stages of 3 parts: every part holds at "
         "least "
         "one layer, so pick parallel.chunks=2 or less (if the schedule takes it), or at most 1 "
-        "stages"}},
+        "stage"}},
       {[](Options& o) {
          o.parallel.pipeline = 2, o.parallel.schedule = "interleaved";
          o.parallel.partition = "2,2";

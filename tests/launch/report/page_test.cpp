@@ -108,7 +108,7 @@ TEST(RunSummary, TellsTheCourseOfARun) {
       {"1970-01-01 00:01:00", "4", "save", "p, 4 KiB, 2 s"},
       {"1970-01-01 00:01:01", "4", "restart",
        "the start before had ended without a record: killed, or a rank failed; 2 steps lost"},
-      {"1970-01-01 00:01:02", "4", "start", "1 ranks, after step 4"}};
+      {"1970-01-01 00:01:02", "4", "start", "1 rank, after step 4"}};
   EXPECT_EQ(event_table(run).rows, events);
   EXPECT_EQ(save_table(run).rows[0],
             (std::vector<std::string>{"4", "1970-01-01 00:01:00", "2 s", "4 KiB", "2 KiB"}));
