@@ -1,5 +1,5 @@
 # Run by `cmake -P` at each build: writes OUTPUT, the C++ source that defines the commit of the tree
-# at SOURCE (launch/commit.h). The file is touched only if the commit changed.
+# at SOURCE (launch/version.h). The file is touched only if the commit changed.
 set(commit unknown)
 # git -C SOURCE WORDS...: its output, or nothing.
 function(ask_git variable)
@@ -22,11 +22,13 @@ if(hash AND NOT prefix)
   endif()
 endif()
 file(CONFIGURE OUTPUT ${OUTPUT} CONTENT [[
-#include "launch/commit.h"
+#include "launch/version.h"
 
 namespace masformer {
 
-const char* const build_commit = "@commit@";
+std::string_view build_commit() {
+  return "@commit@";
+}
 
 }  // namespace masformer
 ]] @ONLY)

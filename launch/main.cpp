@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "launch/commands.h"
-#include "launch/commit.h"
 #include "launch/output/standard_streams.h"
 #include "launch/version.h"
 
@@ -35,7 +34,7 @@ ExitCode dispatch(const Arguments& words) {
     return ExitCode::done;
   }
   if (words[0] == "--version") {
-    write_result(version_text(build_commit));
+    write_result(version_text(build_commit()));
     return ExitCode::done;
   }
   const Command* const command = find_command(words[0]);

@@ -130,6 +130,10 @@ std::string nccl() {
 
 }  // namespace
 
+[[gnu::weak]] std::string_view build_commit() {
+  return "unknown";
+}
+
 std::string_view program_version() {
   return MASFORMER_VERSION;
 }

@@ -57,10 +57,11 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   }
   print_result("{}: {} tensors, {} elements, {} files, {:.1f} MiB\n", path, manifest.tensors.size(),
                elements, manifest.files.size(), static_cast<double>(bytes) / (1 << 20));
-  for (const char* const key :
-       {"kind", "step", "tokens", "mesh", "partition", "context_order", "context_full", "model"}) {
+  for (const char* const key : {"kind", "step", "tokens", "mesh", "partition", "context_order",
+                                "context_full", "actions", "model"}) {
     if (!manifest.attributes.contains(key)) continue;
     const auto& value = manifest.attributes[key];
+    if (value.is_array() && value.empty()) continue;  // nothing was chosen
     print_result("  {:<13} {}\n", key, json_words(value));
   }
 }

@@ -204,7 +204,7 @@ ExitCode plan_command(const Arguments& arguments) {
     print_text(found, table, what_if);
   }
   if (!options.timeline.empty()) {
-    io::write_text_durably(options.timeline, draw_step(best.plan, best.prediction));
+    io::write_text_durably(options.timeline, draw_step(best));
   }
   return ExitCode::done;
 }

@@ -208,13 +208,17 @@ nlohmann::json actions_json(const RunPlan& plan, const Prediction& prediction) {
   return stages;
 }
 
-std::string draw_step(const RunPlan& plan, const Prediction& prediction) {
+std::string draw_step(const FoundLayout& layout) {
+  const RunPlan& plan = layout.plan;
+  const Prediction& prediction = layout.prediction;
+  const std::string schedule = plan.mesh.pipe > 1 ? describe_schedule(layout) + ", " : "";
   return draw_timelines(
-      {{.title = fmt::format("{}, {} micro-batches: {} a step, {:.1f}% idle", plan.mesh.to_string(),
-                             plan.micro_batches, duration(prediction.step_seconds()),
-                             100 * prediction.bubble),
+      {{.title = fmt::format("predicted, {}, {}{} micro-batches: {} a step, {:.1f}% idle",
+                             plan.mesh.to_string(), schedule, plan.micro_batches,
+                             duration(prediction.step_seconds()), 100 * prediction.bubble),
         .stages = plan.mesh.pipe,
-        .bars = bars_of(plan, prediction)}});
+        .bars = bars_of(plan, prediction),
+        .step_end = prediction.step_seconds()}});
 }
 
 }  // namespace masformer

@@ -31,6 +31,6 @@ nlohmann::json to_json(const MemoryTable& memory);
 nlohmann::json actions_json(const RunPlan& plan, const Prediction& prediction);
 
 // When each stage runs which action in a step, as SVG.
-std::string draw_step(const RunPlan& plan, const Prediction& prediction);
+std::string draw_step(const FoundLayout& layout);
 
 }  // namespace masformer

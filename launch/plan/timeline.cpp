@@ -104,7 +104,8 @@ class Drawing {
   void add(const Timeline& timeline) {
     add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" font-size=\"15\">{}</text>\n", left, top_ + 28,
         escape_markup(timeline.title));
-    for (int stage = 0; stage < timeline.stages; ++stage) add_row(stage);
+    const double end = timeline.step_end > 0 ? timeline.step_end : seconds_;
+    for (int stage = 0; stage < timeline.stages; ++stage) add_row(stage, end);
     for (const TimelineBar& bar : timeline.bars) add_bar(bar);
     if (timeline.step_end <= 0) return;
     add("<line class=\"tl-line\" stroke-dasharray=\"4 3\" x1=\"{0:.2f}\" x2=\"{0:.2f}\" y1=\"{1}\" "
@@ -112,11 +113,11 @@ class Drawing {
         x(timeline.step_end), row(0) - 4, row(timeline.stages) - 2, timeline.step_end);
   }
 
-  void add_row(int stage) {
+  void add_row(int stage, double end) {
     add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" text-anchor=\"end\">stage {}</text>\n", left - 8,
         row(stage) + row_height / 2 + 4, stage);
     add("<rect class=\"tl-row\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>\n", left, row(stage),
-        width, row_height);
+        x(end) - left, row_height);
   }
 
   void add_bar(const TimelineBar& bar) {
@@ -142,8 +143,8 @@ class Drawing {
           "<text class=\"tl-text\" x=\"{0:.2f}\" y=\"{3}\" text-anchor=\"middle\">{4:.4g}</text>\n",
           x(at), y, y + 5, y + 18, at / unit.seconds);
     }
-    add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", left - 8,
-        y + 18, unit.name);
+    add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" text-anchor=\"end\">time, {}</text>\n",
+        left - 12, y + 18, unit.name);
   }
 
   void add_legend() {
@@ -156,7 +157,7 @@ class Drawing {
     double at = left;
     const double y = bottom_ + axis_height;
     for (const auto& [kind, later] : shown) {
-      const std::string label = fmt::format("{}{}", name_of(kind), later ? ", later chunk" : "");
+      const std::string label = fmt::format("{}{}", name_of(kind), later ? ", later chunks" : "");
       add("<rect x=\"{}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{}\"/>"
           "<text class=\"tl-text\" x=\"{}\" y=\"{}\">{}</text>\n",
           at, y, fill_of({kind, 0, later ? 1 : 0}), at + 17, y + 10, label);

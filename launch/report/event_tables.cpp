@@ -14,6 +14,12 @@ std::string counted_of(const nlohmann::json& fields, const char* key, std::strin
   return fmt::format("{} {}{}", number, noun, number == "1" ? "" : "s");
 }
 
+// Why a run ended.
+std::string describe_reason(const nlohmann::json& fields) {
+  const std::string reason = words_of(fields, "reason");
+  return reason == "signal" ? "asked to by a signal" : reason;
+}
+
 std::string describe_event(const Event& event) {
   switch (event.kind) {
     case EventKind::start: {
@@ -24,8 +30,8 @@ std::string describe_event(const Event& event) {
     case EventKind::restart: {
       const bool stopped = words_of(event.fields, "stopped") == "true";
       return fmt::format(
-          "the start before {}; {} lost",
-          stopped ? "had stopped" : "had ended without a record: killed, or a rank failed",
+          "continues a run that {}; {} lost",
+          stopped ? "had stopped" : "ended without a record: killed, or a rank failed",
           counted_of(event.fields, "lost_steps", "step"));
     }
     case EventKind::evaluation:
@@ -37,7 +43,7 @@ std::string describe_event(const Event& event) {
                          bytes_text(number_of(event.fields, "bytes")),
                          duration_text(number_of(event.fields, "seconds")));
     case EventKind::stop:
-      return fmt::format("{}, exit status {} {}", words_of(event.fields, "reason"),
+      return fmt::format("{}, exit status {} {}", describe_reason(event.fields),
                          words_of(event.fields, "status"), words_of(event.fields, "text"));
     case EventKind::note:
     case EventKind::warning:
@@ -51,7 +57,7 @@ std::string describe_event(const Event& event) {
 }  // namespace
 
 TextTable event_table(const RunFiles& run) {
-  TextTable table{.head = {"time, UTC", "step", "event", ""}};
+  TextTable table{.head = {"time, UTC", "step", "event", "what"}};
   for (const Event& event : run.events) {
     if (event.kind == EventKind::memory) continue;
     table.rows.push_back({date_text(event.time), std::to_string(event.step),
@@ -61,13 +67,14 @@ TextTable event_table(const RunFiles& run) {
 }
 
 TextTable save_table(const RunFiles& run) {
-  TextTable table{.head = {"step", "time, UTC", "took", "bytes", "per second"}};
+  TextTable table{.head = {"step", "time, UTC", "took", "size", "rate"}};
   for (const Event& event : run.events) {
     if (event.kind != EventKind::save) continue;
     const double seconds = number_of(event.fields, "seconds");
     const double bytes = number_of(event.fields, "bytes");
     table.rows.push_back({std::to_string(event.step), date_text(event.time), duration_text(seconds),
-                          bytes_text(bytes), seconds > 0 ? bytes_text(bytes / seconds) : ""});
+                          bytes_text(bytes),
+                          seconds > 0 ? bytes_text(bytes / seconds) + "/s" : ""});
   }
   return table;
 }

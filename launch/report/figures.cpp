@@ -50,7 +50,8 @@ std::vector<Quantity> quantities() {
        false,
        true,
        {{"bubble", ""}}},
-      {"sent", "Bytes that a step sends, by axis", bytes, true, true, axes}};
+      {"sent", "Bytes that all ranks send in a step, by axis of the layout", bytes, true, true,
+       axes}};
 }
 
 // Of every how many points one is shown.
@@ -143,8 +144,8 @@ class FigureMaker {
 };
 
 constexpr std::array memory_kinds{"weights", "gradients", "optimizer", "activations",
-                                  "batch",   "messages",  "workspace"};
-constexpr const char* process_kind = "the whole process";
+                                  "batch",   "workspace", "messages"};
+constexpr const char* process_kind = "host process";
 
 // Of the last event of that kind since the run's last start; null if there is none.
 Json last_fields(const RunFiles& run, EventKind kind) {

@@ -148,7 +148,7 @@ std::optional<Timeline> measured_timeline(const RunFiles& run) {
     if (seconds > 0) timeline.step_end = seconds;
   }
   timeline.title =
-      fmt::format("measured: {} a step (step {}, the median of {} recorded)",
+      fmt::format("measured: {} a step (step {}, the median of the last {} recorded)",
                   duration_text(timeline.step_end > 0 ? timeline.step_end : step->seconds()),
                   step->step, step->of);
   return timeline;

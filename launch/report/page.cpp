@@ -33,7 +33,7 @@ std::string figure_markup(const FigureParts& parts) {
   if (parts.is_wide) text += " class=\"wide\"";
   text += fmt::format("><h3>{}", escape_markup(parts.title));
   if (parts.has_scale) {
-    text += "<button type=\"button\" aria-pressed=\"false\">logarithmic</button>";
+    text += "<button type=\"button\" aria-pressed=\"false\">logarithmic scale</button>";
   }
   text += "</h3>\n" + parts.body;
   if (!parts.caption.empty()) {
@@ -72,9 +72,9 @@ std::string memory_section(const BarFigure& figure) {
                         .title = figure.title,
                         .body = canvas_markup(figure.title),
                         .caption =
-                            "Of the rank of each stage that has most: what the plan says, what was "
-                            "allocated, and the most host memory that one of the stage's "
-                            "processes has taken, with its program and its libraries.",
+                            "For each stage, of its rank that needs most: what the plan says and "
+                            "what was allocated. Host process: the most that a process of the "
+                            "stage has taken of its host, with the program and its libraries.",
                         .numbers = folded_markup(numbers_label, table_of(figure)),
                         .is_wide = true});
 }
@@ -100,10 +100,11 @@ std::string timeline_section(const std::vector<RunFiles>& runs) {
               .title = "When each stage runs which action",
               .body = fmt::format("<div class=\"scroll\">{}</div>\n", draw_timelines(timelines)),
               .caption =
-                  "On one scale of time, each from its first action; the numbers are those of the "
-                  "micro-batches, gaps are waits for other stages, a dashed line is the end of the "
-                  "step. Measured on the ranks with data, context and tensor coordinate 0; on a "
-                  "device, at the times at which it ran them.",
+                  "All on one scale of time that begins with the first action. Numbers are those "
+                  "of the micro-batches. In gaps a stage waits for another one, and at the end it "
+                  "sums gradients and waits for the norm. A dashed line is the end of the step. "
+                  "Measured actions contain the messages between tensor and context ranks; they "
+                  "are of the ranks with data, context and tensor coordinate 0.",
               .numbers = folded_markup(numbers_label, bar_table(timelines)),
               .is_wide = true});
 }
@@ -126,9 +127,9 @@ std::string partition_of(const RunFiles& run) {
   if (picture.empty()) return "";
   return figure_markup(
       {.id = {},
-       .title = "Time of each block for one micro-batch, forward and backward, by stage",
+       .title = "Time of each block in the plan, forward and backward of one micro-batch",
        .body = fmt::format("<div class=\"scroll\">{}</div>\n", picture),
-       .caption = "The costs that the stages are balanced by, as plan.json has them.",
+       .caption = "The costs that the stages were balanced by, as plan.json has them.",
        .numbers = folded_markup(numbers_label, partition_table(run.plan)),
        .is_wide = true});
 }

@@ -132,6 +132,7 @@
           borderWidth: 1.6,
           pointRadius: line.points || line.x.length === 1 ? 3.5 : 0,
           pointHitRadius: 6,
+          ...(line.points ? { clip: 6 } : {}), // points at the edges are drawn whole
         })),
       },
     });
@@ -169,7 +170,9 @@
   };
   for (const button of document.querySelectorAll('figure button')) {
     button.addEventListener('click', () => {
-      button.setAttribute('aria-pressed', button.getAttribute('aria-pressed') !== 'true');
+      const logarithmic = button.getAttribute('aria-pressed') !== 'true';
+      button.setAttribute('aria-pressed', logarithmic);
+      button.textContent = logarithmic ? 'linear scale' : 'logarithmic scale';
       draw();
     });
   }

@@ -23,10 +23,9 @@ struct CostlyBlock {
   double seconds = 0;
 };
 
-// Okabe and Ito's colours without yellow, as in timelines; stages take them in turn, and their
-// numbers are below the bars.
-constexpr std::array<std::string_view, 6> stage_colours{"#0072b2", "#d55e00", "#00805e",
-                                                        "#a8507f", "#a67c00", "#3f8fc4"};
+// Stages take them in turn, and their numbers are below the bars. Greys, since colours stand for
+// actions in the timeline above.
+constexpr std::array<std::string_view, 2> stage_colours{"#66707c", "#98a2ae"};
 
 // The value of a key in a list at that place, if it has this type.
 template <class T>
@@ -123,8 +122,11 @@ class PartitionPicture {
       if (!blocks_[begin].stage) continue;
       const auto colour = static_cast<std::size_t>(*blocks_[begin].stage) % stage_colours.size();
       const double extent = step_ * static_cast<double>(end - begin);
-      const std::string words =
+      double seconds = 0;
+      for (std::size_t i = begin; i < end; ++i) seconds += blocks_[i].seconds;
+      std::string words =
           extent > 56 ? stage_text(blocks_[begin].stage) : std::to_string(*blocks_[begin].stage);
+      if (extent > 130) words += ": " + duration_text(seconds);
       text_ += fmt::format(
           "<rect x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"3\" fill=\"{}\"/>"
           "<text class=\"ink\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",

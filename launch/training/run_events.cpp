@@ -72,6 +72,7 @@ nlohmann::json start_fields(const Job& job, const Options& options, const Option
   for (const Axis axis : all_axes) layout[name_of(axis)] = mesh.extent(axis);
   const DeviceStream* const device = job.stream.device_stream();
   return {{"version", program_version()},
+          {"commit", build_commit()},
           {"ranks", mesh.size()},
           {"layout", layout},
           {"model", describe_model(job.plan.model)},

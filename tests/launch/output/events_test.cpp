@@ -107,6 +107,10 @@ TEST(Events, TellTheCourseOfARun) {
   EXPECT_EQ(begin.at("layout"),
             (Json{{"pipeline", 2}, {"data", 1}, {"context", 1}, {"tensor", 1}}));
   EXPECT_EQ(begin.at("resumed"), Json());
+  const std::string says = run({program(), "--version"}).output;
+  EXPECT_TRUE(says.starts_with("masformer " + begin.at("version").get<std::string>() + ", commit " +
+                               begin.at("commit").get<std::string>() + "\n"))
+      << says;
   EXPECT_TRUE(begin.at("chosen").contains("parallel.partition"));
   EXPECT_TRUE(begin.at("chosen").contains("parallel.data"));
   EXPECT_FALSE(begin.at("chosen").contains("parallel.pipeline")) << "the command line sets it";

@@ -104,7 +104,8 @@ TEST(MeasuredStep, IsBesideThePredictedOne) {
   EXPECT_EQ(timelines[0].bars[0].begin, 0) << "the update before it is left out";
   EXPECT_EQ(timelines[0].bars[2].stage, 1);
   EXPECT_EQ(timelines[0].bars[2].end, 0.1875);
-  EXPECT_EQ(timelines[1].title, "measured: 750 ms a step (step 1, the median of 1 recorded)");
+  EXPECT_EQ(timelines[1].title,
+            "measured: 750 ms a step (step 1, the median of the last 1 recorded)");
   EXPECT_EQ(timelines[1].step_end, 0.75);
   EXPECT_EQ(timelines_of({run, run})[3].title, "a run: " + timelines[1].title);
   run.plan["actions"][0][0] = {"forward", "x"};

@@ -87,8 +87,8 @@ TEST(PartitionPicture, DrawsEachBlockInTheColourOfItsStage) {
   const std::string svg = draw_partition(plan);
   EXPECT_EQ(count(svg, "<title>"), 4U);
   EXPECT_NE(svg.find("<title>1 window:8, stage 1: 500 ms</title>"), std::string::npos) << svg;
-  EXPECT_EQ(count(svg, "#0072b2"), 3U) << "embedding, block 0, and the line below them";
-  EXPECT_EQ(count(svg, "#d55e00"), 3U);
+  EXPECT_EQ(count(svg, "#66707c"), 3U) << "embedding, block 0, and the line below them";
+  EXPECT_EQ(count(svg, "#98a2ae"), 3U);
   const TextTable table = partition_table(plan);
   ASSERT_EQ(table.rows.size(), 4U);
   EXPECT_EQ(table.rows[2], (std::vector<std::string>{"1", "window:8", "1", "500", "50.0%"}));
@@ -107,11 +107,11 @@ TEST(RunSummary, TellsTheCourseOfARun) {
       {"1970-01-01 00:00:00", "0", "start", "2 ranks, from the beginning"},
       {"1970-01-01 00:01:00", "4", "save", "p, 4 KiB, 2 s"},
       {"1970-01-01 00:01:01", "4", "restart",
-       "the start before had ended without a record: killed, or a rank failed; 2 steps lost"},
+       "continues a run that ended without a record: killed, or a rank failed; 2 steps lost"},
       {"1970-01-01 00:01:02", "4", "start", "1 rank, after step 4"}};
   EXPECT_EQ(event_table(run).rows, events);
   EXPECT_EQ(save_table(run).rows[0],
-            (std::vector<std::string>{"4", "1970-01-01 00:01:00", "2 s", "4 KiB", "2 KiB"}));
+            (std::vector<std::string>{"4", "1970-01-01 00:01:00", "2 s", "4 KiB", "2 KiB/s"}));
   std::map<std::string, std::string> facts;
   for (const auto& row : summary_table({run}).rows) facts[row[0]] = row[1];
   EXPECT_EQ(facts.at("restarts"), "1, which lost 2 steps");
