@@ -78,7 +78,7 @@ std::string built_commit(const fs::path& source) {
            MASFORMER_SOURCE_DIR "/cmake/WriteCommit.cmake"});
   EXPECT_EQ(finished.status, 0) << finished.output;
   const std::string text = io::read_text(written);
-  const std::string before = "build_commit = \"";
+  const std::string before = "return \"";
   const auto begin = text.find(before) + before.size();
   return text.substr(begin, text.find('"', begin) - begin);
 }

@@ -90,7 +90,7 @@ std::vector<std::int64_t> document_starts(const LayoutCase& c, int sample) {
     rest -= lengths.back();
   }
   if (rest > 0) lengths.push_back(rest);
-  std::ranges::rotate(lengths, lengths.begin() + sample % std::ssize(lengths));
+  std::rotate(lengths.begin(), lengths.begin() + sample % std::ssize(lengths), lengths.end());
   std::vector<std::int64_t> starts{0};
   for (const std::int64_t length : lengths) starts.push_back(starts.back() + length);
   starts.pop_back();
