@@ -77,7 +77,8 @@ class LayoutSearch {
   SearchResult run() {
     each_mesh();
     std::ranges::stable_sort(candidates_, {}, &Candidate::least_seconds);
-    for (const Candidate& candidate : candidates_) attempt(candidate.options);
+    for (const Candidate& candidate : candidates_) attempt(candidate.options, Effort::brief);
+    divide_the_best_thoroughly();
     order_the_best();
     while (std::ssize(result_.found) > request_.keep) drop_slowest();
     if (result_.found.empty()) refuse_all();
@@ -88,34 +89,53 @@ class LayoutSearch {
  private:
   bool is_free(const char* option) const { return !request_.is_set(option); }
 
-  // The divisors of `number`, or the value that is set.
-  std::vector<std::int64_t> values(const char* option, std::int64_t set,
-                                   std::int64_t number) const {
-    return is_free(option) ? divisors(number) : std::vector{set};
+  // The axis has the value that is set, or each divisor of `left`, the ranks for axes that are
+  // free. `go_on` gets the value and the ranks that are left then.
+  template <class GoOn>
+  void each_value(const char* option, std::int64_t set, std::int64_t left, const GoOn& go_on) {
+    if (!is_free(option)) return go_on(set, left);
+    for (const std::int64_t value : divisors(left)) go_on(value, left / value);
+  }
+
+  // The ranks that the axes which are set leave to the others; nothing, and a reason, if there is
+  // no such number.
+  std::optional<std::int64_t> ranks_for_free_axes() {
+    const auto& p = request_.options.parallel;
+    std::int64_t left = request_.ranks;
+    for (const auto& [option, extent] : {std::pair("parallel.tensor", p.tensor),
+                                         {"parallel.context", p.context},
+                                         {"parallel.pipeline", p.pipeline},
+                                         {"parallel.data", p.data}}) {
+      if (is_free(option) || extent == 0) continue;  // parallel.data=0 is free, too
+      if (left % extent != 0) {
+        reasons_.add(fmt::format("{}={} does not divide {}{}", option, extent,
+                                 counted(left, "rank"),
+                                 left < request_.ranks ? ", which the axes before it leave" : ""));
+        return std::nullopt;
+      }
+      left /= extent;
+    }
+    return left;
   }
 
   void each_mesh() {
-    const auto& own = request_.options.parallel;
-    for (const std::int64_t tensor : values("parallel.tensor", own.tensor, request_.ranks)) {
-      for (const std::int64_t context : values("parallel.context", own.context, request_.ranks)) {
-        for (const std::int64_t pipeline :
-             values("parallel.pipeline", own.pipeline, request_.ranks)) {
-          const std::int64_t model = tensor * context * pipeline;
-          if (request_.ranks % model != 0) {
-            reasons_.add("the axes do not divide the ranks");
-            continue;
-          }
-          const std::int64_t data = request_.ranks / model;
-          if (!is_free("parallel.data") && own.data > 0 && own.data != data) continue;
-          Options options = request_.options;
-          options.parallel.tensor = tensor;
-          options.parallel.context = context;
-          options.parallel.pipeline = pipeline;
-          options.parallel.data = data;
-          each_batch(options);
-        }
-      }
-    }
+    const std::optional<std::int64_t> free = ranks_for_free_axes();
+    if (!free) return;
+    Options options = request_.options;
+    auto& p = options.parallel;
+    const bool is_data_set = !is_free("parallel.data") && p.data > 0;
+    each_value("parallel.tensor", p.tensor, *free, [&](std::int64_t tensor, std::int64_t left) {
+      p.tensor = tensor;
+      each_value("parallel.context", p.context, left, [&](std::int64_t context, std::int64_t rest) {
+        p.context = context;
+        each_value("parallel.pipeline", p.pipeline, rest,
+                   [&](std::int64_t pipeline, std::int64_t last) {
+                     p.pipeline = pipeline;
+                     if (!is_data_set) p.data = last;
+                     if (!is_data_set || last == 1) each_batch(options);
+                   });
+      });
+    });
   }
 
   void each_batch(Options options) {
@@ -140,9 +160,11 @@ class LayoutSearch {
   void each_schedule(Options options) {
     const bool free = is_free("parallel.schedule") && options.parallel.pipeline > 1;
     if (!free) return each_sharing(options);
+    const bool is_free_of_chunks = is_free("parallel.chunks");
     for (const ScheduleChoice& choice : schedule_choices()) {
+      if (!is_free_of_chunks && choice.chunks > 0) continue;  // the same schedule again
       options.parallel.schedule = choice.name;
-      if (is_free("parallel.chunks")) options.parallel.chunks = choice.chunks;
+      if (is_free_of_chunks) options.parallel.chunks = choice.chunks;
       each_sharing(options);
     }
   }
@@ -153,6 +175,21 @@ class LayoutSearch {
   without_schedule(const Options& options) {
     const auto& p = options.parallel;
     return {p.tensor, p.context, p.pipeline, p.context_full, options.train.micro_batch};
+  }
+
+  // The fastest pipelines get the partition that `train` will find.
+  void divide_the_best_thoroughly() {
+    std::vector<FoundLayout> best;
+    for (int i = 0; i < fewest && !result_.found.empty(); ++i) {
+      best.push_back(std::move(result_.found.front()));
+      result_.found.erase(result_.found.begin());
+    }
+    for (FoundLayout& layout : best) {
+      const bool is_searched =
+          layout.plan.mesh.pipe > 1 && !is_1f1b(layout.options.parallel.schedule);
+      if (is_searched) attempt(layout.options, Effort::thorough);
+      if (!is_searched) keep(std::move(layout));
+    }
   }
 
   // Tries to beat the fastest pipelines by an order that suits their costs.
@@ -171,7 +208,7 @@ class LayoutSearch {
       options.parallel.schedule = "auto";
       for (const std::int64_t chunks : {1, 2}) {
         if (is_free("parallel.chunks")) options.parallel.chunks = chunks;
-        attempt(options);
+        attempt(options, Effort::thorough);
         if (!is_free("parallel.chunks")) break;
       }
     }
@@ -188,19 +225,22 @@ class LayoutSearch {
     }
   }
 
-  void attempt(const Options& options) {
+  // Of the search for a partition.
+  enum class Effort : std::uint8_t { brief, thorough };
+
+  void attempt(const Options& options, Effort effort) {
     if (is_too_slow(least_seconds(options))) return reasons_.add(slower);
     try {
       // Without a limit first: a layout that is too slow even so needs no plan of its memory.
       Options without_limit = options;
       without_limit.plan.memory_gib = 0;
-      FoundLayout layout = found_layout(without_limit);
+      FoundLayout layout = found_layout(without_limit, effort);
       if (is_too_slow(layout.prediction.step_seconds())) {
         return reasons_.add(slower);
       }
       predict_memory(layout.plan, layout.prediction);
       if (!fits(layout.prediction)) {
-        layout = found_layout(options);
+        layout = found_layout(options, effort);
         predict_memory(layout.plan, layout.prediction);
       }
       layout.options = options;
@@ -224,17 +264,20 @@ class LayoutSearch {
   }
 
   // Without the memory of its stages. Throws UsageError.
-  FoundLayout found_layout(const Options& options) {
+  FoundLayout found_layout(const Options& options, Effort effort) {
     const EstimatedTimes estimated(*request_.figures, options.parallel.context_full.value());
     const LayerTimes& times = request_.times != nullptr ? *request_.times : estimated;
-    RunPlan plan = plan_of(options, request_.ranks, times);
+    RunPlan plan = plan_of(options, request_.ranks, times, effort);
     Prediction prediction = predict_times(plan, *request_.figures, times);
     return {options, std::move(plan), std::move(prediction)};
   }
 
-  RunPlan plan_of(const Options& options, int ranks, const LayerTimes& times) {
+  RunPlan plan_of(const Options& options, int ranks, const LayerTimes& times, Effort effort) {
     return make_run_plan(options, ranks, request_.store_vocab,
-                         {.times = &times, .names_remedy = false, .shardings = &shardings_});
+                         {.times = &times,
+                          .searches_briefly = effort == Effort::brief,
+                          .names_remedy = false,
+                          .shardings = &shardings_});
   }
 
   bool fits(const Prediction& prediction) const {
@@ -287,7 +330,7 @@ class LayoutSearch {
     const EstimatedTimes estimated(*request_.figures, options.parallel.context_full.value());
     const LayerTimes& times = request_.times != nullptr ? *request_.times : estimated;
     try {
-      return StepFloor(model_seconds(plan_of(options, ranks, times), times));
+      return StepFloor(model_seconds(plan_of(options, ranks, times, Effort::brief), times));
     } catch (const UsageError&) {
       return std::nullopt;
     }
@@ -323,8 +366,9 @@ class LayoutSearch {
 
   [[noreturn]] void refuse_all() const {
     std::vector<std::string> lines;
-    for (const auto& [reason, layouts] : reasons_.list()) {
-      lines.push_back(fmt::format("{}: {}", counted(layouts, "layout"), reason));
+    if (reasons_.list().empty()) lines.emplace_back("the axes that are set make fewer ranks");
+    for (const RuledOut& out : reasons_.list()) {
+      lines.push_back(out.message + (out.varies ? " (and the like)" : ""));
     }
     refuse("no layout of {} is possible with these options:\n{}", counted(request_.ranks, "rank"),
            fmt::join(lines, "\n"));

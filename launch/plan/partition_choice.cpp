@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "launch/plan/describe.h"
+#include "launch/plan/schedule_choice.h"
+#include "launch/plan/step_costs.h"
 #include "model/cost/model_costs.h"
 #include "parallel/pipeline/balance.h"
 #include "parallel/pipeline/held_memory.h"
+#include "parallel/pipeline/schedules/schedules.h"
 
 namespace masformer {
 namespace {
@@ -69,7 +73,8 @@ class Choice {
     } else {
       plan.forecast.source = "auto";
     }
-    const EstimatedTimes estimated(figures_of(plan.policy.device), plan.policy.context_full);
+    const DeviceFigures& figures = figures_of(plan.policy.device);
+    const EstimatedTimes estimated(figures, plan.policy.context_full);
     const LayerTimes& times = inputs.times != nullptr ? *inputs.times : estimated;
     plan.forecast.costs = times.source();
     plan.forecast.memory_limit = rank_limit();
@@ -82,6 +87,7 @@ class Choice {
                 .micro_batches = plan.micro_batches,
                 .held = held_activations(plan.training),
                 .memory = std::vector(static_cast<std::size_t>(plan.mesh.pipe), no_limit)};
+    if (plan.mesh.pipe > 1 && !is_1f1b(options.parallel.schedule)) make_timer(figures);
   }
 
   std::string run() {
@@ -108,7 +114,7 @@ class Choice {
     for (const StageLoad& stage : found_.stages) forecast.stage_seconds.push_back(stage.seconds);
     forecast.even = even_partition(plan_.model.layers(), problem_.placement.parts());
     problem_.memory.assign(problem_.memory.size(), no_limit);
-    const Balance even = load_of(problem_, forecast.even);
+    const Balance even = load(forecast.even);
     forecast.even_step_seconds = even.step_seconds;
     for (const StageLoad& stage : even.stages) forecast.even_stage_seconds.push_back(stage.seconds);
   }
@@ -116,8 +122,25 @@ class Choice {
  private:
   std::int64_t rank_limit() const { return memory_limit(options_, inputs_); }
 
+  void make_timer(const DeviceFigures& figures) {
+    const HandOffCosts costs = hand_off_costs(plan_, plan_.describe_stage({}), figures);
+    timer_.emplace(
+        [&](int micro_batches) { return first_schedule(options_, plan_.mesh.pipe, micro_batches); },
+        plan_.mesh.pipe, plan_.micro_batches,
+        HandOffSeconds{.message = costs.link.latency + costs.link.transfer_seconds(),
+                       .local = costs.local_seconds});
+  }
+
+  Balance best() const {
+    if (!timer_) return balance(problem_);
+    return balance(problem_, *timer_, inputs_.searches_briefly ? brief_search : thorough_search);
+  }
+  Balance load(const Partition& partition) const {
+    return timer_ ? load_of(problem_, partition, *timer_) : load_of(problem_, partition);
+  }
+
   void solve() {
-    found_ = fixed_.empty() ? balance(problem_) : load_of(problem_, fixed_);
+    found_ = fixed_.empty() ? best() : load(fixed_);
     plan_.partition = found_.partition;
     for (std::size_t part = 0; part < found_.partition.size(); ++part) {
       const int stage = problem_.placement.place(static_cast<int>(part)).stage;
@@ -152,10 +175,11 @@ class Choice {
 
   std::string shortage(std::int64_t limit) const {
     return fmt::format(
-        "plan.memory_gib={:.4g} is too little for this layout{}\n"
+        "plan.memory_gib={:.4g} is too little for this layout{}: a rank takes {:.4g} GiB\n"
         "What the ranks would take at least:\n{}",
         double(limit) / (1 << 30),
         chooses_recompute(options_) ? ", whatever is recomputed" : "; try train.recompute=auto",
+        double(std::ranges::max(exact_memory())) / (1 << 30),
         describe_memory(plan_, Purpose::training));
   }
 
@@ -165,6 +189,7 @@ class Choice {
   std::vector<std::vector<Recompute>> recompute_;  // by choice
   Partition fixed_;                                // empty: free
   BalanceProblem problem_;
+  std::optional<StepTimer> timer_;  // for schedules whose step no formula gives
   Balance found_;
 };
 

@@ -35,6 +35,9 @@ struct PlanInputs {
   std::optional<RecordedLayout> recorded{};
   // Times of layers; null: estimated from the figures of runtime.device.
   const LayerTimes* times = nullptr;
+  // Whether a partition that a search finds (balance.h) may be the first good one, which is many
+  // times as quick.
+  bool searches_briefly = false;
   // Whether a refusal names a layout that would do; looking for it takes a few plans.
   bool names_remedy = true;
   // The orders of tokens that earlier plans chose, to take from and add to; null: none are kept.

@@ -18,20 +18,21 @@ std::string without_digits(std::string text) {
 
 }  // namespace
 
+std::string RuledOut::summary() const {
+  return varies ? problem_of(message) + ", and the like" : message;
+}
+
 void RuledOutReasons::add(const std::string& message) {
   const auto [known, is_new] = reasons_.try_emplace(without_digits(problem_of(message)));
-  Reason& reason = known->second;
-  if (is_new) reason.first = message;
-  reason.varies = reason.varies || reason.first != message;
+  RuledOut& reason = known->second;
+  if (is_new) reason.message = message;
+  reason.varies = reason.varies || reason.message != message;
   ++reason.layouts;
 }
 
 std::vector<RuledOut> RuledOutReasons::list() const {
   std::vector<RuledOut> list;
-  for (const auto& [common, reason] : reasons_) {
-    list.push_back({reason.varies ? problem_of(reason.first) + ", and the like" : reason.first,
-                    reason.layouts});
-  }
+  for (const auto& [problem, reason] : reasons_) list.push_back(reason);
   std::ranges::stable_sort(list, std::greater(), &RuledOut::layouts);
   return list;
 }

@@ -7,26 +7,25 @@
 
 namespace masformer {
 
-// A reason for which layouts were ruled out.
+// A reason for which layouts were ruled out. A message says what is wrong, and after ": " how to
+// mend it.
 struct RuledOut {
-  std::string reason;
+  std::string message;  // the first with this reason
+  bool varies = false;  // others differ from it
   int layouts = 0;
+
+  // The first message; if others differ, without its advice: "3 does not divide 8, and the like".
+  std::string summary() const;
 };
 
-// Counts messages that differ in their numbers alone as one reason: "parallel.context=16 does not
-// divide 8, and the like", without what each then advises after ": ".
+// Counts messages as one reason if what is wrong is the same but for numbers.
 class RuledOutReasons {
  public:
   void add(const std::string& message);
   std::vector<RuledOut> list() const;  // the most frequent first
 
  private:
-  struct Reason {
-    std::string first;    // the first message
-    bool varies = false;  // others have other numbers
-    int layouts = 0;
-  };
-  std::map<std::string, Reason> reasons_;  // by what the messages have in common
+  std::map<std::string, RuledOut> reasons_;  // by what is wrong, without digits
 };
 
 }  // namespace masformer

@@ -32,6 +32,14 @@ void set_schedule(Schedule schedule, OrderSource source, RunPlan& plan) {
   validate(plan.evaluation);
 }
 
+bool take_if_it_fits(Schedule schedule, OrderSource source, std::int64_t memory, RunPlan& plan) {
+  Schedule before = plan.training;
+  set_schedule(std::move(schedule), source, plan);
+  if (fits(plan, memory)) return true;
+  set_schedule(std::move(before), OrderSource::generator, plan);
+  return false;
+}
+
 // The recorded order, if the plan has the layout and the partition that it was made for.
 std::optional<Schedule> kept_order(const PlanInputs& inputs, const RunPlan& plan) {
   const auto& recorded = inputs.recorded;
@@ -51,6 +59,7 @@ std::optional<Schedule> kept_order(const PlanInputs& inputs, const RunPlan& plan
   return schedule;
 }
 
+// The fastest order that the search finds, or the plan's own if that is as fast.
 Schedule searched_order(const Options& options, const PlanInputs& inputs, const RunPlan& plan) {
   const DeviceFigures& figures = figures_of(plan.policy.device);
   const EstimatedTimes estimated(figures, plan.policy.context_full);
@@ -60,7 +69,11 @@ Schedule searched_order(const Options& options, const PlanInputs& inputs, const 
   request.costs = {
       .parts = part_sums(costs), .link = costs.link, .hand_over_seconds = costs.hand_over_seconds};
   request.memory = part_memory(plan.partition);
-  return make_schedule(options.parallel.schedule, request);
+  Schedule found = make_schedule(options.parallel.schedule, request);
+  const bool can_run = found.placement == plan.training.placement;
+  const bool is_faster =
+      can_run && simulate_step(found, costs).seconds < simulate_step(plan.training, costs).seconds;
+  return is_faster ? found : plan.training;
 }
 
 }  // namespace
@@ -82,17 +95,11 @@ void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64
                     RunPlan& plan) {
   if (!orders_by_costs(options) || plan.mesh.pipe == 1) return;
   if (std::optional<Schedule> kept = kept_order(inputs, plan)) {
-    Schedule first = plan.training;
-    set_schedule(*std::move(kept), OrderSource::record, plan);
     // It ran before: what is free now must not decide which order, and so which bits, a run has.
-    if (options.plan.memory_gib == 0 || fits(plan, memory)) return;
-    set_schedule(std::move(first), OrderSource::generator, plan);
+    const std::int64_t limit = options.plan.memory_gib == 0 ? PlanInputs::unlimited : memory;
+    if (take_if_it_fits(*std::move(kept), OrderSource::record, limit, plan)) return;
   }
-  Schedule found = searched_order(options, inputs, plan);
-  if (!(found.placement == plan.training.placement)) return;
-  Schedule first = plan.training;
-  set_schedule(std::move(found), OrderSource::search, plan);
-  if (!fits(plan, memory)) set_schedule(std::move(first), OrderSource::generator, plan);
+  take_if_it_fits(searched_order(options, inputs, plan), OrderSource::search, memory, plan);
 }
 
 std::vector<std::string> recorded_order(const RunPlan& plan) {

@@ -20,9 +20,9 @@ Schedule first_schedule(const Options& options, int stages, int micro_batches);
 
 // Gives a plan with `auto` the order that the checkpoint to resume from records, if the layout, the
 // partition and the micro-batches are the same, and plan.memory_gib does not forbid it. Otherwise
-// the fastest order that the search finds for the partition, by the times of `inputs`. If that one
-// needs more memory than `memory` on some rank, or another placement than the partition was solved
-// for, the plan keeps its first schedule.
+// the fastest order that the search finds for the partition, by the times of `inputs`. The plan
+// keeps its first schedule if that is as fast, or if the other needs more memory than `memory` on
+// some rank, or another placement than the partition was solved for.
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan);
 

@@ -86,6 +86,17 @@ double norm_seconds(const RunPlan& plan, const StageSpec& stage, const DeviceFig
 
 }  // namespace
 
+HandOffCosts hand_off_costs(const RunPlan& plan, const StageSpec& stage,
+                            const DeviceFigures& figures) {
+  const auto bytes = static_cast<double>(stage.activations().elements() * size_of(stage.dtype));
+  const LinkFigures& link = figures.link_over(plan.mesh.size());
+  return {.link = {.latency = link.message_seconds,
+                   .bytes_per_second = link.bytes_per_second,
+                   .message_bytes = bytes,
+                   .rendezvous = stage.on_host},
+          .local_seconds = figures.call_seconds + 2 * bytes / figures.of(stage.dtype).streamed};
+}
+
 StepCosts step_costs(const RunPlan& plan, const DeviceFigures& figures, const LayerTimes& times) {
   const Placement& placement = plan.training.placement;
   StepCosts costs;
@@ -98,13 +109,9 @@ StepCosts step_costs(const RunPlan& plan, const DeviceFigures& figures, const La
     }
     costs.update.push_back(rank.update());
     if (pipe > 0) continue;
-    const auto bytes = static_cast<double>(stage.activations().elements() * size_of(stage.dtype));
-    const LinkFigures& link = figures.link_over(plan.mesh.size());
-    costs.link = {.latency = link.message_seconds,
-                  .bytes_per_second = link.bytes_per_second,
-                  .message_bytes = bytes,
-                  .rendezvous = stage.on_host};
-    costs.hand_over_seconds = figures.call_seconds + 2 * bytes / figures.of(stage.dtype).streamed;
+    const HandOffCosts hand_off = hand_off_costs(plan, stage, figures);
+    costs.link = hand_off.link;
+    costs.hand_over_seconds = hand_off.local_seconds;
     costs.norm = norm_seconds(plan, stage, figures);
   }
   return costs;

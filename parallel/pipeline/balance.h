@@ -2,9 +2,9 @@
 // each stage's memory. The blocks are numbers here: what they cost is known to whoever describes
 // the problem (model/cost/).
 //
-// The time of a step is that of 1F1B on m micro-batches: the slowest stage takes part in all of
-// them, and the first one passes through all stages before the pipeline is full and after it
-// drains,
+// Unless a StepTimer says what a step of another schedule takes, its time is that of 1F1B on m
+// micro-batches: the slowest stage takes part in all of them, and the first one passes through all
+// stages before the pipeline is full and after it drains,
 //
 //   step = (m - 1) max_s T_s + sum_s T_s
 //
@@ -13,12 +13,14 @@
 // of all partitions, by this measure.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "parallel/pipeline/partition.h"
 #include "parallel/pipeline/pass_seconds.h"
 #include "parallel/pipeline/placement.h"
+#include "parallel/pipeline/schedule_timer.h"
 
 namespace masformer {
 
@@ -83,5 +85,17 @@ Balance balance(const BalanceProblem& problem);
 
 // The same for a partition that is given: only the stages' choices are free.
 Balance load_of(const BalanceProblem& problem, const Partition& partition);
+
+inline constexpr std::size_t thorough_search = 4'000'000;  // takes some hundredths of a second
+inline constexpr std::size_t brief_search = 100'000;
+
+// A partition for the schedule of `timer`, which is of the problem's placement. All are tried where
+// they are few. Else boundaries move, alone and in pairs, from even parts and from the partition
+// that balance() finds, while the step gets shorter; so it is never worse than these two, if they
+// fit. The memory that is exceeded counts first. Deterministic; but seconds are compared as they
+// are, up to rounding. `work`: how many actions the search may time.
+Balance balance(const BalanceProblem& problem, const StepTimer& timer,
+                std::size_t work = thorough_search);
+Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer);
 
 }  // namespace masformer

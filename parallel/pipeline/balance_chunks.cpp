@@ -170,7 +170,29 @@ class ChunkSearch {
   Objective objective_;
 };
 
-// Moves some boundaries by a few blocks.
+// The best partition if each part had a stage of its own, without a limit of memory.
+Partition balanced_parts(const BalanceModel& model) {
+  BalanceProblem problem = model.problem();
+  const int parts = model.parts();
+  problem.placement = Placement::round_robin(parts);
+  problem.memory.assign(static_cast<std::size_t>(parts), std::numeric_limits<std::int64_t>::max());
+  return balance(problem).partition;
+}
+
+Balance try_all(const BalanceModel& model) {
+  ChunkSearch search(model);
+  Partition partition = first_partition(model.blocks(), model.parts());
+  Partition best = even_partition(model.blocks(), model.parts());
+  Objective least = search.objective_of(best);
+  do {
+    const Objective objective = search.objective_of(partition);
+    if (objective < least) least = objective, best = partition;
+  } while (next_partition(partition));
+  return load_of(model.problem(), best);
+}
+
+}  // namespace
+
 Partition disturbed(Partition partition, std::mt19937& random) {
   const auto boundaries = static_cast<unsigned>(partition.size()) - 1;
   for (unsigned move = 0; move < 3 + boundaries / 8; ++move) {
@@ -185,56 +207,6 @@ Partition disturbed(Partition partition, std::mt19937& random) {
   }
   return partition;
 }
-
-// The next one in the order of their boundaries, from the left; false after the last.
-bool next_partition(Partition& partition) {
-  const int blocks = partition.back().end;
-  const auto last = static_cast<int>(partition.size()) - 1;
-  for (int part = last - 1; part >= 0; --part) {
-    int end = partition[static_cast<std::size_t>(part)].end + 1;
-    if (end > blocks - (last - part)) continue;
-    for (int moved = part; moved < last; ++moved, ++end) {
-      partition[static_cast<std::size_t>(moved)].end = end;
-      partition[static_cast<std::size_t>(moved) + 1].begin = end;
-    }
-    return true;
-  }
-  return false;
-}
-
-// The best partition if each part had a stage of its own, without a limit of memory.
-Partition balanced_parts(const BalanceModel& model) {
-  BalanceProblem problem = model.problem();
-  const int parts = model.parts();
-  problem.placement = Placement::round_robin(parts);
-  problem.memory.assign(static_cast<std::size_t>(parts), std::numeric_limits<std::int64_t>::max());
-  return balance(problem).partition;
-}
-
-// The number of partitions, or anything above `limit` if there are more.
-double count_partitions(int blocks, int parts, double limit) {
-  double count = 1;  // blocks - 1 over parts - 1
-  for (int i = 1; i < parts && count <= limit; ++i) count = count * (blocks - i) / i;
-  return count;
-}
-
-Balance try_all(const BalanceModel& model) {
-  ChunkSearch search(model);
-  // Parts of one block each, with the rest in the last one.
-  Partition partition;
-  const int last = model.parts() - 1;
-  for (int part = 0; part < last; ++part) partition.push_back({part, part + 1});
-  partition.push_back({last, model.blocks()});
-  Partition best = even_partition(model.blocks(), model.parts());
-  Objective least = search.objective_of(best);
-  do {
-    const Objective objective = search.objective_of(partition);
-    if (objective < least) least = objective, best = partition;
-  } while (next_partition(partition));
-  return load_of(model.problem(), best);
-}
-
-}  // namespace
 
 Balance search_chunks(const BalanceModel& model) {
   if (count_partitions(model.blocks(), model.parts(), few_partitions) <= few_partitions) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <random>
 #include <tuple>
 #include <vector>
 
@@ -106,6 +107,8 @@ class BalanceModel {
 std::optional<Balance> solve_exactly(const BalanceModel& model);
 // The partition whose stages exceed their memory least, with one part per stage.
 Balance least_short(const BalanceModel& model);
+// With some boundaries moved by a few blocks, for a search to start from again.
+Partition disturbed(Partition partition, std::mt19937& random);
 // A good partition if stages hold several parts.
 Balance search_chunks(const BalanceModel& model);
 

@@ -77,6 +77,34 @@ Partition even_partition(int layers, int stages, int chunks) {
   return ranges_of(counts);
 }
 
+Partition first_partition(int layers, int parts) {
+  Partition partition;
+  for (int part = 0; part < parts - 1; ++part) partition.push_back({part, part + 1});
+  partition.push_back({parts - 1, layers});
+  return partition;
+}
+
+bool next_partition(Partition& partition) {
+  const int layers = partition.back().end;
+  const auto last = static_cast<int>(partition.size()) - 1;
+  for (int part = last - 1; part >= 0; --part) {
+    int end = partition[static_cast<std::size_t>(part)].end + 1;
+    if (end > layers - (last - part)) continue;
+    for (int moved = part; moved < last; ++moved, ++end) {
+      partition[static_cast<std::size_t>(moved)].end = end;
+      partition[static_cast<std::size_t>(moved) + 1].begin = end;
+    }
+    return true;
+  }
+  return false;
+}
+
+double count_partitions(int layers, int parts, double limit) {
+  double count = 1;  // layers - 1 over parts - 1
+  for (int i = 1; i < parts && count <= limit; ++i) count = count * (layers - i) / i;
+  return count;
+}
+
 std::vector<int> counts_of(const Partition& partition) {
   std::vector<int> counts;
   for (const LayerRange& range : partition) counts.push_back(range.size());

@@ -23,6 +23,13 @@ using Partition = std::vector<LayerRange>;
 // ones first. Throws UsageError if there are fewer layers than parts.
 Partition even_partition(int layers, int stages, int chunks = 1);
 
+// For going through all partitions of so many layers into parts, in the order of their boundaries:
+// the first, whose parts hold one layer each and the last one the rest; the next, or false after
+// the last; and how many there are, or anything above `limit` if there are more.
+Partition first_partition(int layers, int parts);
+bool next_partition(Partition& partition);
+double count_partitions(int layers, int parts, double limit);
+
 // The sizes of the ranges.
 std::vector<int> counts_of(const Partition& partition);
 

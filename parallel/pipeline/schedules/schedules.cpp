@@ -7,6 +7,7 @@
 
 #include <fmt/ranges.h>
 
+#include "runtime/counted.h"
 #include "runtime/error.h"
 
 namespace masformer {
@@ -20,7 +21,7 @@ constexpr std::array kinds{
     ScheduleKind{"gpipe", 1, 1, [](const Request& r) { return gpipe(r.stages, r.micro_batches); }},
     ScheduleKind{
         "1f1b", 1, 1,
-        [](const Request& r) { return one_forward_one_backward(r.stages, r.micro_batches); }},
+        [](const Request& r) { return one_forward_one_backward(r.stages, r.micro_batches); }, true},
     ScheduleKind{"interleaved", 2, any_number,
                  [](const Request& r) { return interleaved(r.stages, r.micro_batches, r.chunks); }},
     ScheduleKind{"zero-bubble", 1, 1,
@@ -62,10 +63,14 @@ int chunks_of_schedule(std::string_view name, int chunks) {
   if (chunks == 0) return kind.min_chunks;
   if (chunks >= kind.min_chunks && chunks <= kind.max_chunks) return chunks;
   refuse(
-      "parallel.schedule={} has {}{} part{} per stage, but parallel.chunks={}: leave it at 0, or "
+      "parallel.schedule={} has {}{} per stage, but parallel.chunks={}: leave it at 0, or "
       "pick a schedule that takes {}: {}",
-      name, kind.max_chunks > kind.min_chunks ? "at least " : "", kind.min_chunks,
-      kind.min_chunks == 1 ? "" : "s", chunks, chunks, fmt::join(kinds_with(chunks), ", "));
+      name, kind.max_chunks > kind.min_chunks ? "at least " : "", counted(kind.min_chunks, "part"),
+      chunks, chunks, fmt::join(kinds_with(chunks), ", "));
+}
+
+bool is_1f1b(std::string_view name) {
+  return find_kind(name).is_1f1b;
 }
 
 Schedule make_schedule(std::string_view name, const ScheduleRequest& request) {

@@ -69,6 +69,7 @@ struct ScheduleKind {
   int min_chunks, max_chunks;
   // The request's chunks are within these limits.
   Schedule (*make)(const ScheduleRequest& request);
+  bool is_1f1b = false;  // whether balance.h's formula gives the time of its step
 };
 
 std::span<const ScheduleKind> schedule_kinds();
@@ -78,6 +79,9 @@ std::vector<std::string> schedule_names();
 // The number of parts per stage of the schedule of that name: `chunks`, or its own number for 0.
 // Throws UsageError that lists the names, or the possible numbers.
 int chunks_of_schedule(std::string_view name, int chunks);
+
+// Whether it is 1F1B. Throws UsageError that lists the names.
+bool is_1f1b(std::string_view name);
 
 // The schedule of that name. Throws UsageError as chunks_of_schedule() does.
 Schedule make_schedule(std::string_view name, const ScheduleRequest& request);

@@ -1,5 +1,6 @@
 #include "launch/plan/layout_search.h"
 
+#include <algorithm>
 #include <limits>
 #include <tuple>
 
@@ -131,21 +132,47 @@ TEST(LayoutSearch, CountsEachLayoutHoweverManyAreShown) {
 
 // An order that is no faster than a fixed schedule would be the same line again.
 TEST(LayoutSearch, ShowsAutoOnlyWhereItIsFaster) {
-  SearchRequest request = request_of(small_model(), 4);
-  request.keep = 1000;
+  Options options = small_model();
+  options.model.spans = "full*2,window:16*10";
+  options.parallel.pipeline = 4;
+  const SearchResult result = search_layouts(request_of(options, 4, "parallel.pipeline"));
   const auto layout = [](const FoundLayout& each) {
     const auto& p = each.options.parallel;
     return std::tuple(p.tensor, p.context, p.pipeline, p.context_full,
                       each.options.train.micro_batch, each.plan.training.chunks());
   };
-  const std::vector<FoundLayout> found = search_layouts(request).found;
-  for (const FoundLayout& automatic : found) {
+  int automatics = 0;
+  for (const FoundLayout& automatic : result.found) {
     if (automatic.options.parallel.schedule != "auto") continue;
-    for (const FoundLayout& each : found) {
+    ++automatics;
+    for (const FoundLayout& each : result.found) {
       if (&each == &automatic || layout(each) != layout(automatic)) continue;
       EXPECT_LT(automatic.prediction.step_seconds(), each.prediction.step_seconds());
     }
   }
+  EXPECT_GT(automatics, 0);
+  EXPECT_TRUE(std::ranges::any_of(result.ruled_out, [](const RuledOut& out) {
+    return out.message.starts_with("parallel.schedule=auto finds no faster order");
+  }));
+}
+
+TEST(LayoutSearch, NamesTheAxesThatDoNotFit) {
+  const auto refusal = [](const Options& options, const std::string& set) {
+    try {
+      search_layouts(request_of(options, 4, set));
+    } catch (const UsageError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  Options options = small_model();
+  options.parallel.data = 3;
+  EXPECT_NE(refusal(options, "parallel.data").find("\nparallel.data=3 does not divide 4 ranks"),
+            std::string::npos);
+  options = small_model();
+  options.parallel.tensor = 3;
+  EXPECT_NE(refusal(options, "parallel.tensor").find("\nparallel.tensor=3 does not divide"),
+            std::string::npos);
 }
 
 TEST(LayoutSearch, TriesOneWayToShareFullLayersIfThereAreNone) {

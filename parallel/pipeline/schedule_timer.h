@@ -1,0 +1,62 @@
+// How long a step takes under a schedule for other and other costs of its parts, for searches that
+// try many: what depends on the order of actions alone is worked out once. Where simulation.h lets
+// messages wait for their links and their receivers, a message here only takes its time.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "parallel/pipeline/pass_seconds.h"
+#include "parallel/pipeline/schedule.h"
+
+namespace masformer {
+
+// What the result of an action takes to the part that needs it, in seconds.
+struct HandOffSeconds {
+  double message = 0;  // to another stage
+  double local = 0;    // a copy to another part of the stage, which computes nothing meanwhile
+};
+
+class ScheduleTimer {
+ public:
+  // `schedule` is valid.
+  ScheduleTimer(const Schedule& schedule, const HandOffSeconds& hand_off);
+
+  // When the last stage has ended. [part]
+  double seconds(const std::vector<PassSeconds>& parts) const;
+
+ private:
+  struct Node {
+    ActionKind kind;
+    std::size_t part, stage;
+    std::size_t source;  // the node whose result it takes, or none
+    double delay = 0;    // from the end of that one
+    double copy = 0;     // of its own result, on its stage
+  };
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+  std::vector<Node> nodes_;  // each behind those that it waits for
+  std::size_t stages_;
+};
+
+// The time of a step with any number of micro-batches, from schedules of few: beyond four for each
+// stage, a micro-batch adds what each of the last ones did.
+class StepTimer {
+ public:
+  // `make` returns the schedule for a number of micro-batches.
+  StepTimer(const std::function<Schedule(int micro_batches)>& make, int stages, int micro_batches,
+            const HandOffSeconds& hand_off);
+
+  double seconds(const std::vector<PassSeconds>& parts) const;
+  // Actions that seconds() goes through.
+  std::size_t actions() const;
+
+ private:
+  std::vector<ScheduleTimer>
+      timers_;         // of one schedule, or of one with half the micro-batches, too
+  double factor_ = 0;  // of the difference of the two
+  std::size_t actions_ = 0;
+};
+
+}  // namespace masformer
