@@ -53,6 +53,12 @@ function(masformer_brief_code level)
   endforeach()
 endfunction()
 
+# Seconds until a test is killed. Sanitizers slow programs down.
+set(masformer_test_timeout 300)
+if(MASFORMER_SANITIZE)
+  set(masformer_test_timeout 1200)
+endif()
+
 # masformer_test(FILE LINK targets... [RANKS n...] [TIMEOUT seconds] [COMPUTES]): a GoogleTest file. With RANKS,
 # mpirun starts it once for each number of ranks, and every rank runs every test in it. COMPUTES: its own code computes
 # so much, say as a reference, that optimising it saves more time than it takes.
@@ -62,7 +68,7 @@ function(masformer_test file)
   string(REGEX REPLACE "_cpp$" "" name ${name})
   set_property(GLOBAL APPEND PROPERTY MASFORMER_TEST_FILES ${file})
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 300)
+    set(arg_TIMEOUT ${masformer_test_timeout})
   endif()
   add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${file})
   if(NOT arg_COMPUTES)
@@ -123,7 +129,7 @@ function(masformer_add_device_tests name folder all_ranks environment)
     endif()
     add_test(NAME ${test} COMMAND ${command})
     masformer_schedule(${test} ${ranks})
-    set_tests_properties(${test} PROPERTIES TIMEOUT 300
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${masformer_test_timeout}
       ENVIRONMENT "MASFORMER_BINARY=${CMAKE_BINARY_DIR}/masformer;MASFORMER_TEST_DEVICE=cuda;MASFORMER_PLUGINS=${folder};${environment}")
     if(kind STREQUAL gpu)
       set_tests_properties(${test} PROPERTIES LABELS gpu
@@ -150,7 +156,7 @@ function(masformer_rendezvous_test name)
     add_test(NAME ${test}
       COMMAND ${CMAKE_SOURCE_DIR}/tests/support/mpirun ${ranks} $<TARGET_FILE:${name}>)
     masformer_schedule(${test} ${ranks})
-    set_tests_properties(${test} PROPERTIES TIMEOUT 300
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${masformer_test_timeout}
       ENVIRONMENT "${no_eager_messages}")
   endforeach()
 endfunction()

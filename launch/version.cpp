@@ -130,6 +130,7 @@ std::string nccl() {
 
 }  // namespace
 
+// The program links another (cmake/WriteCommit.cmake), which replaces this one.
 [[gnu::weak]] std::string_view build_commit() {
   return "unknown";
 }

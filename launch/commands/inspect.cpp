@@ -11,6 +11,7 @@
 #include "parallel/checkpoint/compare.h"
 #include "parallel/comm/json_text.h"
 #include "parallel/comm/self_communicator.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 namespace {
@@ -51,18 +52,22 @@ void print_summary(const std::string& path, const Manifest& manifest) {
   std::int64_t elements = 0;
   for (const auto& [name, file] : manifest.files) bytes += file.bytes;
   for (const auto& [name, tensor] : manifest.tensors) {
-    print_result("  {:<60} {:>20} in {} {}\n", name, Shape(tensor.shape).to_string(),
-                 tensor.pieces.size(), tensor.pieces.size() == 1 ? "piece" : "pieces");
+    print_result("  {:<60} {:>20} in {}\n", name, Shape(tensor.shape).to_string(),
+                 counted(std::ssize(tensor.pieces), "piece"));
     elements += tensor.elements();
   }
-  print_result("{}: {} tensors, {} elements, {} files, {:.1f} MiB\n", path, manifest.tensors.size(),
-               elements, manifest.files.size(), static_cast<double>(bytes) / (1 << 20));
-  for (const char* const key : {"kind", "step", "tokens", "mesh", "partition", "context_order",
-                                "context_full", "actions", "model"}) {
+  print_result("{}: {}, {} elements, {}, {:.1f} MiB\n", path,
+               counted(std::ssize(manifest.tensors), "tensor"), elements,
+               counted(std::ssize(manifest.files), "file"), static_cast<double>(bytes) / (1 << 20));
+  for (const char* const key :
+       {"kind", "step", "tokens", "mesh", "partition", "context_order", "context_full", "model"}) {
     if (!manifest.attributes.contains(key)) continue;
     const auto& value = manifest.attributes[key];
-    if (value.is_array() && value.empty()) continue;  // nothing was chosen
     print_result("  {:<13} {}\n", key, json_words(value));
+  }
+  // The order that schedule auto found: a line for each stage.
+  for (const auto& stage : manifest.attributes.value("actions", nlohmann::json::array())) {
+    print_result("  {:<13} {}\n", "actions", json_words(stage));
   }
 }
 
@@ -76,8 +81,8 @@ bool verify(const CheckpointReader& checkpoint) {
 }
 
 void print_verified(const CheckpointReader& checkpoint) {
-  print_message("{}: {} files verified\n", checkpoint.directory().string(),
-                checkpoint.manifest().files.size());
+  print_message("{}: {} verified\n", checkpoint.directory().string(),
+                counted(std::ssize(checkpoint.manifest().files), "file"));
 }
 
 // Checks the digests of both checkpoints before HDF5 parses any of their files. With --verify, also

@@ -1,6 +1,7 @@
 // masformer plan
 #include <algorithm>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -151,6 +152,15 @@ void print_json(const FoundLayout& layout, const std::optional<WhatIf>& what_if)
   print_result("{}\n", json_line(json));
 }
 
+// A remark if the ranks would share cores here, which no figure knows; else "".
+std::string describe_sharing(const PlanOptions& options, const Search& search) {
+  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
+  const bool is_here = options.run.plan.device.empty() && search.figures.device == Device::cpu;
+  if (!is_here || options.ranks <= cores) return "";
+  return fmt::format("This host has {}; steps are predicted for hosts with a core for each rank.\n",
+                     counted(cores, "core"));
+}
+
 // Where the times of layers are from.
 std::string describe_costs(const Search& search) {
   if (!search.times) {
@@ -161,21 +171,24 @@ std::string describe_costs(const Search& search) {
       profile_folder().string());
 }
 
-void print_text(const Search& search, const OptionTable& table,
+void print_text(const PlanOptions& options, const Search& search, const OptionTable& table,
                 const std::optional<WhatIf>& what_if) {
   const FoundLayout& best = search.result.found.front();
   std::string words;
   std::vector<std::string> kept;
-  for (const auto& [name, value] : chosen_options(best.options, best.plan)) {
+  const auto chosen = chosen_options(best.options, best.plan);
+  for (const auto& [name, value] : chosen) {
     words += fmt::format(" --{} {}", name, value);
-    if (table.was_set(name)) kept.push_back(name);
+    if (table.was_set(name) && !table.is_open(name)) kept.push_back(name);
   }
   print_result(
-      "Predicted for {} on {}, {}.\nKept as set: {}. All else was searched for.\n\n{}\n"
+      "Predicted for {} on {}, {}.\n{}Kept as set: {}.{}\n\n{}\n"
       "The fastest:{}\n\n{}{}",
       counted(best.plan.mesh.size(), "rank"), search.figures.name, describe_costs(search),
-      kept.empty() ? "nothing" : fmt::format("{}", fmt::join(kept, ", ")), describe(search.result),
-      words, describe_stages(best.plan, best.prediction),
+      describe_sharing(options, search),
+      kept.empty() ? "nothing" : fmt::format("{}", fmt::join(kept, ", ")),
+      kept.size() < chosen.size() ? " The rest of the layout was searched for." : "",
+      describe(search.result), words, describe_stages(best.plan, best.prediction),
       what_if ? "\n" + describe_what_if(best.prediction, what_if->factors, what_if->step_seconds)
               : "");
 }
@@ -201,10 +214,11 @@ ExitCode plan_command(const Arguments& arguments) {
   if (options.json) {
     print_json(best, what_if);
   } else {
-    print_text(found, table, what_if);
+    print_text(options, found, table, what_if);
   }
   if (!options.timeline.empty()) {
     io::write_text_durably(options.timeline, draw_step(best));
+    print_notice("wrote {}\n", options.timeline);
   }
   return ExitCode::done;
 }

@@ -6,6 +6,7 @@
 #include "launch/commands.h"
 #include "launch/options/option_table.h"
 #include "launch/output/standard_streams.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 
@@ -36,9 +37,10 @@ ExitCode prepare_command(const Arguments& arguments) {
   const PrepareResult result = prepare(options);
   if (result.replaced) print_notice("{}: replaced an existing HDF5 file\n", output);
   print_notice(
-      "{}: {} documents from {} files, {} tokens\nunigram entropy {:.4f} nats per token: the loss "
+      "{}: {} from {}, {}\nunigram entropy {:.4f} nats per token: the loss "
       "that a model without context can reach\n",
-      output, result.documents, result.files, result.tokens, result.unigram_entropy);
+      output, counted(result.documents, "document"), counted(result.files, "file"),
+      counted(result.tokens, "token"), result.unigram_entropy);
   return ExitCode::done;
 }
 

@@ -120,15 +120,25 @@ LayoutOptions search_layout(const Options& options, const OptionTable& table,
 
 // Sets the options of the layout that the user left open: to those of the checkpoint to resume from
 // if it had as many ranks, else to those that `masformer plan` finds. The first rank decides.
-void choose_layout(Communicator& world, const Options& options, OptionTable& table,
-                   const TokenStore& store, const PlanInputs& inputs) {
+// Returns where they are from, for the start page.
+std::string choose_layout(Communicator& world, const Options& options, OptionTable& table,
+                          const TokenStore& store, const PlanInputs& inputs) {
   LayoutOptions layout;
+  std::string origin = "the layout is that of the checkpoint";
   run_collectively(world, [&] {
     if (world.rank() > 0) return;
     layout = recorded_options(inputs, world.size());
-    if (layout.empty()) layout = search_layout(options, table, store, world.size(), inputs);
+    if (!layout.empty()) return;
+    layout = search_layout(options, table, store, world.size(), inputs);
+    origin = "the layout is the fastest that masformer plan finds";
   });
+  std::vector<std::string> kept;
+  for (const auto& [name, value] : layout) {
+    if (table.was_set(name) && !table.is_open(name)) kept.push_back(name);
+  }
+  if (!kept.empty()) origin += fmt::format("; kept as set: {}", fmt::join(kept, ", "));
   table.apply_record(all_gather_json(world, layout)[0].get<LayoutOptions>());
+  return origin;
 }
 
 // RUN_DIR/plan.json: what the run follows, and what its steps are expected to take. Returns the
@@ -167,7 +177,8 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   progress.enter("planning the run and allocating its memory");
   PlanInputs inputs = agree_on_plan_inputs(*world, options);
-  if (all.plan) choose_layout(*world, options, table, store, inputs);
+  const std::string layout_origin =
+      all.plan ? choose_layout(*world, options, table, store, inputs) : "";
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
   std::optional<MeasuredTimes> times;
@@ -185,7 +196,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   progress.enter("reading the token store");
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
-  print_start_page(job, {options, data, session.ranks_on_this_host(), all.plan});
+  print_start_page(job, {options, data, session.ranks_on_this_host(), layout_origin});
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
   recorder.align_clocks(job.world(), host_name());

@@ -172,6 +172,12 @@ bool OptionTable::was_set(const std::string& name) const {
   return entry != nullptr && entry->set;
 }
 
+bool OptionTable::is_open(const std::string& name) const {
+  const Entry* const entry = find(name);
+  const std::string value = entry != nullptr ? entry->text() : "";
+  return value.empty() || value == "auto" || value == "0";
+}
+
 OnResume OptionTable::on_resume(const std::string& name) const {
   const Entry* const entry = find(name);
   return entry == nullptr ? OnResume::may_change : entry->info.on_resume;

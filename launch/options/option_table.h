@@ -91,6 +91,8 @@ class OptionTable {
   std::string default_value(const std::string& name) const;
   // Whether the command line, the file or the environment set the option.
   bool was_set(const std::string& name) const;
+  // Whether its value is auto, 0 or empty, by which most options leave the choice to the program.
+  bool is_open(const std::string& name) const;
 
  private:
   struct Entry {

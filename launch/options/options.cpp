@@ -45,14 +45,15 @@ void describe_plan(OptionTable& table, Options& o) {
   table.add("plan.memory_gib", o.plan.memory_gib, {0, 1e6},
             {.value = "X",
              .help = "Memory per rank to plan for, in GiB: parallel.partition=auto and "
-                     "train.recompute=auto keep every rank within it. 0: on CPUs an even "
-                     "share of the host's; on devices no limit, and for masformer plan the "
-                     "device's."});
+                     "train.recompute=auto keep every rank within it. 0: on CPUs the "
+                     "host's, on devices no limit; plan and train --plan take the device's, or an "
+                     "even share of the host's."});
   table.add("plan.profile", o.plan.profile,
             {.value = "BOOL",
              .help = "Time each kind of layer at the start, on all ranks at once, and divide the "
                      "blocks by these times instead of by the cost model. Takes seconds; times are "
-                     "kept in XDG_CACHE_HOME/masformer."});
+                     "kept in XDG_CACHE_HOME/masformer, where masformer plan finds them; it times "
+                     "nothing itself."});
 }
 
 void describe_output(OptionTable& table, Options& o) {

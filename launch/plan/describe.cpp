@@ -11,6 +11,7 @@
 #include <fmt/ranges.h>
 
 #include "model/cost/flops.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 namespace {
@@ -255,9 +256,10 @@ std::string describe_model(const RunPlan& plan) {
       "model     {}\n"
       "          {}\n"
       "layout    {}\n"
-      "          {} micro-batches of {} x {} tokens per data rank, of {} samples in a step\n",
+      "          {} of {} x {} tokens per data rank, of {} samples in a step\n",
       describe_sizes(plan.model), describe_spans(plan.model), plan.mesh.to_string(),
-      plan.micro_batches, plan.policy.shape.samples, plan.policy.shape.sequence, plan.global_batch);
+      counted(plan.micro_batches, "micro-batch"), plan.policy.shape.samples,
+      plan.policy.shape.sequence, plan.global_batch);
   return text + describe_policy(plan) + describe_course(plan.optimizer);
 }
 

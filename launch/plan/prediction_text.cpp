@@ -7,6 +7,7 @@
 
 #include "launch/plan/describe.h"
 #include "launch/plan/timeline.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 namespace {
@@ -117,27 +118,28 @@ std::string describe(const SearchResult& result) {
         prediction.tokens_per_second, 100 * prediction.mfu, 100 * prediction.bubble,
         static_cast<double>(most_memory(prediction)) / gib);
   }
-  int others = 0;
-  for (const RuledOut& out : result.ruled_out) others += out.layouts;
-  text += fmt::format("Others that were considered: {}\n", others);
+  if (!result.ruled_out.empty()) text += "Others are left out:\n";
   for (const RuledOut& out : result.ruled_out) {
-    text += fmt::format("{:>6}  {}\n", out.layouts, out.reason);
+    text += fmt::format("{:>6}  {}\n", out.layouts, out.summary());
   }
   return text;
 }
 
 std::string describe_stages(const RunPlan& plan, const Prediction& prediction) {
-  std::string text =
-      fmt::format("{:>24} {:>12} {:>6} {:>9} {:>9} {:>9} {:>11} {:>9}\n", "stage", "micro-batch",
-                  "idle", "weights", "gradients", "optimizer", "activations", "GiB total");
+  std::string text = fmt::format("{:>24} {:>17} {:>6} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}\n",
+                                 "stage", "micro-batch takes", "idle", "weights", "gradients",
+                                 "optimizer", "activations", "other", "GiB total");
   for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) {
     const StagePrediction& stage = prediction.stages[static_cast<std::size_t>(pipe)];
     const auto of = [](std::int64_t bytes) { return static_cast<double>(bytes) / gib; };
-    text += fmt::format("{:>24} {:>12} {:>5.1f}% {:>9.3g} {:>9.3g} {:>9.3g} {:>11.3g} {:>9.3g}\n",
-                        fmt::format("{}: {}", pipe, layers_of(plan, pipe)), duration(stage.seconds),
-                        100 * stage.idle_share, of(stage.memory.weights),
-                        of(stage.memory.gradients), of(stage.memory.optimizer),
-                        of(stage.memory.activations), of(stage.memory.total()));
+    const MemoryTable& memory = stage.memory;
+    const std::int64_t other =
+        memory.total() - memory.weights - memory.gradients - memory.optimizer - memory.activations;
+    text += fmt::format(
+        "{:>24} {:>17} {:>5.1f}% {:>9.3g} {:>9.3g} {:>9.3g} {:>11.3g} {:>9.3g} {:>9.3g}\n",
+        fmt::format("{}: {}", pipe, layers_of(plan, pipe)), duration(stage.seconds),
+        100 * stage.idle_share, of(memory.weights), of(memory.gradients), of(memory.optimizer),
+        of(memory.activations), of(other), of(memory.total()));
   }
   return text;
 }
@@ -213,8 +215,8 @@ std::string draw_step(const FoundLayout& layout) {
   const Prediction& prediction = layout.prediction;
   const std::string schedule = plan.mesh.pipe > 1 ? describe_schedule(layout) + ", " : "";
   return draw_timelines(
-      {{.title = fmt::format("predicted, {}, {}{} micro-batches: {} a step, {:.1f}% idle",
-                             plan.mesh.to_string(), schedule, plan.micro_batches,
+      {{.title = fmt::format("predicted, {}, {}{}: {} a step, {:.1f}% idle", plan.mesh.to_string(),
+                             schedule, counted(plan.micro_batches, "micro-batch"),
                              duration(prediction.step_seconds()), 100 * prediction.bubble),
         .stages = plan.mesh.pipe,
         .bars = bars_of(plan, prediction),

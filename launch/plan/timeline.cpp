@@ -116,8 +116,8 @@ class Drawing {
   void add_row(int stage, double end) {
     add("<text class=\"tl-text\" x=\"{}\" y=\"{}\" text-anchor=\"end\">stage {}</text>\n", left - 8,
         row(stage) + row_height / 2 + 4, stage);
-    add("<rect class=\"tl-row\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>\n", left, row(stage),
-        x(end) - left, row_height);
+    add("<rect class=\"tl-row\" x=\"{}\" y=\"{}\" width=\"{:.2f}\" height=\"{}\"/>\n", left,
+        row(stage), x(end) - left, row_height);
   }
 
   void add_bar(const TimelineBar& bar) {

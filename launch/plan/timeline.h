@@ -19,7 +19,7 @@ struct Timeline {
   std::string title;
   int stages = 1;
   std::vector<TimelineBar> bars{};
-  double step_end = 0;  // seconds; a line marks it. 0: unknown
+  double step_end = 0;  // seconds; rows end there, at a line. 0: unknown
 };
 
 // An SVG document that needs no other file: the timelines one above the other, on one scale of

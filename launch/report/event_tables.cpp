@@ -14,12 +14,6 @@ std::string counted_of(const nlohmann::json& fields, const char* key, std::strin
   return fmt::format("{} {}{}", number, noun, number == "1" ? "" : "s");
 }
 
-// Why a run ended.
-std::string describe_reason(const nlohmann::json& fields) {
-  const std::string reason = words_of(fields, "reason");
-  return reason == "signal" ? "asked to by a signal" : reason;
-}
-
 std::string describe_event(const Event& event) {
   switch (event.kind) {
     case EventKind::start: {
@@ -43,7 +37,7 @@ std::string describe_event(const Event& event) {
                          bytes_text(number_of(event.fields, "bytes")),
                          duration_text(number_of(event.fields, "seconds")));
     case EventKind::stop:
-      return fmt::format("{}, exit status {} {}", describe_reason(event.fields),
+      return fmt::format("{}, exit status {} {}", reason_of_stop(event.fields),
                          words_of(event.fields, "status"), words_of(event.fields, "text"));
     case EventKind::note:
     case EventKind::warning:
@@ -56,8 +50,13 @@ std::string describe_event(const Event& event) {
 
 }  // namespace
 
+std::string reason_of_stop(const nlohmann::json& fields) {
+  const std::string reason = words_of(fields, "reason");
+  return reason == "signal" ? "stopped by a signal" : reason;
+}
+
 TextTable event_table(const RunFiles& run) {
-  TextTable table{.head = {"time, UTC", "step", "event", "what"}};
+  TextTable table{.head = {"time, UTC", "step", "event", "details"}};
   for (const Event& event : run.events) {
     if (event.kind == EventKind::memory) continue;
     table.rows.push_back({date_text(event.time), std::to_string(event.step),

@@ -33,7 +33,7 @@ std::string figure_markup(const FigureParts& parts) {
   if (parts.is_wide) text += " class=\"wide\"";
   text += fmt::format("><h3>{}", escape_markup(parts.title));
   if (parts.has_scale) {
-    text += "<button type=\"button\" aria-pressed=\"false\">logarithmic scale</button>";
+    text += "<button type=\"button\">logarithmic scale</button>";
   }
   text += "</h3>\n" + parts.body;
   if (!parts.caption.empty()) {
@@ -101,10 +101,10 @@ std::string timeline_section(const std::vector<RunFiles>& runs) {
               .body = fmt::format("<div class=\"scroll\">{}</div>\n", draw_timelines(timelines)),
               .caption =
                   "All on one scale of time that begins with the first action. Numbers are those "
-                  "of the micro-batches. In gaps a stage waits for another one, and at the end it "
-                  "sums gradients and waits for the norm. A dashed line is the end of the step. "
-                  "Measured actions contain the messages between tensor and context ranks; they "
-                  "are of the ranks with data, context and tensor coordinate 0.",
+                  "of the micro-batches. Actions contain the messages between tensor and context "
+                  "ranks. In gaps a stage waits; after its last action it sums gradients, waits "
+                  "for the norm and updates the weights. A dashed line is the end of the step. "
+                  "Measured on the ranks with data, context and tensor coordinate 0.",
               .numbers = folded_markup(numbers_label, bar_table(timelines)),
               .is_wide = true});
 }

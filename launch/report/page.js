@@ -100,7 +100,7 @@
     options.interaction = { mode: 'nearest', axis: 'x', intersect: false };
     options.plugins.marks = true;
     options.plugins.tooltip.callbacks.title = (items) => (items.length ? 'step ' + items[0].parsed.x : '');
-    const logarithmic = document.querySelector('#' + figure.id + ' button[aria-pressed="true"]');
+    const logarithmic = document.querySelector('#' + figure.id + ' button[data-logarithmic]');
     options.scales = {
       x: { type: 'linear', title: { display: true, text: 'step', color: css('--faint') }, ...axis({ precision: 0 }) },
       y: {
@@ -170,8 +170,8 @@
   };
   for (const button of document.querySelectorAll('figure button')) {
     button.addEventListener('click', () => {
-      const logarithmic = button.getAttribute('aria-pressed') !== 'true';
-      button.setAttribute('aria-pressed', logarithmic);
+      // Its words are what a click leads to.
+      const logarithmic = button.toggleAttribute('data-logarithmic');
       button.textContent = logarithmic ? 'linear scale' : 'logarithmic scale';
       draw();
     });

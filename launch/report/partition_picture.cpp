@@ -23,9 +23,9 @@ struct CostlyBlock {
   double seconds = 0;
 };
 
-// Stages take them in turn, and their numbers are below the bars. Greys, since colours stand for
-// actions in the timeline above.
-constexpr std::array<std::string_view, 2> stage_colours{"#66707c", "#98a2ae"};
+// The parts take them in turn, and their stages' numbers are below the bars. Greys, since colours
+// stand for actions in the timeline above.
+constexpr std::array<std::string_view, 2> part_colours{"#66707c", "#98a2ae"};
 
 // The value of a key in a list at that place, if it has this type.
 template <class T>
@@ -71,6 +71,10 @@ class PartitionPicture {
  public:
   explicit PartitionPicture(const std::vector<CostlyBlock>& blocks) : blocks_(blocks) {
     for (const CostlyBlock& block : blocks) most_ = std::max(most_, block.seconds);
+    for (std::size_t i = 1; i < blocks.size(); ++i) {
+      const bool is_next = blocks[i].stage != blocks[i - 1].stage;
+      colours_.push_back(is_next ? 1 - colours_.back() : colours_.back());
+    }
     step_ = std::min(width / static_cast<double>(blocks.size()), 90.0);
   }
 
@@ -96,13 +100,12 @@ class PartitionPicture {
   void add_block(std::size_t place) {
     const CostlyBlock& block = blocks_[place];
     const double height = most_ > 0 ? bars * block.seconds / most_ : 0, y = top + bars - height;
-    const auto colour = static_cast<std::size_t>(block.stage.value_or(0)) % stage_colours.size();
     text_ += fmt::format(
         "<g><title>{}{}{}: {}</title><rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" "
         "height=\"{:.1f}\" fill=\"{}\"/>",
         escape_markup(block.name), block.span.empty() ? "" : " " + escape_markup(block.span),
         block.stage ? ", " + stage_text(block.stage) : "", duration_text(block.seconds),
-        x(place) + 1, y, std::max(step_ - 2, 1.0), height, stage_colours[colour]);
+        x(place) + 1, y, std::max(step_ - 2, 1.0), height, part_colours[colours_[place]]);
     if (step_ > 52) add_text(place, y - 5, duration_text(block.seconds));
     if (step_ > 20) add_text(place, top + bars + 15, block.name);
     text_ += "</g>\n";
@@ -120,7 +123,6 @@ class PartitionPicture {
     for (std::size_t begin = 0, end = 0; begin < blocks_.size(); begin = end) {
       while (end < blocks_.size() && blocks_[end].stage == blocks_[begin].stage) ++end;
       if (!blocks_[begin].stage) continue;
-      const auto colour = static_cast<std::size_t>(*blocks_[begin].stage) % stage_colours.size();
       const double extent = step_ * static_cast<double>(end - begin);
       double seconds = 0;
       for (std::size_t i = begin; i < end; ++i) seconds += blocks_[i].seconds;
@@ -130,12 +132,14 @@ class PartitionPicture {
       text_ += fmt::format(
           "<rect x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"3\" fill=\"{}\"/>"
           "<text class=\"ink\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
-          x(begin) + 1, y, extent - 2, stage_colours[colour], x(begin) + extent / 2, y + 18, words);
+          x(begin) + 1, y, extent - 2, part_colours[colours_[begin]], x(begin) + extent / 2, y + 18,
+          words);
     }
   }
 
   const std::vector<CostlyBlock>& blocks_;
   double most_ = 0, step_ = 0;
+  std::vector<std::size_t> colours_{0};  // [block]
   std::string text_;
 };
 

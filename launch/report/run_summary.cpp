@@ -7,9 +7,11 @@
 
 #include <fmt/format.h>
 
+#include "launch/report/event_tables.h"
 #include "launch/report/json_fields.h"
 #include "launch/report/units.h"
 #include "parallel/comm/json_text.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 namespace {
@@ -43,8 +45,10 @@ std::string layout_of(const RunFiles& run) {
   const std::string schedule = words_of(run.plan, "schedule");
   const bool has_pipeline = number_of(layout, "pipeline") > 1;
   if (has_pipeline && !schedule.empty()) text += ", schedule " + schedule;
-  const std::string micro_batches = words_of(run.plan, "micro_batches");
-  if (!micro_batches.empty()) text += fmt::format(", {} micro-batches", micro_batches);
+  const double micro_batches = number_of(run.plan, "micro_batches");
+  if (micro_batches > 0) {
+    text += ", " + counted(static_cast<std::int64_t>(micro_batches), "micro-batch");
+  }
   return text;
 }
 
@@ -64,7 +68,7 @@ std::string end_of_run(const RunFiles& run) {
   if (last.kind != EventKind::stop) {
     return "no stop is recorded: it runs, or ended without a record: killed, or a rank failed";
   }
-  return fmt::format("{} UTC: {}", date_text(last.time), words_of(last.fields, "reason"));
+  return fmt::format("{} UTC: {}", date_text(last.time), reason_of_stop(last.fields));
 }
 
 std::string first_date(const RunFiles& run) {
@@ -78,7 +82,8 @@ std::string restarts_of(const RunFiles& run) {
   for (const Event& event : run.events) {
     if (event.kind == EventKind::restart) lost += number_of(event.fields, "lost_steps");
   }
-  return lost > 0 ? fmt::format("{}, which lost {} steps", restarts, lost)
+  return lost > 0 ? fmt::format("{}, which lost {}", restarts,
+                                counted(static_cast<std::int64_t>(lost), "step"))
                   : std::to_string(restarts);
 }
 
@@ -94,9 +99,8 @@ std::string median_of(const RunFiles& run, const std::string& key,
   std::vector<double> numbers = run.metrics.column(key);
   std::erase_if(numbers, [](double number) { return std::isnan(number); });
   if (numbers.empty()) return "";
-  const auto middle = numbers.begin() + static_cast<std::ptrdiff_t>(numbers.size() / 2);
-  std::ranges::nth_element(numbers, middle);
-  return text(*middle);
+  std::ranges::sort(numbers);
+  return text((numbers[(numbers.size() - 1) / 2] + numbers[numbers.size() / 2]) / 2);
 }
 
 std::string sum_of_seconds(const RunFiles& run, EventKind kind) {

@@ -65,8 +65,10 @@ nlohmann::json arguments_of(const Recording& recording, const Record& record) {
 std::string title_of(const Recording& recording, const Record& record) {
   const std::string& name = recording.names[record.fields.name];
   if (is_communication(record)) return name + ", " + recording.names[record.fields.group];
-  return record.fields.micro_batch < 0 ? name
-                                       : fmt::format("{} {}", name, record.fields.micro_batch);
+  if (record.fields.micro_batch < 0) return name;
+  const int chunk = record.fields.chunk;
+  return fmt::format("{} {}{}", name, record.fields.micro_batch,
+                     chunk > 0 ? fmt::format(", chunk {}", chunk) : "");
 }
 
 class TraceWriter {

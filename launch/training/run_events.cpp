@@ -1,7 +1,6 @@
 #include "launch/training/run_events.h"
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <string_view>
 #include <sys/resource.h>
@@ -19,19 +18,14 @@ namespace {
 // "auto" or 0, and those that --plan has set.
 nlohmann::json chosen_automatically(const Job& job, const Options& options,
                                     const OptionTable& table, bool has_searched) {
-  const std::map<std::string, std::string> values = table.record();
-  const auto is_open = [&](const std::string& name) {
-    const std::string& value = values.at(name);
-    return value.empty() || value == "auto" || value == "0";
-  };
   nlohmann::json chosen = nlohmann::json::object();
   for (const auto& [name, value] : chosen_options(options, job.plan)) {
-    if (!table.was_set(name) && (has_searched || is_open(name))) chosen[name] = value;
+    if (!table.was_set(name) && (has_searched || table.is_open(name))) chosen[name] = value;
   }
   const std::string order = "parallel.context_order";
   if (job.plan.mesh.context == 1) {  // there was nothing to choose
     chosen.erase("parallel.context_full");
-  } else if (is_open(order)) {
+  } else if (table.is_open(order)) {
     chosen[order] = job.plan.policy.sharding->to_string();
   }
   return chosen;

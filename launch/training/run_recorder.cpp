@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 LiveRecordings::LiveRecordings(const fs::path& run_dir)
     : folder("/dev/shm"),
       prefix(fmt::format("masformer-{}-{}", getuid(),
-                         io::digest_of(fs::weakly_canonical(run_dir).string()))) {
+                         io::digest_of(fs::weakly_canonical(fs::absolute(run_dir)).string()))) {
   if (access(folder.c_str(), W_OK) != 0) folder = fs::temp_directory_path();
 }
 

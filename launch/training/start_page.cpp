@@ -58,8 +58,7 @@ std::string start_page(Job& job, const StartFacts& facts) {
   constexpr int memory_rows = 4;
   const Options& options = facts.options;
   const std::string chosen =
-      (facts.planned ? "plan      layout and micro-batch are those of masformer plan (--plan)\n"
-                     : "") +
+      (facts.layout_origin.empty() ? "" : fmt::format("plan      {}\n", facts.layout_origin)) +
       describe_choices(job.plan, options);
   return wrapped(fmt::format(
       "{}{}{}{}\n{}\n{}output    {}: metrics.jsonl, checkpoints/{}\n", describe_model(job.plan),

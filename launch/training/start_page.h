@@ -13,7 +13,7 @@ struct StartFacts {
   const Options& options;
   const TrainingData& data;
   int ranks_on_this_host = 1;
-  bool planned = false;  // whether --plan chose the layout
+  std::string layout_origin{};  // where --plan has the layout from; "" without --plan
 };
 
 // Returns lines for a person, in four groups: what is trained; what was chosen, and why; the memory

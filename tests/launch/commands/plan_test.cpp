@@ -183,11 +183,13 @@ TEST(PlanCommand, SaysWhatItKept) {
     Words words{"--ranks", "2", "--model.vocab", "257"};
     words.insert(words.end(), more.begin(), more.end());
     const Finished finished = plan(words);
-    EXPECT_NE(finished.output.find("\nKept as set: " + kept + ". All else was searched for.\n"),
+    EXPECT_NE(finished.output.find("\nKept as set: " + kept +
+                                   ". The rest of the layout was searched for.\n"),
               std::string::npos)
         << finished.output;
   };
   expect_kept({}, "nothing");
+  expect_kept({"--parallel.data", "0", "--parallel.partition", "auto"}, "nothing");
   expect_kept({"--train.micro_batch", "1", "--parallel.pipeline", "2"},
               "parallel.pipeline, train.micro_batch");
 }

@@ -30,7 +30,8 @@ TEST(Timeline, DrawsSeveralOnOneScale) {
   EXPECT_NEAR(widths[1], 1080.0 / 2, 0.02) << "the end of the step is the longest";
   for (const char* const part :
        {">first</text>", ">second</text>", ">stage 1</text>", "forward of micro-batch 7",
-        ">backward, later chunks</text>", "the step ends: 8 s"}) {
+        ">backward, later chunks</text>", "the step ends: 8 s",
+        "class=\"tl-row\" x=\"78\" y=\"44\" width=\"1080.00\""}) {
     EXPECT_NE(svg.find(part), std::string::npos) << part;
   }
 }

@@ -78,7 +78,7 @@ TEST(ReportMarkup, EscapesTextAndJson) {
   EXPECT_EQ(Json::parse(json).at("key"), hostile);
 }
 
-TEST(PartitionPicture, DrawsEachBlockInTheColourOfItsStage) {
+TEST(PartitionPicture, DrawsEachBlockAndTellsPartsApart) {
   const Json plan{{"layer_seconds", {0.25, 0.5}},
                   {"layer_spans", {"full", "window:8"}},
                   {"layer_stages", {0, 1}},

@@ -44,7 +44,7 @@ TEST(Trace, HasTheTimesOfTheRecordingsToTheNanosecond) {
   }
   ASSERT_EQ(shown.size(), 6U);
   EXPECT_EQ(shown[0], (Json{{"ph", "X"},
-                            {"name", "forward 3"},
+                            {"name", "forward 3, chunk 1"},
                             {"cat", "action"},
                             {"pid", 0},
                             {"tid", 1},

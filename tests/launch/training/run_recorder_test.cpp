@@ -99,6 +99,19 @@ TEST(RunRecorder, KeepsNothingOfAJobThatDoesNotOwnTheFolder) {
   EXPECT_EQ(live_files(directory.path()).size(), 0U);
 }
 
+// The folder may not exist yet when the recording begins, and a report may name it otherwise.
+TEST(LiveRecordings, AreOfTheSameRunHoweverItsFolderIsSpelt) {
+  const TemporaryDirectory directory;
+  const fs::path before = fs::current_path();
+  fs::current_path(directory.path());
+  const std::string prefix = LiveRecordings("run").prefix;
+  fs::create_directory("run");
+  for (const fs::path& spelling : {fs::path("run"), fs::path("./run/"), fs::absolute("run")}) {
+    EXPECT_EQ(LiveRecordings(spelling).prefix, prefix) << spelling;
+  }
+  fs::current_path(before);
+}
+
 TEST(RunRecorder, RemovesWhatAKilledRankLeft) {
   const TemporaryDirectory directory;
   const LiveRecordings live(directory.path());
