@@ -63,6 +63,8 @@ class Choice {
       : options_(options),
         inputs_(inputs),
         plan_(plan),
+        figures_(figures_of(plan.policy.device)),
+        estimated_(figures_, plan.policy.context_full),
         recompute_(recompute_choices(options, plan)) {
     if (options.parallel.partition != "auto") {
       fixed_ = plan.partition;
@@ -73,13 +75,10 @@ class Choice {
     } else {
       plan.forecast.source = "auto";
     }
-    const DeviceFigures& figures = figures_of(plan.policy.device);
-    const EstimatedTimes estimated(figures, plan.policy.context_full);
-    const LayerTimes& times = inputs.times != nullptr ? *inputs.times : estimated;
-    plan.forecast.costs = times.source();
+    plan.forecast.costs = times().source();
     plan.forecast.memory_limit = rank_limit();
-    ModelCosts costs =
-        model_costs(plan.model, plan.mesh, plan.training.placement, plan.policy, recompute_, times);
+    ModelCosts costs = model_costs(plan.model, plan.mesh, plan.training.placement, plan.policy,
+                                   recompute_, times());
     problem_ = {.blocks = std::move(costs.blocks),
                 .embedding = costs.embedding,
                 .head = costs.head,
@@ -87,7 +86,7 @@ class Choice {
                 .micro_batches = plan.micro_batches,
                 .held = held_activations(plan.training),
                 .memory = std::vector(static_cast<std::size_t>(plan.mesh.pipe), no_limit)};
-    if (plan.mesh.pipe > 1 && !is_1f1b(options.parallel.schedule)) make_timer(figures);
+    if (plan.mesh.pipe > 1 && !is_1f1b(options.parallel.schedule)) make_timer();
   }
 
   std::string run() {
@@ -114,7 +113,10 @@ class Choice {
     for (const StageLoad& stage : found_.stages) forecast.stage_seconds.push_back(stage.seconds);
     forecast.even = even_partition(plan_.model.layers(), problem_.placement.parts());
     problem_.memory.assign(problem_.memory.size(), no_limit);
-    const Balance even = load(forecast.even);
+    const Balance best = found_;
+    const Balance even =
+        timer_ ? simulated(load_of(problem_, forecast.even)) : load_of(problem_, forecast.even);
+    take(best);
     forecast.even_step_seconds = even.step_seconds;
     for (const StageLoad& stage : even.stages) forecast.even_stage_seconds.push_back(stage.seconds);
   }
@@ -122,8 +124,10 @@ class Choice {
  private:
   std::int64_t rank_limit() const { return memory_limit(options_, inputs_); }
 
-  void make_timer(const DeviceFigures& figures) {
-    const HandOffCosts costs = hand_off_costs(plan_, plan_.describe_stage({}), figures);
+  const LayerTimes& times() const { return inputs_.times != nullptr ? *inputs_.times : estimated_; }
+
+  void make_timer() {
+    const HandOffCosts costs = hand_off_costs(plan_, plan_.describe_stage({}), figures_);
     timer_.emplace(
         [&](int micro_batches) { return first_schedule(options_, plan_.mesh.pipe, micro_batches); },
         plan_.mesh.pipe, plan_.micro_batches,
@@ -131,16 +135,39 @@ class Choice {
                        .local = costs.local_seconds});
   }
 
-  Balance best() const {
-    if (!timer_) return balance(problem_);
-    return balance(problem_, *timer_, inputs_.searches_briefly ? brief_search : thorough_search);
-  }
-  Balance load(const Partition& partition) const {
-    return timer_ ? load_of(problem_, partition, *timer_) : load_of(problem_, partition);
+  // Where no formula gives the step, a few partitions are compared by the simulation of a whole
+  // step, which knows the sums of gradients and the update, too.
+  void solve() {
+    if (!timer_) {
+      take(fixed_.empty() ? balance(problem_) : load_of(problem_, fixed_));
+      return;
+    }
+    if (!fixed_.empty()) return take(simulated(load_of(problem_, fixed_)));
+    const Balance formula = balance(problem_);
+    const auto work = inputs_.searches_briefly ? brief_search : thorough_search;
+    const auto parts = problem_.placement.parts();
+    Balance best = simulated(formula);
+    for (const Balance& other : {load_of(problem_, even_partition(plan_.model.layers(), parts)),
+                                 balance(problem_, *timer_, formula.partition, work)}) {
+      const Balance candidate = simulated(other);
+      if (candidate.fits < best.fits) continue;
+      const bool is_shorter = candidate.step_seconds < best.step_seconds;
+      if (candidate.fits > best.fits || is_shorter) best = candidate;
+    }
+    take(best);
   }
 
-  void solve() {
-    found_ = fixed_.empty() ? best() : load(fixed_);
+  // With the simulated time of the step.
+  Balance simulated(Balance balance) {
+    take(balance);
+    balance.step_seconds =
+        simulate_step(plan_.training, step_costs(plan_, figures_, times())).seconds;
+    return balance;
+  }
+
+  // Gives the plan the partition, and each stage's recomputation.
+  void take(const Balance& balance) {
+    found_ = balance;
     plan_.partition = found_.partition;
     for (std::size_t part = 0; part < found_.partition.size(); ++part) {
       const int stage = problem_.placement.place(static_cast<int>(part)).stage;
@@ -186,6 +213,8 @@ class Choice {
   const Options& options_;
   const PlanInputs& inputs_;
   RunPlan& plan_;
+  const DeviceFigures& figures_;
+  EstimatedTimes estimated_;
   std::vector<std::vector<Recompute>> recompute_;  // by choice
   Partition fixed_;                                // empty: free
   BalanceProblem problem_;

@@ -90,11 +90,11 @@ inline constexpr std::size_t thorough_search = 4'000'000;  // takes some hundred
 inline constexpr std::size_t brief_search = 100'000;
 
 // A partition for the schedule of `timer`, which is of the problem's placement. All are tried where
-// they are few. Else boundaries move, alone and in pairs, from even parts and from the partition
-// that balance() finds, while the step gets shorter; so it is never worse than these two, if they
-// fit. The memory that is exceeded counts first. Deterministic; but seconds are compared as they
-// are, up to rounding. `work`: how many actions the search may time.
-Balance balance(const BalanceProblem& problem, const StepTimer& timer,
+// they are few. Else boundaries move, alone and in pairs, from even parts and from `start`, while
+// the step gets shorter; so it is never worse than these two, if they fit. The memory that is
+// exceeded counts first. Deterministic; but seconds are compared as they are, up to rounding.
+// `start`: that of balance(problem), say. `work`: how many actions the search may time.
+Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
                 std::size_t work = thorough_search);
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer);
 

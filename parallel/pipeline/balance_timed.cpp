@@ -71,26 +71,26 @@ class TimedSearch {
         part_seconds_(problem),
         trials_(std::max<std::size_t>(work / std::max<std::size_t>(timer.actions(), 1), 20)) {}
 
-  Partition run() {
+  Partition run(const Partition& start) {
     const int parts = problem_.placement.parts();
     const auto limit = static_cast<double>(trials_);
-    return count_partitions(model_.blocks(), parts, limit) <= limit ? best_of_all()
-                                                                    : best_of_moves();
+    return count_partitions(model_.blocks(), parts, limit) <= limit ? best_of_all(start)
+                                                                    : best_of_moves(start);
   }
 
  private:
-  Partition best_of_all() {
-    take(balance(problem_).partition);  // which counts if another one is as good
+  Partition best_of_all(const Partition& start) {
+    take(start);  // which counts if another one is as good
     Partition partition = first_partition(model_.blocks(), problem_.placement.parts());
     do take_if_better(partition);
     while (next_partition(partition));
     return best_.partition;
   }
 
-  Partition best_of_moves() {
+  Partition best_of_moves(const Partition& start) {
     improve(even_partition(model_.blocks(), problem_.placement.parts()));
     Timed found = std::move(best_);
-    improve(balance(problem_).partition);
+    improve(start);
     if (!found.is_better_than(best_)) found = best_;
     std::mt19937 random(1);  // its numbers are the same everywhere
     while (tried_ < trials_) {
@@ -183,8 +183,9 @@ class TimedSearch {
 
 }  // namespace
 
-Balance balance(const BalanceProblem& problem, const StepTimer& timer, std::size_t work) {
-  return load_of(problem, TimedSearch(problem, timer, work).run(), timer);
+Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
+                std::size_t work) {
+  return load_of(problem, TimedSearch(problem, timer, work).run(start), timer);
 }
 
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer) {

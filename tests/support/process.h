@@ -14,6 +14,13 @@ struct Finished {
   std::string output;  // standard output and standard error, in order
 };
 
+// How long a program may take, in seconds. Sanitizers slow programs down.
+#ifdef MASFORMER_SANITIZED
+inline constexpr double patience = 600;
+#else
+inline constexpr double patience = 120;
+#endif
+
 // A running program. Its standard input is empty.
 class Process {
  public:
@@ -35,7 +42,7 @@ class Process {
   // Waits until it has printed `text`, for 120 s at most.
   void wait_for(const std::string& text);
   // Waits for the end, at most `seconds`; after that, status is -1 and the destructor kills it.
-  Finished wait(double seconds = 120);
+  Finished wait(double seconds = patience);
 
  private:
   using Clock = std::chrono::steady_clock;
