@@ -32,8 +32,8 @@ void reference(const AdamWStep& s, const Numbers& gradient, State& state) {
 class AdamW : public testing::TestWithParam<std::tuple<std::int64_t, int>> {};
 
 TEST_P(AdamW, FollowsTheEquationOverFiveSteps) {
-  const auto [size, threads] = GetParam();
-  const Stream stream(device(), threads);
+  const std::int64_t size = std::get<0>(GetParam());
+  const Stream stream(device(), std::get<1>(GetParam()));
   const Shape shape = {size};
   const OwnedTensor master = normals(shape, 1), m(shape), v(shape);
   const OwnedTensor rows({3, size + 1});  // the same again, misaligned
