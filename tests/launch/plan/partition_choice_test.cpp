@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "launch/plan/describe.h"
+#include "launch/plan/prediction.h"
 #include "launch/plan/run_plan.h"
 #include "tests/support/refusal.h"
 
@@ -49,6 +50,34 @@ std::int64_t largest_bytes(const RunPlan& plan) {
 
 double gib(std::int64_t bytes) {
   return static_cast<double>(bytes) / (1 << 30);
+}
+
+// The start page's figures are those of plan.json, and none is worse than even parts.
+TEST(PartitionChoice, IsNeverPredictedToBeSlowerThanEvenParts) {
+  const DeviceFigures& figures = figures_named("cpu");
+  const auto predicted = [&](const Options& options) {
+    const RunPlan plan = plan_of(options);
+    return predict(plan, figures, EstimatedTimes(figures, plan.policy.context_full)).step_seconds();
+  };
+  int shorter = 0;
+  for (const char* const schedule : {"gpipe", "interleaved", "zero-bubble", "zero-bubble-v"}) {
+    for (const int stages : {2, 4}) {
+      for (const char* const spans : {"full*4,window:64*12", "window:64*7,full,window:64*8"}) {
+        Options o = bunched(stages);
+        o.model.spans = spans;
+        o.parallel.schedule = schedule;
+        const double found = predicted(o);
+        const Forecast forecast = plan_of(o).forecast;
+        EXPECT_NEAR(forecast.step_seconds, found, 1e-9 * found) << schedule;
+        o.parallel.partition = "even";
+        const double even = predicted(o);
+        EXPECT_NEAR(forecast.even_step_seconds, even, 1e-9 * even) << schedule;
+        EXPECT_LE(found, even * (1 + 1e-9)) << schedule << " on " << stages << ", " << spans;
+        shorter += found < 0.98 * even ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(shorter, 4);
 }
 
 TEST(PartitionChoice, GivesFewerBlocksToTheStageWithTheFullLayers) {
