@@ -267,10 +267,12 @@ TEST_F(CommandRefusal, TrainNamesUnusableOptionsAndInput) {
             "train.dtype=bf16 requires AVX-512, which this CPU lacks; use train.dtype=fp32",
             2,
             {{"DNNL_MAX_CPU_ISA", "AVX2"}}},
+#ifndef __clang__  // whose OpenMP runtime takes memory for all of them at once
            {train({"--runtime.threads", "0"}),
             "OMP_NUM_THREADS=99999999 is not a number of threads from 1 to 4096",
             2,
             {{"OMP_NUM_THREADS", "99999999"}}},
+#endif
            {train({"--run.dir", path("notes")}), "run.dir=" + path("notes") + " can't be written"},
            {train({"--run.dir", path("locked")}),
             "run.dir=" + path("locked") + " is in use by another job: stop that job"},
