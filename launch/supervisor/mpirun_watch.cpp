@@ -207,7 +207,7 @@ void Watch::report_end(int status) {
     const bool killed = filter_.told_of_signal(SIGKILL);
     say("the job failed: mpirun ended with status {}{}", WEXITSTATUS(status),
         killed ? "; out of memory?" : "");
-    if (mpirun_.trains) say("`masformer report RUN_DIR` shows what the ranks were doing");
+    if (killed && mpirun_.trains) say("`masformer report RUN_DIR` shows what the ranks were doing");
   } else if (WEXITSTATUS(status) == static_cast<int>(ExitCode::failure)) {
     say("the job failed");
   }
