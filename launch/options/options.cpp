@@ -190,8 +190,9 @@ void describe_parallel(OptionTable& table, Options& o) {
                      "for interleaved and zero-bubble-v, else 1."});
   table.add("parallel.partition", o.parallel.partition,
             {.value = "LIST",
-             .help = "Blocks of each stage: auto (the stages take equal time by the cost model, "
-                     "within their memory), even, or a count per stage, as in 7,6,6,5. With "
+             .help = "Blocks of each stage: auto (those with which a step is shortest by the "
+                     "cost model, within the stages' memory), even, or a count per stage, as in "
+                     "7,6,6,5. With "
                      "several parts per stage, a count per part, in the order of the model. eval "
                      "takes auto as even."});
 }

@@ -25,6 +25,7 @@ bool can_plan(const Options& options, int ranks, std::int64_t store_vocab,
 std::string nearest_layout(Options options, int ranks, std::int64_t store_vocab,
                            PlanInputs inputs) {
   inputs.names_remedy = false;
+  inputs.searches_briefly = true;
   const Options refused = options;
   if (options.train.micro_batch > 1) {
     options.train.micro_batch = 1;

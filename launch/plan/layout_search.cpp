@@ -177,7 +177,7 @@ class LayoutSearch {
     return {p.tensor, p.context, p.pipeline, p.context_full, options.train.micro_batch};
   }
 
-  // The fastest pipelines get the partition that `train` will find.
+  // The fastest pipelines get the partition that a plan of their options alone gets.
   void divide_the_best_thoroughly() {
     std::vector<FoundLayout> best;
     for (int i = 0; i < fewest && !result_.found.empty(); ++i) {
@@ -275,6 +275,7 @@ class LayoutSearch {
   RunPlan plan_of(const Options& options, int ranks, const LayerTimes& times, Effort effort) {
     return make_run_plan(options, ranks, request_.store_vocab,
                          {.times = &times,
+                          .figures = request_.figures,
                           .searches_briefly = effort == Effort::brief,
                           .names_remedy = false,
                           .shardings = &shardings_});

@@ -63,7 +63,7 @@ class Choice {
       : options_(options),
         inputs_(inputs),
         plan_(plan),
-        figures_(figures_of(plan.policy.device)),
+        figures_(figures_for(inputs, plan)),
         estimated_(figures_, plan.policy.context_full),
         recompute_(recompute_choices(options, plan)) {
     if (options.parallel.partition != "auto") {
@@ -149,12 +149,27 @@ class Choice {
     Balance best = simulated(formula);
     for (const Balance& other : {load_of(problem_, even_partition(plan_.model.layers(), parts)),
                                  balance(problem_, *timer_, formula.partition, work)}) {
+      if (other.partition == best.partition) continue;
       const Balance candidate = simulated(other);
-      if (candidate.fits < best.fits) continue;
-      const bool is_shorter = candidate.step_seconds < best.step_seconds;
-      if (candidate.fits > best.fits || is_shorter) best = candidate;
+      if (is_better(candidate, best)) best = candidate;
     }
     take(best);
+  }
+
+  bool is_better(const Balance& a, const Balance& b) const {
+    constexpr double rounding = 1e-9;
+    const std::int64_t short_a = short_bytes(a), short_b = short_bytes(b);
+    return short_a != short_b ? short_a < short_b
+                              : a.step_seconds * (1 + rounding) < b.step_seconds;
+  }
+
+  // What the stages take beyond their memory, in total.
+  std::int64_t short_bytes(const Balance& balance) const {
+    std::int64_t bytes = 0;
+    for (std::size_t stage = 0; stage < balance.stages.size(); ++stage) {
+      bytes += std::max<std::int64_t>(balance.stages[stage].bytes - problem_.memory[stage], 0);
+    }
+    return bytes;
   }
 
   // With the simulated time of the step.
@@ -227,6 +242,10 @@ class Choice {
 std::int64_t memory_limit(const Options& options, const PlanInputs& inputs) {
   if (options.plan.memory_gib == 0) return inputs.rank_memory;
   return static_cast<std::int64_t>(options.plan.memory_gib * (std::int64_t{1} << 30));
+}
+
+const DeviceFigures& figures_for(const PlanInputs& inputs, const RunPlan& plan) {
+  return inputs.figures != nullptr ? *inputs.figures : figures_of(plan.policy.device);
 }
 
 bool fits(const RunPlan& plan, std::int64_t memory) {

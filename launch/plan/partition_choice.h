@@ -14,6 +14,9 @@ namespace masformer {
 // Bytes that each rank may take: plan.memory_gib, or what the machine has.
 std::int64_t memory_limit(const Options& options, const PlanInputs& inputs);
 
+// Those that are planned for.
+const DeviceFigures& figures_for(const PlanInputs& inputs, const RunPlan& plan);
+
 // Whether no rank of a plan of training takes more than `memory` bytes.
 bool fits(const RunPlan& plan, std::int64_t memory);
 

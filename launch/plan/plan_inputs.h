@@ -35,8 +35,9 @@ struct PlanInputs {
   std::optional<RecordedLayout> recorded{};
   // Times of layers; null: estimated from the figures of runtime.device.
   const LayerTimes* times = nullptr;
-  // Whether a partition that a search finds (balance.h) may be the first good one, which is many
-  // times as quick.
+  // Of the device to plan for; null: those of runtime.device.
+  const DeviceFigures* figures = nullptr;
+  // Whether the search for a partition (balance.h) does a fortieth of the work.
   bool searches_briefly = false;
   // Whether a refusal names a layout that would do; looking for it takes a few plans.
   bool names_remedy = true;

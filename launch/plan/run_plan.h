@@ -49,6 +49,7 @@ struct RunPlan {
   std::int64_t global_batch = 1;
   Schedule training, evaluation;
   OrderSource order_source = OrderSource::generator;  // of `training`
+  bool records_order = false;  // whether `training` depends on costs, so that checkpoints record it
   OptimizerConfig optimizer;
   Forecast forecast;         // of training only
   KeptContext kept_context;  // of training only

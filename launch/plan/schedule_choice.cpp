@@ -59,9 +59,11 @@ std::optional<Schedule> kept_order(const PlanInputs& inputs, const RunPlan& plan
   return schedule;
 }
 
-// The fastest order that the search finds, or the plan's own if that is as fast.
-Schedule searched_order(const Options& options, const PlanInputs& inputs, const RunPlan& plan) {
-  const DeviceFigures& figures = figures_of(plan.policy.device);
+// The fastest order that the search finds; nothing if the plan's own is as fast, or if it is for
+// another placement.
+std::optional<Schedule> searched_order(const Options& options, const PlanInputs& inputs,
+                                       const RunPlan& plan) {
+  const DeviceFigures& figures = figures_for(inputs, plan);
   const EstimatedTimes estimated(figures, plan.policy.context_full);
   const StepCosts costs =
       step_costs(plan, figures, inputs.times != nullptr ? *inputs.times : estimated);
@@ -70,10 +72,11 @@ Schedule searched_order(const Options& options, const PlanInputs& inputs, const 
       .parts = part_sums(costs), .link = costs.link, .hand_over_seconds = costs.hand_over_seconds};
   request.memory = part_memory(plan.partition);
   Schedule found = make_schedule(options.parallel.schedule, request);
-  const bool can_run = found.placement == plan.training.placement;
-  const bool is_faster =
-      can_run && simulate_step(found, costs).seconds < simulate_step(plan.training, costs).seconds;
-  return is_faster ? found : plan.training;
+  if (!(found.placement == plan.training.placement)) return std::nullopt;
+  constexpr double rounding = 1e-9;
+  const double before = simulate_step(plan.training, costs).seconds;
+  const bool is_faster = simulate_step(found, costs).seconds * (1 + rounding) < before;
+  return is_faster ? std::optional(std::move(found)) : std::nullopt;
 }
 
 }  // namespace
@@ -94,17 +97,20 @@ Schedule first_schedule(const Options& options, int stages, int micro_batches) {
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan) {
   if (!orders_by_costs(options) || plan.mesh.pipe == 1) return;
+  plan.records_order = true;
   if (std::optional<Schedule> kept = kept_order(inputs, plan)) {
     // It ran before: what is free now must not decide which order, and so which bits, a run has.
     const std::int64_t limit = options.plan.memory_gib == 0 ? PlanInputs::unlimited : memory;
     if (take_if_it_fits(*std::move(kept), OrderSource::record, limit, plan)) return;
   }
-  take_if_it_fits(searched_order(options, inputs, plan), OrderSource::search, memory, plan);
+  if (std::optional<Schedule> found = searched_order(options, inputs, plan)) {
+    take_if_it_fits(*std::move(found), OrderSource::search, memory, plan);
+  }
 }
 
 std::vector<std::string> recorded_order(const RunPlan& plan) {
   std::vector<std::string> lines;
-  if (plan.order_source == OrderSource::generator) return lines;
+  if (!plan.records_order) return lines;
   for (const std::vector<Action>& actions : plan.training.actions) {
     lines.push_back(action_text(actions));
   }

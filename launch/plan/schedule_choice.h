@@ -26,8 +26,7 @@ Schedule first_schedule(const Options& options, int stages, int micro_batches);
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,
                     RunPlan& plan);
 
-// [stage] The actions of a plan whose order was found or kept, for a checkpoint to record; empty
-// for other plans.
+// [stage] The actions of a plan with `auto`, for a checkpoint to record; empty for other plans.
 std::vector<std::string> recorded_order(const RunPlan& plan);
 
 // [part]: one unit per block. From its backward_input to its backward_weight, a block keeps about

@@ -86,14 +86,15 @@ Balance balance(const BalanceProblem& problem);
 // The same for a partition that is given: only the stages' choices are free.
 Balance load_of(const BalanceProblem& problem, const Partition& partition);
 
-inline constexpr std::size_t thorough_search = 4'000'000;  // takes some hundredths of a second
+inline constexpr std::size_t thorough_search = 4'000'000;
 inline constexpr std::size_t brief_search = 100'000;
 
 // A partition for the schedule of `timer`, which is of the problem's placement. All are tried where
 // they are few. Else boundaries move, alone and in pairs, from even parts and from `start`, while
 // the step gets shorter; so it is never worse than these two, if they fit. The memory that is
 // exceeded counts first. Deterministic; but seconds are compared as they are, up to rounding.
-// `start`: that of balance(problem), say. `work`: how many actions the search may time.
+// `start`: that of balance(problem), say. `work`: how many actions and blocks the search may go
+// through.
 Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
                 std::size_t work = thorough_search);
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer);

@@ -1,7 +1,6 @@
-// A partition for a schedule whose step no formula gives. A step is timed in microseconds, so a
-// plain search by moves does, repeated from disturbed partitions until it has tried a number of
-// them that depends on the size of the problem only. On random problems it ends within a percent
-// of the best partition (tests/parallel/pipeline/balance_timed_test.cpp).
+// A partition for a schedule whose step no formula gives. A trial is quick, so a plain search by
+// moves does, repeated from disturbed partitions until it has tried a number of them that depends
+// on the size of the problem only.
 
 #include <algorithm>
 #include <utility>
@@ -69,7 +68,7 @@ class TimedSearch {
         timer_(timer),
         model_(problem),
         part_seconds_(problem),
-        trials_(std::max<std::size_t>(work / std::max<std::size_t>(timer.actions(), 1), 20)) {}
+        trials_(std::max<std::size_t>(work / steps_of_a_trial(problem, timer), 20)) {}
 
   Partition run(const Partition& start) {
     const int parts = problem_.placement.parts();
@@ -79,6 +78,11 @@ class TimedSearch {
   }
 
  private:
+  // A trial goes through the actions, and through the choices of all blocks.
+  static std::size_t steps_of_a_trial(const BalanceProblem& problem, const StepTimer& timer) {
+    return timer.actions() + problem.blocks.size() * problem.blocks.front().choices.size();
+  }
+
   Partition best_of_all(const Partition& start) {
     take(start);  // which counts if another one is as good
     Partition partition = first_partition(model_.blocks(), problem_.placement.parts());
@@ -88,13 +92,13 @@ class TimedSearch {
   }
 
   Partition best_of_moves(const Partition& start) {
-    improve(even_partition(model_.blocks(), problem_.placement.parts()));
+    improve(start, trials_ / 3);
     Timed found = std::move(best_);
-    improve(start);
-    if (!found.is_better_than(best_)) found = best_;
+    improve(even_partition(model_.blocks(), problem_.placement.parts()), 2 * trials_ / 3);
+    if (best_.is_better_than(found)) found = best_;
     std::mt19937 random(1);  // its numbers are the same everywhere
     while (tried_ < trials_) {
-      improve(disturbed(found.partition, random));
+      improve(disturbed(found.partition, random), trials_);
       if (best_.is_better_than(found)) found = best_;
     }
     return found.partition;
@@ -122,10 +126,12 @@ class TimedSearch {
     return true;
   }
 
-  void improve(const Partition& start) {
+  // Until no move helps, or so many partitions have been tried.
+  void improve(const Partition& start, std::size_t limit) {
     take(start);
     ++tried_;
-    while (tried_ < trials_ && (move_one() || move_two())) {
+    limit_ = limit;
+    while (tried_ < limit_ && (move_one() || move_two())) {
     }
   }
 
@@ -154,7 +160,8 @@ class TimedSearch {
 
   bool move_one() {
     for (const int distance : {1, -1, 2, -2}) {
-      for (std::size_t boundary = 0; boundary + 1 < best_.partition.size(); ++boundary) {
+      for (std::size_t boundary = 0; boundary + 1 < best_.partition.size() && tried_ < limit_;
+           ++boundary) {
         if (try_move(boundary, distance)) return true;
       }
     }
@@ -163,8 +170,8 @@ class TimedSearch {
 
   bool move_two() {
     const std::size_t boundaries = best_.partition.size() - 1;
-    for (std::size_t apart = 1; apart < boundaries; ++apart) {
-      for (std::size_t a = 0; a + apart < boundaries && tried_ < trials_; ++a) {
+    for (std::size_t apart = 1; apart < boundaries && tried_ < limit_; ++apart) {
+      for (std::size_t a = 0; a + apart < boundaries && tried_ < limit_; ++a) {
         for (const auto& [by_a, by_b] : {std::pair(1, 1), {-1, -1}, {1, -1}, {-1, 1}}) {
           if (try_moves(a, by_a, a + apart, by_b)) return true;
         }
@@ -177,7 +184,7 @@ class TimedSearch {
   const StepTimer& timer_;
   BalanceModel model_;
   PartSeconds part_seconds_;
-  std::size_t trials_, tried_ = 0;
+  std::size_t trials_, tried_ = 0, limit_ = 0;
   Timed best_;
 };
 

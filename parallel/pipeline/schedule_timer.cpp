@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "parallel/pipeline/simulation.h"
+#include "runtime/error.h"
 
 namespace masformer {
 namespace {
@@ -76,6 +77,10 @@ ScheduleTimer::ScheduleTimer(const Schedule& schedule, const HandOffSeconds& han
       while (add_next(stage)) is_going_on = true;
     }
   }
+  std::size_t actions = 0;
+  for (const auto& list : schedule.actions) actions += list.size();
+  require(nodes_.size() == actions, "{} of {} actions wait for each other", actions - nodes_.size(),
+          actions);
 }
 
 double ScheduleTimer::seconds(const std::vector<PassSeconds>& parts) const {

@@ -96,7 +96,8 @@ bool Process::read_more(Clock::time_point deadline) {
 }
 
 void Process::wait_for(const std::string& text) {
-  const auto deadline = Clock::now() + std::chrono::seconds(120);
+  const auto whole = std::chrono::duration<double>(patience);
+  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(whole);
   while (printed_.find(text) == std::string::npos && read_more(deadline)) {
   }
 }

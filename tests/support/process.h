@@ -39,7 +39,7 @@ class Process {
   // machine; 0 if there is none yet.
   pid_t rank(int number) const;
   bool has_child(const std::string& name) const { return child(name) > 0; }
-  // Waits until it has printed `text`, for 120 s at most.
+  // Waits until it has printed `text`, for `patience` at most.
   void wait_for(const std::string& text);
   // Waits for the end, at most `seconds`; after that, status is -1 and the destructor kills it.
   Finished wait(double seconds = patience);

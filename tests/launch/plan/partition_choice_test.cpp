@@ -52,9 +52,15 @@ double gib(std::int64_t bytes) {
   return static_cast<double>(bytes) / (1 << 30);
 }
 
-// The start page's figures are those of plan.json, and none is worse than even parts.
+// The start page's figures are those of plan.json, and none is worse than even parts. (The order of
+// tokens and that of `auto` are chosen later.)
 TEST(PartitionChoice, IsNeverPredictedToBeSlowerThanEvenParts) {
   const DeviceFigures& figures = figures_named("cpu");
+  constexpr int replicas = 2;
+  const auto plan_of = [&](const Options& options) {
+    return make_run_plan(options, replicas * static_cast<int>(options.parallel.pipeline),
+                         store_vocab);
+  };
   const auto predicted = [&](const Options& options) {
     const RunPlan plan = plan_of(options);
     return predict(plan, figures, EstimatedTimes(figures, plan.policy.context_full)).step_seconds();

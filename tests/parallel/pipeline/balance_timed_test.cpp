@@ -71,12 +71,12 @@ TEST(ScheduleTimer, TakesAsLongAsTheSimulation) {
 TEST(StepTimer, KnowsAStepOfManyMicroBatches) {
   RandomCosts costs(2);
   for (Shape shape : shapes) {
-    shape.micro_batches = 16 * shape.stages;
+    shape.micro_batches = 16 * shape.stages + 1;
     const Schedule schedule = schedule_of(shape, shape.micro_batches);
     std::vector<PassSeconds> parts;
     for (int i = 0; i < schedule.placement.parts(); ++i) parts.push_back(costs.next());
-    const double exact = ScheduleTimer(schedule, {}).seconds(parts);
-    EXPECT_NEAR(timer_of(shape).seconds(parts), exact, 0.015 * exact)
+    const double exact = ScheduleTimer(schedule, {0.1, 0.05}).seconds(parts);
+    EXPECT_NEAR(timer_of(shape, {0.1, 0.05}).seconds(parts), exact, 0.025 * exact)
         << shape.schedule << " on " << shape.stages;
   }
 }
@@ -97,8 +97,9 @@ BalanceProblem problem_of(const Shape& shape, int blocks, RandomCosts& costs) {
   return problem;
 }
 
-Balance balance_by(const StepTimer& timer, const BalanceProblem& problem) {
-  return balance(problem, timer, balance(problem).partition);
+Balance balance_by(const StepTimer& timer, const BalanceProblem& problem,
+                   std::size_t work = thorough_search) {
+  return balance(problem, timer, balance(problem).partition, work);
 }
 
 double best_by_force(const BalanceProblem& problem, const StepTimer& timer) {
@@ -112,7 +113,7 @@ double best_by_force(const BalanceProblem& problem, const StepTimer& timer) {
   return best;
 }
 
-TEST(BalanceBySchedule, IsTheBestOfFewPartitionsAndWithinAPercentOfTheBestOfMany) {
+TEST(BalanceBySchedule, IsTheBestIfAllAreTriedAndCloseToItByMoves) {
   RandomCosts costs(3);
   double worst = 0, sum = 0;
   int count = 0;
@@ -127,15 +128,22 @@ TEST(BalanceBySchedule, IsTheBestOfFewPartitionsAndWithinAPercentOfTheBestOfMany
         const double best = best_by_force(problem, timer);
         const Balance found = balance_by(timer, problem);
         const double excess = found.step_seconds / best - 1;
-        const bool are_few = count_partitions(blocks, problem.placement.parts(), 1e9) < 500;
-        EXPECT_LE(excess, are_few ? 1e-9 : 0.01)
-            << shape.schedule << ", " << blocks << " blocks on " << shape.stages;
+        EXPECT_LE(excess, 1e-9) << shape.schedule << ", " << blocks << " blocks on "
+                                << shape.stages;
         EXPECT_EQ(found.step_seconds, load_of(problem, found.partition, timer).step_seconds);
-        worst = std::max(worst, excess), sum += excess, ++count;
+        // Too little work to try all: these are found by moves.
+        const std::size_t trials = 400, of_a_trial = timer.actions() + problem.blocks.size();
+        const double by_moves =
+            balance_by(timer, problem, trials * of_a_trial).step_seconds / best - 1;
+        if (count_partitions(blocks, problem.placement.parts(), 1e9) < trials) continue;
+        worst = std::max(worst, by_moves), sum += by_moves, ++count;
       }
     }
   }
-  fmt::print("over the best: mean {:.5f}, worst {:.5f} of {}\n", sum / count, worst, count);
+  fmt::print("moves, over the best: mean {:.5f}, worst {:.5f} of {}\n", sum / count, worst, count);
+  EXPECT_GT(count, 20);
+  EXPECT_LT(sum / count, 0.005);
+  EXPECT_LT(worst, 0.03);
 }
 
 TEST(BalanceBySchedule, IsNeverWorseThanEvenAndStaysWithinTheMemory) {
