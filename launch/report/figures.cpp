@@ -50,7 +50,7 @@ std::vector<Quantity> quantities() {
        false,
        true,
        {{"bubble", ""}}},
-      {"sent", "Bytes that all ranks send in a step, by axis of the layout", bytes, true, true,
+      {"sent", "Bytes sent in a step, all ranks, by axis", bytes, true, true,
        axes}};
 }
 
