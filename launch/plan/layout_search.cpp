@@ -225,7 +225,7 @@ class LayoutSearch {
     }
   }
 
-  // Of the search for a partition.
+  // How long to search for a partition.
   enum class Effort : std::uint8_t { brief, thorough };
 
   void attempt(const Options& options, Effort effort) {

@@ -35,7 +35,7 @@ struct PlanInputs {
   std::optional<RecordedLayout> recorded{};
   // Times of layers; null: estimated from the figures of runtime.device.
   const LayerTimes* times = nullptr;
-  // Of the device to plan for; null: those of runtime.device.
+  // Figures of the device to plan for; null: those of runtime.device are taken.
   const DeviceFigures* figures = nullptr;
   // Whether the search for a partition (balance.h) does a fortieth of the work.
   bool searches_briefly = false;

@@ -4,14 +4,14 @@
 
 #include "launch/report/json_fields.h"
 #include "launch/report/units.h"
+#include "runtime/counted.h"
 
 namespace masformer {
 namespace {
 
-// "4 ranks", from a field that may be missing or damaged.
+// "4 ranks"; "0 ranks" if the field is missing.
 std::string counted_of(const nlohmann::json& fields, const char* key, std::string_view noun) {
-  const std::string number = words_of(fields, key);
-  return fmt::format("{} {}{}", number, noun, number == "1" ? "" : "s");
+  return counted(static_cast<std::int64_t>(number_of(fields, key)), noun);
 }
 
 std::string describe_event(const Event& event) {

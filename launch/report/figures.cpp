@@ -50,8 +50,7 @@ std::vector<Quantity> quantities() {
        false,
        true,
        {{"bubble", ""}}},
-      {"sent", "Bytes sent in a step, all ranks, by axis", bytes, true, true,
-       axes}};
+      {"sent", "Bytes sent in a step, all ranks, by axis", bytes, true, true, axes}};
 }
 
 // Of every how many points one is shown.

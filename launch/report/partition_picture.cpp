@@ -23,8 +23,8 @@ struct CostlyBlock {
   double seconds = 0;
 };
 
-// The parts take them in turn, and their stages' numbers are below the bars. Greys, since colours
-// stand for actions in the timeline above.
+// The parts take them in turn, and their stages' numbers are below the bars. They are greys,
+// because the timeline above has a colour for each kind of action.
 constexpr std::array<std::string_view, 2> part_colours{"#66707c", "#98a2ae"};
 
 // The value of a key in a list at that place, if it has this type.

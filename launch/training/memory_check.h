@@ -9,8 +9,8 @@
 
 namespace masformer {
 
-// Host memory of a rank's process that is not in the plan: the program, and the buffers of MPI,
-// HDF5 and oneDNN, which grow a little with the model. Measured: 43 to 67 MiB.
+// What a rank's process takes of its host beside the planned memory: the program, and buffers of
+// MPI, HDF5 and oneDNN. It grows a little with the model. Measured: 43 to 67 MiB.
 inline constexpr std::int64_t process_memory = 80 << 20;
 
 // Compares the memory in all ranks' plans, plus an estimate for their libraries, with what is

@@ -20,10 +20,10 @@ struct HandOffSeconds {
 
 class ScheduleTimer {
  public:
-  // `schedule` is valid.
+  // `schedule` is valid. Throws Error if its actions wait for each other.
   ScheduleTimer(const Schedule& schedule, const HandOffSeconds& hand_off);
 
-  // When the last stage has ended. [part]
+  // Seconds until the last stage has ended. `parts`: [part], of one micro-batch.
   double seconds(const std::vector<PassSeconds>& parts) const;
 
  private:

@@ -130,7 +130,7 @@ TEST(LayoutSearch, CountsEachLayoutHoweverManyAreShown) {
   EXPECT_EQ(count(1), count(1000));
 }
 
-// An order that is no faster than a fixed schedule would be the same line again.
+// Elsewhere its line would repeat that of a fixed schedule.
 TEST(LayoutSearch, ShowsAutoOnlyWhereItIsFaster) {
   Options options = small_model();
   options.model.spans = "full*2,window:16*10";

@@ -155,7 +155,7 @@ TEST(BalanceBySchedule, IsNeverWorseThanEvenAndStaysWithinTheMemory) {
     const Partition even = even_partition(30, problem.placement.parts());
     const Balance load = load_of(problem, even, timer);
     EXPECT_LE(balance_by(timer, problem).step_seconds, load.step_seconds * (1 + 1e-9));
-    // As much as even parts need leaves less choice.
+    // Now the stages have only the memory that even parts need.
     for (std::size_t stage = 0; stage < problem.memory.size(); ++stage) {
       problem.memory[stage] = load.stages[stage].bytes;
     }
