@@ -2,7 +2,9 @@
 // (stages, blocks) finds the partition with the least sum of all stages (of several, the one whose
 // largest stage takes the least memory, then the one whose stages are most even). A range that is
 // too slow or too large stays so when it grows, so each entry looks back over the blocks of one
-// stage only.
+// stage only. And a stage can end only where the stages up to it can get to, and from where the
+// stages behind it can get to the last block. Under a limit that leaves stages little choice, these
+// are few blocks.
 //
 // The sum falls as M rises, since stages that may take longer recompute less. Where every block has
 // its fastest choice under the smallest M, no larger one is better. Otherwise the limits up to the
@@ -47,25 +49,39 @@ struct Entry {
   Ticks ticks = 0;
 };
 
+// The blocks before which the first stages can end, and what they take: [end - first].
+struct Row {
+  int first = 0, last = -1;
+  std::vector<Entry> entries;
+
+  bool holds(int end) const { return first <= end && end <= last; }
+  const Entry& at(int end) const { return entries[static_cast<std::size_t>(end - first)]; }
+  Entry& at(int end) { return entries[static_cast<std::size_t>(end - first)]; }
+};
+
 class Table {
  public:
   // `extra`: bytes that each stage may take beyond its memory.
   Table(const BalanceModel& model, Ticks limit, std::int64_t extra)
       : model_(model), limit_(limit), extra_(extra) {
-    const auto blocks = static_cast<std::size_t>(model.blocks());
-    rows_.assign(static_cast<std::size_t>(model.stages()) + 1, std::vector<Entry>(blocks + 1));
-    rows_[0][0].reached = true;
-    for (int stage = 0; stage < model.stages(); ++stage) fill(stage);
+    bound_rows();
+    for (const Row& row : rows_) {
+      if (row.first > row.last) return;  // no partition is within the limits
+    }
+    for (Row& row : rows_) row.entries.resize(static_cast<std::size_t>(row.last - row.first) + 1);
+    rows_.front().at(0).reached = true;
+    for (int stage = 0; stage < model_.stages(); ++stage) fill(stage);
+    solved_ = rows_.back().at(model_.blocks()).reached;
   }
 
   std::optional<Solution> solution() const {
+    if (!solved_) return std::nullopt;
     const auto stages = static_cast<std::size_t>(model_.stages());
     int end = model_.blocks();
-    if (!rows_[stages][static_cast<std::size_t>(end)].reached) return std::nullopt;
-    const Entry& whole = rows_[stages][static_cast<std::size_t>(end)];
+    const Entry& whole = rows_[stages].at(end);
     Solution found{0, whole.sum, whole.bytes, std::vector<int>(stages), std::vector<int>(stages)};
     for (std::size_t stage = stages; stage-- > 0;) {
-      const Entry& entry = rows_[stage + 1][static_cast<std::size_t>(end)];
+      const Entry& entry = rows_[stage + 1].at(end);
       found.ends[stage] = end;
       found.choices[stage] = entry.choice;
       found.slowest = std::max(found.slowest, entry.ticks);
@@ -75,25 +91,56 @@ class Table {
   }
 
  private:
+  // A stage gets no further by beginning earlier, so the furthest ends follow from each other; and
+  // so do the earliest ones, from the last stage back. Each stage has a block at least.
+  void bound_rows() {
+    const int stages = model_.stages(), blocks = model_.blocks();
+    rows_.resize(static_cast<std::size_t>(stages) + 1);
+    rows_.front().last = 0;
+    rows_.back().first = blocks;
+    for (int stage = 0; stage < stages; ++stage) {
+      const int most = blocks - (stages - stage - 1);
+      rows_[static_cast<std::size_t>(stage) + 1].last =
+          std::min(furthest(stage, rows_[static_cast<std::size_t>(stage)].last, 1), most);
+    }
+    for (int stage = stages; stage-- > 0;) {
+      rows_[static_cast<std::size_t>(stage)].first =
+          std::max(furthest(stage, rows_[static_cast<std::size_t>(stage) + 1].first, -1), stage);
+    }
+  }
+
+  // How far the stage can get from here with blocks behind (1) or before it (-1).
+  int furthest(int stage, int from, int direction) const {
+    LoadSum sum = model_.ends_of(stage);
+    for (;; from += direction) {
+      const int block = direction > 0 ? from : from - 1;
+      if (block < 0 || block >= model_.blocks()) return from;
+      model_.add_block(sum, block, stage);
+      if (!load_within_limits(stage, sum)) return from;
+    }
+  }
+
+  std::optional<Load> load_within_limits(int stage, const LoadSum& sum) const {
+    const std::int64_t memory = model_.memory(stage);
+    const auto load = sum.best(memory > no_limit - extra_ ? no_limit : memory + extra_);
+    return load && load->ticks <= limit_ ? load : std::nullopt;
+  }
+
   void fill(int stage) {
-    const int behind = model_.stages() - stage - 1;  // stages, each with a block at least
     const LoadSum ends = model_.ends_of(stage);
-    const int last = stage + 1 == model_.stages() ? model_.blocks() : model_.blocks() - behind;
-    const int first = stage + 1 == model_.stages() ? last : stage + 1;
-    for (int end = first; end <= last; ++end) fill(stage, end, ends);
+    const Row& row = rows_[static_cast<std::size_t>(stage) + 1];
+    for (int end = row.first; end <= row.last; ++end) fill(stage, end, ends);
   }
 
   void fill(int stage, int end, LoadSum sum) {
-    const std::vector<Entry>& before = rows_[static_cast<std::size_t>(stage)];
-    Entry& entry = rows_[static_cast<std::size_t>(stage) + 1][static_cast<std::size_t>(end)];
-    const std::int64_t memory = model_.memory(stage);
-    const std::int64_t allowed = memory > no_limit - extra_ ? no_limit : memory + extra_;
-    for (int begin = end - 1; begin >= stage; --begin) {
+    const Row& before = rows_[static_cast<std::size_t>(stage)];
+    Entry& entry = rows_[static_cast<std::size_t>(stage) + 1].at(end);
+    for (int begin = end - 1; begin >= before.first; --begin) {
       model_.add_block(sum, begin, stage);
-      const auto load = sum.best(allowed);
-      if (!load || load->ticks > limit_) return;
-      const Entry& rest = before[static_cast<std::size_t>(begin)];
-      if (!rest.reached) continue;
+      const auto load = load_within_limits(stage, sum);
+      if (!load) return;
+      if (!before.holds(begin) || !before.at(begin).reached) continue;
+      const Entry& rest = before.at(begin);
       const Ticks total = rest.sum + load->ticks;
       const std::int64_t bytes = std::max(rest.bytes, load->bytes);
       const double squares = rest.squares + squared(load->ticks);
@@ -108,7 +155,8 @@ class Table {
   const BalanceModel& model_;
   Ticks limit_;
   std::int64_t extra_;
-  std::vector<std::vector<Entry>> rows_;  // [stages][blocks before]
+  std::vector<Row> rows_;  // [stages before the end]
+  bool solved_ = false;
 };
 
 class ExactSearch {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "parallel/pipeline/schedules/least_step.h"
 #include "parallel/pipeline/schedules/list_scheduler.h"
 #include "parallel/pipeline/schedules/order_search.h"
 #include "parallel/pipeline/schedules/schedules.h"
@@ -68,7 +69,7 @@ class ScheduleChoice {
 
   // Searches near the best of each placement. The number of trials bounds the time, to a quarter of
   // a second or so for small steps. In large ones the lists come close to the best by themselves,
-  // and a move changes little.
+  // and a move changes little. A schedule than which none can be faster is left as it is.
   void search_near() {
     if (!has_costs_ || request_.stages == 1) return;  // else the lists are good enough
     const int actions = 3 * request_.stages * request_.chunks * request_.micro_batches;
@@ -78,7 +79,9 @@ class ScheduleChoice {
                              .memory_limit = request_.memory_limit,
                              .trials = std::min(passes / actions, most)};
     for (const TriedSchedule& tried : std::vector(bests_)) {
-      if (tried.excess == 0) consider(search_order(tried.schedule, search));
+      if (tried.excess == 0 && !is_the_best_possible(tried)) {
+        consider(search_order(tried.schedule, search));
+      }
     }
   }
 
@@ -91,6 +94,12 @@ class ScheduleChoice {
   }
 
  private:
+  bool is_the_best_possible(const TriedSchedule& tried) const {
+    const double least = least_step_seconds(tried.schedule.placement, request_.micro_batches,
+                                            request_.costs, request_.memory, request_.memory_limit);
+    return tried.seconds <= least * (1 + 1e-9);
+  }
+
   void consider(Schedule schedule) {
     TriedSchedule tried{.schedule = std::move(schedule)};
     const std::vector<double> peaks = peak_memory(tried.schedule, request_.memory);

@@ -1,0 +1,98 @@
+#include "parallel/pipeline/schedules/least_step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "runtime/error.h"
+
+namespace masformer {
+namespace {
+
+class LeastStep {
+ public:
+  LeastStep(const Placement& placement, int micro_batches, const PipelineCosts& costs,
+            const std::vector<PartMemory>& memory, const std::vector<double>& memory_limit)
+      : placement_(placement),
+        micro_batches_(micro_batches),
+        costs_(costs),
+        memory_(memory),
+        memory_limit_(memory_limit) {
+    require(std::ssize(costs.parts) == placement.parts() &&
+                std::ssize(memory_limit) == placement.stages(),
+            "there are costs of {} parts and memory limits of {} stages, but {} parts on {} stages",
+            costs.parts.size(), memory_limit.size(), placement.parts(), placement.stages());
+  }
+
+  double of_stage(int stage) const {
+    double computes = 0;
+    int first = placement_.parts();
+    for (int chunk = 0; chunk < placement_.chunks(); ++chunk) {
+      const int part = placement_.part(stage, chunk);
+      first = std::min(first, part);
+      computes += micro_batches_ * factor(stage) * costs_of(part).total();
+    }
+    double forwards = 0, gradients = 0;
+    for (int part = 0; part < first; ++part) {
+      const double slow = factor(stage_of(part)), hop = hop_seconds(part);
+      forwards += slow * costs_of(part).forward + hop;
+      gradients += slow * costs_of(part).backward_input + hop;
+    }
+    if (first > 0) gradients += factor(stage_of(0)) * costs_of(0).backward_weight;
+    return forwards + computes + std::max(gradients - weights_left(stage), 0.0);
+  }
+
+ private:
+  int stage_of(int part) const { return placement_.place(part).stage; }
+  const PassSeconds& costs_of(int part) const {
+    return costs_.parts[static_cast<std::size_t>(part)];
+  }
+  double factor(int stage) const {
+    return costs_.slowdown.empty() ? 1 : costs_.slowdown[static_cast<std::size_t>(stage)];
+  }
+
+  // What a result takes from a part to the next one, or a gradient back.
+  double hop_seconds(int part) const {
+    if (stage_of(part) == stage_of(part + 1)) return 0;  // no more than a copy
+    return costs_.link.latency + costs_.link.transfer_seconds();
+  }
+
+  // The most weight gradients, in seconds, that the stage can have left after its last input
+  // gradient. Each micro-batch of them holds memory.
+  double weights_left(int stage) const {
+    const double limit = memory_limit_[static_cast<std::size_t>(stage)] * (1 + 1e-9);
+    double all = 0, densest = 0;
+    for (int chunk = 0; chunk < placement_.chunks(); ++chunk) {
+      const int part = placement_.part(stage, chunk);
+      const double seconds = factor(stage) * costs_of(part).backward_weight;
+      const double units = memory_.empty() ? PartMemory{}.until_weight
+                                           : memory_[static_cast<std::size_t>(part)].until_weight;
+      const double fitting = units > 0 ? std::floor(limit / units) : micro_batches_;
+      all += seconds * std::min<double>(micro_batches_, fitting);
+      densest =
+          std::max(densest, units > 0 ? seconds / units : std::numeric_limits<double>::infinity());
+    }
+    return std::min(all, densest * limit);
+  }
+
+  const Placement& placement_;
+  int micro_batches_;
+  const PipelineCosts& costs_;
+  const std::vector<PartMemory>& memory_;
+  const std::vector<double>& memory_limit_;
+};
+
+}  // namespace
+
+double least_step_seconds(const Placement& placement, int micro_batches, const PipelineCosts& costs,
+                          const std::vector<PartMemory>& memory,
+                          const std::vector<double>& memory_limit) {
+  const LeastStep least(placement, micro_batches, costs, memory, memory_limit);
+  double seconds = 0;
+  for (int stage = 0; stage < placement.stages(); ++stage) {
+    seconds = std::max(seconds, least.of_stage(stage));
+  }
+  return seconds;
+}
+
+}  // namespace masformer
