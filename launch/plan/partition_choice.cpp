@@ -138,22 +138,17 @@ class Choice {
   // Where no formula gives the step, a few partitions are compared by the simulation of a whole
   // step, which knows the sums of gradients and the update, too.
   void solve() {
-    if (!timer_) {
-      take(fixed_.empty() ? balance(problem_) : load_of(problem_, fixed_));
-      return;
-    }
+    if (!timer_) return take(fixed_.empty() ? balance(problem_) : load_of(problem_, fixed_));
     if (!fixed_.empty()) return take(simulated(load_of(problem_, fixed_)));
-    const Balance formula = balance(problem_);
     const auto work = inputs_.searches_briefly ? brief_search : thorough_search;
-    const auto parts = problem_.placement.parts();
-    Balance best = simulated(formula);
-    for (const Balance& other : {load_of(problem_, even_partition(plan_.model.layers(), parts)),
-                                 balance(problem_, *timer_, formula.partition, work)}) {
-      if (other.partition == best.partition) continue;
-      const Balance candidate = simulated(other);
-      if (is_better(candidate, best)) best = candidate;
+    const int parts = problem_.placement.parts();
+    std::optional<Balance> best;
+    for (const Balance& each : {load_of(problem_, even_partition(plan_.model.layers(), parts)),
+                                balance(problem_), balance(problem_, *timer_, work)}) {
+      const Balance candidate = simulated(each);
+      if (!best || is_better(candidate, *best)) best = candidate;
     }
-    take(best);
+    take(*best);
   }
 
   bool is_better(const Balance& a, const Balance& b) const {

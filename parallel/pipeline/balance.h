@@ -71,31 +71,30 @@ struct Balance {
 // the most even stages, then with the longer stages first. If none fits, returns the one whose
 // stages exceed their memory least.
 //
-// With several parts per stage, T_s sums the stage's parts, and the partition is found by a search:
-// from even parts, and from the best partition into as many stages as there are parts, boundaries
-// move alone and in pairs while that makes the step shorter, or else the stages or parts more even.
-// Where there are few partitions, all are tried. So it is never worse than even parts if these fit.
-// Where memory leaves room for very few partitions, the search may find none of them.
-//
 // Always returns the same partition for the same costs, and for costs scaled by any factor: times
 // are compared as integers, in units of a small part of the slowest layer.
+//
+// No formula gives the step of stages that have several parts. Their parts are balanced as if each
+// had a stage of its own, whatever memory it takes: where a search by a StepTimer starts.
 //
 // Throws UsageError if there are fewer blocks than parts.
 Balance balance(const BalanceProblem& problem);
 
-// The same for a partition that is given: only the stages' choices are free.
+// The same for a partition that is given, into one or several parts per stage: only the stages'
+// choices are free.
 Balance load_of(const BalanceProblem& problem, const Partition& partition);
 
-inline constexpr std::size_t thorough_search = 4'000'000;
+inline constexpr std::size_t thorough_search = 10'000'000;
 inline constexpr std::size_t brief_search = 100'000;
 
-// A partition for the schedule of `timer`, which is of the problem's placement. All are tried where
-// they are few. Else boundaries move, alone and in pairs, from even parts and from `start`, while
-// the step gets shorter; so it is never worse than these two, if they fit. The memory that is
-// exceeded counts first. Deterministic; but seconds are compared as they are, up to rounding.
-// `start`: that of balance(problem), say. `work`: how many actions and blocks the search may go
-// through.
-Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
+// A partition for the schedule of `timer`, which is of the problem's placement; stages may have
+// several parts. Boundaries move, alone and in pairs, while the step gets shorter: from even parts,
+// and from balance(problem). So it is never worse than these, if they fit. Then all partitions are
+// tried if they are not too many for `work`, the number of actions, blocks and parts
+// that the search may go through. The memory that is exceeded counts first, and of equal steps the
+// one with the least memory on the stage that takes the most. Deterministic; but seconds are
+// compared as they are, up to rounding.
+Balance balance(const BalanceProblem& problem, const StepTimer& timer,
                 std::size_t work = thorough_search);
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer);
 

@@ -51,6 +51,14 @@ double tick_of(const BalanceProblem& problem, Ticks repeats) {
   return slowest / std::ldexp(ratio, shift);
 }
 
+// The best partition if each part had a stage of its own, without a limit of memory.
+Partition balanced_parts(BalanceProblem problem) {
+  const int parts = problem.placement.parts();
+  problem.placement = Placement::round_robin(parts);
+  problem.memory.assign(static_cast<std::size_t>(parts), std::numeric_limits<std::int64_t>::max());
+  return balance(problem).partition;
+}
+
 }  // namespace
 
 std::optional<Load> LoadSum::best(std::int64_t memory) const {
@@ -131,17 +139,6 @@ LoadSum BalanceModel::sum_of(int stage, const Partition& partition) const {
   return sum;
 }
 
-Ticks BalanceModel::part_ticks(const Partition& partition, int part, int choice) const {
-  const LayerRange range = partition[static_cast<std::size_t>(part)];
-  Ticks sum = 0;
-  if (part == 0) sum += ticks(problem_->embedding.cost.seconds);
-  if (part == parts() - 1) sum += ticks(problem_->head.cost.seconds);
-  for (int block = range.begin; block < range.end; ++block) {
-    sum += block_ticks_[static_cast<std::size_t>(block)][static_cast<std::size_t>(choice)];
-  }
-  return sum;
-}
-
 Balance BalanceModel::result(const Partition& partition, const std::vector<int>& choices) const {
   Balance result{.partition = partition, .stages = {}};
   double slowest = 0, sum = 0;
@@ -168,8 +165,8 @@ Balance BalanceModel::result(const Partition& partition, const std::vector<int>&
 }
 
 Balance balance(const BalanceProblem& problem) {
+  if (problem.placement.chunks() > 1) return load_of(problem, balanced_parts(problem));
   const BalanceModel model(problem);
-  if (problem.placement.chunks() > 1) return search_chunks(model);
   if (auto solved = solve_exactly(model)) return *std::move(solved);
   return least_short(model);
 }

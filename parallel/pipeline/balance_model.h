@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <random>
 #include <tuple>
 #include <vector>
 
@@ -78,8 +77,6 @@ class BalanceModel {
   LoadSum ends_of(int stage) const;
   void add_block(LoadSum& sum, int block, int part) const;
   LoadSum sum_of(int stage, const Partition& partition) const;
-  // Of one part under a choice, with the ends that it holds.
-  Ticks part_ticks(const Partition& partition, int part, int choice) const;
 
   // The objective: (m - 1) slowest + sum.
   Ticks step(Ticks slowest, Ticks sum) const { return repeats_ * slowest + sum; }
@@ -107,9 +104,5 @@ class BalanceModel {
 std::optional<Balance> solve_exactly(const BalanceModel& model);
 // The partition whose stages exceed their memory least, with one part per stage.
 Balance least_short(const BalanceModel& model);
-// With some boundaries moved by a few blocks, for a search to start from again.
-Partition disturbed(Partition partition, std::mt19937& random);
-// A good partition if stages hold several parts.
-Balance search_chunks(const BalanceModel& model);
 
 }  // namespace masformer

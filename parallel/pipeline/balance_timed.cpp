@@ -1,8 +1,13 @@
-// A partition for a schedule whose step no formula gives. A trial is quick, so a plain search by
-// moves does, repeated from disturbed partitions until it has tried a number of them that depends
-// on the size of the problem only.
+// A partition for a schedule whose step no formula gives: boundaries are moved while that helps,
+// and then all partitions are tried, or if they are too many, the moves are repeated from disturbed
+// ones. Most partitions are so uneven that their slowest stage alone takes longer than the best
+// step known; that costs a sum for each part, where timing a step costs one for each action. The
+// budget counts both, so that a search takes about the same time for all problems, and always the
+// same path.
 
 #include <algorithm>
+#include <limits>
+#include <random>
 #include <utility>
 
 #include "parallel/pipeline/balance_model.h"
@@ -23,6 +28,31 @@ class PartSeconds {
         sums.back() += block.choices[choice].seconds;
       }
     }
+    for (const BalanceBlock& block : problem.blocks) {
+      double least = block.choices.front().seconds.total();
+      for (const BlockCost& cost : block.choices) least = std::min(least, cost.seconds.total());
+      least_.push_back(least_.back() + least);
+    }
+  }
+
+  // Less than any step takes: what the slowest stage computes.
+  double least_step(const Partition& partition, int micro_batches) const {
+    const Placement& placement = problem_.placement;
+    double slowest = 0;
+    for (int stage = 0; stage < placement.stages(); ++stage) {
+      double seconds = 0;
+      if (placement.holds(stage, 0)) seconds += problem_.embedding.cost.seconds.total();
+      for (int chunk = 0; chunk < placement.chunks(); ++chunk) {
+        const LayerRange& range = partition[static_cast<std::size_t>(placement.part(stage, chunk))];
+        seconds += least_[static_cast<std::size_t>(range.end)] -
+                   least_[static_cast<std::size_t>(range.begin)];
+      }
+      if (placement.holds(stage, placement.parts() - 1)) {
+        seconds += problem_.head.cost.seconds.total();
+      }
+      slowest = std::max(slowest, seconds);
+    }
+    return micro_batches * slowest;
   }
 
   // `choices`: of the stages.
@@ -48,16 +78,19 @@ class PartSeconds {
 
   const BalanceProblem& problem_;
   std::vector<std::vector<PassSeconds>> sums_;  // [choice][block]: of all blocks before it
+  std::vector<double> least_{0};                // [block]: the same under each one's fastest choice
 };
 
 struct Timed {
   Partition partition;
   std::int64_t short_bytes = 0;  // beyond the stages' memory, in total
-  double seconds = 0;
+  double seconds = std::numeric_limits<double>::infinity();
+  std::int64_t bytes = 0;  // of the largest stage
 
   bool is_better_than(const Timed& other) const {
     if (short_bytes != other.short_bytes) return short_bytes < other.short_bytes;
-    return seconds * equal_seconds < other.seconds;
+    if (seconds * equal_seconds < other.seconds) return true;
+    return seconds <= other.seconds && bytes < other.bytes;
   }
 };
 
@@ -68,71 +101,72 @@ class TimedSearch {
         timer_(timer),
         model_(problem),
         part_seconds_(problem),
-        trials_(std::max<std::size_t>(work / steps_of_a_trial(problem, timer), 20)) {}
+        parts_(static_cast<std::size_t>(model_.parts())),
+        trial_(timer.actions() + problem.blocks.size() * problem.blocks.front().choices.size()),
+        // Enough to improve the first partitions, whatever a trial costs.
+        left_(std::max(work, 20 * trial_)) {}
 
-  Partition run(const Partition& start) {
-    const int parts = problem_.placement.parts();
-    const auto limit = static_cast<double>(trials_);
-    return count_partitions(model_.blocks(), parts, limit) <= limit ? best_of_all(start)
-                                                                    : best_of_moves(start);
-  }
-
- private:
-  // A trial goes through the actions, and through the choices of all blocks.
-  static std::size_t steps_of_a_trial(const BalanceProblem& problem, const StepTimer& timer) {
-    return timer.actions() + problem.blocks.size() * problem.blocks.front().choices.size();
-  }
-
-  Partition best_of_all(const Partition& start) {
-    take(start);  // which counts if another one is as good
-    Partition partition = first_partition(model_.blocks(), problem_.placement.parts());
-    do take_if_better(partition);
-    while (next_partition(partition));
+  Partition run() {
+    best_ = timed(even_partition(model_.blocks(), model_.parts()));
+    const std::size_t all = left_;
+    for (const Partition& start : {best_.partition, balance(problem_).partition}) {
+      const std::size_t third = all / 3;
+      improve(start, left_ > third ? left_ - third : 0);
+    }
+    const auto most = static_cast<double>(left_ / parts_);
+    if (count_partitions(model_.blocks(), model_.parts(), most) <= most) {
+      try_all();
+    } else {
+      std::mt19937 random(1);  // its numbers are the same everywhere
+      while (left_ > 0) improve(disturbed(best_.partition, random), 0);
+    }
     return best_.partition;
   }
 
-  Partition best_of_moves(const Partition& start) {
-    improve(start, trials_ / 3);
-    Timed found = std::move(best_);
-    improve(even_partition(model_.blocks(), problem_.placement.parts()), 2 * trials_ / 3);
-    if (best_.is_better_than(found)) found = best_;
-    std::mt19937 random(1);  // its numbers are the same everywhere
-    while (tried_ < trials_) {
-      improve(disturbed(found.partition, random), trials_);
-      if (best_.is_better_than(found)) found = best_;
-    }
-    return found.partition;
+ private:
+  void spend(std::size_t work) { left_ -= std::min(left_, work); }
+
+  void try_all() {
+    Partition partition = first_partition(model_.blocks(), model_.parts());
+    do try_one(partition, best_);
+    while (left_ > 0 && next_partition(partition));
   }
 
-  Timed timed(const Partition& partition) const {
+  // Moves boundaries from `start` until no move helps, or no more than so much work is left.
+  void improve(const Partition& start, std::size_t reserve) {
+    reserve_ = reserve;
+    current_ = timed(start);
+    while (left_ > reserve_ && (move_one() || move_two())) {
+    }
+    if (current_.is_better_than(best_)) best_ = current_;
+  }
+
+  // Whether this partition is better than `known`, which it then replaces.
+  bool try_one(const Partition& partition, Timed& known) {
+    spend(parts_);
+    if (known.short_bytes == 0 && part_seconds_.least_step(partition, problem_.micro_batches) >
+                                      known.seconds * equal_seconds) {
+      return false;
+    }
+    Timed other = timed(partition);
+    if (!other.is_better_than(known)) return false;
+    known = std::move(other);
+    return true;
+  }
+
+  Timed timed(const Partition& partition) {
+    spend(trial_);
     Timed result{.partition = partition};
     std::vector<int> choices;
     for (int stage = 0; stage < model_.stages(); ++stage) {
       const LoadSum sum = model_.sum_of(stage, partition);
       const Load load = sum.best(model_.memory(stage)).value_or(sum.smallest());
       result.short_bytes += std::max<std::int64_t>(load.bytes - model_.memory(stage), 0);
+      result.bytes = std::max(result.bytes, load.bytes);
       choices.push_back(load.choice);
     }
     result.seconds = timer_.seconds(part_seconds_.of(partition, choices));
     return result;
-  }
-
-  void take(const Partition& partition) { best_ = timed(partition); }
-
-  bool take_if_better(const Partition& partition) {
-    Timed other = timed(partition);
-    if (!other.is_better_than(best_)) return false;
-    best_ = std::move(other);
-    return true;
-  }
-
-  // Until no move helps, or so many partitions have been tried.
-  void improve(const Partition& start, std::size_t limit) {
-    take(start);
-    ++tried_;
-    limit_ = limit;
-    while (tried_ < limit_ && (move_one() || move_two())) {
-    }
   }
 
   // Moves a boundary by some blocks; false if a part would be left without one.
@@ -145,23 +179,18 @@ class TimedSearch {
   }
 
   bool try_move(std::size_t boundary, int distance) {
-    Partition moved = best_.partition;
-    if (!move(moved, boundary, distance)) return false;
-    ++tried_;
-    return take_if_better(moved);
+    Partition moved = current_.partition;
+    return move(moved, boundary, distance) && try_one(moved, current_);
   }
 
   bool try_moves(std::size_t a, int by_a, std::size_t b, int by_b) {
-    Partition moved = best_.partition;
-    if (!move(moved, a, by_a) || !move(moved, b, by_b)) return false;
-    ++tried_;
-    return take_if_better(moved);
+    Partition moved = current_.partition;
+    return move(moved, a, by_a) && move(moved, b, by_b) && try_one(moved, current_);
   }
 
   bool move_one() {
     for (const int distance : {1, -1, 2, -2}) {
-      for (std::size_t boundary = 0; boundary + 1 < best_.partition.size() && tried_ < limit_;
-           ++boundary) {
+      for (std::size_t boundary = 0; boundary + 1 < parts_ && left_ > reserve_; ++boundary) {
         if (try_move(boundary, distance)) return true;
       }
     }
@@ -169,9 +198,9 @@ class TimedSearch {
   }
 
   bool move_two() {
-    const std::size_t boundaries = best_.partition.size() - 1;
-    for (std::size_t apart = 1; apart < boundaries && tried_ < limit_; ++apart) {
-      for (std::size_t a = 0; a + apart < boundaries && tried_ < limit_; ++a) {
+    const std::size_t boundaries = parts_ - 1;
+    for (std::size_t apart = 1; apart < boundaries; ++apart) {
+      for (std::size_t a = 0; a + apart < boundaries && left_ > reserve_; ++a) {
         for (const auto& [by_a, by_b] : {std::pair(1, 1), {-1, -1}, {1, -1}, {-1, 1}}) {
           if (try_moves(a, by_a, a + apart, by_b)) return true;
         }
@@ -180,19 +209,30 @@ class TimedSearch {
     return false;
   }
 
+  // Moves some boundaries by up to three blocks.
+  static Partition disturbed(Partition partition, std::mt19937& random) {
+    const auto boundaries = static_cast<unsigned>(partition.size()) - 1;
+    for (auto moves = 1 + random() % boundaries; moves > 0; --moves) {
+      const std::size_t boundary = random() % boundaries;
+      const int distance = static_cast<int>(random() % 3) + 1;
+      move(partition, boundary, random() % 2 == 0 ? distance : -distance);
+    }
+    return partition;
+  }
+
   const BalanceProblem& problem_;
   const StepTimer& timer_;
   BalanceModel model_;
   PartSeconds part_seconds_;
-  std::size_t trials_, tried_ = 0, limit_ = 0;
-  Timed best_;
+  std::size_t parts_, trial_;           // work of looking at a partition, and of timing it
+  std::size_t left_ = 0, reserve_ = 0;  // work
+  Timed best_, current_;
 };
 
 }  // namespace
 
-Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
-                std::size_t work) {
-  return load_of(problem, TimedSearch(problem, timer, work).run(start), timer);
+Balance balance(const BalanceProblem& problem, const StepTimer& timer, std::size_t work) {
+  return load_of(problem, TimedSearch(problem, timer, work).run(), timer);
 }
 
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer) {

@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "launch/plan/schedule_choice.h"
+#include "parallel/pipeline/schedules/least_step.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "tests/benchmark/arguments.h"
 #include "tests/benchmark/part_seconds.h"
@@ -55,6 +56,16 @@ void print_row(const Choice& choice, const ScheduleRequest& request, double usua
              100 * result.idle_share(), beyond / usual, result.seconds, memory);
 }
 
+// The bound that no order on this placement beats in the memory of 1F1B.
+void print_bound(const Placement& placement, const ScheduleRequest& request, double usual) {
+  const double seconds = least_step_seconds(placement, request.micro_batches, request.costs,
+                                            request.memory, memory_of_1f1b(request));
+  const double beyond =
+      seconds - slowest_stage_seconds(placement, request.micro_batches, request.costs);
+  fmt::print("| any order, at least | {} | | {:.2f} | {:.3f} | 1.00 |\n", placement.chunks(),
+             beyond / usual, seconds);
+}
+
 void print_table(const std::string& title, int stages, int micro_batches, auto costs_of_parts,
                  auto memory_of_parts) {
   fmt::print(
@@ -72,6 +83,8 @@ void print_table(const std::string& title, int stages, int micro_batches, auto c
   const double beyond = simulate(usual, one.costs).seconds -
                         slowest_stage_seconds(usual.placement, micro_batches, one.costs);
   for (const Choice& choice : choices) print_row(choice, request_of(choice.chunks), beyond);
+  print_bound(Placement::round_robin(stages), one, beyond);
+  print_bound(Placement::v_shape(stages), request_of(2), beyond);
   fmt::print("\n");
 }
 

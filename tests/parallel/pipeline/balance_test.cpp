@@ -143,11 +143,10 @@ class RandomProblems {
  public:
   explicit RandomProblems(unsigned seed) : random_(seed) {}
 
-  BalanceProblem next(int max_blocks, int max_stages, int chunks = 1) {
+  BalanceProblem next(int max_blocks, int max_stages) {
     const int stages = number(1, max_stages);
-    const int parts = stages * chunks;
-    const int blocks = number(parts, std::max(parts, max_blocks));
-    BalanceProblem problem{.placement = Placement::round_robin(stages, chunks),
+    const int blocks = number(stages, max_blocks);
+    BalanceProblem problem{.placement = Placement::round_robin(stages),
                            .micro_batches = number(1, 12)};
     const int kinds = number(1, 2) == 1 ? 3 : 11;
     const int choices = number(1, 3);
@@ -156,8 +155,8 @@ class RandomProblems {
       end->fixed_bytes = number(0, 30);
       end->cost = block(kinds, 1).choices.front();
     }
-    for (int part = 0; part < parts; ++part) {
-      problem.held.push_back(std::max(1, std::min(problem.micro_batches, parts - part)));
+    for (int stage = 0; stage < stages; ++stage) {
+      problem.held.push_back(std::max(1, std::min(problem.micro_batches, stages - stage)));
     }
     // Between far too little and plenty.
     const std::int64_t memory = number(1, 4) == 1 ? unlimited : number(20, 60 * blocks / stages);
@@ -233,8 +232,7 @@ TEST(Balance, ExceedsMemoryLeastWhereNothingFits) {
 TEST(Balance, IsNeverWorseThanEven) {
   RandomProblems problems(3);
   for (int i = 0; i < 1500; ++i) {
-    const int chunks = 1 + i % 3;
-    const BalanceProblem problem = problems.next(24, 6, chunks);
+    const BalanceProblem problem = problems.next(24, 6);
     const Balance even = load_of(problem, even_partition(static_cast<int>(problem.blocks.size()),
                                                          problem.placement.parts()));
     if (!even.fits) continue;
@@ -248,7 +246,7 @@ TEST(Balance, IsNeverWorseThanEven) {
 TEST(Balance, DoesNotDependOnTheUnitOfTime) {
   RandomProblems problems(4);
   for (int i = 0; i < 500; ++i) {
-    const BalanceProblem problem = problems.next(16, 5, 1 + i % 2);
+    const BalanceProblem problem = problems.next(16, 5);
     const Balance before = balance(problem);
     for (const double factor : {1e-6, 1.0 / 3, 7.0, 3e8}) {
       BalanceProblem scaled = problem;
@@ -293,12 +291,6 @@ TEST(Balance, CountsTheEndsWhereTheyAre) {
   EXPECT_EQ(sizes_of(balance(problem).partition), (std::vector<int>{6, 2}));
   problem.embedding.cost.seconds.forward = 2;
   EXPECT_EQ(sizes_of(balance(problem).partition), (std::vector<int>{5, 3}));
-  problem.blocks.resize(12, problem.blocks.front());
-  problem.placement = Placement::v_shape(2);  // both ends are on stage 0
-  problem.held.assign(4, 2);
-  const Balance found = balance(problem);
-  EXPECT_EQ(found.stages[0].seconds, 9);
-  EXPECT_EQ(found.stages[1].seconds, 9);
 }
 
 TEST(Balance, RecomputesOnlyWhereMemoryRules) {
@@ -325,47 +317,11 @@ TEST(Balance, RecomputesOnlyWhereMemoryRules) {
   EXPECT_LE(tight.stages[0].bytes, 59);
 }
 
-TEST(Balance, FindsTheBestOfFewPartitionsWithSeveralPartsPerStage) {
-  RandomProblems problems(5);
-  for (int i = 0; i < 300; ++i) {
-    const BalanceProblem problem = problems.next(12, 3, 2);
-    const auto best = best_by_force(problem);
-    const Balance found = balance(problem);
-    ASSERT_EQ(found.fits, best.has_value());
-    if (!best) continue;
-    ASSERT_DOUBLE_EQ(found.step_seconds, best->step) << "problem " << i;
-  }
-}
-
-// These have 11,628 partitions or more, too many to try all.
-TEST(Balance, IsCloseToTheBestOfManyPartitionsWithSeveralPartsPerStage) {
-  RandomProblems problems(6);
-  double sum = 0, worst = 0;
-  int count = 0, missed = 0;
-  while (count < 60) {
-    BalanceProblem problem = problems.next(20, 3, 2);
-    if (problem.blocks.size() < 20 || problem.placement.stages() < 3) continue;
-    for (BalanceBlock& block : problem.blocks) block.choices.resize(1);
-    const auto best = best_by_force(problem);
-    if (!best) continue;
-    const Balance found = balance(problem);
-    if (!found.fits) ++missed;
-    if (!found.fits) continue;
-    const double excess = found.step_seconds / best->step - 1;
-    ASSERT_GE(excess, -1e-9);
-    sum += excess;
-    worst = std::max(worst, excess);
-    ++count;
-  }
-  fmt::print("over the best: mean {:.5f}, worst {:.5f}; {} of {} missed\n", sum / count, worst,
-             missed, count + missed);
-  EXPECT_LE(missed, 2) << "that fit, but leave hardly any memory";
-  EXPECT_LT(sum / count, 0.003);
-  EXPECT_LT(worst, 0.06);
-}
-
 TEST(Balance, RefusesFewerBlocksThanParts) {
   BalanceProblem problem = problem_of({1, 1, 1}, 4, 4);
+  EXPECT_THROW(balance(problem), UsageError);
+  problem.placement = Placement::v_shape(2);
+  problem.memory.assign(2, unlimited);
   EXPECT_THROW(balance(problem), UsageError);
 }
 
@@ -383,11 +339,6 @@ TEST(Balance, IsQuick) {
     return problem_of(seconds, stages, micro_batches);
   };
   const double small = seconds_of(draw(24, 8, 32)), large = seconds_of(draw(1000, 64, 256));
-  BalanceProblem chunked = draw(24, 8, 32);
-  chunked.placement = Placement::round_robin(8, 3);
-  chunked.blocks.resize(48, chunked.blocks.front());
-  chunked.held.assign(24, 8);
-  const double with_chunks = seconds_of(chunked);
   BalanceProblem ruled = draw(1000, 64, 256);
   for (BalanceBlock& block : ruled.blocks) {
     block.choices.front().held_bytes = 10;
@@ -401,8 +352,8 @@ TEST(Balance, IsQuick) {
   RecordProperty("seconds_24_on_8", std::to_string(small));
   RecordProperty("seconds_1000_on_64", std::to_string(large));
   RecordProperty("seconds_1000_on_64_with_choices", std::to_string(with_choices));
-  fmt::print("24 on 8: {:.5f} s; 1000 on 64: {:.4f} s; with choices {:.4f} s; 48 on 8 x 3 {:.3f}\n",
-             small, large, with_choices, with_chunks);
+  fmt::print("24 on 8: {:.5f} s; 1000 on 64: {:.4f} s; with choices {:.4f} s\n", small, large,
+             with_choices);
 #ifndef MASFORMER_SANITIZED
   // The last two are some hundred times what it takes on an idle core.
   EXPECT_LT(small, 0.005);
