@@ -175,12 +175,9 @@ void print_text(const PlanOptions& options, const Search& search, const OptionTa
                 const std::optional<WhatIf>& what_if) {
   const FoundLayout& best = search.result.found.front();
   std::string words;
-  std::vector<std::string> kept;
   const auto chosen = chosen_options(best.options, best.plan);
-  for (const auto& [name, value] : chosen) {
-    words += fmt::format(" --{} {}", name, value);
-    if (table.was_set(name) && !table.is_open(name)) kept.push_back(name);
-  }
+  for (const auto& [name, value] : chosen) words += fmt::format(" --{} {}", name, value);
+  const std::vector<std::string> kept = table.kept_of(chosen);
   print_result(
       "Predicted for {} on {}, {}.\n{}Kept as set: {}.{}\n\n{}\n"
       "The fastest:{}\n\n{}{}",

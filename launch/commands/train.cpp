@@ -38,14 +38,19 @@ TokenStore open_store(const Options& options) {
   return TokenStore(options.data.path);
 }
 
-RunPlan decide(const Options& options, const TokenStore& store, int ranks,
+// Each rank makes the plan for itself.
+RunPlan decide(Communicator& world, const Options& options, const TokenStore& store,
                const PlanInputs& inputs) {
-  RunPlan plan = make_run_plan(options, ranks, store.vocabulary(), inputs);
-  if (store.largest_id() >= plan.model.vocab) {
-    refuse("{} holds token {}, beyond model.vocab={}: raise model.vocab to {}", options.data.path,
-           store.largest_id(), plan.model.vocab,
-           static_cast<std::uint64_t>(store.largest_id()) + 1);
-  }
+  RunPlan plan = run_collectively(world, [&] {
+    RunPlan own = make_run_plan(options, world.size(), store.vocabulary(), inputs);
+    if (store.largest_id() >= own.model.vocab) {
+      refuse("{} holds token {}, beyond model.vocab={}: raise model.vocab to {}", options.data.path,
+             store.largest_id(), own.model.vocab,
+             static_cast<std::uint64_t>(store.largest_id()) + 1);
+    }
+    return own;
+  });
+  require_same_plan(world, plan);
   return plan;
 }
 
@@ -132,10 +137,7 @@ std::string choose_layout(Communicator& world, const Options& options, OptionTab
     layout = search_layout(options, table, store, world.size(), inputs);
     origin = "the layout is the fastest that masformer plan finds";
   });
-  std::vector<std::string> kept;
-  for (const auto& [name, value] : layout) {
-    if (table.was_set(name) && !table.is_open(name)) kept.push_back(name);
-  }
+  const std::vector<std::string> kept = table.kept_of(layout);
   if (!kept.empty()) origin += fmt::format("; kept as set: {}", fmt::join(kept, ", "));
   table.apply_record(all_gather_json(world, layout)[0].get<LayoutOptions>());
   return origin;
@@ -179,8 +181,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   PlanInputs inputs = agree_on_plan_inputs(*world, options);
   const std::string layout_origin =
       all.plan ? choose_layout(*world, options, table, store, inputs) : "";
-  RunPlan plan =
-      run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
+  RunPlan plan = decide(*world, options, store, inputs);
   std::optional<MeasuredTimes> times;
   if (options.plan.profile) {
     progress.enter("timing each kind of layer");
@@ -188,7 +189,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
       if (world->rank() == 0) write_notice(line + "\n");
     });
     inputs.times = &*times;
-    plan = run_collectively(*world, [&] { return decide(options, store, world->size(), inputs); });
+    plan = decide(*world, options, store, inputs);
     progress.enter("planning the run and allocating its memory");
   }
   RunRecorder recorder(world->rank(), plan.mesh, options.run.dir);

@@ -93,6 +93,16 @@ class OptionTable {
   bool was_set(const std::string& name) const;
   // Whether its value is auto, 0 or empty, by which most options leave the choice to the program.
   bool is_open(const std::string& name) const;
+  // The names of those among `options`, pairs of name and value, that are set and not open: what a
+  // search for a layout keeps.
+  template <class NamedValues>
+  std::vector<std::string> kept_of(const NamedValues& options) const {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : options) {
+      if (was_set(name) && !is_open(name)) names.push_back(name);
+    }
+    return names;
+  }
 
  private:
   struct Entry {

@@ -7,6 +7,7 @@
 
 #include "launch/options/options.h"
 #include "launch/plan/plan_inputs.h"
+#include "launch/plan/run_plan.h"
 #include "parallel/comm/communicator.h"
 
 namespace masformer {
@@ -21,5 +22,11 @@ std::optional<RecordedLayout> recorded_layout(const nlohmann::json& attributes);
 // layout in the checkpoint that checkpoint.resume leads to. The memory of devices is not known
 // yet; there only plan.memory_gib limits a plan. Collective.
 PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options);
+
+// Throws AgreedUsageError unless all ranks have made the plan of rank 0. Else they would wait for
+// messages that nobody sends: the same inputs lead to other plans in another build, and where a
+// processor rounds another way, a choice between costs that are nearly equal may differ.
+// Collective.
+void require_same_plan(Communicator& world, const RunPlan& plan);
 
 }  // namespace masformer
