@@ -4,14 +4,13 @@
 #include <new>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "launch/commands.h"
 #include "launch/output/standard_streams.h"
 #include "launch/plan/host_memory.h"
 #include "launch/training/device_choice.h"
+#include "launch/training/same_values.h"
 #include "parallel/comm/collective_errors.h"
-#include "parallel/comm/json_text.h"
 
 namespace masformer {
 namespace {
@@ -36,18 +35,8 @@ std::string cause_of(const std::exception& error) {
 
 // Each rank reads its own environment and its own copy of the file, which may differ between hosts.
 void check_same_options(Communicator& world, const OptionTable& options) {
-  using Record = std::map<std::string, std::string>;
-  const Record own = options.record();
-  const Record first = all_gather_json(world, own)[0];
-  run_collectively(world, [&] {
-    std::vector<std::string> different;
-    for (const auto& [name, value] : own) {
-      if (first.at(name) == value) continue;
-      different.push_back(fmt::format("{}={} here, but {} on rank 0: give all ranks the same value",
-                                      name, value, first.at(name)));
-    }
-    if (!different.empty()) refuse("{}", fmt::join(different, "\n"));
-  });
+  const auto record = options.record();
+  require_same_values(world, {record.begin(), record.end()}, "give all ranks the same value");
 }
 
 ExitCode start(const MpiSession& session, Communicator& world,

@@ -9,6 +9,7 @@
 #include "launch/output/standard_streams.h"
 #include "launch/plan/split_remedy.h"
 #include "launch/training/evaluation.h"
+#include "launch/training/plan_agreement.h"
 #include "model/state/config_json.h"
 #include "model/state/model_state.h"
 #include "parallel/comm/collective_errors.h"
@@ -91,6 +92,7 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
   });
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, checkpoint, world->size()); });
+  require_same_plan(*world, plan);
   const TokenStore store =
       run_collectively(*world, [&] { return open_store(options, plan.model.vocab); });
   const Split split(store, options.split, options.run.data.held_out);

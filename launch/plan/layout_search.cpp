@@ -255,11 +255,10 @@ class LayoutSearch {
 
   // Whether one that differs in its schedule alone is as fast.
   bool is_no_gain(const FoundLayout& layout) const {
-    constexpr double rounding = 1e-9;
     return std::ranges::any_of(result_.found, [&](const FoundLayout& each) {
       return without_schedule(each.options) == without_schedule(layout.options) &&
              each.plan.training.chunks() == layout.plan.training.chunks() &&
-             each.prediction.step_seconds() <= (1 + rounding) * layout.prediction.step_seconds();
+             !clearly_less(layout.prediction.step_seconds(), each.prediction.step_seconds());
     });
   }
 

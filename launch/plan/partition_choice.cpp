@@ -138,24 +138,34 @@ class Choice {
   // Where no formula gives the step, a few partitions are compared by the simulation of a whole
   // step, which knows the sums of gradients and the update, too.
   void solve() {
-    if (!timer_) return take(fixed_.empty() ? balance(problem_) : load_of(problem_, fixed_));
+    const int parts = problem_.placement.parts();
+    const Partition even = even_partition(plan_.model.layers(), parts);
+    if (!timer_) {
+      const bool is_free = fixed_.empty() && plan_.mesh.pipe > 1;  // one stage holds all blocks
+      return take(is_free ? balance(problem_) : load_of(problem_, fixed_.empty() ? even : fixed_));
+    }
     if (!fixed_.empty()) return take(simulated(load_of(problem_, fixed_)));
     const auto work = inputs_.searches_briefly ? brief_search : thorough_search;
-    const int parts = problem_.placement.parts();
-    std::optional<Balance> best;
-    for (const Balance& each : {load_of(problem_, even_partition(plan_.model.layers(), parts)),
-                                balance(problem_), balance(problem_, *timer_, work)}) {
-      const Balance candidate = simulated(each);
-      if (!best || is_better(candidate, *best)) best = candidate;
+    const Partition start = start_of_search(problem_);
+    Balance best = simulated(load_of(problem_, even));
+    for (const Balance& other :
+         {load_of(problem_, start), balance(problem_, *timer_, start, work)}) {
+      if (other.partition == best.partition) continue;
+      const Balance candidate = simulated(other);
+      if (is_better(candidate, best)) best = candidate;
     }
-    take(*best);
+    take(best);
   }
 
   bool is_better(const Balance& a, const Balance& b) const {
-    constexpr double rounding = 1e-9;
     const std::int64_t short_a = short_bytes(a), short_b = short_bytes(b);
-    return short_a != short_b ? short_a < short_b
-                              : a.step_seconds * (1 + rounding) < b.step_seconds;
+    if (short_a != short_b) return short_a < short_b;
+    if (clearly_less(a.step_seconds, b.step_seconds)) return true;
+    return !clearly_less(b.step_seconds, a.step_seconds) && largest_stage(a) < largest_stage(b);
+  }
+
+  static std::int64_t largest_stage(const Balance& balance) {
+    return std::ranges::max(balance.stages, {}, &StageLoad::bytes).bytes;
   }
 
   // What the stages take beyond their memory, in total.

@@ -73,9 +73,8 @@ std::optional<Schedule> searched_order(const Options& options, const PlanInputs&
   request.memory = part_memory(plan.partition);
   Schedule found = make_schedule(options.parallel.schedule, request);
   if (!(found.placement == plan.training.placement)) return std::nullopt;
-  constexpr double rounding = 1e-9;
-  const double before = simulate_step(plan.training, costs).seconds;
-  const bool is_faster = simulate_step(found, costs).seconds * (1 + rounding) < before;
+  const bool is_faster = clearly_less(simulate_step(found, costs).seconds,
+                                      simulate_step(plan.training, costs).seconds);
   return is_faster ? std::optional(std::move(found)) : std::nullopt;
 }
 

@@ -11,14 +11,13 @@
 #include "launch/plan/host_memory.h"
 #include "launch/training/device_choice.h"
 #include "launch/training/memory_check.h"
+#include "launch/training/same_values.h"
 #include "parallel/checkpoint/directory.h"
 #include "parallel/checkpoint/manifest.h"
-#include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "parallel/pipeline/action_text.h"
 #include "parallel/pipeline/partition.h"
 #include "runtime/error.h"
-#include "runtime/io/digest.h"
 
 namespace masformer {
 namespace {
@@ -121,39 +120,26 @@ PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options) {
   return inputs;
 }
 
-namespace {
-
-// What ranks must have in common to exchange tensors, by what messages call it.
-std::map<std::string, std::string> choices_of(const RunPlan& plan) {
+void require_same_plan(Communicator& world, const RunPlan& plan) {
   std::vector<std::string_view> recompute;
   for (const Recompute each : plan.policy.recompute) recompute.push_back(name_of(each));
-  std::string actions;
-  for (const Schedule* const schedule : {&plan.training, &plan.evaluation}) {
-    for (const auto& stage : schedule->actions) actions += action_text(stage) + "\n";
-  }
-  return {{"the partition", fmt::format("{}", fmt::join(counts_of(plan.partition), ","))},
-          {"the recomputation", fmt::format("{}", fmt::join(recompute, ","))},
-          {"the order of tokens", plan.policy.sharding->to_string()},
-          {"the exchange of full layers", std::string(name_of(plan.policy.context_full))},
-          {"the schedule", "digest " + io::digest_of(actions)}};
-}
-
-}  // namespace
-
-void require_same_plan(Communicator& world, const RunPlan& plan) {
-  const auto own = choices_of(plan);
-  const auto all = all_gather_json(world, io::digest_of(json_line(own)));
-  if (std::ranges::all_of(all, [&](const nlohmann::json& each) { return each == all[0]; })) return;
-  const nlohmann::json first = all_gather_json(world, own)[0];
-  run_collectively(world, [&] {
-    for (const auto& [name, value] : own) {
-      if (first.at(name) == value) continue;
-      refuse(
-          "on host {}, {} is planned as {}, but on rank 0 as {}: start the same build on hosts of "
-          "one kind, or set what is left open (parallel.partition, parallel.schedule and the like)",
-          host_name(), name, value, first.at(name).get<std::string>());
+  NamedValues values{
+      {"the vocabulary", std::to_string(plan.model.vocab)},
+      {"the exchange of full layers", std::string(name_of(plan.policy.context_full))},
+      {"the partition", fmt::format("{}", fmt::join(counts_of(plan.partition), ","))},
+      {"the recomputation", fmt::format("{}", fmt::join(recompute, ","))},
+      {"the order of tokens", plan.policy.sharding->to_string()}};
+  for (const auto& [name, schedule] :
+       {std::pair("training", &plan.training), {"evaluation", &plan.evaluation}}) {
+    for (int stage = 0; stage < schedule->stages(); ++stage) {
+      values.emplace_back(fmt::format("the order of {} on stage {}", name, stage),
+                          action_text(schedule->actions[static_cast<std::size_t>(stage)]));
     }
-  });
+  }
+  require_same_values(
+      world, values,
+      "start the same build on hosts of one kind, or set what the plan is to choose "
+      "(parallel.partition, parallel.schedule and the like)");
 }
 
 }  // namespace masformer

@@ -1,4 +1,5 @@
-// Collects what a plan depends on besides the options, and makes it the same on all ranks.
+// Makes what a plan depends on besides the options the same on all ranks, and sees that their plans
+// are.
 #pragma once
 
 #include <optional>
@@ -23,10 +24,10 @@ std::optional<RecordedLayout> recorded_layout(const nlohmann::json& attributes);
 // yet; there only plan.memory_gib limits a plan. Collective.
 PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options);
 
-// Throws AgreedUsageError unless all ranks have made the plan of rank 0. Else they would wait for
-// messages that nobody sends: the same inputs lead to other plans in another build, and where a
-// processor rounds another way, a choice between costs that are nearly equal may differ.
-// Collective.
+// Throws AgreedUsageError with what differs unless the plans of all ranks agree with rank 0's in
+// all that a rank decides for itself: the vocabulary of its store, the partition, recomputation,
+// the order of tokens and their exchange, and the orders of actions. The same options lead to
+// another plan in another build, or where a processor rounds another way. Collective.
 void require_same_plan(Communicator& world, const RunPlan& plan);
 
 }  // namespace masformer

@@ -74,27 +74,30 @@ struct Balance {
 // Always returns the same partition for the same costs, and for costs scaled by any factor: times
 // are compared as integers, in units of a small part of the slowest layer.
 //
-// No formula gives the step of stages that have several parts. Their parts are balanced as if each
-// had a stage of its own, whatever memory it takes: where a search by a StepTimer starts.
-//
-// Throws UsageError if there are fewer blocks than parts.
+// Throws UsageError if there are fewer blocks than stages, Error if stages have several parts.
 Balance balance(const BalanceProblem& problem);
 
 // The same for a partition that is given, into one or several parts per stage: only the stages'
 // choices are free.
 Balance load_of(const BalanceProblem& problem, const Partition& partition);
 
+// Where a search for another schedule's partition starts: that of balance(problem), or for several
+// parts per stage, the best partition into as many stages as there are parts, whatever memory that
+// takes.
+Partition start_of_search(BalanceProblem problem);
+
 inline constexpr std::size_t thorough_search = 10'000'000;
 inline constexpr std::size_t brief_search = 100'000;
 
 // A partition for the schedule of `timer`, which is of the problem's placement; stages may have
-// several parts. Boundaries move, alone and in pairs, while the step gets shorter: from even parts,
-// and from balance(problem). So it is never worse than these, if they fit. Then all partitions are
-// tried if they are not too many for `work`, the number of actions, blocks and parts
-// that the search may go through. The memory that is exceeded counts first, and of equal steps the
-// one with the least memory on the stage that takes the most. Deterministic; but seconds are
-// compared as they are, up to rounding.
-Balance balance(const BalanceProblem& problem, const StepTimer& timer,
+// several parts. Boundaries move, alone and in pairs, while the step gets shorter: from even parts
+// and from `start`. So it is never worse than these. Then all partitions are tried; or if `work`,
+// the number of actions, blocks and parts that the search may go through, does not suffice for
+// that, boundaries move again from disturbed partitions. At least twenty partitions may be timed.
+//
+// The memory that is exceeded counts first, then the step, of equal steps the memory of the stage
+// that takes the most. Steps that differ by less than a billionth are equal. Deterministic.
+Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
                 std::size_t work = thorough_search);
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer);
 

@@ -2,9 +2,9 @@
 // (stages, blocks) finds the partition with the least sum of all stages (of several, the one whose
 // largest stage takes the least memory, then the one whose stages are most even). A range that is
 // too slow or too large stays so when it grows, so each entry looks back over the blocks of one
-// stage only. And a stage can end only where the stages up to it can get to, and from where the
-// stages behind it can get to the last block. Under a limit that leaves stages little choice, these
-// are few blocks.
+// stage only. Its end is limited from both sides, too: by how far the stages up to it can reach,
+// and by how far back the later stages can reach from the last block. Only these ends are
+// tabulated; under a limit that leaves little choice they are few.
 //
 // The sum falls as M rises, since stages that may take longer recompute less. Where every block has
 // its fastest choice under the smallest M, no larger one is better. Otherwise the limits up to the
@@ -49,10 +49,10 @@ struct Entry {
   Ticks ticks = 0;
 };
 
-// The blocks before which the first stages can end, and what they take: [end - first].
+// The blocks before which the first k stages can end.
 struct Row {
   int first = 0, last = -1;
-  std::vector<Entry> entries;
+  std::vector<Entry> entries;  // [end - first]
 
   bool holds(int end) const { return first <= end && end <= last; }
   const Entry& at(int end) const { return entries[static_cast<std::size_t>(end - first)]; }
@@ -91,8 +91,8 @@ class Table {
   }
 
  private:
-  // A stage gets no further by beginning earlier, so the furthest ends follow from each other; and
-  // so do the earliest ones, from the last stage back. Each stage has a block at least.
+  // A stage that begins later ends no earlier, so the furthest end of each stage follows from that
+  // of the stage before; and the earliest ones in the same way, from the last stage back.
   void bound_rows() {
     const int stages = model_.stages(), blocks = model_.blocks();
     rows_.resize(static_cast<std::size_t>(stages) + 1);
@@ -155,7 +155,7 @@ class Table {
   const BalanceModel& model_;
   Ticks limit_;
   std::int64_t extra_;
-  std::vector<Row> rows_;  // [stages before the end]
+  std::vector<Row> rows_;  // [k]: of the first k stages
   bool solved_ = false;
 };
 

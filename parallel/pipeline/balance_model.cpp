@@ -51,14 +51,6 @@ double tick_of(const BalanceProblem& problem, Ticks repeats) {
   return slowest / std::ldexp(ratio, shift);
 }
 
-// The best partition if each part had a stage of its own, without a limit of memory.
-Partition balanced_parts(BalanceProblem problem) {
-  const int parts = problem.placement.parts();
-  problem.placement = Placement::round_robin(parts);
-  problem.memory.assign(static_cast<std::size_t>(parts), std::numeric_limits<std::int64_t>::max());
-  return balance(problem).partition;
-}
-
 }  // namespace
 
 std::optional<Load> LoadSum::best(std::int64_t memory) const {
@@ -165,10 +157,20 @@ Balance BalanceModel::result(const Partition& partition, const std::vector<int>&
 }
 
 Balance balance(const BalanceProblem& problem) {
-  if (problem.placement.chunks() > 1) return load_of(problem, balanced_parts(problem));
+  require(problem.placement.chunks() == 1, "stages have {} parts: no formula gives their step",
+          problem.placement.chunks());
   const BalanceModel model(problem);
   if (auto solved = solve_exactly(model)) return *std::move(solved);
   return least_short(model);
+}
+
+Partition start_of_search(BalanceProblem problem) {
+  if (const int parts = problem.placement.parts(); problem.placement.chunks() > 1) {
+    problem.placement = Placement::round_robin(parts);
+    problem.memory.assign(static_cast<std::size_t>(parts),
+                          std::numeric_limits<std::int64_t>::max());
+  }
+  return balance(problem).partition;
 }
 
 Balance load_of(const BalanceProblem& problem, const Partition& partition) {

@@ -67,7 +67,6 @@ class BalanceModel {
   // blocks than parts.
   explicit BalanceModel(const BalanceProblem& problem);
 
-  const BalanceProblem& problem() const { return *problem_; }
   int blocks() const { return static_cast<int>(problem_->blocks.size()); }
   int parts() const { return problem_->placement.parts(); }
   int stages() const { return problem_->placement.stages(); }

@@ -1,21 +1,21 @@
-// A partition for a schedule whose step no formula gives: boundaries are moved while that helps,
-// and then all partitions are tried, or if they are too many, the moves are repeated from disturbed
-// ones. Most partitions are so uneven that their slowest stage alone takes longer than the best
-// step known; that costs a sum for each part, where timing a step costs one for each action. The
-// budget counts both, so that a search takes about the same time for all problems, and always the
-// same path.
+// A partition for a schedule whose step no formula gives. Boundaries are moved while that helps.
+// Then all partitions are tried if there is time for it, or else the moves are repeated from
+// disturbed ones. Most partitions are so uneven that their slowest stage alone takes longer than
+// the best step known. To see that takes one sum per part, to time a step one per action. The
+// budget counts these, so that searches take about the same time for all problems, and always go
+// the same way.
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
+#include <optional>
 #include <random>
+#include <tuple>
 #include <utility>
 
 #include "parallel/pipeline/balance_model.h"
 
 namespace masformer {
 namespace {
-
-constexpr double equal_seconds = 1 + 1e-9;  // differences below are taken for rounding
 
 // The seconds of the parts of partitions.
 class PartSeconds {
@@ -35,8 +35,8 @@ class PartSeconds {
     }
   }
 
-  // Less than any step takes: what the slowest stage computes.
-  double least_step(const Partition& partition, int micro_batches) const {
+  // What the slowest stage computes, at least: no step takes less.
+  double slowest_stage(const Partition& partition, int micro_batches) const {
     const Placement& placement = problem_.placement;
     double slowest = 0;
     for (int stage = 0; stage < placement.stages(); ++stage) {
@@ -81,16 +81,17 @@ class PartSeconds {
   std::vector<double> least_{0};                // [block]: the same under each one's fastest choice
 };
 
+// Smaller is better. The step is a whole number of units far smaller than it, so that what differs
+// by rounding is equal and the memory decides.
 struct Timed {
   Partition partition;
   std::int64_t short_bytes = 0;  // beyond the stages' memory, in total
-  double seconds = std::numeric_limits<double>::infinity();
+  std::int64_t step = 0;
   std::int64_t bytes = 0;  // of the largest stage
 
   bool is_better_than(const Timed& other) const {
-    if (short_bytes != other.short_bytes) return short_bytes < other.short_bytes;
-    if (seconds * equal_seconds < other.seconds) return true;
-    return seconds <= other.seconds && bytes < other.bytes;
+    return std::tie(short_bytes, step, bytes) <
+           std::tie(other.short_bytes, other.step, other.bytes);
   }
 };
 
@@ -101,21 +102,19 @@ class TimedSearch {
         timer_(timer),
         model_(problem),
         part_seconds_(problem),
-        parts_(static_cast<std::size_t>(model_.parts())),
-        trial_(timer.actions() + problem.blocks.size() * problem.blocks.front().choices.size()),
-        // Enough to improve the first partitions, whatever a trial costs.
-        left_(std::max(work, 20 * trial_)) {}
+        look_(static_cast<std::size_t>(model_.parts())),
+        load_(problem.blocks.size() * problem.blocks.front().choices.size()),
+        left_(std::max(work, 20 * (load_ + timer.actions()))) {}
 
-  Partition run() {
-    best_ = timed(even_partition(model_.blocks(), model_.parts()));
-    const std::size_t all = left_;
-    for (const Partition& start : {best_.partition, balance(problem_).partition}) {
-      const std::size_t third = all / 3;
-      improve(start, left_ > third ? left_ - third : 0);
-    }
-    const auto most = static_cast<double>(left_ / parts_);
-    if (count_partitions(model_.blocks(), model_.parts(), most) <= most) {
-      try_all();
+  Partition run(const Partition& start) {
+    const Partition even = even_partition(model_.blocks(), model_.parts());
+    unit_ = 1e-9 * load_of(problem_, even, timer_).step_seconds;
+    best_ = *timed(even, nullptr);
+    const std::size_t third = left_ / 3;
+    improve(even, left_ - third);
+    improve(start, left_ - third);
+    if (can_try_all()) {
+      for_all([&](const Partition& partition) { try_one(partition, best_); });
     } else {
       std::mt19937 random(1);  // its numbers are the same everywhere
       while (left_ > 0) improve(disturbed(best_.partition, random), 0);
@@ -126,36 +125,55 @@ class TimedSearch {
  private:
   void spend(std::size_t work) { left_ -= std::min(left_, work); }
 
-  void try_all() {
+  template <class Visit>
+  void for_all(const Visit& visit) const {
     Partition partition = first_partition(model_.blocks(), model_.parts());
-    do try_one(partition, best_);
-    while (left_ > 0 && next_partition(partition));
+    do visit(partition);
+    while (next_partition(partition));
   }
 
-  // Moves boundaries from `start` until no move helps, or no more than so much work is left.
+  // Whether the work that is left suffices to look at all partitions twice, and to time those that
+  // may be better than the best one so far. Looks at them, unless they are too many for that.
+  bool can_try_all() {
+    const auto most = static_cast<double>(left_ / look_ / 2);
+    if (count_partitions(model_.blocks(), model_.parts(), most) > most) return false;
+    std::size_t looks = 0, trials = 0;
+    for_all([&](const Partition& partition) {
+      ++looks;
+      if (may_be_better(partition, best_)) ++trials;
+    });
+    spend(looks * look_);
+    return looks * look_ + trials * (load_ + timer_.actions()) <= left_;
+  }
+
+  // Moves boundaries from `start` until no move helps, or until only `reserve` work is left.
   void improve(const Partition& start, std::size_t reserve) {
     reserve_ = reserve;
-    current_ = timed(start);
+    current_ = *timed(start, nullptr);
     while (left_ > reserve_ && (move_one() || move_two())) {
     }
     if (current_.is_better_than(best_)) best_ = current_;
   }
 
+  bool may_be_better(const Partition& partition, const Timed& known) const {
+    return known.short_bytes > 0 ||
+           !clearly_less(static_cast<double>(known.step) * unit_,
+                         part_seconds_.slowest_stage(partition, problem_.micro_batches));
+  }
+
   // Whether this partition is better than `known`, which it then replaces.
   bool try_one(const Partition& partition, Timed& known) {
-    spend(parts_);
-    if (known.short_bytes == 0 && part_seconds_.least_step(partition, problem_.micro_batches) >
-                                      known.seconds * equal_seconds) {
-      return false;
-    }
-    Timed other = timed(partition);
-    if (!other.is_better_than(known)) return false;
-    known = std::move(other);
+    spend(look_);
+    if (!may_be_better(partition, known)) return false;
+    auto other = timed(partition, &known);
+    if (!other || !other->is_better_than(known)) return false;
+    known = std::move(*other);
     return true;
   }
 
-  Timed timed(const Partition& partition) {
-    spend(trial_);
+  // Nothing if it exceeds the memory by more than `known` does.
+  std::optional<Timed> timed(const Partition& partition, const Timed* known) {
+    spend(load_);
     Timed result{.partition = partition};
     std::vector<int> choices;
     for (int stage = 0; stage < model_.stages(); ++stage) {
@@ -165,44 +183,42 @@ class TimedSearch {
       result.bytes = std::max(result.bytes, load.bytes);
       choices.push_back(load.choice);
     }
-    result.seconds = timer_.seconds(part_seconds_.of(partition, choices));
+    if (known != nullptr && result.short_bytes > known->short_bytes) return std::nullopt;
+    spend(timer_.actions());
+    result.step = std::llround(timer_.seconds(part_seconds_.of(partition, choices)) / unit_);
     return result;
   }
 
-  // Moves a boundary by some blocks; false if a part would be left without one.
-  static bool move(Partition& partition, std::size_t boundary, int distance) {
-    LayerRange &left = partition[boundary], &right = partition[boundary + 1];
-    if (left.size() + distance < 1 || right.size() - distance < 1) return false;
-    left.end += distance;
-    right.begin += distance;
-    return true;
+  // Moves boundaries by some blocks; false if that would leave a part without one.
+  using Moves = std::initializer_list<std::pair<std::size_t, int>>;
+  static bool move(Partition& partition, const Moves& moves) {
+    for (const auto& [boundary, distance] : moves) {
+      partition[boundary].end += distance;
+      partition[boundary + 1].begin += distance;
+    }
+    return std::ranges::all_of(partition, [](const LayerRange& part) { return part.size() >= 1; });
   }
 
-  bool try_move(std::size_t boundary, int distance) {
+  bool try_moves(const Moves& moves) {
     Partition moved = current_.partition;
-    return move(moved, boundary, distance) && try_one(moved, current_);
-  }
-
-  bool try_moves(std::size_t a, int by_a, std::size_t b, int by_b) {
-    Partition moved = current_.partition;
-    return move(moved, a, by_a) && move(moved, b, by_b) && try_one(moved, current_);
+    return move(moved, moves) && try_one(moved, current_);
   }
 
   bool move_one() {
     for (const int distance : {1, -1, 2, -2}) {
-      for (std::size_t boundary = 0; boundary + 1 < parts_ && left_ > reserve_; ++boundary) {
-        if (try_move(boundary, distance)) return true;
+      for (std::size_t boundary = 0; boundary + 1 < look_ && left_ > reserve_; ++boundary) {
+        if (try_moves({{boundary, distance}})) return true;
       }
     }
     return false;
   }
 
   bool move_two() {
-    const std::size_t boundaries = parts_ - 1;
+    const std::size_t boundaries = look_ - 1;
     for (std::size_t apart = 1; apart < boundaries; ++apart) {
       for (std::size_t a = 0; a + apart < boundaries && left_ > reserve_; ++a) {
         for (const auto& [by_a, by_b] : {std::pair(1, 1), {-1, -1}, {1, -1}, {-1, 1}}) {
-          if (try_moves(a, by_a, a + apart, by_b)) return true;
+          if (try_moves({{a, by_a}, {a + apart, by_b}})) return true;
         }
       }
     }
@@ -210,29 +226,35 @@ class TimedSearch {
   }
 
   // Moves some boundaries by up to three blocks.
-  static Partition disturbed(Partition partition, std::mt19937& random) {
+  static Partition disturbed(const Partition& partition, std::mt19937& random) {
     const auto boundaries = static_cast<unsigned>(partition.size()) - 1;
+    Partition result = partition;
     for (auto moves = 1 + random() % boundaries; moves > 0; --moves) {
       const std::size_t boundary = random() % boundaries;
       const int distance = static_cast<int>(random() % 3) + 1;
-      move(partition, boundary, random() % 2 == 0 ? distance : -distance);
+      Partition moved = result;
+      if (move(moved, {{boundary, random() % 2 == 0 ? distance : -distance}})) result = moved;
     }
-    return partition;
+    return result;
   }
 
   const BalanceProblem& problem_;
   const StepTimer& timer_;
   BalanceModel model_;
   PartSeconds part_seconds_;
-  std::size_t parts_, trial_;           // work of looking at a partition, and of timing it
-  std::size_t left_ = 0, reserve_ = 0;  // work
+  // Work of looking at a partition, and of summing its stages' loads. Timing takes
+  // timer_.actions().
+  std::size_t look_, load_;
+  std::size_t left_, reserve_ = 0;  // work
+  double unit_ = 1;                 // seconds of Timed::step
   Timed best_, current_;
 };
 
 }  // namespace
 
-Balance balance(const BalanceProblem& problem, const StepTimer& timer, std::size_t work) {
-  return load_of(problem, TimedSearch(problem, timer, work).run(), timer);
+Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
+                std::size_t work) {
+  return load_of(problem, TimedSearch(problem, timer, work).run(start), timer);
 }
 
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer) {

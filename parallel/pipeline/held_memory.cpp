@@ -46,6 +46,14 @@ std::vector<HeldMicroBatches> held_micro_batches(const Schedule& schedule) {
   return most;
 }
 
+void check_memory(const Placement& placement, const std::vector<PartMemory>& parts,
+                  const std::vector<double>& limits) {
+  require(parts.empty() || std::ssize(parts) == placement.parts(),
+          "the memory of {} parts is given, but there are {}", parts.size(), placement.parts());
+  require(std::ssize(limits) == placement.stages(),
+          "there are memory limits of {} stages, but {} stages", limits.size(), placement.stages());
+}
+
 std::vector<double> peak_memory(const Schedule& schedule, const std::vector<PartMemory>& parts) {
   const Placement& placement = schedule.placement;
   require(parts.empty() || std::ssize(parts) == placement.parts(),

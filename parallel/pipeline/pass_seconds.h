@@ -2,6 +2,9 @@
 // simulator are given. Nothing here knows a layer or a device.
 #pragma once
 
+#include <cstddef>
+#include <vector>
+
 namespace masformer {
 
 // Seconds that one micro-batch takes. The fused backward takes as long as its two halves. Work that
@@ -21,5 +24,15 @@ struct PassSeconds {
   }
   bool operator==(const PassSeconds&) const = default;
 };
+
+// Costs are sums of doubles in one order or another: smaller differences are taken for rounding.
+inline bool clearly_less(double a, double b) {
+  return a * (1 + 1e-9) < b;
+}
+
+// What the seconds of a stage are multiplied by. `slowdown`: [stage]; empty: 1 for all.
+inline double slowdown_of(const std::vector<double>& slowdown, int stage) {
+  return slowdown.empty() ? 1 : slowdown[static_cast<std::size_t>(stage)];
+}
 
 }  // namespace masformer

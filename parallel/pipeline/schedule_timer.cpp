@@ -95,7 +95,8 @@ double ScheduleTimer::seconds(const std::vector<PassSeconds>& parts) const {
 }
 
 StepTimer::StepTimer(const std::function<Schedule(int micro_batches)>& make, int stages,
-                     int micro_batches, const HandOffSeconds& hand_off) {
+                     int micro_batches, const HandOffSeconds& hand_off)
+    : micro_batches_(micro_batches) {
   const int most = 4 * stages, half = 2 * stages;
   std::vector<int> counts{std::min(micro_batches, most)};
   if (micro_batches > most) {
@@ -106,12 +107,15 @@ StepTimer::StepTimer(const std::function<Schedule(int micro_batches)>& make, int
     const Schedule schedule = make(count);
     for (const auto& actions : schedule.actions) actions_ += actions.size();
     timers_.emplace_back(schedule, hand_off);
+    placement_ = schedule.placement;
   }
 }
 
 double StepTimer::seconds(const std::vector<PassSeconds>& parts) const {
   const double first = timers_.front().seconds(parts);
-  return timers_.size() == 1 ? first : first + factor_ * (first - timers_.back().seconds(parts));
+  if (timers_.size() == 1) return first;
+  const double many = first + factor_ * (first - timers_.back().seconds(parts));
+  return std::max(many, slowest_stage_seconds(placement_, micro_batches_, {.parts = parts}));
 }
 
 std::size_t StepTimer::actions() const {

@@ -41,7 +41,8 @@ class ScheduleTimer {
 };
 
 // The time of a step with any number of micro-batches, from schedules of few: beyond four for each
-// stage, a micro-batch adds what each of the last ones did.
+// stage, a micro-batch adds what each of the last ones did, and no less than the slowest stage
+// takes.
 class StepTimer {
  public:
   // `make` returns the schedule for a number of micro-batches.
@@ -57,6 +58,8 @@ class StepTimer {
       timers_;         // of one schedule, or of one with half the micro-batches, too
   double factor_ = 0;  // of the difference of the two
   std::size_t actions_ = 0;
+  int micro_batches_;
+  Placement placement_ = Placement::round_robin(1);
 };
 
 }  // namespace masformer

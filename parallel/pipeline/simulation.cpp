@@ -9,19 +9,6 @@
 namespace masformer {
 namespace {
 
-double slowdown_of(const PipelineCosts& costs, int stage) {
-  return costs.slowdown.empty() ? 1.0 : costs.slowdown[static_cast<std::size_t>(stage)];
-}
-
-void check_costs(const Placement& placement, const PipelineCosts& costs) {
-  require(std::ssize(costs.parts) == placement.parts(),
-          "there are costs of {} parts, but the schedule has {}", costs.parts.size(),
-          placement.parts());
-  require(costs.slowdown.empty() || std::ssize(costs.slowdown) == placement.stages(),
-          "there are slowdowns of {} stages, but the schedule has {}", costs.slowdown.size(),
-          placement.stages());
-}
-
 // The messages from one stage to another. The k-th send meets the k-th receive.
 struct SimulatedLink {
   int from = 0, to = 0;
@@ -121,7 +108,7 @@ class Simulator {
         result_.actions[static_cast<std::size_t>(stage)].push_back({began_, own.now});
         return true;
       case Kind::hand_over:
-        compute(own, slowdown_of(costs_, stage) * costs_.hand_over_seconds);
+        compute(own, slowdown_of(costs_.slowdown, stage) * costs_.hand_over_seconds);
         return true;
       case Kind::send:
         send(stage, own, step);
@@ -136,7 +123,8 @@ class Simulator {
 
   double seconds_of_run(int stage, const Action& action) const {
     const std::size_t part = part_of(stage, action);
-    const double seconds = slowdown_of(costs_, stage) * seconds_of(action.kind, costs_.parts[part]);
+    const double seconds =
+        slowdown_of(costs_.slowdown, stage) * seconds_of(action.kind, costs_.parts[part]);
     const bool waits = !costs_.first_forward.empty() && action.kind == ActionKind::forward &&
                        action.micro_batch == 0;
     return waits ? seconds + costs_.first_forward[part] : seconds;
@@ -253,6 +241,15 @@ Simulation simulate(const Schedule& schedule, const PipelineCosts& costs) {
   return Simulator(schedule, costs).run();
 }
 
+void check_costs(const Placement& placement, const PipelineCosts& costs) {
+  require(std::ssize(costs.parts) == placement.parts(),
+          "there are costs of {} parts, but the schedule has {}", costs.parts.size(),
+          placement.parts());
+  require(costs.slowdown.empty() || std::ssize(costs.slowdown) == placement.stages(),
+          "there are slowdowns of {} stages, but the schedule has {}", costs.slowdown.size(),
+          placement.stages());
+}
+
 double slowest_stage_seconds(const Placement& placement, int micro_batches,
                              const PipelineCosts& costs) {
   check_costs(placement, costs);
@@ -262,7 +259,7 @@ double slowest_stage_seconds(const Placement& placement, int micro_batches,
     for (int chunk = 0; chunk < placement.chunks(); ++chunk) {
       seconds += costs.parts[static_cast<std::size_t>(placement.part(stage, chunk))].total();
     }
-    slowest = std::max(slowest, micro_batches * slowdown_of(costs, stage) * seconds);
+    slowest = std::max(slowest, micro_batches * slowdown_of(costs.slowdown, stage) * seconds);
   }
   return slowest;
 }

@@ -43,6 +43,9 @@ struct PipelineCosts {
   std::vector<double> first_forward;  // [part]
 };
 
+// Throws Error unless there are costs of each part, and slowdowns of each stage or none.
+void check_costs(const Placement& placement, const PipelineCosts& costs);
+
 struct TimeSpan {
   double begin = 0, end = 0;  // seconds since the step began
 

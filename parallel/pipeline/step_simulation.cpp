@@ -10,10 +10,6 @@ namespace {
 
 using Layers = std::vector<LayerSeconds>;
 
-double slowdown_of(const StepCosts& costs, int stage) {
-  return costs.slowdown.empty() ? 1.0 : costs.slowdown[static_cast<std::size_t>(stage)];
-}
-
 // Whether the action computes the last gradients of its part's weights.
 bool finishes_gradients(const Schedule& schedule, const Action& action) {
   return action.micro_batch == schedule.micro_batches - 1 &&
@@ -69,7 +65,7 @@ class StepSimulator {
         for (const LayerSeconds& layer : layers_of(stage, chunk)) {
           arrived += layer.gather;
           wait += std::max(arrived - now, 0.0);
-          now = std::max(now, arrived) + slowdown_of(costs_, stage) * layer.passes.forward;
+          now = std::max(now, arrived) + slowdown_of(costs_.slowdown, stage) * layer.passes.forward;
         }
         waits[static_cast<std::size_t>(schedule_.placement.part(stage, chunk))] = wait;
       }
@@ -95,7 +91,7 @@ class StepSimulator {
       const Layers& layers = layers_of(stage, actions[i].chunk);
       double now = pipeline.actions[at][i].begin;
       for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-        now += slowdown_of(costs_, stage) * seconds_of(actions[i].kind, layer->passes);
+        now += slowdown_of(costs_.slowdown, stage) * seconds_of(actions[i].kind, layer->passes);
         sums_end = std::max(sums_end, now) + layer->reduce;
       }
     }

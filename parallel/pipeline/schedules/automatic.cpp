@@ -17,12 +17,11 @@ struct TriedSchedule {
   double excess = 0;   // over the memory
   double seconds = 0;  // simulated
 
-  // The least excess comes first, then the least time. Small differences are taken for rounding, so
-  // that ties go to the schedule that was tried first.
+  // The least excess comes first, then the least time. Ties go to the schedule that was tried
+  // first.
   bool is_better_than(const TriedSchedule& other) const {
-    constexpr double less = 1 - 1e-9;
-    if (excess < other.excess * less) return true;
-    return excess <= other.excess / less && seconds < other.seconds * less;
+    if (clearly_less(excess, other.excess)) return true;
+    return !clearly_less(other.excess, excess) && clearly_less(seconds, other.seconds);
   }
 };
 
@@ -69,7 +68,7 @@ class ScheduleChoice {
 
   // Searches near the best of each placement. The number of trials bounds the time, to a quarter of
   // a second or so for small steps. In large ones the lists come close to the best by themselves,
-  // and a move changes little. A schedule than which none can be faster is left as it is.
+  // and a move changes little. Skips a schedule that reaches the lower bound.
   void search_near() {
     if (!has_costs_ || request_.stages == 1) return;  // else the lists are good enough
     const int actions = 3 * request_.stages * request_.chunks * request_.micro_batches;
@@ -79,7 +78,7 @@ class ScheduleChoice {
                              .memory_limit = request_.memory_limit,
                              .trials = std::min(passes / actions, most)};
     for (const TriedSchedule& tried : std::vector(bests_)) {
-      if (tried.excess == 0 && !is_the_best_possible(tried)) {
+      if (tried.excess == 0 && !reaches_bound(tried)) {
         consider(search_order(tried.schedule, search));
       }
     }
@@ -94,10 +93,10 @@ class ScheduleChoice {
   }
 
  private:
-  bool is_the_best_possible(const TriedSchedule& tried) const {
+  bool reaches_bound(const TriedSchedule& tried) const {
     const double least = least_step_seconds(tried.schedule.placement, request_.micro_batches,
                                             request_.costs, request_.memory, request_.memory_limit);
-    return tried.seconds <= least * (1 + 1e-9);
+    return !clearly_less(least, tried.seconds);
   }
 
   void consider(Schedule schedule) {

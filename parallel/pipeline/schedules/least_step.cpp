@@ -1,10 +1,7 @@
 #include "parallel/pipeline/schedules/least_step.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-
-#include "runtime/error.h"
 
 namespace masformer {
 namespace {
@@ -18,10 +15,8 @@ class LeastStep {
         costs_(costs),
         memory_(memory),
         memory_limit_(memory_limit) {
-    require(std::ssize(costs.parts) == placement.parts() &&
-                std::ssize(memory_limit) == placement.stages(),
-            "there are costs of {} parts and memory limits of {} stages, but {} parts on {} stages",
-            costs.parts.size(), memory_limit.size(), placement.parts(), placement.stages());
+    check_costs(placement, costs);
+    check_memory(placement, memory, memory_limit);
   }
 
   double of_stage(int stage) const {
@@ -47,9 +42,7 @@ class LeastStep {
   const PassSeconds& costs_of(int part) const {
     return costs_.parts[static_cast<std::size_t>(part)];
   }
-  double factor(int stage) const {
-    return costs_.slowdown.empty() ? 1 : costs_.slowdown[static_cast<std::size_t>(stage)];
-  }
+  double factor(int stage) const { return slowdown_of(costs_.slowdown, stage); }
 
   // What a result takes from a part to the next one, or a gradient back.
   double hop_seconds(int part) const {
@@ -60,15 +53,16 @@ class LeastStep {
   // The most weight gradients, in seconds, that the stage can have left after its last input
   // gradient. Each micro-batch of them holds memory.
   double weights_left(int stage) const {
-    const double limit = memory_limit_[static_cast<std::size_t>(stage)] * (1 + 1e-9);
+    const double limit = memory_limit_[static_cast<std::size_t>(stage)];
     double all = 0, densest = 0;
     for (int chunk = 0; chunk < placement_.chunks(); ++chunk) {
       const int part = placement_.part(stage, chunk);
       const double seconds = factor(stage) * costs_of(part).backward_weight;
       const double units = memory_.empty() ? PartMemory{}.until_weight
                                            : memory_[static_cast<std::size_t>(part)].until_weight;
-      const double fitting = units > 0 ? std::floor(limit / units) : micro_batches_;
-      all += seconds * std::min<double>(micro_batches_, fitting);
+      int fitting = 0;
+      while (fitting < micro_batches_ && fits_memory((fitting + 1) * units, limit)) ++fitting;
+      all += seconds * fitting;
       densest =
           std::max(densest, units > 0 ? seconds / units : std::numeric_limits<double>::infinity());
     }

@@ -1,4 +1,4 @@
-// A time that no order of a step's actions can beat, whatever finds it.
+// A lower bound of a step's time over all orders of its actions.
 #pragma once
 
 #include <vector>
@@ -8,16 +8,17 @@
 
 namespace masformer {
 
-// A lower bound of the simulated seconds of all schedules on this placement that hold at most
-// `memory_limit` on each stage. On the stage where it is largest:
+// No training schedule on this placement that holds at most `memory_limit` on each stage takes less
+// simulated time. On the stage where it is longest:
 //
-//   the first forward has come through the parts before the stage's first one
-//   + all that the stage computes
-//   + the last gradient goes back through these parts, and the first part's weight gradient follows
+//   the first forward comes through the parts before the stage's first one
+//   + the stage computes all that it has to
+//   + the last gradient goes back through those parts, and the first part's weight gradient follows
 //   - the weight gradients of its own that the stage can still compute meanwhile: only those whose
 //     memory it can hold until then
 //
-// `memory`: [part], or empty for one unit each. `memory_limit`: [stage].
+// No cost is negative. `memory`: [part], or empty for one unit each. `memory_limit`: [stage].
+// Throws Error unless there are as many of each.
 double least_step_seconds(const Placement& placement, int micro_batches, const PipelineCosts& costs,
                           const std::vector<PartMemory>& memory,
                           const std::vector<double>& memory_limit);

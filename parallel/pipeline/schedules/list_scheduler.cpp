@@ -46,11 +46,8 @@ class ListScheduler {
         parts_(static_cast<std::size_t>(placement.parts())),
         stages_(static_cast<std::size_t>(placement.stages())),
         links_(stages_.size() * stages_.size()) {
-    require(std::ssize(rules.costs.parts) == placement.parts() &&
-                std::ssize(rules.memory_limit) == placement.stages(),
-            "there are costs of {} parts and memory limits of {} stages, but {} parts on {} stages",
-            rules.costs.parts.size(), rules.memory_limit.size(), placement.parts(),
-            placement.stages());
+    check_costs(placement, rules.costs);
+    check_memory(placement, rules.memory, rules.memory_limit);
     for (ListPart& part : parts_) {
       part.forward_ready.assign(static_cast<std::size_t>(micro_batches), never);
       part.input_ready.assign(static_cast<std::size_t>(micro_batches), never);
@@ -86,9 +83,8 @@ class ListScheduler {
     return rules_.memory.empty() ? PartMemory{} : rules_.memory[static_cast<std::size_t>(number)];
   }
   double seconds(ActionKind kind, int number) const {
-    const auto stage = static_cast<std::size_t>(placement().place(number).stage);
-    const double factor = rules_.costs.slowdown.empty() ? 1 : rules_.costs.slowdown[stage];
-    return factor * seconds_of(kind, rules_.costs.parts[static_cast<std::size_t>(number)]);
+    return slowdown_of(rules_.costs.slowdown, stage_of(number)) *
+           seconds_of(kind, rules_.costs.parts[static_cast<std::size_t>(number)]);
   }
   // The stage of a part; -1 if there is no such part.
   int stage_of(int number) const {
@@ -220,15 +216,11 @@ class ListScheduler {
     if (to < 0) return;
     if (to != stage) link(stage, to) = ListMessage{next, forward};
     const LinkCosts& costs = rules_.costs.link;
-    const double arrival =
-        end + (to == stage ? rules_.costs.hand_over_seconds * seconds_factor(stage)
-                           : costs.latency + costs.transfer_seconds());
+    const double arrival = end + (to == stage ? rules_.costs.hand_over_seconds *
+                                                    slowdown_of(rules_.costs.slowdown, stage)
+                                              : costs.latency + costs.transfer_seconds());
     (forward ? part(next).forward_ready : part(next).input_ready)[place] = arrival;
     events_.push({arrival, to});
-  }
-  double seconds_factor(int stage) const {
-    return rules_.costs.slowdown.empty() ? 1
-                                         : rules_.costs.slowdown[static_cast<std::size_t>(stage)];
   }
 
   const ListRules& rules_;

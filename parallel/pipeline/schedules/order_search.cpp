@@ -12,8 +12,6 @@
 namespace masformer {
 namespace {
 
-constexpr double equal_seconds = 1 + 1e-9;  // differences below are taken for rounding
-
 Schedule with_split_backwards(Schedule schedule) {
   for (auto& actions : schedule.actions) {
     std::vector<Action> halves;
@@ -86,7 +84,7 @@ class MoveSearch {
     if (!fits(schedule, search_)) return std::nullopt;
     try {
       const double seconds = simulate(schedule, search_.costs).seconds;
-      if (seconds > seconds_ * equal_seconds) return std::nullopt;
+      if (clearly_less(seconds_, seconds)) return std::nullopt;
       validate(schedule);
       return seconds;
     } catch (const Error&) {  // actions in an order that is not possible
@@ -109,7 +107,7 @@ Schedule search_order(const Schedule& schedule, const OrderSearch& search) {
   Schedule found = MoveSearch(schedule, search).run();
   const double after = simulate(found, search.costs).seconds;
   // Splitting a fused backward may take memory that there is not.
-  return after * equal_seconds < before && fits(found, search) ? found : schedule;
+  return clearly_less(after, before) && fits(found, search) ? found : schedule;
 }
 
 }  // namespace masformer

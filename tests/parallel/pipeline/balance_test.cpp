@@ -34,12 +34,6 @@ BalanceProblem problem_of(const std::vector<double>& seconds, int stages, int mi
   return problem;
 }
 
-std::vector<int> sizes_of(const Partition& partition) {
-  std::vector<int> sizes;
-  for (const LayerRange& range : partition) sizes.push_back(range.size());
-  return sizes;
-}
-
 void expect_every_block_once(const Partition& partition, int blocks) {
   int next = 0;
   for (const LayerRange& range : partition) {
@@ -288,9 +282,9 @@ TEST(Balance, HoldsEveryBlockOnceWhereStagesDoNotDivideThem) {
 TEST(Balance, CountsTheEndsWhereTheyAre) {
   BalanceProblem problem = problem_of(std::vector<double>(8, 1), 2, 4);
   problem.head.cost.seconds.forward = 4;
-  EXPECT_EQ(sizes_of(balance(problem).partition), (std::vector<int>{6, 2}));
+  EXPECT_EQ(counts_of(balance(problem).partition), (std::vector<int>{6, 2}));
   problem.embedding.cost.seconds.forward = 2;
-  EXPECT_EQ(sizes_of(balance(problem).partition), (std::vector<int>{5, 3}));
+  EXPECT_EQ(counts_of(balance(problem).partition), (std::vector<int>{5, 3}));
 }
 
 TEST(Balance, RecomputesOnlyWhereMemoryRules) {
@@ -308,7 +302,7 @@ TEST(Balance, RecomputesOnlyWhereMemoryRules) {
   problem.memory.assign(2, 119);
   const Balance found = balance(problem);
   EXPECT_TRUE(found.fits);
-  EXPECT_EQ(sizes_of(found.partition), (std::vector<int>{3, 5}));
+  EXPECT_EQ(counts_of(found.partition), (std::vector<int>{3, 5}));
   EXPECT_EQ(found.stages[0].choice, 0) << "moving a block is cheaper than recomputing four";
   problem.memory = {59, 1000};
   const Balance tight = balance(problem);
@@ -317,12 +311,15 @@ TEST(Balance, RecomputesOnlyWhereMemoryRules) {
   EXPECT_LE(tight.stages[0].bytes, 59);
 }
 
-TEST(Balance, RefusesFewerBlocksThanParts) {
+TEST(Balance, RefusesFewerBlocksThanPartsAndSeveralPartsPerStage) {
   BalanceProblem problem = problem_of({1, 1, 1}, 4, 4);
   EXPECT_THROW(balance(problem), UsageError);
   problem.placement = Placement::v_shape(2);
   problem.memory.assign(2, unlimited);
-  EXPECT_THROW(balance(problem), UsageError);
+  EXPECT_THROW(start_of_search(problem), UsageError);
+  problem.blocks.push_back(problem.blocks.front());
+  EXPECT_EQ(start_of_search(problem), even_partition(4, 4));
+  EXPECT_THROW(balance(problem), Error);
 }
 
 TEST(Balance, IsQuick) {
@@ -355,10 +352,10 @@ TEST(Balance, IsQuick) {
   fmt::print("24 on 8: {:.5f} s; 1000 on 64: {:.4f} s; with choices {:.4f} s\n", small, large,
              with_choices);
 #ifndef MASFORMER_SANITIZED
-  // The last two are some hundred times what it takes on an idle core.
+  // Twenty times what it takes on an idle core, or more.
   EXPECT_LT(small, 0.005);
-  EXPECT_LT(large, 1);
-  EXPECT_LT(with_choices, 1);
+  EXPECT_LT(large, 0.1);
+  EXPECT_LT(with_choices, 0.2);
 #endif
 }
 

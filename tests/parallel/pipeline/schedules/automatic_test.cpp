@@ -6,6 +6,7 @@
 #include <map>
 #include <random>
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "parallel/pipeline/schedules/least_step.h"
@@ -178,20 +179,22 @@ TEST(AutomaticSchedule, IsWithinOnePercentOfTheBestOfAllOrdersOfTinySteps) {
   }
 }
 
-// With slow links and slow stages, too.
+// With slow links, slow stages, and more memory or less, too.
 TEST(AutomaticSchedule, NoScheduleBeatsTheLowerBound) {
   std::mt19937 random(24);
   int compared = 0, reached = 0;
-  for (int trial = 0; trial < 60; ++trial) {
+  for (int trial = 0; trial < 90; ++trial) {
     const int stages = 1 + static_cast<int>(random() % 4);
     const int m = 1 + static_cast<int>(random() % 8), chunks = 1 + static_cast<int>(random() % 3);
     ScheduleRequest request = random_request(random, stages, m, chunks);
     if (trial % 2 == 1) {
-      request.costs.link.latency = 0.3;
+      request.costs.link = {
+          .latency = 0.2, .bytes_per_second = 10, .message_bytes = 2, .rendezvous = trial % 4 == 1};
       request.costs.hand_over_seconds = 0.1;
       request.costs.slowdown.assign(static_cast<std::size_t>(stages), 1);
       request.costs.slowdown[random() % static_cast<unsigned>(stages)] = 1.5;
     }
+    for (double& limit : request.memory_limit) limit *= 0.5 + static_cast<double>(random() % 3);
     for (const ScheduleKind& kind : schedule_kinds()) {
       if (chunks < kind.min_chunks || chunks > kind.max_chunks) continue;
       const Schedule schedule = kind.make(request);
@@ -200,11 +203,14 @@ TEST(AutomaticSchedule, NoScheduleBeatsTheLowerBound) {
       EXPECT_GE(seconds(schedule, request), least * (1 - 1e-9))
           << kind.name << ", " << stages << " stages, " << m << " micro-batches, " << chunks;
       ++compared;
-      if (seconds(schedule, request) <= least * 1.001) ++reached;
+      const double slowest = slowest_stage_seconds(schedule.placement, m, request.costs);
+      if (least > 1.05 * slowest && seconds(schedule, request) <= 1.001 * least) ++reached;
     }
   }
-  EXPECT_GE(compared, 80);
-  EXPECT_GE(reached, 20);  // so the bound is not far below what can be had
+  fmt::print("{} schedules, of which {} reach a bound above their slowest stage\n", compared,
+             reached);
+  EXPECT_GE(compared, 100);
+  EXPECT_GE(reached, 5);
 }
 
 // The best that a longer search finds from each schedule that fits, `auto` left out.
@@ -277,19 +283,22 @@ TEST(AutomaticSchedule, IsIdleForAThirdOf1F1BsTimeBeyondTheSlowestStageOrAsLittl
     for (const int m : {2 * stages, 4 * stages}) {
       if (m > 16) continue;  // masformer_schedule_table shows these, too
       for (const auto& is_full : mixes) {
-        const auto beyond = [&](double seconds, const ScheduleRequest& request) {
-          return seconds - slowest_stage_seconds(Placement::round_robin(stages, request.chunks), m,
-                                                 request.costs);
-        };
         const ScheduleRequest one = mix(stages, m, 1, is_full), two = mix(stages, m, 2, is_full);
-        const double usual = beyond(seconds(one_forward_one_backward(stages, m), one), one);
-        const double least = beyond(least_seconds(Placement::round_robin(stages), one), one);
+        const auto beyond = [&](double seconds, const Placement& placement,
+                                const ScheduleRequest& request) {
+          return seconds - slowest_stage_seconds(placement, m, request.costs);
+        };
+        const auto beyond_of = [&](const Schedule& schedule, const ScheduleRequest& request) {
+          return beyond(seconds(schedule, request), schedule.placement, request);
+        };
+        const Placement plain = Placement::round_robin(stages);
+        const double usual = beyond_of(one_forward_one_backward(stages, m), one);
+        const double least = beyond(least_seconds(plain, one), plain, one);
+        SCOPED_TRACE(testing::Message() << stages << " stages, m " << m);
         EXPECT_GT(least, usual / 3);
-        EXPECT_LE(beyond(seconds(automatic(one), one), one), least + 0.001 * usual);
-        const Schedule on_two = automatic(two);
-        EXPECT_LE(seconds(on_two, two) - slowest_stage_seconds(on_two.placement, m, two.costs),
-                  usual / 3)
-            << stages << " stages, m " << m;
+        EXPECT_LE(beyond_of(zero_bubble(stages, m), one), least * (1 + 1e-9));
+        EXPECT_LE(beyond_of(automatic(one), one), least * (1 + 1e-9));
+        EXPECT_LE(beyond_of(automatic(two), two), usual / 3);
       }
     }
   }
