@@ -3,8 +3,6 @@
 #include <cstdio>
 #include <new>
 
-#include <fmt/format.h>
-
 #include "launch/commands.h"
 #include "launch/output/standard_streams.h"
 #include "launch/plan/host_memory.h"

@@ -177,6 +177,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   });
   progress.enter("opening the token store");
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
+  require_same_store(*world, store);
   progress.enter("planning the run and allocating its memory");
   PlanInputs inputs = agree_on_plan_inputs(*world, options);
   const std::string layout_origin =

@@ -11,6 +11,7 @@
 
 #include "launch/plan/partition_choice.h"
 #include "launch/plan/step_floor.h"
+#include "parallel/pipeline/clearly_less.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/counted.h"
 #include "runtime/error.h"

@@ -11,6 +11,7 @@
 #include "launch/plan/step_costs.h"
 #include "model/cost/model_costs.h"
 #include "parallel/pipeline/balance.h"
+#include "parallel/pipeline/clearly_less.h"
 #include "parallel/pipeline/held_memory.h"
 #include "parallel/pipeline/schedules/schedules.h"
 

@@ -37,7 +37,7 @@ struct PlanInputs {
   const LayerTimes* times = nullptr;
   // Figures of the device to plan for; null: those of runtime.device are taken.
   const DeviceFigures* figures = nullptr;
-  // Whether the search for a partition (balance.h) does a hundredth of the work.
+  // Whether the search for a partition (balance.h) does a small part of the work.
   bool searches_briefly = false;
   // Whether a refusal names a layout that would do; looking for it takes a few plans.
   bool names_remedy = true;

@@ -6,6 +6,7 @@
 #include "launch/plan/partition_choice.h"
 #include "launch/plan/step_costs.h"
 #include "parallel/pipeline/action_text.h"
+#include "parallel/pipeline/clearly_less.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 

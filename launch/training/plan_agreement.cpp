@@ -4,7 +4,12 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +17,7 @@
 #include "launch/training/device_choice.h"
 #include "launch/training/memory_check.h"
 #include "launch/training/same_values.h"
+#include "model/state/config_json.h"
 #include "parallel/checkpoint/directory.h"
 #include "parallel/checkpoint/manifest.h"
 #include "parallel/comm/json_text.h"
@@ -120,26 +126,34 @@ PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options) {
   return inputs;
 }
 
+void require_same_store(Communicator& world, const TokenStore& store) {
+  require_same_values(world,
+                      {{"tokens", std::to_string(store.tokens())},
+                       {"vocabulary", std::to_string(store.vocabulary())},
+                       {"documents", std::to_string(store.documents().size())}},
+                      "data.path leads to other token stores: give all ranks the same one");
+}
+
 void require_same_plan(Communicator& world, const RunPlan& plan) {
   std::vector<std::string_view> recompute;
   for (const Recompute each : plan.policy.recompute) recompute.push_back(name_of(each));
-  NamedValues values{
-      {"the vocabulary", std::to_string(plan.model.vocab)},
-      {"the exchange of full layers", std::string(name_of(plan.policy.context_full))},
-      {"the partition", fmt::format("{}", fmt::join(counts_of(plan.partition), ","))},
-      {"the recomputation", fmt::format("{}", fmt::join(recompute, ","))},
-      {"the order of tokens", plan.policy.sharding->to_string()}};
+  NamedValues values{{"model", json_line(to_json(plan.model))},
+                     {"exchange of full layers", std::string(name_of(plan.policy.context_full))},
+                     {"partition", fmt::format("{}", fmt::join(counts_of(plan.partition), ","))},
+                     {"recomputation", fmt::format("{}", fmt::join(recompute, ","))},
+                     {"order of tokens", plan.policy.sharding->to_string()}};
   for (const auto& [name, schedule] :
        {std::pair("training", &plan.training), {"evaluation", &plan.evaluation}}) {
     for (int stage = 0; stage < schedule->stages(); ++stage) {
-      values.emplace_back(fmt::format("the order of {} on stage {}", name, stage),
+      values.emplace_back(fmt::format("order of {} on stage {}", name, stage),
                           action_text(schedule->actions[static_cast<std::size_t>(stage)]));
     }
   }
   require_same_values(
       world, values,
-      "start the same build on hosts of one kind, or set what the plan is to choose "
-      "(parallel.partition, parallel.schedule and the like)");
+      "the ranks make different plans; start the same build on hosts of one kind, "
+      "or set what the plan is to choose (parallel.partition, parallel.schedule and "
+      "the like)");
 }
 
 }  // namespace masformer

@@ -1,11 +1,12 @@
-// Makes what a plan depends on besides the options the same on all ranks, and sees that their plans
-// are.
+// What a plan depends on besides the options, which this makes the same on all ranks; and checks
+// that the ranks agree before they exchange tensors.
 #pragma once
 
 #include <optional>
 
 #include <nlohmann/json.hpp>
 
+#include "data/token_store.h"
 #include "launch/options/options.h"
 #include "launch/plan/plan_inputs.h"
 #include "launch/plan/run_plan.h"
@@ -24,10 +25,13 @@ std::optional<RecordedLayout> recorded_layout(const nlohmann::json& attributes);
 // yet; there only plan.memory_gib limits a plan. Collective.
 PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options);
 
-// Throws AgreedUsageError with what differs unless the plans of all ranks agree with rank 0's in
-// all that a rank decides for itself: the vocabulary of its store, the partition, recomputation,
-// the order of tokens and their exchange, and the orders of actions. The same options lead to
-// another plan in another build, or where a processor rounds another way. Collective.
+// Throws AgreedUsageError with what differs unless the stores of all ranks have as many tokens and
+// documents, and the same vocabulary. Collective.
+void require_same_store(Communicator& world, const TokenStore& store);
+
+// Throws AgreedUsageError with what differs unless the plans of all ranks have the same model,
+// partition, recomputation, order of tokens, exchange and orders of actions. The same options lead
+// to another plan in another build, or where a processor rounds another way. Collective.
 void require_same_plan(Communicator& world, const RunPlan& plan);
 
 }  // namespace masformer

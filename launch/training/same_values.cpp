@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
-#include "launch/plan/host_memory.h"
 #include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "runtime/error.h"
@@ -16,9 +16,12 @@
 namespace masformer {
 namespace {
 
-constexpr std::size_t long_value = 60, before_difference = 20;  // characters
+using ValueOfName = std::map<std::string, std::string>;
 
-// The value, or if it is long, what stands around the place where two values begin to differ.
+constexpr std::size_t long_value = 60, before_difference = 20;  // characters
+constexpr std::size_t most_lines = 5;
+
+// The value, or if it is long, what is around the place where two values begin to differ.
 std::string excerpt(const std::string& value, std::size_t difference) {
   if (value.size() <= long_value) return value;
   const std::size_t begin = difference - std::min(difference, before_difference);
@@ -32,26 +35,39 @@ std::string difference_line(const std::string& name, const std::string& own,
   return fmt::format("{}={} here, but {} on rank 0", name, excerpt(own, at), excerpt(first, at));
 }
 
+std::vector<std::string> difference_lines(const NamedValues& own, ValueOfName first) {
+  std::vector<std::string> lines;
+  for (const auto& [name, value] : own) {
+    const auto known = first.extract(name);
+    if (!known) {
+      lines.push_back(fmt::format("{}={} here, but nothing on rank 0", name, value));
+    } else if (known.mapped() != value) {
+      lines.push_back(difference_line(name, value, known.mapped()));
+    }
+  }
+  for (const auto& [name, value] : first) {
+    lines.push_back(fmt::format("{}={} on rank 0, but nothing here", name, value));
+  }
+  return lines;
+}
+
 }  // namespace
 
 void require_same_values(Communicator& world, const NamedValues& own, std::string_view remedy) {
-  const auto digests = all_gather_json(world, io::digest_of(json_line(own)));
+  const ValueOfName sorted(own.begin(), own.end());
+  require(sorted.size() == own.size(), "two values have the same name");
+  const auto digests = all_gather_json(world, io::digest_of(json_line(sorted)));
   if (std::ranges::count(digests, digests[0]) == world.size()) return;
-  const auto all = all_gather_json(world, world.rank() == 0 ? nlohmann::json(own) : nullptr);
+  const auto all = all_gather_json(world, world.rank() == 0 ? nlohmann::json(sorted) : nullptr);
   run_collectively(world, [&] {
-    if (digests[static_cast<std::size_t>(world.rank())] == digests[0]) return;
-    std::map<std::string, std::string> first;
-    for (const nlohmann::json& pair : all[0]) first[pair[0]] = pair[1];
-    std::vector<std::string> lines;
-    for (const auto& [name, value] : own) {
-      const auto known = first.extract(name);
-      const std::string other = known ? known.mapped() : "nothing";
-      if (other != value) lines.push_back(difference_line(name, value, other));
+    std::vector<std::string> lines = difference_lines(own, all[0].get<ValueOfName>());
+    if (lines.empty()) return;
+    if (lines.size() > most_lines) {
+      const std::size_t left_out = lines.size() - most_lines;
+      lines.resize(most_lines);
+      lines.push_back(fmt::format("and {} more", left_out));
     }
-    for (const auto& [name, value] : first) {
-      lines.push_back(difference_line(name, "nothing", value));
-    }
-    refuse("on host {}, {}: {}", host_name(), fmt::join(lines, "\n"), remedy);
+    refuse("{}: {}", fmt::join(lines, "\n"), remedy);
   });
 }
 

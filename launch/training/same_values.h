@@ -11,12 +11,13 @@
 
 namespace masformer {
 
-// Names and values, both for people.
+// Pairs of a name and a value, as messages show them.
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
-// Throws AgreedUsageError on all ranks unless all have the values of rank 0. The message has a line
-// for each value of a rank that differs, in the order of `own`, and then the remedy; of long
-// values, what stands where they begin to differ. Collective.
+// Throws AgreedUsageError on all ranks unless all have the values of rank 0, which no two have by
+// the same name. The message has a line for each that differs, in the order of `own`, but for a few
+// at most, and then the remedy. A long value is cut to what follows the first difference.
+// Collective.
 void require_same_values(Communicator& world, const NamedValues& own, std::string_view remedy);
 
 }  // namespace masformer

@@ -54,7 +54,12 @@ double EstimatedTimes::seconds(const StageSpec& stage, const Layer& layer, Pass 
   const auto whole =
       static_cast<double>(stage.shape.tokens() * stage.hidden * size_of(stage.dtype));
   const LinkFigures& link = figures_->link_over(stage.tensor_ranks);
-  return sum + work.exchanges * exchange_seconds(link, stage.tensor_ranks, whole);
+  sum += work.exchanges * exchange_seconds(link, stage.tensor_ranks, whole);
+  for (const TensorSum& each : work.sums) {  // an all-reduce is two exchanges
+    const auto bytes = static_cast<double>(each.bytes);
+    sum += 2 * static_cast<double>(each.count) * exchange_seconds(link, stage.tensor_ranks, bytes);
+  }
+  return sum;
 }
 
 // On the context rank that takes longest.

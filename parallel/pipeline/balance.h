@@ -86,17 +86,18 @@ Balance load_of(const BalanceProblem& problem, const Partition& partition);
 // takes.
 Partition start_of_search(BalanceProblem problem);
 
-inline constexpr std::size_t thorough_search = 10'000'000;
+inline constexpr std::size_t thorough_search = 40'000'000;
 inline constexpr std::size_t brief_search = 100'000;
 
 // A partition for the schedule of `timer`, which is of the problem's placement; stages may have
 // several parts. Boundaries move, alone and in pairs, while the step gets shorter: from even parts
-// and from `start`. So it is never worse than these. Then all partitions are tried; or if `work`,
-// the number of actions, blocks and parts that the search may go through, does not suffice for
-// that, boundaries move again from disturbed partitions. At least twenty partitions may be timed.
+// and from `start`, so that the result is never worse than these. Then all partitions are tried; or
+// if `work`, the number of actions, blocks and parts that the search may go through, does not
+// suffice for that, boundaries move again from disturbed partitions.
 //
 // The memory that is exceeded counts first, then the step, of equal steps the memory of the stage
-// that takes the most. Steps that differ by less than a billionth are equal. Deterministic.
+// that takes the most. Steps are compared as whole billionths of the even partition's.
+// Deterministic. Throws Error unless `start` is a partition of the problem.
 Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
                 std::size_t work = thorough_search);
 Balance load_of(const BalanceProblem& problem, const Partition& partition, const StepTimer& timer);

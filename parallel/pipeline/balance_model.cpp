@@ -173,11 +173,16 @@ Partition start_of_search(BalanceProblem problem) {
   return balance(problem).partition;
 }
 
+void check_partition(const BalanceProblem& problem, const Partition& partition) {
+  const int parts = problem.placement.parts();
+  require(std::ssize(partition) == parts && partition.back().end == std::ssize(problem.blocks),
+          "the partition has {} parts up to block {}, but the problem {} parts of {} blocks",
+          partition.size(), partition.back().end, parts, problem.blocks.size());
+}
+
 Balance load_of(const BalanceProblem& problem, const Partition& partition) {
   const BalanceModel model(problem);
-  require(std::ssize(partition) == model.parts() && partition.back().end == model.blocks(),
-          "the partition has {} parts up to block {}, but the problem {} parts of {} blocks",
-          partition.size(), partition.back().end, model.parts(), model.blocks());
+  check_partition(problem, partition);
   std::vector<int> choices;
   for (int stage = 0; stage < model.stages(); ++stage) {
     const LoadSum sum = model.sum_of(stage, partition);

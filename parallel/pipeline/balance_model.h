@@ -99,6 +99,9 @@ class BalanceModel {
   Ticks least_sum_ = 0, largest_sum_ = 0, slowest_block_ = 0;
 };
 
+// Throws Error unless the partition has the problem's parts and blocks.
+void check_partition(const BalanceProblem& problem, const Partition& partition);
+
 // The best partition into parts of which each stage holds one; nothing if none fits.
 std::optional<Balance> solve_exactly(const BalanceModel& model);
 // The partition whose stages exceed their memory least, with one part per stage.

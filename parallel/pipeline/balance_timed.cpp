@@ -7,12 +7,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
 #include <optional>
 #include <random>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "parallel/pipeline/balance_model.h"
+#include "parallel/pipeline/clearly_less.h"
+#include "runtime/error.h"
 
 namespace masformer {
 namespace {
@@ -81,8 +88,11 @@ class PartSeconds {
   std::vector<double> least_{0};                // [block]: the same under each one's fastest choice
 };
 
-// Smaller is better. The step is a whole number of units far smaller than it, so that what differs
-// by rounding is equal and the memory decides.
+// However costly a trial is, so many may be made: enough to improve the first partitions somewhat.
+constexpr std::size_t least_trials = 20;
+
+// Smaller is better. The step is a whole number of units far smaller than it, so that steps that
+// differ by rounding are equal and the memory decides.
 struct Timed {
   Partition partition;
   std::int64_t short_bytes = 0;  // beyond the stages' memory, in total
@@ -104,25 +114,33 @@ class TimedSearch {
         part_seconds_(problem),
         look_(static_cast<std::size_t>(model_.parts())),
         load_(problem.blocks.size() * problem.blocks.front().choices.size()),
-        left_(std::max(work, 20 * (load_ + timer.actions()))) {}
+        left_(std::max(work, least_trials * (look_ + load_ + timer.actions()))) {}
 
   Partition run(const Partition& start) {
     const Partition even = even_partition(model_.blocks(), model_.parts());
-    unit_ = 1e-9 * load_of(problem_, even, timer_).step_seconds;
-    best_ = *timed(even, nullptr);
+    if (const double seconds = load_of(problem_, even, timer_).step_seconds; seconds > 0) {
+      unit_ = rounding * seconds;
+    }
+    best_ = timed(even);
     const std::size_t third = left_ / 3;
-    improve(even, left_ - third);
-    improve(start, left_ - third);
+    improve(best_, left_ - std::min(left_, third));
+    improve(timed(start), left_ - std::min(left_, third));
     if (can_try_all()) {
       for_all([&](const Partition& partition) { try_one(partition, best_); });
     } else {
       std::mt19937 random(1);  // its numbers are the same everywhere
-      while (left_ > 0) improve(disturbed(best_.partition, random), 0);
+      while (left_ > 0) improve(timed(disturbed(best_.partition, random)), 0);
     }
     return best_.partition;
   }
 
  private:
+  // What the stages hold, if each makes its best choice.
+  struct Loads {
+    std::vector<int> choices;
+    std::int64_t short_bytes = 0, bytes = 0;  // as in Timed
+  };
+
   void spend(std::size_t work) { left_ -= std::min(left_, work); }
 
   template <class Visit>
@@ -132,64 +150,75 @@ class TimedSearch {
     while (next_partition(partition));
   }
 
-  // Whether the work that is left suffices to look at all partitions twice, and to time those that
-  // may be better than the best one so far. Looks at them, unless they are too many for that.
+  // Whether the work that is left suffices for try_one() with all partitions. Goes through them to
+  // count what that takes, unless they are too many even for that.
   bool can_try_all() {
     const auto most = static_cast<double>(left_ / look_ / 2);
     if (count_partitions(model_.blocks(), model_.parts(), most) > most) return false;
-    std::size_t looks = 0, trials = 0;
+    const std::size_t before = left_;
+    std::size_t trials = 0;  // of those that exceed the memory least
+    std::int64_t least_short = best_.short_bytes;
     for_all([&](const Partition& partition) {
-      ++looks;
-      if (may_be_better(partition, best_)) ++trials;
+      if (left_ == 0) return;
+      spend(look_);
+      if (!may_be_better(partition, best_)) return;
+      const std::int64_t short_bytes = loads(partition).short_bytes;
+      if (short_bytes < least_short) trials = 0;
+      if (short_bytes <= least_short) ++trials;
+      least_short = std::min(least_short, short_bytes);
     });
-    spend(looks * look_);
-    return looks * look_ + trials * (load_ + timer_.actions()) <= left_;
+    return left_ > 0 && before - left_ + trials * timer_.actions() <= left_;
   }
 
-  // Moves boundaries from `start` until no move helps, or until only `reserve` work is left.
-  void improve(const Partition& start, std::size_t reserve) {
+  // Moves boundaries until no move helps, or until only `reserve` work is left.
+  void improve(Timed start, std::size_t reserve) {
     reserve_ = reserve;
-    current_ = *timed(start, nullptr);
+    current_ = std::move(start);
     while (left_ > reserve_ && (move_one() || move_two())) {
     }
     if (current_.is_better_than(best_)) best_ = current_;
   }
 
+  std::int64_t units(double seconds) const { return std::llround(seconds / unit_); }
+
   bool may_be_better(const Partition& partition, const Timed& known) const {
     return known.short_bytes > 0 ||
-           !clearly_less(static_cast<double>(known.step) * unit_,
-                         part_seconds_.slowest_stage(partition, problem_.micro_batches));
+           units(part_seconds_.slowest_stage(partition, problem_.micro_batches)) <= known.step;
   }
 
   // Whether this partition is better than `known`, which it then replaces.
   bool try_one(const Partition& partition, Timed& known) {
     spend(look_);
     if (!may_be_better(partition, known)) return false;
-    auto other = timed(partition, &known);
-    if (!other || !other->is_better_than(known)) return false;
-    known = std::move(*other);
+    const Loads held = loads(partition);
+    if (held.short_bytes > known.short_bytes) return false;
+    Timed other = timed(partition, held);
+    if (!other.is_better_than(known)) return false;
+    known = std::move(other);
     return true;
   }
 
-  // Nothing if it exceeds the memory by more than `known` does.
-  std::optional<Timed> timed(const Partition& partition, const Timed* known) {
+  Loads loads(const Partition& partition) {
     spend(load_);
-    Timed result{.partition = partition};
-    std::vector<int> choices;
+    Loads result;
     for (int stage = 0; stage < model_.stages(); ++stage) {
       const LoadSum sum = model_.sum_of(stage, partition);
       const Load load = sum.best(model_.memory(stage)).value_or(sum.smallest());
       result.short_bytes += std::max<std::int64_t>(load.bytes - model_.memory(stage), 0);
       result.bytes = std::max(result.bytes, load.bytes);
-      choices.push_back(load.choice);
+      result.choices.push_back(load.choice);
     }
-    if (known != nullptr && result.short_bytes > known->short_bytes) return std::nullopt;
-    spend(timer_.actions());
-    result.step = std::llround(timer_.seconds(part_seconds_.of(partition, choices)) / unit_);
     return result;
   }
 
-  // Moves boundaries by some blocks; false if that would leave a part without one.
+  Timed timed(const Partition& partition, const Loads& held) {
+    spend(timer_.actions());
+    const double seconds = timer_.seconds(part_seconds_.of(partition, held.choices));
+    return {partition, held.short_bytes, units(seconds), held.bytes};
+  }
+  Timed timed(const Partition& partition) { return timed(partition, loads(partition)); }
+
+  // Moves boundaries by some blocks; false if that leaves a part without one.
   using Moves = std::initializer_list<std::pair<std::size_t, int>>;
   static bool move(Partition& partition, const Moves& moves) {
     for (const auto& [boundary, distance] : moves) {
@@ -218,7 +247,7 @@ class TimedSearch {
     for (std::size_t apart = 1; apart < boundaries; ++apart) {
       for (std::size_t a = 0; a + apart < boundaries && left_ > reserve_; ++a) {
         for (const auto& [by_a, by_b] : {std::pair(1, 1), {-1, -1}, {1, -1}, {-1, 1}}) {
-          if (try_moves({{a, by_a}, {a + apart, by_b}})) return true;
+          if (left_ > reserve_ && try_moves({{a, by_a}, {a + apart, by_b}})) return true;
         }
       }
     }
@@ -254,6 +283,7 @@ class TimedSearch {
 
 Balance balance(const BalanceProblem& problem, const StepTimer& timer, const Partition& start,
                 std::size_t work) {
+  check_partition(problem, start);
   return load_of(problem, TimedSearch(problem, timer, work).run(start), timer);
 }
 

@@ -46,8 +46,8 @@ std::vector<HeldMicroBatches> held_micro_batches(const Schedule& schedule) {
   return most;
 }
 
-void check_memory(const Placement& placement, const std::vector<PartMemory>& parts,
-                  const std::vector<double>& limits) {
+void check_memory_sizes(const Placement& placement, const std::vector<PartMemory>& parts,
+                        const std::vector<double>& limits) {
   require(parts.empty() || std::ssize(parts) == placement.parts(),
           "the memory of {} parts is given, but there are {}", parts.size(), placement.parts());
   require(std::ssize(limits) == placement.stages(),

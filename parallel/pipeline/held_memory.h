@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "parallel/pipeline/pass_seconds.h"
+#include "parallel/pipeline/clearly_less.h"
 #include "parallel/pipeline/schedule.h"
 
 namespace masformer {
@@ -27,8 +27,8 @@ struct HeldMicroBatches {
 std::vector<HeldMicroBatches> held_micro_batches(const Schedule& schedule);  // [part]
 
 // Throws Error unless the memory of each part is given, or of none, and a limit for each stage.
-void check_memory(const Placement& placement, const std::vector<PartMemory>& parts,
-                  const std::vector<double>& limits);
+void check_memory_sizes(const Placement& placement, const std::vector<PartMemory>& parts,
+                        const std::vector<double>& limits);
 
 // Whether this much memory is within the limit, apart from rounding of sums.
 inline bool fits_memory(double held, double limit) {

@@ -25,11 +25,6 @@ struct PassSeconds {
   bool operator==(const PassSeconds&) const = default;
 };
 
-// Costs are sums of doubles in one order or another: smaller differences are taken for rounding.
-inline bool clearly_less(double a, double b) {
-  return a * (1 + 1e-9) < b;
-}
-
 // What the seconds of a stage are multiplied by. `slowdown`: [stage]; empty: 1 for all.
 inline double slowdown_of(const std::vector<double>& slowdown, int stage) {
   return slowdown.empty() ? 1 : slowdown[static_cast<std::size_t>(stage)];

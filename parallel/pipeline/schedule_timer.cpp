@@ -96,13 +96,9 @@ double ScheduleTimer::seconds(const std::vector<PassSeconds>& parts) const {
 
 StepTimer::StepTimer(const std::function<Schedule(int micro_batches)>& make, int stages,
                      int micro_batches, const HandOffSeconds& hand_off)
-    : micro_batches_(micro_batches) {
-  const int most = 4 * stages, half = 2 * stages;
-  std::vector<int> counts{std::min(micro_batches, most)};
-  if (micro_batches > most) {
-    counts.push_back(half);
-    factor_ = static_cast<double>(micro_batches - most) / (most - half);
-  }
+    : half_(2 * stages), further_(std::max(micro_batches - 2 * half_, 0)) {
+  std::vector<int> counts{micro_batches - further_};
+  if (further_ > 0) counts.push_back(half_);
   for (const int count : counts) {
     const Schedule schedule = make(count);
     for (const auto& actions : schedule.actions) actions_ += actions.size();
@@ -113,9 +109,9 @@ StepTimer::StepTimer(const std::function<Schedule(int micro_batches)>& make, int
 
 double StepTimer::seconds(const std::vector<PassSeconds>& parts) const {
   const double first = timers_.front().seconds(parts);
-  if (timers_.size() == 1) return first;
-  const double many = first + factor_ * (first - timers_.back().seconds(parts));
-  return std::max(many, slowest_stage_seconds(placement_, micro_batches_, {.parts = parts}));
+  if (further_ == 0) return first;
+  const double each = (first - timers_.back().seconds(parts)) / half_;
+  return first + further_ * std::max(each, slowest_stage_seconds(placement_, 1, {.parts = parts}));
 }
 
 std::size_t StepTimer::actions() const {

@@ -1,6 +1,6 @@
-// How long a step takes under a schedule for other and other costs of its parts, for searches that
-// try many: what depends on the order of actions alone is worked out once. Where simulation.h lets
-// messages wait for their links and their receivers, a message here only takes its time.
+// How long a step takes under a schedule for many costs of its parts, one after another: what
+// depends on the order of actions alone is worked out once. Where simulation.h lets messages wait
+// for their links and their receivers, a message here only takes its time.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +41,8 @@ class ScheduleTimer {
 };
 
 // The time of a step with any number of micro-batches, from schedules of few: beyond four for each
-// stage, a micro-batch adds what each of the last ones did, and no less than the slowest stage
-// takes.
+// stage, a micro-batch adds what each of the last ones did, but at least what the slowest stage
+// computes of it.
 class StepTimer {
  public:
   // `make` returns the schedule for a number of micro-batches.
@@ -54,11 +54,11 @@ class StepTimer {
   std::size_t actions() const;
 
  private:
-  std::vector<ScheduleTimer>
-      timers_;         // of one schedule, or of one with half the micro-batches, too
-  double factor_ = 0;  // of the difference of the two
+  // Of one schedule; or, if `further_` is not 0, of one with half its micro-batches, too.
+  std::vector<ScheduleTimer> timers_;
+  int half_ = 0;     // the difference of their micro-batches
+  int further_ = 0;  // micro-batches beyond those of the first
   std::size_t actions_ = 0;
-  int micro_batches_;
   Placement placement_ = Placement::round_robin(1);
 };
 

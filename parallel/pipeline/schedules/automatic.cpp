@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "parallel/pipeline/clearly_less.h"
 #include "parallel/pipeline/schedules/least_step.h"
 #include "parallel/pipeline/schedules/list_scheduler.h"
 #include "parallel/pipeline/schedules/order_search.h"

@@ -16,7 +16,7 @@ class LeastStep {
         memory_(memory),
         memory_limit_(memory_limit) {
     check_costs(placement, costs);
-    check_memory(placement, memory, memory_limit);
+    check_memory_sizes(placement, memory, memory_limit);
   }
 
   double of_stage(int stage) const {

@@ -17,8 +17,8 @@ namespace masformer {
 //   - the weight gradients of its own that the stage can still compute meanwhile: only those whose
 //     memory it can hold until then
 //
-// No cost is negative. `memory`: [part], or empty for one unit each. `memory_limit`: [stage].
-// Throws Error unless there are as many of each.
+// Requires that no cost is negative. `memory`: [part], or empty for one unit each. `memory_limit`:
+// [stage]. Throws Error unless there is a cost of each part and a limit for each stage.
 double least_step_seconds(const Placement& placement, int micro_batches, const PipelineCosts& costs,
                           const std::vector<PartMemory>& memory,
                           const std::vector<double>& memory_limit);

@@ -47,7 +47,7 @@ class ListScheduler {
         stages_(static_cast<std::size_t>(placement.stages())),
         links_(stages_.size() * stages_.size()) {
     check_costs(placement, rules.costs);
-    check_memory(placement, rules.memory, rules.memory_limit);
+    check_memory_sizes(placement, rules.memory, rules.memory_limit);
     for (ListPart& part : parts_) {
       part.forward_ready.assign(static_cast<std::size_t>(micro_batches), never);
       part.input_ready.assign(static_cast<std::size_t>(micro_batches), never);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "parallel/pipeline/clearly_less.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
 #include "runtime/random.h"

@@ -136,7 +136,7 @@ TEST(TrainCommand, RefusesRanksWithDifferentOptions) {
     words.insert(words.end(), {"1", "env", std::string("MASFORMER_TRAIN_SEED=") + seed});
     words.insert(words.end(), train.begin(), train.end());
   }
-  expect_refused(run(words), "train.seed=8 here, but 7 on rank 0");
+  expect_refused(run(words), "rank 1: train.seed=8 here, but 7 on rank 0: give all ranks the same value");
 }
 
 TEST(TrainCommand, RefusesGradientsInPlaceOfWeights) {

@@ -240,6 +240,25 @@ TEST(EstimatedTimes, ShrinkWithTheRanksThatShareALayer) {
   EXPECT_LT(of_kind(context, "attention window:1024").forward, of_kind(context, "mlp").forward);
 }
 
+// On links whose messages take a second each and whose bytes take no time. Of four ranks, each
+// sends to three others.
+TEST(EstimatedTimes, CountTheTensorSumsOfTheHead) {
+  const Case c{.mesh = {.tensor = 4}};
+  const StageSpec stage = stage_of(c);
+  const int head = layer_index(stage, "head");
+  const PassWork work = stage.layers[static_cast<std::size_t>(head)]->work(Pass::backward_input);
+  double messages = 3 * work.exchanges;
+  for (const TensorSum& sum : work.sums) messages += 2 * 3 * static_cast<double>(sum.count);
+  EXPECT_GE(messages, 3 * 2 + 2 * 3 * 2) << "the input gradient, the maxima, the sums";
+  DeviceFigures slow = h100(), none = h100();
+  slow.within_host = {.message_seconds = 1, .bytes_per_second = 1e30};
+  none.within_host = {.message_seconds = 0, .bytes_per_second = 1e30};
+  const auto seconds = [&](const DeviceFigures& figures) {
+    return EstimatedTimes(figures, c.policy.context_full).of(stage, head).backward_input;
+  };
+  EXPECT_NEAR(seconds(slow) - seconds(none), messages, 1e-9 * messages);
+}
+
 TEST(EstimatedTimes, GrowWithSamplesAndShrinkWithTheDType) {
   Case c;
   const double one = of_kind(c, "attention full").total();

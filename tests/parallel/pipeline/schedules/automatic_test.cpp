@@ -210,7 +210,7 @@ TEST(AutomaticSchedule, NoScheduleBeatsTheLowerBound) {
   fmt::print("{} schedules, of which {} reach a bound above their slowest stage\n", compared,
              reached);
   EXPECT_GE(compared, 100);
-  EXPECT_GE(reached, 5);
+  EXPECT_GE(reached, 5) << "or the bound is so low that the comparison says little";
 }
 
 // The best that a longer search finds from each schedule that fits, `auto` left out.
