@@ -15,6 +15,7 @@
 
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/error.h"
+#include "tests/parallel/pipeline/scaled_problem.h"
 
 namespace masformer {
 namespace {
@@ -243,16 +244,7 @@ TEST(Balance, DoesNotDependOnTheUnitOfTime) {
     const BalanceProblem problem = problems.next(16, 5);
     const Balance before = balance(problem);
     for (const double factor : {1e-6, 1.0 / 3, 7.0, 3e8}) {
-      BalanceProblem scaled = problem;
-      const auto scale = [&](BlockCost& cost) {
-        cost.seconds.forward *= factor;
-        cost.seconds.backward_input *= factor;
-        cost.seconds.backward_weight *= factor;
-      };
-      scale(scaled.embedding.cost);
-      scale(scaled.head.cost);
-      for (BalanceBlock& block : scaled.blocks) std::ranges::for_each(block.choices, scale);
-      const Balance after = balance(scaled);
+      const Balance after = balance(test::scaled_problem(problem, factor));
       ASSERT_EQ(after.partition, before.partition) << "problem " << i << ", factor " << factor;
       for (std::size_t stage = 0; stage < before.stages.size(); ++stage) {
         ASSERT_EQ(after.stages[stage].choice, before.stages[stage].choice);

@@ -12,6 +12,7 @@
 #include "parallel/pipeline/held_memory.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "parallel/pipeline/simulation.h"
+#include "tests/parallel/pipeline/scaled_problem.h"
 
 namespace masformer {
 namespace {
@@ -346,16 +347,9 @@ TEST(BalanceBySchedule, DoesNotDependOnTheUnitOfTime) {
       const BalanceProblem problem = problem_of(shape, 20, costs);
       const Balance before = balance_by(timer_of(shape), problem);
       for (const double factor : {1e-6, 1.0 / 3, 7.0, 3e8}) {
-        BalanceProblem scaled = problem;
-        const auto scale = [&](BlockCost& cost) {
-          cost.seconds.forward *= factor;
-          cost.seconds.backward_input *= factor;
-          cost.seconds.backward_weight *= factor;
-        };
-        scale(scaled.embedding.cost);
-        scale(scaled.head.cost);
-        for (BalanceBlock& block : scaled.blocks) std::ranges::for_each(block.choices, scale);
-        EXPECT_EQ(balance_by(timer_of(shape), scaled).partition, before.partition) << factor;
+        EXPECT_EQ(balance_by(timer_of(shape), test::scaled_problem(problem, factor)).partition,
+                  before.partition)
+            << factor;
       }
     }
   }
