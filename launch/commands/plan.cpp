@@ -215,7 +215,7 @@ ExitCode plan_command(const Arguments& arguments) {
   }
   if (!options.timeline.empty()) {
     io::write_text_durably(options.timeline, draw_step(best));
-    print_notice("wrote {}\n", options.timeline);
+    if (!options.json) print_notice("wrote {}\n", options.timeline);
   }
   return ExitCode::done;
 }

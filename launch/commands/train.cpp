@@ -19,6 +19,7 @@
 #include "launch/training/run_events.h"
 #include "launch/training/run_output.h"
 #include "launch/training/run_recorder.h"
+#include "launch/training/same_values.h"
 #include "launch/training/signals.h"
 #include "launch/training/start_page.h"
 #include "launch/training/start_progress.h"
@@ -175,6 +176,8 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   StartProgress progress([first = world->rank() == 0](const std::string& line) {
     if (first) write_notice(line + "\n");
   });
+  require_same_values(*world, {{"--plan", all.plan ? "given" : "left out"}},
+                      "give it to all ranks or to none");
   progress.enter("opening the token store");
   const TokenStore store = run_collectively(*world, [&] { return open_store(options); });
   require_same_store(*world, store);
@@ -198,6 +201,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   progress.enter("reading the token store");
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
+  if (options.checkpoint.every >= 0) require_shared_folder(job.world(), options.run.dir);
   print_start_page(job, {options, data, session.ranks_on_this_host(), layout_origin});
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());

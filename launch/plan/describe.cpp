@@ -188,9 +188,7 @@ std::string describe_schedule(const RunPlan& plan, const Options& options) {
         order = ": the order that the checkpoint records";
         break;
       case OrderSource::generator:
-        order =
-            ": the order of a zero-bubble or interleaved schedule, as no faster one that fits was "
-            "found";
+        order = ": the order of a fixed schedule, as no faster one that fits was found";
     }
   }
   return fmt::format("schedule  {}{}{}\n", options.parallel.schedule,

@@ -1,6 +1,8 @@
 #include "launch/plan/partition_choice.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -19,7 +21,7 @@ namespace masformer {
 namespace {
 
 constexpr std::int64_t no_limit = PlanInputs::unlimited;
-constexpr int attempts = 8;
+constexpr int few_attempts = 3, many_attempts = 8;
 
 std::vector<std::vector<Recompute>> recompute_choices(const Options& options, const RunPlan& plan) {
   if (!chooses_recompute(options)) return {plan.policy.recompute};
@@ -49,15 +51,6 @@ std::int64_t exact_bytes(const RunPlan& plan, int pipe) {
   return largest_memory(plan, pipe, Purpose::training).total();
 }
 
-// [part] How many micro-batches hold activations at once, to their weights' gradients.
-std::vector<int> held_activations(const Schedule& schedule) {
-  std::vector<int> held;
-  for (const HeldMicroBatches& part : held_micro_batches(schedule)) {
-    held.push_back(part.until_weight);
-  }
-  return held;
-}
-
 class Choice {
  public:
   Choice(const Options& options, const PlanInputs& inputs, RunPlan& plan)
@@ -85,27 +78,43 @@ class Choice {
                 .head = costs.head,
                 .placement = plan.training.placement,
                 .micro_batches = plan.micro_batches,
-                .held = held_activations(plan.training),
+                .held = {},
+                .waiting = {},
                 .memory = std::vector(static_cast<std::size_t>(plan.mesh.pipe), no_limit)};
+    for (const HeldMicroBatches& part : held_micro_batches(plan.training)) {
+      problem_.held.push_back(part.until_input);
+      problem_.waiting.push_back(part.until_weight - part.until_input);
+    }
     if (plan.mesh.pipe > 1 && !is_1f1b(options.parallel.schedule)) make_timer();
   }
 
   std::string run() {
     if (fits_without_limit()) return "";
     const std::int64_t limit = rank_limit();
+    std::optional<Balance> best;  // of those that fit; if none does, the one that takes the least
+    std::int64_t least = no_limit;
+    const auto consider = [&](const std::vector<std::int64_t>& exact) {
+      const std::int64_t bytes = std::max(std::ranges::max(exact), limit);
+      const bool is_faster = best && clearly_less(found_.step_seconds, best->step_seconds);
+      if (bytes > least || (bytes == least && !is_faster)) return;
+      least = bytes;
+      best = found_;
+    };
+    const Partition even = even_partition(plan_.model.layers(), problem_.placement.parts());
+    take(evaluated(fixed_.empty() ? even : fixed_));
+    consider(exact_memory());
     problem_.memory.assign(problem_.memory.size(), limit);
+    const int attempts = inputs_.searches_briefly ? few_attempts : many_attempts;
     for (int attempt = 0; attempt < attempts; ++attempt) {
-      solve();
+      const Balance before = found_;
+      solve(brief_search);
+      if (attempt > 0 && are_equal(before, found_)) break;
       const std::vector<std::int64_t> exact = exact_memory();
-      if (std::ranges::all_of(exact, [&](std::int64_t bytes) { return bytes <= limit; })) return "";
-      if (!found_.fits) break;
-      // Where the linear model is too low, the stage has less.
-      for (std::size_t stage = 0; stage < exact.size(); ++stage) {
-        const std::int64_t error = exact[stage] - found_.stages[stage].bytes;
-        problem_.memory[stage] = std::min(problem_.memory[stage], limit - error);
-      }
+      consider(exact);
+      if (!correct_memory(exact, limit)) break;
     }
-    return options_.plan.memory_gib > 0 ? shortage(limit) : "";
+    take(*best);
+    return least > limit && options_.plan.memory_gib > 0 ? shortage(limit) : "";
   }
 
   void set_forecast() {
@@ -115,8 +124,7 @@ class Choice {
     forecast.even = even_partition(plan_.model.layers(), problem_.placement.parts());
     problem_.memory.assign(problem_.memory.size(), no_limit);
     const Balance best = found_;
-    const Balance even =
-        timer_ ? simulated(load_of(problem_, forecast.even)) : load_of(problem_, forecast.even);
+    const Balance even = evaluated(forecast.even);
     take(best);
     forecast.even_step_seconds = even.step_seconds;
     for (const StageLoad& stage : even.stages) forecast.even_stage_seconds.push_back(stage.seconds);
@@ -136,26 +144,46 @@ class Choice {
                        .local = costs.local_seconds});
   }
 
-  // Where no formula gives the step, a few partitions are compared by the simulation of a whole
-  // step, which knows the sums of gradients and the update, too.
-  void solve() {
-    const int parts = problem_.placement.parts();
-    const Partition even = even_partition(plan_.model.layers(), parts);
-    if (!timer_) {
-      const bool is_free = fixed_.empty() && plan_.mesh.pipe > 1;  // one stage holds all blocks
-      return take(is_free ? balance(problem_) : load_of(problem_, fixed_.empty() ? even : fixed_));
-    }
-    if (!fixed_.empty()) return take(simulated(load_of(problem_, fixed_)));
-    const auto work = inputs_.searches_briefly ? brief_search : thorough_search;
+  // A partition with the measure that others are compared by. Where no formula gives the step, that
+  // is a simulation of the whole step, which knows the sums of gradients and the update, too.
+  Balance evaluated(const Partition& partition) {
+    const Balance load = load_of(problem_, partition);
+    return timer_ ? simulated(load) : load;
+  }
+
+  void solve(std::size_t work) {
+    const Partition even = even_partition(plan_.model.layers(), problem_.placement.parts());
+    if (!fixed_.empty()) return take(evaluated(fixed_));
+    if (plan_.mesh.pipe == 1) return take(evaluated(even));  // one stage holds all blocks
+    if (!timer_) return take(balance(problem_));
     const Partition start = start_of_search(problem_);
-    Balance best = simulated(load_of(problem_, even));
-    for (const Balance& other :
-         {load_of(problem_, start), balance(problem_, *timer_, start, work)}) {
-      if (other.partition == best.partition) continue;
-      const Balance candidate = simulated(other);
+    Balance best = evaluated(even);
+    for (const Partition& other : {start, balance(problem_, *timer_, start, work).partition}) {
+      if (other == best.partition) continue;
+      const Balance candidate = evaluated(other);
       if (is_better(candidate, best)) best = candidate;
     }
     take(best);
+  }
+
+  static bool are_equal(const Balance& a, const Balance& b) {
+    return a.partition == b.partition &&
+           std::ranges::equal(a.stages, b.stages, {}, &StageLoad::choice, &StageLoad::choice);
+  }
+
+  // The balancer's linear model of memory may be too low or too high. Gives each stage what the
+  // model takes where the exact plan takes the limit, by the plan found last. False if that hardly
+  // changes anything.
+  bool correct_memory(const std::vector<std::int64_t>& exact, std::int64_t limit) {
+    bool changes = false;
+    for (std::size_t stage = 0; stage < exact.size(); ++stage) {
+      const double ratio = double(found_.stages[stage].bytes) / double(exact[stage]);
+      const auto memory = static_cast<std::int64_t>(double(limit) * ratio);
+      const std::int64_t change = std::abs(memory - problem_.memory[stage]);
+      changes = changes || change > limit / 1000;
+      problem_.memory[stage] = memory;
+    }
+    return changes;
   }
 
   bool is_better(const Balance& a, const Balance& b) const {
@@ -203,7 +231,7 @@ class Choice {
   // Whether the best of all partitions and the fastest recomputation need no more memory than
   // there is.
   bool fits_without_limit() {
-    solve();
+    solve(inputs_.searches_briefly ? brief_search : thorough_search);
     const std::int64_t limit = rank_limit();
     if (limit == no_limit) return true;
     const std::vector<std::int64_t> exact = exact_memory();
@@ -215,13 +243,25 @@ class Choice {
     return sum <= inputs_.host_memory / ranks;
   }
 
-  std::vector<std::int64_t> exact_memory() const {
+  // [stage] Planning a stage's memory takes longer than finding a partition, and partitions have
+  // stages in common.
+  std::vector<std::int64_t> exact_memory() {
     std::vector<std::int64_t> bytes;
-    for (int pipe = 0; pipe < plan_.mesh.pipe; ++pipe) bytes.push_back(exact_bytes(plan_, pipe));
+    for (int pipe = 0; pipe < plan_.mesh.pipe; ++pipe) {
+      std::vector<int> stage{pipe, found_.stages[static_cast<std::size_t>(pipe)].choice};
+      for (int chunk = 0; chunk < problem_.placement.chunks(); ++chunk) {
+        const int part = problem_.placement.part(pipe, chunk);
+        const LayerRange range = plan_.partition[static_cast<std::size_t>(part)];
+        stage.insert(stage.end(), {range.begin, range.end});
+      }
+      const auto [known, is_new] = exact_.try_emplace(std::move(stage), 0);
+      if (is_new) known->second = exact_bytes(plan_, pipe);
+      bytes.push_back(known->second);
+    }
     return bytes;
   }
 
-  std::string shortage(std::int64_t limit) const {
+  std::string shortage(std::int64_t limit) {
     return fmt::format(
         "plan.memory_gib={:.4g} is too little for this layout{}: a rank takes {:.4g} GiB\n"
         "What the ranks would take at least:\n{}",
@@ -239,7 +279,8 @@ class Choice {
   std::vector<std::vector<Recompute>> recompute_;  // by choice
   Partition fixed_;                                // empty: free
   BalanceProblem problem_;
-  std::optional<StepTimer> timer_;  // for schedules whose step no formula gives
+  std::optional<StepTimer> timer_;                  // for schedules whose step no formula gives
+  std::map<std::vector<int>, std::int64_t> exact_;  // by stage, choice and blocks
   Balance found_;
 };
 

@@ -24,8 +24,9 @@ bool fits(const RunPlan& plan, std::int64_t memory);
 bool chooses_recompute(const Options& options);
 
 // Sets partition, recompute and forecast of a plan of training whose other members are set. The
-// costs are those of EstimatedTimes, or the measured ones; the memory that plan_memory() finds has
-// the last word: where the balancer's linear model of it was too low, it solves again with less.
+// costs are those of EstimatedTimes, or the measured ones. The memory that plan_memory() finds has
+// the last word: by how much the balancer's linear model of it was too low or too high, stages have
+// less or more when it solves again. Of those that fit, the fastest is taken.
 //
 // Returns "" if every stage is within its memory, or if only the machine's own memory is too small,
 // which the check before the allocation reports with what is left then. Otherwise returns a message

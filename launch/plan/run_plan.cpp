@@ -14,6 +14,7 @@
 #include "launch/plan/plan_size.h"
 #include "launch/plan/schedule_choice.h"
 #include "model/cost/layer_times.h"
+#include "parallel/pipeline/clearly_less.h"
 #include "parallel/pipeline/schedules/schedules.h"
 #include "runtime/counted.h"
 #include "runtime/error.h"
@@ -265,6 +266,30 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
 
 }  // namespace
 
+namespace {
+
+// What the plans of one run for several schedules are compared by.
+bool is_better(const PlanInputs& inputs, std::int64_t memory, const RunPlan& a, const RunPlan& b) {
+  const bool fits_a = fits(a, memory), fits_b = fits(b, memory);
+  if (fits_a != fits_b) return fits_a;
+  return clearly_less(simulated_step(inputs, a), simulated_step(inputs, b));
+}
+
+// Finishes a plan as it would be under the schedule `base`. Returns what is short of memory.
+std::string finish(const Options& options, const std::string& base, const PlanInputs& inputs,
+                   RunPlan& plan) {
+  Options based = options;
+  based.parallel.schedule = base;
+  plan.training = first_schedule(based, plan.mesh.pipe, plan.micro_batches);
+  std::string shortage = choose_partition(based, inputs, plan);
+  if (!shortage.empty()) return shortage;
+  plan.policy.sharding = choose_sharding(options, plan, inputs);
+  plan.kept_context = kept_context(options, inputs, plan);
+  return "";
+}
+
+}  // namespace
+
 RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_vocab,
                       const PlanInputs& inputs) {
   std::vector<std::string> found;
@@ -272,15 +297,20 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
   RunPlan plan = decide(options, ranks, std::move(model), Purpose::training, std::move(found),
                         inputs.shardings);
   choose_exchange(options, inputs, plan);
-  const std::string shortage = choose_partition(options, inputs, plan);
-  if (!shortage.empty()) {
-    refuse("{}{}", shortage,
-           inputs.names_remedy ? nearest_layout(options, ranks, store_vocab, inputs) : "");
+  const std::int64_t memory = memory_limit(options, inputs);
+  std::optional<RunPlan> best;
+  std::string shortage;  // of the first schedule
+  for (const std::string& base : base_schedules(options)) {
+    RunPlan tried = plan;
+    const std::string short_of = finish(options, base, inputs, tried);
+    if (shortage.empty()) shortage = short_of;
+    if (!short_of.empty() || (best && !is_better(inputs, memory, tried, *best))) continue;
+    order_by_costs(options, inputs, memory, tried);
+    best = std::move(tried);
   }
-  plan.policy.sharding = choose_sharding(options, plan, inputs);
-  plan.kept_context = kept_context(options, inputs, plan);
-  order_by_costs(options, inputs, memory_limit(options, inputs), plan);
-  return plan;
+  if (best) return *std::move(best);
+  refuse("{}{}", shortage,
+         inputs.names_remedy ? nearest_layout(options, ranks, store_vocab, inputs) : "");
 }
 
 RunPlan make_evaluation_plan(const Options& options, int ranks, ModelConfig model) {

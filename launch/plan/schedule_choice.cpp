@@ -60,14 +60,17 @@ std::optional<Schedule> kept_order(const PlanInputs& inputs, const RunPlan& plan
   return schedule;
 }
 
+StepCosts costs_of(const PlanInputs& inputs, const RunPlan& plan) {
+  const DeviceFigures& figures = figures_for(inputs, plan);
+  const EstimatedTimes estimated(figures, plan.policy.context_full);
+  return step_costs(plan, figures, inputs.times != nullptr ? *inputs.times : estimated);
+}
+
 // The fastest order that the search finds; nothing if the plan's own is as fast, or if it is for
 // another placement.
 std::optional<Schedule> searched_order(const Options& options, const PlanInputs& inputs,
                                        const RunPlan& plan) {
-  const DeviceFigures& figures = figures_for(inputs, plan);
-  const EstimatedTimes estimated(figures, plan.policy.context_full);
-  const StepCosts costs =
-      step_costs(plan, figures, inputs.times != nullptr ? *inputs.times : estimated);
+  const StepCosts costs = costs_of(inputs, plan);
   ScheduleRequest request = request_of(options, plan.mesh.pipe, plan.micro_batches);
   request.costs = {
       .parts = part_sums(costs), .link = costs.link, .hand_over_seconds = costs.hand_over_seconds};
@@ -81,17 +84,25 @@ std::optional<Schedule> searched_order(const Options& options, const PlanInputs&
 
 }  // namespace
 
-Schedule first_schedule(const Options& options, int stages, int micro_batches) {
-  const ScheduleRequest request = request_of(options, stages, micro_batches);
-  if (!orders_by_costs(options)) return make_schedule(options.parallel.schedule, request);
-  switch (chunks_of_schedule(options.parallel.schedule, request.chunks)) {
+std::vector<std::string> base_schedules(const Options& options) {
+  if (!orders_by_costs(options)) return {options.parallel.schedule};
+  switch (
+      chunks_of_schedule(options.parallel.schedule, static_cast<int>(options.parallel.chunks))) {
     case 1:
-      return zero_bubble(stages, micro_batches);
+      return {"zero-bubble", "1f1b"};
     case 2:
-      return zero_bubble_v(stages, micro_batches);
+      return {"zero-bubble-v"};
     default:
-      return make_schedule("interleaved", request);
+      return {"interleaved"};
   }
+}
+
+Schedule first_schedule(const Options& options, int stages, int micro_batches) {
+  return make_schedule(base_schedules(options).front(), request_of(options, stages, micro_batches));
+}
+
+double simulated_step(const PlanInputs& inputs, const RunPlan& plan) {
+  return simulate_step(plan.training, costs_of(inputs, plan)).seconds;
 }
 
 void order_by_costs(const Options& options, const PlanInputs& inputs, std::int64_t memory,

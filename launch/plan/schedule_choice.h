@@ -14,9 +14,15 @@
 
 namespace masformer {
 
-// The schedule that the options name. For `auto`, one that stands for it until the partition is
-// known: it holds as many activations as `auto` may.
+// The fixed schedules that a plan may be made for, by name: the one that the options name. For
+// `auto`, whose order is searched for when the partition is known, those that hold as many
+// activations as it may; the first stands for it until then.
+std::vector<std::string> base_schedules(const Options& options);
+
 Schedule first_schedule(const Options& options, int stages, int micro_batches);
+
+// The whole step of a plan, by the times of `inputs`.
+double simulated_step(const PlanInputs& inputs, const RunPlan& plan);
 
 // Gives a plan with `auto` the order that the checkpoint to resume from records, if the layout, the
 // partition and the micro-batches are the same, and plan.memory_gib does not forbid it. Otherwise

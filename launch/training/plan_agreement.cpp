@@ -20,10 +20,14 @@
 #include "model/state/config_json.h"
 #include "parallel/checkpoint/directory.h"
 #include "parallel/checkpoint/manifest.h"
+#include "parallel/checkpoint/manifest_text.h"
+#include "parallel/comm/collective_errors.h"
 #include "parallel/comm/json_text.h"
 #include "parallel/pipeline/action_text.h"
 #include "parallel/pipeline/partition.h"
 #include "runtime/error.h"
+#include "runtime/io/digest.h"
+#include "runtime/io/replace_file.h"
 
 namespace masformer {
 namespace {
@@ -132,6 +136,27 @@ void require_same_store(Communicator& world, const TokenStore& store) {
                        {"vocabulary", std::to_string(store.vocabulary())},
                        {"documents", std::to_string(store.documents().size())}},
                       "data.path leads to other token stores: give all ranks the same one");
+}
+
+void require_same_checkpoint(Communicator& world, const Manifest& manifest) {
+  require_same_values(world,
+                      {{"step", json_words(manifest.attributes.value("step", nlohmann::json()))},
+                       {"digest", io::digest_of(checkpoint::to_text(manifest))}},
+                      "the ranks read different checkpoints: give all the same one");
+}
+
+void require_shared_folder(Communicator& world, const std::filesystem::path& folder) {
+  const fs::path seen = folder / ".is-shared";
+  on_first_rank(world, [&] { io::replace_text(seen, "by all ranks\n"); });
+  const auto sees = all_gather_json(world, fs::exists(seen));
+  on_first_rank(world, [&] { fs::remove(seen); });
+  run_collectively(world, [&] {
+    if (sees[static_cast<std::size_t>(world.rank())] == true) return;
+    refuse(
+        "run.dir={} on host {} is not the folder that rank 0 writes to: put it on a file system "
+        "that all hosts share",
+        folder.string(), host_name());
+  });
 }
 
 void require_same_plan(Communicator& world, const RunPlan& plan) {

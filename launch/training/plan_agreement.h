@@ -2,6 +2,7 @@
 // that the ranks agree before they exchange tensors.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "launch/options/options.h"
 #include "launch/plan/plan_inputs.h"
 #include "launch/plan/run_plan.h"
+#include "parallel/checkpoint/manifest.h"
 #include "parallel/comm/communicator.h"
 
 namespace masformer {
@@ -28,6 +30,12 @@ PlanInputs agree_on_plan_inputs(Communicator& world, const Options& options);
 // Throws AgreedUsageError with what differs unless the stores of all ranks have as many tokens and
 // documents, and the same vocabulary. Collective.
 void require_same_store(Communicator& world, const TokenStore& store);
+
+// Throws AgreedUsageError unless all ranks have read the same manifest. Collective.
+void require_same_checkpoint(Communicator& world, const Manifest& manifest);
+
+// Throws AgreedUsageError unless all ranks see what rank 0 writes to the folder. Collective.
+void require_shared_folder(Communicator& world, const std::filesystem::path& folder);
 
 // Throws AgreedUsageError with what differs unless the plans of all ranks have the same model,
 // partition, recomputation, order of tokens, exchange and orders of actions. The same options lead

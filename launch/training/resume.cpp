@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "launch/plan/schedule_choice.h"
+#include "launch/training/plan_agreement.h"
 #include "model/state/config_json.h"
 #include "model/state/model_state.h"
 #include "parallel/checkpoint/directory.h"
@@ -88,8 +89,10 @@ std::vector<std::string> training_changes(const nlohmann::json& attributes,
 
 ResumeState resume(Job& job, const OptionTable& table, const fs::path& directory,
                    const std::string& data_digest) {
+  CheckpointReader reader =
+      run_collectively(job.world(), [&] { return CheckpointReader(directory); });
+  require_same_checkpoint(job.world(), reader.manifest());
   return run_collectively(job.world(), [&] {
-    CheckpointReader reader(directory);
     const nlohmann::json& attributes = reader.manifest().attributes;
     require_training(reader);
     const auto violations = forbidden_changes(reader, job, table, data_digest);
@@ -124,6 +127,7 @@ void check_same_model(const CheckpointReader& checkpoint, const Job& job) {
 
 ResumeState start_from_weights(Job& job, const fs::path& directory) {
   CheckpointReader reader = open_undamaged(job.world(), directory);
+  require_same_checkpoint(job.world(), reader.manifest());
   return run_collectively(job.world(), [&] {
     require_training(reader);
     check_same_model(reader, job);

@@ -37,6 +37,7 @@ class LayerCosts {
       const int layer = std::max(buffer.first_use.layer, buffer.last_use.layer);
       if (layer < layers.begin || layer >= layers.end) continue;
       const std::int64_t bytes = Arena::footprint(buffer.shape, buffer.dtype);
+      if (buffer.last_use.pass == Pass::backward_weight) cost.waiting_bytes += bytes;
       if (buffer.recomputed) {
         recomputed += bytes;
       } else if (buffer.first_use.pass == Pass::forward && buffer.last_use.pass != Pass::forward) {

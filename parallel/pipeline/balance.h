@@ -27,8 +27,9 @@ namespace masformer {
 // What one block costs if its stage makes one choice, such as a kind of recomputation.
 struct BlockCost {
   PassSeconds seconds;
-  std::int64_t held_bytes = 0;     // for each micro-batch that its part holds
+  std::int64_t held_bytes = 0;     // for each micro-batch that its part holds for backward_input
   std::int64_t working_bytes = 0;  // while it runs; the blocks of a stage share this memory
+  std::int64_t waiting_bytes = 0;  // for each micro-batch that waits for its backward_weight only
 };
 
 struct BalanceBlock {
@@ -48,8 +49,9 @@ struct BalanceProblem {
   BalanceEnd embedding, head;
   Placement placement = Placement::round_robin(1);
   int micro_batches = 1;
-  std::vector<int> held;             // [part] micro-batches whose activations it holds at once
-                                     // (held_memory.h)
+  // [part] How many micro-batches wait for backward_input at once, and how many more for
+  // backward_weight only (held_memory.h); the latter empty: none.
+  std::vector<int> held, waiting;
   std::vector<std::int64_t> memory;  // [stage] bytes that it may take
 };
 

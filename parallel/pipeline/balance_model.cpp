@@ -17,6 +17,13 @@ const BlockCost& cost_of(const BalanceBlock& block, std::size_t choice) {
   return block.choices[choice];
 }
 
+// Of the micro-batches that the part has under way.
+std::int64_t activation_bytes(const BalanceProblem& problem, const BlockCost& cost, int part) {
+  const auto index = static_cast<std::size_t>(part);
+  const std::int64_t waiting = problem.waiting.empty() ? 0 : problem.waiting[index];
+  return problem.held[index] * cost.held_bytes + waiting * cost.waiting_bytes;
+}
+
 void check(const BalanceProblem& problem) {
   const int parts = problem.placement.parts(), stages = problem.placement.stages();
   require(problem.micro_batches >= 1, "a step has {} micro-batches", problem.micro_batches);
@@ -24,6 +31,9 @@ void check(const BalanceProblem& problem) {
           "there are {} parts on {} stages, but counts of held micro-batches for {} parts and "
           "memory for {} stages",
           parts, stages, problem.held.size(), problem.memory.size());
+  require(problem.waiting.empty() || std::ssize(problem.waiting) == parts,
+          "there are {} parts, but counts of waiting micro-batches for {}", parts,
+          problem.waiting.size());
   even_partition(static_cast<int>(problem.blocks.size()), parts);  // refuses too few blocks
   const std::size_t choices = problem.blocks.front().choices.size();
   require(choices > 0 && choices <= max_choices, "blocks have {} choices: 1 to {} are allowed",
@@ -96,10 +106,9 @@ Ticks BalanceModel::ticks(const PassSeconds& seconds) const {
 }
 
 void BalanceModel::add_end(LoadSum& sum, const BalanceEnd& end, int part) const {
-  const std::int64_t held = problem_->held[static_cast<std::size_t>(part)];
+  const std::int64_t bytes = end.fixed_bytes + activation_bytes(*problem_, end.cost, part);
   for (std::size_t choice = 0; choice < sum.choices(); ++choice) {
-    sum.add(choice, ticks(end.cost.seconds), end.fixed_bytes + held * end.cost.held_bytes,
-            end.cost.working_bytes);
+    sum.add(choice, ticks(end.cost.seconds), bytes, end.cost.working_bytes);
   }
 }
 
@@ -113,11 +122,10 @@ LoadSum BalanceModel::ends_of(int stage) const {
 void BalanceModel::add_block(LoadSum& sum, int block, int part) const {
   const auto index = static_cast<std::size_t>(block);
   const BalanceBlock& costs = problem_->blocks[index];
-  const std::int64_t held = problem_->held[static_cast<std::size_t>(part)];
   for (std::size_t choice = 0; choice < sum.choices(); ++choice) {
     const BlockCost& cost = cost_of(costs, choice);
-    sum.add(choice, block_ticks_[index][choice], costs.fixed_bytes + held * cost.held_bytes,
-            cost.working_bytes);
+    sum.add(choice, block_ticks_[index][choice],
+            costs.fixed_bytes + activation_bytes(*problem_, cost, part), cost.working_bytes);
   }
 }
 

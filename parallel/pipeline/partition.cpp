@@ -116,9 +116,9 @@ Partition make_partition(std::string_view text, int layers, int stages, int chun
   const std::vector<int> counts = parse_counts(text);
   if (static_cast<int>(counts.size()) != stages * chunks) {
     refuse(
-        "parallel.partition={} has {} counts, but parallel.pipeline={}{}: write one count per "
+        "parallel.partition={} has {}, but parallel.pipeline={}{}: write one count per "
         "{}",
-        text, counts.size(), stages,
+        text, counted(std::ssize(counts), "count"), stages,
         chunks == 1 ? "" : fmt::format(" with {} parts per stage", chunks),
         chunks == 1 ? "stage" : "part, in the order of the model");
   }

@@ -126,17 +126,58 @@ TEST(TrainCommand, ReadsTheEnvironmentBeforeTheFile) {
       << typo.output;
 }
 
+// Two ranks, each with words of its own.
+Finished run_pair(const std::vector<std::string>& first, const std::vector<std::string>& second) {
+  std::vector<std::string> words{MASFORMER_SOURCE_DIR "/tests/support/mpirun", "1"};
+  words.insert(words.end(), first.begin(), first.end());
+  words.insert(words.end(), {":", "-n", "1"});
+  words.insert(words.end(), second.begin(), second.end());
+  return run(words);
+}
+
+std::vector<std::string> with(std::vector<std::string> words,
+                              const std::vector<std::string>& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
 TEST(TrainCommand, RefusesRanksWithDifferentOptions) {
   const Scratch scratch;
   const std::vector<std::string> train = rank_words(scratch, "run", {.data = 2});
-  std::vector<std::string> words{MASFORMER_SOURCE_DIR "/tests/support/mpirun"};
-  for (const char* const seed : {"7", "8"}) {
-    if (words.size() > 1) words.push_back(":");
-    if (words.size() > 1) words.push_back("-n");
-    words.insert(words.end(), {"1", "env", std::string("MASFORMER_TRAIN_SEED=") + seed});
-    words.insert(words.end(), train.begin(), train.end());
+  expect_refused(run_pair(with({"env", "MASFORMER_TRAIN_SEED=7"}, train),
+                          with({"env", "MASFORMER_TRAIN_SEED=8"}, train)),
+                 "rank 1: train.seed=8 here, but 7 on rank 0: give all ranks the same value");
+  expect_refused(run_pair(with(train, {"--plan"}), train),
+                 "rank 1: --plan=left out here, but given on rank 0");
+}
+
+// By the same name, since each rank has a folder of its own.
+TEST(TrainCommand, RefusesRanksThatReadOrWriteDifferentFiles) {
+  const Scratch scratch;
+  ASSERT_EQ(
+      train(scratch, "old", {.options = {"--train.steps", "2", "--checkpoint.every", "1"}}).status,
+      0);
+  std::vector<std::vector<std::string>> in_folder;
+  for (const int rank : {0, 1}) {
+    const fs::path folder = scratch.path(rank == 0 ? "a" : "b");
+    fs::create_directories(folder);
+    fs::create_directory_symlink(checkpoint(scratch, "old", rank + 1), folder / "ck");
+    in_folder.push_back({"env", "-C", folder.string()});
   }
-  expect_refused(run(words), "rank 1: train.seed=8 here, but 7 on rank 0: give all ranks the same value");
+  const auto run_apart = [&](const std::vector<std::string>& words) {
+    return run_pair(with(in_folder[0], words), with(in_folder[1], words));
+  };
+  const Training two{.data = 2};
+  for (const char* const option : {"--checkpoint.resume", "--checkpoint.init"}) {
+    expect_refused(run_apart(with(rank_words(scratch, option, two), {option, "ck"})),
+                   "rank 1: step=2 here, but 1 on rank 0");
+  }
+  expect_refused(
+      run_apart({program(), "eval", "--checkpoint", "ck", "--data.path", scratch.store().string()}),
+      "rank 1: step=2 here, but 1 on rank 0");
+  std::vector<std::string> apart = rank_words(scratch, "run", two);
+  *(std::find(apart.begin(), apart.end(), "--run.dir") + 1) = "run";
+  expect_refused(run_apart(apart), "is not the folder that rank 0 writes to");
 }
 
 TEST(TrainCommand, RefusesGradientsInPlaceOfWeights) {

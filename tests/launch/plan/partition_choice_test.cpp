@@ -1,11 +1,19 @@
 // The partition and the recomputation that a plan gets where the options leave them open.
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
+#include <string>
+#include <vector>
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include "launch/plan/describe.h"
 #include "launch/plan/prediction.h"
 #include "launch/plan/run_plan.h"
+#include "launch/plan/schedule_choice.h"
+#include "runtime/error.h"
 #include "tests/support/refusal.h"
 
 namespace masformer {
@@ -171,6 +179,77 @@ TEST(PartitionChoice, RecomputesAsLittleAsMemoryAllows) {
   options.plan.memory_gib = 1.01 * gib(largest);
   EXPECT_EQ(plan_of(options).policy.recompute, none);
   EXPECT_EQ(plan_of(options).partition, free.partition);
+}
+
+// What a hand could set, with each stage recomputing all or nothing.
+struct ByHand {
+  std::int64_t bytes = 0;  // of the largest stage
+  double seconds = 0;
+};
+
+std::vector<ByHand> all_by_hand(Options options) {
+  std::vector<ByHand> all;
+  Partition partition = first_partition(8, 4);
+  do {
+    options.parallel.partition = fmt::format("{}", fmt::join(counts_of(partition), ","));
+    for (int choices = 0; choices < 16; ++choices) {
+      std::string recompute;
+      for (std::size_t stage = 0; stage < 4; ++stage) {
+        recompute +=
+            fmt::format("{}{}*{}", stage == 0 ? "" : ",",
+                        (choices >> stage) % 2 == 1 ? "block" : "none", partition[stage].size());
+      }
+      options.train.recompute = recompute;
+      const RunPlan plan = plan_of(options);
+      all.push_back({largest_bytes(plan), simulated_step({}, plan)});
+    }
+  } while (next_partition(partition));
+  return all;
+}
+
+// The step of the plan within this memory; infinity if it is refused.
+double step_within(Options options, double memory_gib) {
+  options.plan.memory_gib = memory_gib;
+  options.train.recompute = "auto";
+  try {
+    const RunPlan plan = plan_of(options);
+    EXPECT_LE(gib(largest_bytes(plan)), memory_gib);
+    return simulated_step({}, plan);
+  } catch (const UsageError&) {
+    return std::numeric_limits<double>::infinity();
+  }
+}
+
+// With little memory, too, a plan fits if one by hand does, and its step is hardly longer. And
+// `auto` is never worse than 1F1B.
+TEST(PartitionChoice, FindsWhatFitsLittleMemoryUnderAnySchedule) {
+  Options o;
+  o.model.spans = "full*2,window:64*6";
+  o.model.hidden = 64;
+  o.train.sequence = 256;
+  o.train.global_batch = 8;
+  o.parallel.pipeline = 4;
+  const std::vector<double> limits{0.0065, 0.0073, 0.008, 0.0095, 0.011, 0.013};
+  int refused = 0;
+  for (const char* const schedule : {"1f1b", "zero-bubble"}) {
+    o.parallel.schedule = schedule;
+    const std::vector<ByHand> all = all_by_hand(o);
+    for (const double limit : limits) {
+      double best = std::numeric_limits<double>::infinity();
+      for (const ByHand& each : all) {
+        if (gib(each.bytes) <= limit) best = std::min(best, each.seconds);
+      }
+      if (std::isinf(best)) ++refused;
+      EXPECT_LE(step_within(o, limit), 1.02 * best) << schedule << " in " << limit;
+    }
+  }
+  EXPECT_EQ(refused, 1);
+  for (const double limit : limits) {
+    o.parallel.schedule = "1f1b";
+    const double usual = step_within(o, limit);
+    o.parallel.schedule = "auto";
+    EXPECT_LE(step_within(o, limit), usual * (1 + 1e-9)) << limit;
+  }
 }
 
 TEST(PartitionChoice, KeepsRanksOfOneHostTogetherWithinIt) {

@@ -50,7 +50,7 @@ TEST(StartPage, SaysWhatWasChosenAndWhy) {
   for (const char* const begin :
        {"model     4 layers, hidden 32, ", "layout    pipeline 2 x data 1 x context 2 x tensor 1",
         "compute   fp32; ", "data      ", "partition auto", "          stage 0: layers 0-",
-        "schedule  auto: the order of a zero-bubble or interleaved schedule, as no faster one",
+        "schedule  auto: the order of a fixed schedule, as no faster one",
         "recompute auto: nothing, as every stage fits in 4.00 GiB per rank (plan.memory_gib)",
         "context   24 tokens per rank in the order ",
         "          auto: the order of least cost to the slowest rank; full layers by ",

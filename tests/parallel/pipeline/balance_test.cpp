@@ -81,7 +81,9 @@ std::optional<Best> measure(const BalanceProblem& problem, const Partition& part
     std::int64_t bytes = 0, working = 0;
     const auto add = [&](std::int64_t fixed, const BlockCost& cost, int part) {
       seconds += cost.seconds.total();
-      bytes += fixed + problem.held[static_cast<std::size_t>(part)] * cost.held_bytes;
+      const auto index = static_cast<std::size_t>(part);
+      bytes += fixed + problem.held[index] * cost.held_bytes;
+      if (!problem.waiting.empty()) bytes += problem.waiting[index] * cost.waiting_bytes;
       working = std::max(working, cost.working_bytes);
     };
     for (int chunk = 0; chunk < problem.placement.chunks(); ++chunk) {
@@ -153,6 +155,9 @@ class RandomProblems {
     for (int stage = 0; stage < stages; ++stage) {
       problem.held.push_back(std::max(1, std::min(problem.micro_batches, stages - stage)));
     }
+    if (number(1, 2) == 1) {
+      for (int stage = 0; stage < stages; ++stage) problem.waiting.push_back(number(0, 3));
+    }
     // Between far too little and plenty.
     const std::int64_t memory = number(1, 4) == 1 ? unlimited : number(20, 60 * blocks / stages);
     for (int stage = 0; stage < stages; ++stage) {
@@ -169,7 +174,7 @@ class RandomProblems {
     double seconds = 0.25 * number(1, kinds);
     std::int64_t held = number(0, 20);
     for (int choice = 0; choice < choices; ++choice) {
-      block.choices.push_back({{seconds, 2 * seconds, seconds}, held, number(0, 5)});
+      block.choices.push_back({{seconds, 2 * seconds, seconds}, held, number(0, 5), number(0, 9)});
       seconds += 0.25 * number(0, kinds / 3);
       held = held / 2;
     }
