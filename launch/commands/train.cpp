@@ -201,7 +201,7 @@ ExitCode train(const MpiSession& session, const TrainOptions& all, OptionTable& 
   progress.enter("reading the token store");
   const TrainingData data(job, options, store);
   RunOutput output(job.world(), options);
-  if (options.checkpoint.every >= 0) require_shared_folder(job.world(), options.run.dir);
+  require_shared_folder(job.world(), options.run.dir);
   print_start_page(job, {options, data, session.ranks_on_this_host(), layout_origin});
   progress.enter("loading or initialising the weights");
   const ResumeState state = start_run(job, options, table, output.directory(), data.digest());
