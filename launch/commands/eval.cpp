@@ -10,6 +10,7 @@
 #include "launch/plan/split_remedy.h"
 #include "launch/training/evaluation.h"
 #include "launch/training/plan_agreement.h"
+#include "launch/training/same_values.h"
 #include "model/state/config_json.h"
 #include "model/state/model_state.h"
 #include "parallel/comm/collective_errors.h"
@@ -91,6 +92,8 @@ ExitCode eval(const MpiSession& session, const EvalOptions& options, OptionTable
     table.apply_inherited(
         checkpoint.manifest().attributes.value("options", std::map<std::string, std::string>()));
   });
+  const auto record = table.record();
+  require_same_values(*world, {record.begin(), record.end()}, "give all ranks the same value");
   RunPlan plan =
       run_collectively(*world, [&] { return decide(options, checkpoint, world->size()); });
   require_same_plan(*world, plan);

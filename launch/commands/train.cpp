@@ -141,6 +141,8 @@ std::string choose_layout(Communicator& world, const Options& options, OptionTab
   const std::vector<std::string> kept = table.kept_of(layout);
   if (!kept.empty()) origin += fmt::format("; kept as set: {}", fmt::join(kept, ", "));
   table.apply_record(all_gather_json(world, layout)[0].get<LayoutOptions>());
+  const auto record = table.record();
+  require_same_values(world, {record.begin(), record.end()}, "give all ranks the same value");
   return origin;
 }
 

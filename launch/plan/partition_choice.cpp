@@ -51,6 +51,16 @@ std::int64_t exact_bytes(const RunPlan& plan, int pipe) {
   return largest_memory(plan, pipe, Purpose::training).total();
 }
 
+// Whether stages that take so much fit; a limit is known.
+bool are_within(const Options& options, const PlanInputs& inputs, const RunPlan& plan,
+                const std::vector<std::int64_t>& stage_bytes) {
+  if (std::ranges::max(stage_bytes) <= memory_limit(options, inputs)) return true;
+  if (options.plan.memory_gib > 0 || inputs.host_memory == 0) return false;
+  const std::int64_t ranks = plan.mesh.size() / plan.mesh.pipe;  // of a stage
+  const auto sum = std::accumulate(stage_bytes.begin(), stage_bytes.end(), std::int64_t{0});
+  return sum <= inputs.host_memory / ranks;
+}
+
 class Choice {
  public:
   Choice(const Options& options, const PlanInputs& inputs, RunPlan& plan)
@@ -112,6 +122,10 @@ class Choice {
       const std::vector<std::int64_t> exact = exact_memory();
       consider(exact);
       if (!correct_memory(exact, limit)) break;
+    }
+    if (!inputs_.searches_briefly && timer_ && fixed_.empty()) {
+      solve(thorough_search);
+      consider(exact_memory());
     }
     take(*best);
     return least > limit && options_.plan.memory_gib > 0 ? shortage(limit) : "";
@@ -232,15 +246,7 @@ class Choice {
   // there is.
   bool fits_without_limit() {
     solve(inputs_.searches_briefly ? brief_search : thorough_search);
-    const std::int64_t limit = rank_limit();
-    if (limit == no_limit) return true;
-    const std::vector<std::int64_t> exact = exact_memory();
-    if (std::ranges::all_of(exact, [&](std::int64_t bytes) { return bytes <= limit; })) return true;
-    if (options_.plan.memory_gib > 0 || inputs_.host_memory == 0) return false;
-    // Stages that share a host may take more than others.
-    const std::int64_t ranks = plan_.mesh.size() / plan_.mesh.pipe;
-    const auto sum = std::accumulate(exact.begin(), exact.end(), std::int64_t{0});
-    return sum <= inputs_.host_memory / ranks;
+    return rank_limit() == no_limit || are_within(options_, inputs_, plan_, exact_memory());
   }
 
   // [stage] Planning a stage's memory takes longer than finding a partition, and partitions have
@@ -301,6 +307,13 @@ bool fits(const RunPlan& plan, std::int64_t memory) {
     if (largest_memory(plan, pipe, Purpose::training).total() > memory) return false;
   }
   return true;
+}
+
+bool fits_machine(const Options& options, const PlanInputs& inputs, const RunPlan& plan) {
+  if (memory_limit(options, inputs) == no_limit) return true;
+  std::vector<std::int64_t> bytes;
+  for (int pipe = 0; pipe < plan.mesh.pipe; ++pipe) bytes.push_back(exact_bytes(plan, pipe));
+  return are_within(options, inputs, plan, bytes);
 }
 
 bool chooses_recompute(const Options& options) {

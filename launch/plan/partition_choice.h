@@ -20,6 +20,10 @@ const DeviceFigures& figures_for(const PlanInputs& inputs, const RunPlan& plan);
 // Whether no rank of a plan of training takes more than `memory` bytes.
 bool fits(const RunPlan& plan, std::int64_t memory);
 
+// Whether a plan of training stays within memory_limit(); without plan.memory_gib, stages that
+// share one host may take more than others.
+bool fits_machine(const Options& options, const PlanInputs& inputs, const RunPlan& plan);
+
 // Whether the options leave the recomputation open.
 bool chooses_recompute(const Options& options);
 

@@ -268,9 +268,14 @@ RunPlan decide(const Options& options, int ranks, ModelConfig model, Purpose pur
 
 namespace {
 
-// What the plans of one run for several schedules are compared by.
-bool is_better(const PlanInputs& inputs, std::int64_t memory, const RunPlan& a, const RunPlan& b) {
-  const bool fits_a = fits(a, memory), fits_b = fits(b, memory);
+// What the plans of one run for several schedules are compared by. An order that a checkpoint
+// records comes first: it must not depend on what is free now.
+bool is_better(const Options& options, const PlanInputs& inputs, const RunPlan& a,
+               const RunPlan& b) {
+  const bool kept_a = a.order_source == OrderSource::record;
+  const bool kept_b = b.order_source == OrderSource::record;
+  if (kept_a != kept_b) return kept_a;
+  const bool fits_a = fits_machine(options, inputs, a), fits_b = fits_machine(options, inputs, b);
   if (fits_a != fits_b) return fits_a;
   return clearly_less(simulated_step(inputs, a), simulated_step(inputs, b));
 }
@@ -281,10 +286,12 @@ std::string finish(const Options& options, const std::string& base, const PlanIn
   Options based = options;
   based.parallel.schedule = base;
   plan.training = first_schedule(based, plan.mesh.pipe, plan.micro_batches);
+  choose_exchange(based, inputs, plan);
   std::string shortage = choose_partition(based, inputs, plan);
   if (!shortage.empty()) return shortage;
   plan.policy.sharding = choose_sharding(options, plan, inputs);
   plan.kept_context = kept_context(options, inputs, plan);
+  order_by_costs(options, inputs, memory_limit(options, inputs), plan);
   return "";
 }
 
@@ -296,16 +303,13 @@ RunPlan make_run_plan(const Options& options, int ranks, std::int64_t store_voca
   ModelConfig model = make_model(options, store_vocab, found);
   RunPlan plan = decide(options, ranks, std::move(model), Purpose::training, std::move(found),
                         inputs.shardings);
-  choose_exchange(options, inputs, plan);
-  const std::int64_t memory = memory_limit(options, inputs);
   std::optional<RunPlan> best;
   std::string shortage;  // of the first schedule
   for (const std::string& base : base_schedules(options)) {
     RunPlan tried = plan;
     const std::string short_of = finish(options, base, inputs, tried);
     if (shortage.empty()) shortage = short_of;
-    if (!short_of.empty() || (best && !is_better(inputs, memory, tried, *best))) continue;
-    order_by_costs(options, inputs, memory, tried);
+    if (!short_of.empty() || (best && !is_better(options, inputs, tried, *best))) continue;
     best = std::move(tried);
   }
   if (best) return *std::move(best);

@@ -15,8 +15,8 @@
 namespace masformer {
 
 // The fixed schedules that a plan may be made for, by name: the one that the options name. For
-// `auto`, whose order is searched for when the partition is known, those that hold as many
-// activations as it may; the first stands for it until then.
+// `auto`, whose order is searched for when the partition is known, those that hold at most
+// as many activations; the first stands for it until then.
 std::vector<std::string> base_schedules(const Options& options);
 
 Schedule first_schedule(const Options& options, int stages, int micro_batches);

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -146,9 +148,12 @@ void require_same_checkpoint(Communicator& world, const Manifest& manifest) {
 }
 
 void require_shared_folder(Communicator& world, const std::filesystem::path& folder) {
-  const fs::path seen = folder / ".is-shared";
+  // Of a name that no earlier start can have left.
+  const std::string name = all_gather_json(world, fmt::format(".is-shared-{}", getpid()))[0];
+  const fs::path seen = folder / name;
+  std::error_code unseen;
   on_first_rank(world, [&] { io::replace_text(seen, "by all ranks\n"); });
-  const auto sees = all_gather_json(world, fs::exists(seen));
+  const auto sees = all_gather_json(world, fs::exists(seen, unseen));
   on_first_rank(world, [&] { fs::remove(seen); });
   run_collectively(world, [&] {
     if (sees[static_cast<std::size_t>(world.rank())] == true) return;

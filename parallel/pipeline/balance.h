@@ -49,8 +49,8 @@ struct BalanceProblem {
   BalanceEnd embedding, head;
   Placement placement = Placement::round_robin(1);
   int micro_batches = 1;
-  // [part] How many micro-batches wait for backward_input at once, and how many more for
-  // backward_weight only (held_memory.h); the latter empty: none.
+  // [part] The most micro-batches that wait for backward_input at once, and by how much the most
+  // that wait for either half of the backward exceed them (held_memory.h); the latter empty: 0.
   std::vector<int> held, waiting;
   std::vector<std::int64_t> memory;  // [stage] bytes that it may take
 };
