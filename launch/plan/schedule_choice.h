@@ -14,11 +14,12 @@
 
 namespace masformer {
 
-// The fixed schedules that a plan may be made for, by name: the one that the options name. For
-// `auto`, whose order is searched for when the partition is known, those that hold at most
-// as many activations; the first stands for it until then.
+// The names of the fixed schedules that a plan is made for: the option's own. `auto` searches for
+// an order when the partition is known, so a plan is made for each of a few schedules first, and
+// the best plan is kept.
 std::vector<std::string> base_schedules(const Options& options);
 
+// The schedule of the first of these names.
 Schedule first_schedule(const Options& options, int stages, int micro_batches);
 
 // The whole step of a plan, by the times of `inputs`.

@@ -9,7 +9,7 @@
 
 namespace masformer {
 
-// What a rank's process takes of its host beside the planned memory: the program, and buffers of
+// Host memory that a rank takes in addition to its plan: the program, and buffers of
 // MPI, HDF5 and oneDNN. It grows a little with the model. Measured: 43 to 67 MiB.
 inline constexpr std::int64_t process_memory = 80 << 20;
 

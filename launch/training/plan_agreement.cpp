@@ -148,7 +148,7 @@ void require_same_checkpoint(Communicator& world, const Manifest& manifest) {
 }
 
 void require_shared_folder(Communicator& world, const std::filesystem::path& folder) {
-  // Of a name that no earlier start can have left.
+  // A killed start may have left a file behind, but of another name.
   const std::string name = all_gather_json(world, fmt::format(".is-shared-{}", getpid()))[0];
   const fs::path seen = folder / name;
   std::error_code unseen;

@@ -1,5 +1,5 @@
-// What a plan depends on besides the options, which this makes the same on all ranks; and checks
-// that the ranks agree before they exchange tensors.
+// Makes the inputs of a plan the same on all ranks, and checks that ranks agree before they
+// exchange tensors.
 #pragma once
 
 #include <filesystem>

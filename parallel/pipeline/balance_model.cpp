@@ -17,7 +17,7 @@ const BlockCost& cost_of(const BalanceBlock& block, std::size_t choice) {
   return block.choices[choice];
 }
 
-// Of the micro-batches that the part has under way.
+// What a block keeps for all micro-batches that its part holds.
 std::int64_t activation_bytes(const BalanceProblem& problem, const BlockCost& cost, int part) {
   const auto index = static_cast<std::size_t>(part);
   const std::int64_t waiting = problem.waiting.empty() ? 0 : problem.waiting[index];

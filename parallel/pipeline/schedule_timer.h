@@ -54,7 +54,7 @@ class StepTimer {
   std::size_t actions() const;
 
  private:
-  // Of one schedule; or, if `further_` is not 0, of one with half its micro-batches, too.
+  // One timer. If `further_` is not 0, a second one for half as many micro-batches.
   std::vector<ScheduleTimer> timers_;
   int half_ = 0;     // the difference of their micro-batches
   int further_ = 0;  // micro-batches beyond those of the first

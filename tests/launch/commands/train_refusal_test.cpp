@@ -151,7 +151,7 @@ TEST(TrainCommand, RefusesRanksWithDifferentOptions) {
                  "rank 1: --plan=left out here, but given on rank 0");
 }
 
-// By the same name, since each rank has a folder of its own.
+// Each rank starts in its own folder, where the same name means another file.
 TEST(TrainCommand, RefusesRanksThatReadOrWriteDifferentFiles) {
   const Scratch scratch;
   ASSERT_EQ(

@@ -142,7 +142,7 @@ double best_by_force(const BalanceProblem& problem, const StepTimer& timer) {
 
 class Excess {
  public:
-  // Of a partition over the best.
+  // `excess`: by what share a partition's step is longer than the best.
   void count(double excess) {
     worst_ = std::max(worst_, excess);
     sum_ += excess;
@@ -297,8 +297,7 @@ TEST(BalanceBySchedule, FitsTheMemoryWheneverAPartitionDoes) {
   EXPECT_GT(not_fitting, 10);
 }
 
-// Of blocks that take a tenth of a second, every partition with three on one of the stages takes as
-// long, apart from rounding.
+// All blocks are equal, so many partitions take as long, apart from rounding.
 TEST(BalanceBySchedule, EqualStepsTakeTheMoreEvenMemory) {
   const Shape shape{"zero-bubble", 4, 1, 8};
   BalanceProblem problem{.placement = Placement::round_robin(4), .micro_batches = 8};
